@@ -1,0 +1,72 @@
+/** What the controller can be asked to do. Commands call only this; the HTTP side and tests get the same object. */
+import type { ValueDescription } from '../../runtime/engine/tensor.ts';
+import type { Metrics, ReportedState, Request } from '../../runtime/protocol/messages.ts';
+import type { Trigger } from '../../runtime/triggers/schema.ts';
+
+export interface NodeView {
+  readonly name: string;
+  readonly online: boolean;
+  readonly lastSeenAt: number | null;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly reported: ReportedState | null;
+  readonly metrics: Metrics | null;
+  readonly desiredVersion: number;
+}
+
+export interface ModelView {
+  readonly name: string;
+  readonly version: number;
+  readonly sha256: string;
+  readonly bytes: number;
+  readonly addedAt: number;
+  /** Read from the file itself. */
+  readonly inputs: readonly ValueDescription[];
+  readonly outputs: readonly ValueDescription[];
+  readonly opset: number;
+  readonly operators: Readonly<Record<string, number>>;
+  readonly producer: string;
+  readonly labelCount: number;
+  /** Triggers that name it. */
+  readonly usedBy: readonly string[];
+}
+
+/** Which nodes a trigger goes to: by name, or by labels that must all match. Both absent: every node. */
+export interface NodeSelector {
+  readonly nodes?: readonly string[];
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+export interface TriggerView {
+  readonly trigger: Trigger;
+  readonly selector: NodeSelector;
+  readonly revision: number;
+  readonly nodes: readonly { readonly node: string; readonly state: string; readonly error?: string }[];
+}
+
+export interface LiveResult {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly at: number;
+}
+
+/** Every rejection is an Error whose message is fit for the person who asked. */
+export interface ControllerService {
+  nodes(): Promise<NodeView[]>;
+  models(): Promise<ModelView[]>;
+  /** All versions, newest first. */
+  modelVersions(name: string): Promise<ModelView[]>;
+  /** Registers a blob that was uploaded before (`putBlob`) as the next version; the same content again gives the same version. */
+  addModel(name: string, sha256: string, labels?: readonly string[]): Promise<ModelView>;
+  /** Refuses while a trigger names it. */
+  removeModel(name: string): Promise<void>;
+  triggers(): Promise<TriggerView[]>;
+  /** Creates or replaces by name; refuses an unknown model. */
+  putTrigger(trigger: Trigger, selector: NodeSelector): Promise<TriggerView>;
+  removeTrigger(name: string): Promise<void>;
+  /** Durable when it resolves. Content is checked against the hash. */
+  putBlob(sha256: string, content: AsyncIterable<Uint8Array>): Promise<{ bytes: number }>;
+  /** One-off inference on a named node. */
+  infer(node: string, request: Omit<Request, 'id' | 'expiresAt' | 'kind'>, timeoutMs: number): Promise<unknown>;
+  /** Results and errors as they pass, until the signal aborts. */
+  watch(filter: string, onResult: (result: LiveResult) => void, signal: AbortSignal): Promise<void>;
+}

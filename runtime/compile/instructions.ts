@@ -1,0 +1,266 @@
+/**
+ * What the engine's kernels can do, as the compiler sees it. The compiler calls these methods in execution order;
+ * the assembler (`assembler.ts`) turns each call into one or more flat instructions, cutting long work into tiles
+ * so that a run can be suspended between them.
+ *
+ * Every tensor is dense, row-major and, for images, NHWC. All addresses are byte offsets that are multiples of 16.
+ */
+
+/**
+ * Where a tensor lies: a byte offset below 1 GiB, with its space in the top two bits. Programs hold no absolute
+ * pointer, so several runs share one program, and all programs of a model share one set of weights.
+ *   00 the run's arena · 01 the model's packed weights · 10 the program's own tables (constants that depend on shapes)
+ */
+export type Address = number;
+
+export const SPACE_ARENA = 0;
+export const SPACE_WEIGHTS = 1;
+export const SPACE_TABLES = 2;
+export const NO_ADDRESS: Address = 0xffffffff;
+
+export function address(space: number, offset: number): Address {
+  return ((space << 30) | offset) >>> 0;
+}
+
+/** Element-wise function fused behind a Gemm or Conv. Applied after bias and residual. */
+export type Activation =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'clip'; readonly min: number; readonly max: number } // Relu = clip(0, Infinity)
+  | { readonly kind: 'leakyRelu'; readonly alpha: number }
+  | { readonly kind: 'sigmoid' }
+  | { readonly kind: 'silu' }
+  | { readonly kind: 'hardSigmoid'; readonly alpha: number; readonly beta: number }
+  | { readonly kind: 'hardSwish'; readonly alpha: number; readonly beta: number } // x * hardSigmoid(x)
+  | { readonly kind: 'tanh' };
+
+export type UnaryName =
+  | 'relu'
+  | 'leakyRelu' // alpha
+  | 'clip' // alpha = min, beta = max
+  | 'sigmoid'
+  | 'silu'
+  | 'hardSigmoid' // alpha, beta
+  | 'hardSwish' // alpha, beta
+  | 'tanh'
+  | 'exp'
+  | 'log'
+  | 'sqrt'
+  | 'reciprocal'
+  | 'neg'
+  | 'abs'
+  | 'sign'
+  | 'floor'
+  | 'ceil'
+  | 'round' // half to even
+  | 'erf'
+  | 'gelu' // exact, with erf
+  | 'geluTanh'
+  | 'softplus'
+  | 'softsign'
+  | 'elu' // alpha
+  | 'selu' // alpha, beta = gamma
+  | 'sin'
+  | 'cos'
+  | 'scale' // alpha * x + beta
+  | 'square';
+
+export type BinaryName = 'add' | 'sub' | 'mul' | 'div' | 'pow' | 'min' | 'max' | 'prelu'; // prelu: b is the slope
+
+/** Comparison of two float32 tensors to a bool tensor (one byte an element). */
+export type CompareName = 'equal' | 'less' | 'lessOrEqual' | 'greater' | 'greaterOrEqual';
+
+export type ReduceName = 'sum' | 'mean' | 'max' | 'min' | 'prod' | 'sumSquare' | 'l1' | 'l2';
+
+export interface Window2d {
+  readonly kernel: readonly [height: number, width: number];
+  readonly strides: readonly [height: number, width: number];
+  readonly dilations: readonly [height: number, width: number];
+  readonly pads: readonly [top: number, left: number, bottom: number, right: number];
+}
+
+export interface ConvShape extends Window2d {
+  readonly batch: number;
+  readonly inputHeight: number;
+  readonly inputWidth: number;
+  readonly inputChannels: number;
+  readonly outputHeight: number;
+  readonly outputWidth: number;
+  readonly outputChannels: number;
+  readonly group: number;
+}
+
+export interface GemmCall {
+  /** [m, k], row stride `lda` elements. */
+  readonly a: Address;
+  readonly lda: number;
+  /** From `packGemm` (constant), or the output of `packMatrix` (dynamic). */
+  readonly packedB: Address;
+  /** [m, n], row stride `ldc` elements. */
+  readonly c: Address;
+  readonly ldc: number;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  /** [n], or absent. */
+  readonly bias?: Address;
+  /** [m, n] with row stride `ldc`, added before the activation, or absent. May equal `c`. */
+  readonly residual?: Address;
+  readonly activation?: Activation;
+}
+
+export interface StridedCopy {
+  readonly x: Address;
+  readonly y: Address;
+  /** Size of an element in bytes: 1, 2, 4 or 8. */
+  readonly elementBytes: number;
+  /** Sizes of the copied block; the same for both sides. Any rank up to 8; strides and offsets in elements. */
+  readonly shape: readonly number[];
+  readonly xStrides: readonly number[]; // 0 repeats (Expand); negative walks backwards (Slice with step < 0)
+  readonly yStrides: readonly number[];
+  readonly xOffset?: number;
+  readonly yOffset?: number;
+}
+
+/**
+ * The kernels. Types are float32 unless a method says otherwise. Inputs and outputs may not overlap, except that
+ * `unary`, `binary` and `clip`-like work in place (`y === x` or `y === a`).
+ */
+export interface Instructions {
+  /** Columns in one panel of a packed matrix (16 for the 256-bit build, 8 for the 128-bit ones). */
+  readonly panel: number;
+
+  // ---- preparation of constants, at compile time
+  /** Packs row-major B [k, n] (`transposed`: B is [n, k]) into panels. */
+  packGemm(b: Float32Array, k: number, n: number, transposed?: boolean): Float32Array;
+  /** Packs ONNX Conv weights [outputChannels, inputChannels/group, kh, kw] for `conv` with the same shape (groups and depthwise included). */
+  packConv(weights: Float32Array, shape: ConvShape): Float32Array;
+  /** Packs ONNX ConvTranspose weights [inputChannels, outputChannels/group, kh, kw]. */
+  packConvTranspose(weights: Float32Array, shape: ConvShape): Float32Array;
+  /** Bias padded as the kernels want it; absent bias gives zeros. */
+  packBias(bias: Float32Array | undefined, n: number): Float32Array;
+
+  // ---- scratch, in bytes, that a call needs in the arena while it runs
+  convScratchBytes(shape: ConvShape): number;
+  convTransposeScratchBytes(shape: ConvShape): number;
+  /** Size in bytes of a packed [k, n] matrix. */
+  packedBytes(k: number, n: number): number;
+
+  // ---- matrix and convolution
+  gemm(call: GemmCall): void;
+  /** Packs a run-time matrix B ([k, n] row-major, or [n, k] when `transposed`) for `gemm`. */
+  packMatrix(b: Address, packed: Address, k: number, n: number, transposed: boolean): void;
+  conv(call: {
+    x: Address; // [batch, inputHeight, inputWidth, inputChannels]
+    weights: Address; // from packConv
+    bias: Address; // from packBias
+    y: Address; // [batch, outputHeight, outputWidth, outputChannels]
+    scratch: Address;
+    shape: ConvShape;
+    activation?: Activation;
+    residual?: Address; // shaped like y
+    /** Elements between two pixels of y; more than outputChannels writes into a wider tensor (Concat without a copy). */
+    yPixelStride?: number;
+  }): void;
+  convTranspose(call: {
+    x: Address;
+    weights: Address; // from packConvTranspose
+    bias: Address;
+    y: Address;
+    scratch: Address;
+    shape: ConvShape;
+    activation?: Activation;
+  }): void;
+  maxPool(x: Address, y: Address, shape: ConvShape): void; // channels alike, group ignored; padding counts as -Infinity
+  averagePool(x: Address, y: Address, shape: ConvShape, countIncludePad: boolean): void;
+
+  // ---- element-wise
+  unary(name: UnaryName, x: Address, y: Address, count: number, alpha?: number, beta?: number): void;
+  /** Numpy broadcasting, given by element strides per axis of the output `shape` (0 = repeated). Rank up to 8. */
+  binary(
+    name: BinaryName,
+    a: Address,
+    b: Address,
+    y: Address,
+    shape: readonly number[],
+    aStrides: readonly number[],
+    bStrides: readonly number[],
+  ): void;
+  compare(
+    name: CompareName,
+    a: Address,
+    b: Address,
+    y: Address,
+    shape: readonly number[],
+    aStrides: readonly number[],
+    bStrides: readonly number[],
+  ): void;
+  /** y = condition ? a : b; condition is bool. */
+  where(
+    condition: Address,
+    a: Address,
+    b: Address,
+    y: Address,
+    shape: readonly number[],
+    conditionStrides: readonly number[],
+    aStrides: readonly number[],
+    bStrides: readonly number[],
+  ): void;
+  /** float32, int32, int64, uint8, int8 and bool, any to any; truncation and saturation as ONNX Cast says. */
+  cast(x: Address, from: CastType, y: Address, to: CastType, count: number): void;
+
+  // ---- reductions and normalisation over the middle axis of [outer, axis, inner]
+  reduce(name: ReduceName, x: Address, y: Address, outer: number, axis: number, inner: number): void;
+  softmax(x: Address, y: Address, outer: number, axis: number, inner: number, log?: boolean): void;
+  /** y int64 = index of the first largest element. */
+  argMax(x: Address, y: Address, outer: number, axis: number, inner: number): void;
+  /** Rows of `size` elements: (x - mean) / sqrt(variance + epsilon) * scale + bias; scale and bias are [size]. */
+  layerNorm(x: Address, y: Address, rows: number, size: number, scale: Address, bias: Address, epsilon: number): void;
+
+  // ---- moving data
+  copy(call: StridedCopy): void;
+  fill(y: Address, count: number, value: number): void;
+  /** x [outer, axis, inner bytes], indices int64 or int32 [count], negative ones counted from the end → y [outer, count, inner bytes]. A bad index faults the run. */
+  gather(
+    x: Address,
+    indices: Address,
+    indexType: 'int32' | 'int64',
+    y: Address,
+    outer: number,
+    axis: number,
+    count: number,
+    innerBytes: number,
+  ): void;
+  /** NHWC. Source coordinates per output row and column are computed by the compiler (ONNX Resize's modes differ only there). */
+  resizeNearest(call: ResizeCall & { rows: Address; columns: Address }): void; // int32 source indices [outputHeight], [outputWidth]
+  /** Rows and columns: pairs of (int32 lower index, float32 weight of the upper neighbour); the upper neighbour is min(lower + 1, size - 1). */
+  resizeLinear(call: ResizeCall & { rows: Address; columns: Address }): void;
+
+  // ---- recurrent
+  /**
+   * One time step of an LSTM for a batch, gates in ONNX's order i, o, f, c: `gates` [batch, 4 * hidden] holds
+   * X·Wᵀ + H·Rᵀ + Wb + Rb already. Reads c0, writes h and c (and `y` when given). Default activations only.
+   */
+  lstmCell(call: {
+    gates: Address;
+    c0: Address;
+    h: Address;
+    c: Address;
+    batch: number;
+    hidden: number;
+    /** Peephole weights [3 * hidden] in ONNX's order i, o, f, or absent. */
+    peephole?: Address;
+  }): void;
+}
+
+export type CastType = 'float32' | 'int32' | 'int64' | 'uint8' | 'int8' | 'bool';
+
+export interface ResizeCall {
+  readonly x: Address;
+  readonly y: Address;
+  readonly batch: number;
+  readonly inputHeight: number;
+  readonly inputWidth: number;
+  readonly outputHeight: number;
+  readonly outputWidth: number;
+  readonly channels: number;
+}

@@ -1,0 +1,37 @@
+import type { DataType } from '../engine/tensor.ts';
+import type { Address } from './instructions.ts';
+
+/** A graph input or output of a program and where it lies (an output that never changes may lie in the weights or tables). */
+export interface ProgramValue {
+  readonly name: string;
+  readonly type: DataType;
+  readonly dims: readonly number[];
+  readonly address: Address;
+}
+
+/** A model compiled for one set of concrete input shapes. Position-independent: it can be kept on disk and shared. */
+export interface Program {
+  /** Flat 32-bit instruction words; see assembly/program.ts. */
+  readonly words: Uint32Array;
+  /** Constants that belong to this program only (resize tables, folded shapes). */
+  readonly tables: Uint8Array;
+  readonly arenaBytes: number;
+  readonly inputs: readonly ProgramValue[];
+  readonly outputs: readonly ProgramValue[];
+  /** Where each node's instructions begin (word index, ascending), for profiles and fault messages. */
+  readonly origins: readonly { readonly word: number; readonly node: string }[];
+}
+
+/** Weights packed once and shared by all programs of a model. Append-only: offsets stay valid. */
+export interface Weights {
+  /** Byte offset (multiple of 16) of the bytes that `make` gives; `make` is called once per key. */
+  place(key: string, make: () => ArrayBufferView): number;
+  readonly byteLength: number;
+  /** Copies everything placed so far to `target`. */
+  copyTo(target: Uint8Array): void;
+}
+
+/** Thrown by the compiler for a graph that our kernels cannot run; the caller falls back and shows the message. */
+export class UnsupportedError extends Error {
+  override readonly name = 'UnsupportedError';
+}

@@ -1,0 +1,34 @@
+import type { Tensor, ValueDescription } from './tensor.ts';
+
+/** One finished run. Times are in milliseconds. */
+export interface RunResult {
+  readonly outputs: Readonly<Record<string, Tensor>>;
+  /** From submission until the first instruction. */
+  readonly queueMs: number;
+  /** From the first instruction until the last, pauses for more urgent runs included. */
+  readonly runMs: number;
+}
+
+export interface RunOptions {
+  /** 0 safety … 3 background. Obeyed from the scheduler on; until then runs are served in order. */
+  readonly priority?: number;
+  /** Wall-clock time in milliseconds since the epoch by which the answer is of use. */
+  readonly deadlineMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A loaded model, whichever engine runs it. Shapes of inputs may differ from run to run where the file declares
+ * symbolic dimensions; a program is compiled and cached per concrete shape.
+ */
+export interface Model {
+  readonly name: string;
+  readonly engine: 'llmasos' | 'onnxruntime';
+  /** Why our own kernels do not run this model; absent when they do. */
+  readonly fallbackReason?: string;
+  readonly inputs: readonly ValueDescription[];
+  readonly outputs: readonly ValueDescription[];
+  /** Rejects with an Error that names the input when one is missing, unknown, or of the wrong type or shape. */
+  run(inputs: Readonly<Record<string, Tensor>>, options?: RunOptions): Promise<RunResult>;
+  close(): Promise<void>;
+}

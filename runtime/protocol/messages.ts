@@ -1,0 +1,147 @@
+/** Payloads of the topics in topics.ts: UTF-8 JSON, checked on both sides. Unknown keys are ignored, so that versions can differ. */
+import { z } from 'zod';
+import { triggerSchema } from '../triggers/schema.ts';
+import { NAME_PATTERN } from './topics.ts';
+
+/** Largest control payload; larger things travel over HTTP. */
+export const PAYLOAD_BYTES_MAX = 1_000_000;
+
+export const nameSchema = z.string().regex(NAME_PATTERN, 'letters, digits, _ and - only, 1 to 64 of them');
+export const hashSchema = z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 in 64 hexadecimal digits');
+const time = z.number().describe('milliseconds since the epoch');
+
+export const presenceSchema = z.object({ online: z.boolean(), at: time });
+
+export const inventorySchema = z.object({
+  version: z.string(),
+  node: z.string().describe('Node.js version'),
+  platform: z.string(),
+  architecture: z.string(),
+  cores: z.number().int(),
+  memoryBytes: z.number(),
+  /** The kernel build in use: 'revectorized' (256 bit), 'relaxed' or 'plain' (128 bit). */
+  simd: z.string(),
+  gpu: z.object({ usable: z.boolean(), detail: z.string() }),
+});
+
+/** A model as the registry describes it; `files` are fetched over HTTP from the controller by hash. */
+export const modelSchema = z.object({
+  name: nameSchema,
+  version: z.number().int().positive(),
+  sha256: hashSchema,
+  bytes: z.number().int().nonnegative(),
+  /** Class names or a character table that belongs to the model, one entry an index. */
+  labels: z.array(z.string()).max(100_000).optional(),
+});
+
+export const desiredSchema = z.object({
+  /** Grows with every change; a node ignores what is older than what it has. */
+  version: z.number().int().nonnegative(),
+  at: time,
+  /** Base URL of the controller's HTTP side, for model files: GET {files}/{sha256}, with Range. */
+  files: z.string(),
+  models: z.array(modelSchema.omit({ labels: true }).extend({ labels: hashSchema.optional() })),
+  triggers: z.array(triggerSchema),
+});
+
+export const itemStateSchema = z.object({
+  name: z.string(),
+  state: z.enum(['waiting', 'downloading', 'loading', 'ready', 'failed']),
+  /** What is wrong, where, what was expected, what to do; only with `failed`. */
+  error: z.string().optional(),
+});
+
+export const reportedSchema = z.object({
+  at: time,
+  labels: z.record(z.string(), z.string()),
+  inventory: inventorySchema,
+  /** The desired version that the node has reached (everything ready or failed for a stated reason). */
+  desiredVersion: z.number().int().nonnegative(),
+  models: z.array(
+    itemStateSchema.extend({
+      version: z.number().int().optional(),
+      sha256: hashSchema.optional(),
+      engine: z.enum(['llmasos', 'onnxruntime']).optional(),
+      fallbackReason: z.string().optional(),
+    }),
+  ),
+  triggers: z.array(itemStateSchema),
+});
+
+export const triggerMetricsSchema = z.object({
+  name: z.string(),
+  messages: z.number().int(),
+  results: z.number().int(),
+  failures: z.number().int(),
+  dropped: z.number().int(),
+  /** Message received to result handed to the broker, over the last 1,000. */
+  latencyMsP50: z.number().nullable(),
+  latencyMsP99: z.number().nullable(),
+  lastResult: z.string().nullable(),
+  lastError: z.string().nullable(),
+});
+
+export const metricsSchema = z.object({
+  at: time,
+  uptimeMs: z.number(),
+  residentBytes: z.number(),
+  outboxItems: z.number().int(),
+  triggers: z.array(triggerMetricsSchema),
+});
+
+/** One-off inference. `input` is decoded like a trigger's message; large inputs go by blob hash. */
+export const requestSchema = z.object({
+  id: z.string(),
+  kind: z.literal('infer'),
+  expiresAt: time,
+  model: nameSchema,
+  /** Inline, base64; or the hash of a blob on the controller. */
+  input: z.union([z.object({ base64: z.string() }), z.object({ sha256: hashSchema })]),
+  /** How to read the input and write the answer: a trigger's `decode`, `stages` and `output`, or just the format. */
+  format: z.enum(['image', 'audio', 'json', 'tensors']),
+});
+
+export const replySchema = z.union([
+  z.object({ id: z.string(), ok: z.literal(true), result: z.unknown() }),
+  z.object({ id: z.string(), ok: z.literal(false), error: z.string() }),
+]);
+
+export const outboxItemSchema = z.object({ id: z.string(), at: time, kind: z.string(), body: z.unknown() });
+export const outboxSchema = z.object({ items: z.array(outboxItemSchema).max(1000) });
+export const acksSchema = z.object({ ids: z.array(z.string()).max(1000) });
+
+/** Published on errorTopic(node, trigger). */
+export const messageErrorSchema = z.object({
+  at: time,
+  node: z.string(),
+  trigger: z.string(),
+  topic: z.string(),
+  error: z.string(),
+});
+
+export type Presence = z.infer<typeof presenceSchema>;
+export type Inventory = z.infer<typeof inventorySchema>;
+export type DesiredState = z.infer<typeof desiredSchema>;
+export type ReportedState = z.infer<typeof reportedSchema>;
+export type TriggerMetrics = z.infer<typeof triggerMetricsSchema>;
+export type Metrics = z.infer<typeof metricsSchema>;
+export type Request = z.infer<typeof requestSchema>;
+export type Reply = z.infer<typeof replySchema>;
+export type OutboxItem = z.infer<typeof outboxItemSchema>;
+export type MessageError = z.infer<typeof messageErrorSchema>;
+
+/** Parses and checks a payload. Throws an Error that names the topic and the first thing that is wrong. */
+export function parsePayload<T>(schema: z.ZodType<T>, topic: string, payload: Uint8Array): T {
+  if (payload.byteLength > PAYLOAD_BYTES_MAX)
+    throw new Error(`${topic}: expected at most ${PAYLOAD_BYTES_MAX} bytes, got ${payload.byteLength}`);
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
+  } catch (cause) {
+    throw new Error(`${topic}: expected JSON in UTF-8, got something else`, { cause });
+  }
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  throw new Error(`${topic}: ${issue?.path.join('.') || 'payload'}: ${issue?.message}`, { cause: result.error });
+}

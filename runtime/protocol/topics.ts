@@ -1,0 +1,48 @@
+/**
+ * Every MQTT topic of the fleet, in one place. Plain MQTT 3.1.1: QoS 0 and 1, no shared subscriptions, no properties.
+ * Levels are `[A-Za-z0-9_-]`, so that any broker and any access list can carry them.
+ *
+ *   llmasos/v1/nodes/{node}/presence    retained, last will   node → controller   online or not
+ *   llmasos/v1/nodes/{node}/reported    retained              node → controller   inventory, models, triggers, version reached
+ *   llmasos/v1/nodes/{node}/desired     retained              controller → node   what the node should be
+ *   llmasos/v1/nodes/{node}/metrics                           node → controller   counters per trigger
+ *   llmasos/v1/nodes/{node}/requests                          controller → node   one-off work (inference)
+ *   llmasos/v1/nodes/{node}/replies                           node → controller   its answers, by request id
+ *   llmasos/v1/nodes/{node}/outbox                            node → controller   durable items: results to keep, events
+ *   llmasos/v1/nodes/{node}/acks                              controller → node   ids of outbox items that are on disk
+ *   llmasos/v1/nodes/{node}/errors/{trigger}                  node → operator     a message that could not be answered
+ */
+const ROOT = 'llmasos/v1/nodes';
+
+export const NAME_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
+
+export type NodeChannel =
+  | 'presence'
+  | 'reported'
+  | 'desired'
+  | 'metrics'
+  | 'requests'
+  | 'replies'
+  | 'outbox'
+  | 'acks';
+
+export function nodeTopic(node: string, channel: NodeChannel): string {
+  return `${ROOT}/${node}/${channel}`;
+}
+
+export function errorTopic(node: string, trigger: string): string {
+  return `${ROOT}/${node}/errors/${trigger}`;
+}
+
+/** Filter for one channel of all nodes. */
+export function allNodes(channel: NodeChannel): string {
+  return `${ROOT}/+/${channel}`;
+}
+
+export const ALL_ERRORS = `${ROOT}/+/errors/+`;
+
+export function parseNodeTopic(topic: string): { node: string; channel: string; rest: string[] } | undefined {
+  const [a, b, c, node, channel, ...rest] = topic.split('/');
+  if (`${a}/${b}/${c}` !== ROOT || !node || !channel || !NAME_PATTERN.test(node)) return undefined;
+  return { node, channel, rest };
+}
