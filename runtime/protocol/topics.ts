@@ -16,15 +16,7 @@ const ROOT = 'llmasos/v1/nodes';
 
 export const NAME_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
 
-export type NodeChannel =
-  | 'presence'
-  | 'reported'
-  | 'desired'
-  | 'metrics'
-  | 'requests'
-  | 'replies'
-  | 'outbox'
-  | 'acks';
+export type NodeChannel = 'presence' | 'reported' | 'desired' | 'metrics' | 'requests' | 'replies' | 'outbox' | 'acks';
 
 export function nodeTopic(node: string, channel: NodeChannel): string {
   return `${ROOT}/${node}/${channel}`;
