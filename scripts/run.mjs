@@ -1,0 +1,12 @@
+// `npm start` and `npm test`: makes the clone ready, then runs a TypeScript file of the project on the packaged Node.
+//   node scripts/run.mjs FILE [ARGUMENTS…]
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { prepare } from './prepare.mjs';
+
+const [file, ...rest] = process.argv.slice(2);
+const node = await prepare();
+const child = spawn(node, [fileURLToPath(new URL(`../${file}`, import.meta.url)), ...rest], { stdio: 'inherit' });
+// Ctrl-C reaches the whole process group; this wrapper only waits for the child's own clean end.
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => signal === 'SIGTERM' && child.kill(signal));
+child.on('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)));
