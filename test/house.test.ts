@@ -102,10 +102,10 @@ test('every test file runs its tests and leaves no .only or .skip behind', () =>
 });
 
 test('no machine path and no registry host is written into the project', () => {
-  for (const name of listed.split('\n').filter((candidate) => /\.(ts|mjs|js|json|md|ya?ml)$/.test(candidate))) {
-    const body = readFileSync(join(root, name), 'utf8');
-    const forbidden = new RegExp(['/(work|root|home)/[a-z]', 'registry\\.[a-z]+\\.[a-z]+', '"resolved":'].join('|'));
-    const line = body.split('\n').findIndex((candidate) => forbidden.test(candidate));
+  const forbidden = /\/(work|root|home)\/[a-z]|registry\.[a-z]+\.[a-z]+|"resolved":/;
+  const names = listed.split('\n').filter((name) => /\.(ts|mjs|js|json|md|ya?ml)$/.test(name) && name !== 'test/house.test.ts');
+  for (const name of names) {
+    const line = readFileSync(join(root, name), 'utf8').split('\n').findIndex((candidate) => forbidden.test(candidate));
     assert.is(line, -1, `${name}:${line + 1} names a machine's path or a registry's host`);
   }
 });
