@@ -1,0 +1,194 @@
+/**
+ * Files by content: a folder in which every file's name is its SHA-256. A file appears under its name only when it is whole,
+ * hashed and on the disk (written aside, fsync, rename, fsync of the folder), so a crash or a full disk leaves nothing half.
+ *
+ *   {folder}/{sha256}         a whole file
+ *   {folder}/{sha256}.part    a download that can be taken up again (HTTP Range, RFC 9110 section 14)
+ *   {folder}/{uuid}.tmp       a file being received; swept away at the next start
+ */
+import { createHash, type Hash, randomUUID } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+export const BLOB_BYTES_MAX = 8 * 2 ** 30;
+const STALL_MS = 30_000;
+const HASH = /^[0-9a-f]{64}$/;
+
+export interface Blobs {
+  path(sha256: string): string;
+  has(sha256: string): Promise<boolean>;
+  /** Hashes of all whole files. */
+  list(): Promise<string[]>;
+  /** The content, checked. A damaged file is removed and the promise rejects, so that it can be fetched again. */
+  read(sha256: string): Promise<Uint8Array>;
+  /** Durable when it resolves. Rejects when the content does not have the expected hash or exceeds `bytesMax`. */
+  put(content: AsyncIterable<Uint8Array>, expected?: string): Promise<{ sha256: string; bytes: number }>;
+  /** Fetches `{base}/{sha256}` of exactly `bytes` bytes; durable when it resolves; taken up again where it broke off. */
+  download(base: string, sha256: string, bytes: number, signal?: AbortSignal): Promise<void>;
+  remove(sha256: string): Promise<void>;
+}
+
+export async function openBlobs(folder: string, bytesMax = BLOB_BYTES_MAX): Promise<Blobs> {
+  await mkdir(folder, { recursive: true });
+  for (const name of await readdir(folder)) if (name.endsWith('.tmp')) await rm(join(folder, name), { force: true });
+  const path = (sha256: string): string => {
+    if (!HASH.test(sha256)) throw new Error(`blob "${sha256}": expected a SHA-256 in 64 hexadecimal digits`);
+    return join(folder, sha256);
+  };
+  const has = (sha256: string): Promise<boolean> =>
+    stat(path(sha256)).then(
+      (found) => found.isFile(),
+      () => false,
+    );
+  return {
+    path,
+    has,
+    list: async () => (await readdir(folder)).filter((name) => HASH.test(name)),
+    read: (sha256) => readChecked(path(sha256), sha256),
+    put: (content, expected) => put(folder, content, expected, bytesMax),
+    remove: (sha256) => rm(path(sha256), { force: true }),
+    async download(base, sha256, bytes, signal) {
+      if (await has(sha256)) return;
+      if (bytes > bytesMax)
+        throw new Error(`blob ${sha256}: expected at most ${bytesMax} bytes, the sender announces ${bytes}`);
+      await downloadPart(`${base.replace(/\/$/, '')}/${sha256}`, `${path(sha256)}.part`, sha256, bytes, signal);
+      await rename(`${path(sha256)}.part`, path(sha256));
+      await syncFolder(folder);
+    },
+  };
+}
+
+async function readChecked(path: string, sha256: string): Promise<Uint8Array> {
+  const content = await readFile(path).catch((cause: unknown) => {
+    throw new Error(`blob ${sha256}: cannot be read: ${(cause as Error).message}`, { cause });
+  });
+  const found = createHash('sha256').update(content).digest('hex');
+  if (found === sha256) return content;
+  await rm(path, { force: true });
+  throw new Error(`blob ${sha256}: the file was damaged on disk (its hash is ${found}); removed, fetch it again`);
+}
+
+async function put(folder: string, content: AsyncIterable<Uint8Array>, expected: string | undefined, bytesMax: number) {
+  const temporary = join(folder, `${randomUUID()}.tmp`);
+  const hash = createHash('sha256');
+  let handle: FileHandle | undefined;
+  let bytes = 0;
+  try {
+    handle = await open(temporary, 'wx');
+    for await (const chunk of content) {
+      bytes += chunk.byteLength;
+      if (bytes > bytesMax) throw new Error(`blob: expected at most ${bytesMax} bytes, got more`);
+      hash.update(chunk);
+      await handle.writeFile(chunk);
+    }
+    const sha256 = hash.digest('hex');
+    if (expected !== undefined && sha256 !== expected)
+      throw new Error(`blob: expected SHA-256 ${expected}, the content has ${sha256}; send it again`);
+    await handle.sync();
+    await handle.close();
+    handle = undefined;
+    await rename(temporary, join(folder, sha256));
+    await syncFolder(folder);
+    return { sha256, bytes };
+  } catch (error) {
+    await handle?.close().catch(() => {});
+    await rm(temporary, { force: true });
+    throw explainFullDisk(error, folder);
+  }
+}
+
+/** Leaves a whole, checked, synced file at `part`, or rejects; then `part` holds what can be taken up again, or is gone. */
+async function downloadPart(url: string, part: string, sha256: string, bytes: number, signal?: AbortSignal) {
+  const hash = createHash('sha256');
+  let held = await hashPart(part, hash, bytes);
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(part, held > 0 ? 'a' : 'w');
+    if (held < bytes) held += await receive(url, handle, hash, held, bytes, signal);
+    if (held < bytes) throw new Error(`${url}: the connection ended at ${held} of ${bytes} bytes; trying again later`);
+    const found = hash.digest('hex');
+    if (found !== sha256)
+      throw new Refused(`${url}: expected SHA-256 ${sha256}, the content has ${found}; check the sender`);
+    await handle.sync();
+  } catch (error) {
+    // What cannot become right is removed, and so is what keeps a disk full; an interrupted download stays.
+    if (error instanceof Refused || isFullDisk(error)) await rm(part, { force: true });
+    throw explainFullDisk(error, part);
+  } finally {
+    await handle?.close();
+  }
+}
+
+class Refused extends Error {}
+
+async function hashPart(part: string, hash: Hash, bytes: number): Promise<number> {
+  const size = await stat(part).then(
+    (found) => found.size,
+    () => 0,
+  );
+  if (size === 0) return 0;
+  if (size > bytes) {
+    await rm(part);
+    return 0;
+  }
+  for await (const chunk of createReadStream(part)) hash.update(chunk as Uint8Array);
+  return size;
+}
+
+/** Appends the body from byte `from` on to the file; resolves with the number of bytes added. */
+async function receive(url: string, file: FileHandle, hash: Hash, from: number, bytes: number, signal?: AbortSignal) {
+  const stalled = new AbortController();
+  let timer = setTimeout(() => stalled.abort(), STALL_MS);
+  let added = 0;
+  try {
+    const response = await fetch(url, {
+      headers: from > 0 ? { range: `bytes=${from}-` } : {},
+      signal: signal ? AbortSignal.any([signal, stalled.signal]) : stalled.signal,
+    });
+    const ranged = response.status === 206 && response.headers.get('content-range')?.startsWith(`bytes ${from}-`);
+    if (!response.body || !(ranged || (response.status === 200 && from === 0))) {
+      // 200 to a ranged request, 416 and so on: what is held cannot be continued, so the next attempt starts afresh.
+      const message = `${url}: expected the file from byte ${from} on, got status ${response.status}`;
+      await response.body?.cancel();
+      throw from > 0 ? new Refused(`${message}; starting over`) : new Error(message);
+    }
+    for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+      clearTimeout(timer);
+      timer = setTimeout(() => stalled.abort(), STALL_MS);
+      if (from + added + chunk.byteLength > bytes) throw new Refused(`${url}: expected ${bytes} bytes, got more`);
+      await file.writeFile(chunk);
+      hash.update(chunk);
+      added += chunk.byteLength;
+    }
+    return added;
+  } catch (error) {
+    if (stalled.signal.aborted) throw new Error(`${url}: nothing arrived for ${STALL_MS} ms`, { cause: error });
+    if (error instanceof TypeError) throw new Error(`${url}: ${causeOf(error)}`, { cause: error });
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** `fetch` says only "fetch failed"; the reason is in the cause. */
+function causeOf(error: Error): string {
+  return error.cause instanceof Error ? error.cause.message || String(error.cause) : error.message;
+}
+
+function isFullDisk(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException)?.code;
+  return code === 'ENOSPC' || code === 'EDQUOT';
+}
+
+function explainFullDisk(error: unknown, path: string): unknown {
+  if (!isFullDisk(error)) return error;
+  return new Error(`${path}: the disk is full; free some space, nothing was changed`, { cause: error });
+}
+
+/** A rename is on the disk only when its folder is (fsync(2)); Windows has no such call and needs none. */
+async function syncFolder(folder: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const handle = await open(folder, 'r');
+  await handle.sync().finally(() => handle.close());
+}
