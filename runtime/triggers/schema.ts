@@ -1,0 +1,333 @@
+/**
+ * A trigger in its written form: which messages it answers, how they become tensors, which models see them, and what
+ * is published. docs/triggers.md explains every field with complete examples.
+ */
+import { type Document, isNode, LineCounter, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { postSteps } from './post/index.ts';
+import { parseFilter, parseTemplate } from './topic-filter.ts';
+
+/** Lower-case words with dashes are fine for a trigger; a stage is also a variable in expressions. */
+const triggerName = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{1,64}$/, 'expected letters, digits, _ and - only, 1 to 64 of them');
+const reserved = ['topic', 'message', 'window', 'item', 'index'];
+const stageName = z
+  .string()
+  .regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'expected a letter, then letters, digits or _, at most 64 of them')
+  .refine((name) => !reserved.includes(name), `expected a name other than ${reserved.join(', ')}`);
+const expression = z.string().min(1).max(2000).describe('CEL');
+const jsonPath = z.string().startsWith('$', 'expected a JSONPath (RFC 9535), which begins with "$"').max(1000);
+const dims = z.array(z.int().min(-1)).max(8).describe('-1 once: whatever is left');
+const positive = z.int().positive();
+const perChannel = z.union([z.number(), z.array(z.number()).min(1).max(4)], {
+  error: 'expected a number, or one for each channel',
+});
+
+const column = z.union([z.int().nonnegative(), z.string().min(1)], {
+  error: 'expected a column by position from 0, or by name',
+});
+
+/** Largest trigger file, and the most inputs of one model that a stage may name. */
+const TRIGGER_CHARACTERS_MAX = 65_536;
+const STAGE_INPUTS_MAX = 64;
+
+export const rawTypes = [
+  'int8',
+  'uint8',
+  'int16',
+  'uint16',
+  'int32',
+  'uint32',
+  'int64',
+  'uint64',
+  'float32',
+  'float64',
+] as const;
+
+const decodeSchema = z.discriminatedUnion(
+  'format',
+  [
+    z.strictObject({
+      format: z.literal('json'),
+      /** Paths to numbers or arrays of numbers, joined in this order. */
+      values: z.union([jsonPath, z.array(jsonPath).min(1).max(1000)], {
+        error: 'expected a JSONPath such as "$.values", or a list of them',
+      }),
+      dims: dims.optional(),
+      /** What identifies the message: its id or timestamp, passed on in the result. */
+      id: jsonPath.optional(),
+    }),
+    z.strictObject({
+      format: z.literal('raw'),
+      /** Element type, little-endian. */
+      type: z.enum(rawTypes),
+      dims: dims.optional(),
+      scale: z.number().default(1),
+      /** Samples per second, for windows. */
+      rate: z.number().positive().optional(),
+    }),
+    z.strictObject({
+      format: z.literal('audio'),
+      /** Samples per second that the model expects; a WAV file of another rate is refused. */
+      rate: positive,
+      /** How to read a payload that is not a WAV file; without it only WAV is accepted. */
+      raw: z.enum(['int8', 'uint8', 'int16', 'int32', 'float32']).optional(),
+    }),
+    z.strictObject({ format: z.literal('image') }),
+    z.strictObject({
+      format: z.literal('csv'),
+      /** By position from 0, or by name. */
+      columns: z.array(column).min(1).max(10_000),
+      /** true: the first line of each message names the columns; or the names themselves. */
+      header: z
+        .union([z.boolean(), z.array(z.string()).min(1)], { error: 'expected true, false or a list of names' })
+        .default(false),
+      delimiter: z.string().length(1).default(','),
+      id: column.optional(),
+    }),
+    z.strictObject({ format: z.literal('tensors') }),
+  ],
+  { error: 'expected json, raw, audio, image, csv or tensors' },
+);
+
+const windowSchema = z
+  .strictObject({
+    /** New samples in a window. */
+    length: positive.max(10_000_000),
+    /** Samples from one window's start to the next; the window's length when absent. */
+    hop: positive.max(10_000_000).optional(),
+    /** Samples before the window that the model sees again; zeros at the stream's start. */
+    context: z.int().nonnegative().max(10_000_000).default(0),
+    /** A longer pause between two messages starts the stream afresh. */
+    gapMs: z.number().positive().optional(),
+  })
+  .refine((window) => (window.hop ?? window.length) <= window.length, {
+    path: ['hop'],
+    error: "expected at most the window's length: a longer hop would skip samples",
+  });
+
+export const imageInputSchema = z.strictObject({
+  /** Size of the model's input; absent: what the model's own description says. */
+  height: positive.max(8192).optional(),
+  width: positive.max(8192).optional(),
+  /** `limit-side`: keep the shape, longest side at most `limitSide`, both sides a multiple of `multipleOf`. */
+  fit: z.enum(['stretch', 'letterbox', 'centre-crop', 'limit-side', 'keep-height']).default('stretch'),
+  limitSide: positive.max(8192).default(960),
+  multipleOf: positive.max(1024).default(32),
+  /** For `keep-height`: width follows the picture's shape, at least and at most this. */
+  widthMin: positive.max(8192).default(8),
+  widthMax: positive.max(8192).default(2048),
+  /** Grey level of the border that `letterbox` adds, 0 to 255. */
+  padding: z.number().min(0).max(255).default(114),
+  colour: z.enum(['rgb', 'bgr', 'grey']).default('rgb'),
+  layout: z.enum(['NCHW', 'NHWC']).default('NCHW'),
+  /** value = (pixel · scale − mean) / std, per channel in the order of `colour`. */
+  scale: z.number().default(1 / 255),
+  mean: perChannel.default(0),
+  std: perChannel.default(1),
+});
+
+const inputSchema = z
+  .strictObject({
+    /** A picture: the message's, or the region's in a stage with `each`. */
+    image: imageInputSchema.optional(),
+    /** A fixed value, for example a sample rate. */
+    constant: z
+      .union([z.number(), z.array(z.number()).max(100_000)], { error: 'expected a number or a list of numbers' })
+      .optional(),
+    /** Name of the output that comes back as this input with the stream's next message; zeros at its start. */
+    recurrent: z.string().min(1).optional(),
+    /** Another tensor than the message: `stage.output`, or a name in a `tensors` message. */
+    from: z.string().min(1).optional(),
+    dims: dims.optional(),
+    scale: z.number().optional(),
+  })
+  .refine((input) => ['image', 'constant', 'recurrent', 'from'].filter((key) => key in input).length <= 1, {
+    error: 'expected only one of image, constant, recurrent and from',
+  });
+
+const postSchema = z
+  .looseObject({
+    step: z.enum(Object.keys(postSteps) as [string, ...string[]]),
+  })
+  .superRefine(({ step, ...options }, context) => {
+    const found = postSteps[step]?.options.safeParse(options);
+    for (const issue of found?.error?.issues ?? []) context.addIssue({ ...issue, input: undefined } as never);
+  });
+
+const stageSchema = z.strictObject({
+  name: stageName,
+  model: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'expected the name of a model'),
+  /** `stage.field`: run once for every region in this list, on the part of the picture it outlines. */
+  each: z
+    .string()
+    .regex(/^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$/, 'expected a list in an earlier result, such as "boxes.regions"')
+    .optional(),
+  /** With `each`: how far to turn the cut-out before the model sees it, in degrees anticlockwise: 0, 90, 180 or 270. */
+  turn: expression.optional(),
+  /** By the model's input name; an input that is not listed gets the message (or the region's picture). */
+  inputs: z.record(z.string(), inputSchema).default({}),
+  post: postSchema.optional(),
+});
+
+const outputSchema = z
+  .strictObject({
+    topic: z.string().max(1000),
+    qos: z.literal([0, 1]).default(0),
+    retain: z.boolean().default(false),
+    /** Names and expressions of the JSON result; every stage's result under its name when absent. */
+    fields: z.record(z.string().regex(/^[A-Za-z_]\w*$/), expression).optional(),
+    /** Publish this stage's tensors as safetensors instead of JSON. */
+    tensors: z.string().optional(),
+    /** One short sentence for people, as a CEL expression that gives text. */
+    summary: expression.optional(),
+  })
+  .refine((output) => !(output.fields && output.tensors), { error: 'expected fields or tensors, not both' })
+  .refine((output) => !output.fields || !('meta' in output.fields), {
+    path: ['fields'],
+    error: '"meta" is added by the node',
+  });
+
+export const priorities = ['safety', 'interactive', 'normal', 'background'] as const;
+
+const triggerObject = z.strictObject({
+  name: triggerName,
+  description: z.string().max(1000).optional(),
+  /** A filter with named levels: `city/{device}/audio`. */
+  topic: z.string().max(1000),
+  qos: z.literal([0, 1]).default(0),
+  decode: decodeSchema,
+  window: windowSchema.optional(),
+  stages: z.array(stageSchema).min(1).max(16),
+  /** Named intermediate values, each an expression that may use the ones before it. */
+  let: z.record(z.string().regex(/^[A-Za-z_]\w*$/), expression).optional(),
+  /** Publish only when this CEL expression is true. */
+  when: expression.optional(),
+  /** At most `max` results in any `perMs`, for each stream. */
+  rate: z.strictObject({ max: positive.max(1000), perMs: z.number().positive() }).optional(),
+  output: outputSchema,
+  priority: z.enum(priorities).default('normal'),
+  /** An answer later than this after the message is of no use. */
+  deadlineMs: z.number().positive().optional(),
+});
+
+export const triggerSchema = triggerObject.superRefine(checkTopics).superRefine(checkStages);
+
+export type Trigger = z.output<typeof triggerObject>;
+export type Stage = Trigger['stages'][number];
+export type StageInput = Stage['inputs'][string];
+export type ImageInput = z.output<typeof imageInputSchema>;
+export type Decode = Trigger['decode'];
+
+/** Names of the models that the trigger runs, each once. */
+export function modelsOf(trigger: Trigger): string[] {
+  return [...new Set(trigger.stages.map((stage) => stage.model))];
+}
+
+function checkTopics(trigger: Trigger, context: z.RefinementCtx): void {
+  let path = ['topic'];
+  try {
+    const filter = parseFilter(trigger.topic);
+    path = ['output', 'topic'];
+    const template = parseTemplate(trigger.output.topic, filter.variables);
+    const example = template.fill(Object.fromEntries(filter.variables.map((name) => [name, name])));
+    if (filter.match(example)) throw new Error(`"${example}" matches the trigger's own filter: it would answer itself`);
+    if (/^(\$|llmasos\/)/.test(example)) throw new Error(`"${example}" belongs to the broker or the fleet itself`);
+  } catch (error) {
+    context.addIssue({ code: 'custom', path, message: (error as Error).message });
+  }
+}
+
+function checkStages(trigger: Trigger, context: z.RefinementCtx): void {
+  const refuse = (path: (string | number)[], message: string): void => {
+    context.addIssue({ code: 'custom', path, message });
+  };
+  if (trigger.window && !['raw', 'audio', 'json', 'csv'].includes(trigger.decode.format)) {
+    refuse(['window'], `${trigger.decode.format} messages are no stream of numbers: leave "window" out`);
+  }
+  const earlier = new Set<string>();
+  for (const [index, stage] of trigger.stages.entries()) {
+    if (earlier.has(stage.name)) refuse(['stages', index, 'name'], `another stage is called "${stage.name}"`);
+    if (stage.each !== undefined && !earlier.has(stage.each.split('.')[0] as string)) {
+      refuse(['stages', index, 'each'], `expected a list in the result of an earlier stage, got "${stage.each}"`);
+    }
+    if (stage.each !== undefined && trigger.decode.format !== 'image') {
+      refuse(['stages', index, 'each'], 'regions are cut out of a picture: expected decode.format "image"');
+    }
+    if (stage.turn !== undefined && stage.each === undefined) refuse(['stages', index, 'turn'], 'needs "each"');
+    if (Object.keys(stage.inputs).length > STAGE_INPUTS_MAX) refuse(['stages', index, 'inputs'], 'too many inputs');
+    earlier.add(stage.name);
+  }
+  const { tensors } = trigger.output;
+  if (tensors !== undefined && !earlier.has(tensors)) {
+    refuse(['output', 'tensors'], `expected the name of a stage, got "${tensors}"`);
+  }
+}
+
+/**
+ * Reads a trigger file. Throws an Error for the first thing that is wrong:
+ * `speech.yaml, line 7: stages[0].inputs.sr.constant: expected number, got "x"`.
+ */
+export function parseTrigger(text: string, fileName: string): Trigger {
+  if (text.length > TRIGGER_CHARACTERS_MAX) {
+    throw new Error(`${fileName}: expected at most ${TRIGGER_CHARACTERS_MAX} characters, got ${text.length}`);
+  }
+  const lines = new LineCounter();
+  // JSON is read by the same parser: YAML 1.2 contains it.
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const syntax = document.errors[0];
+  if (syntax) throw new Error(`${fileName}, line ${lines.linePos(syntax.pos[0]).line}: ${syntax.message}`);
+  let value: unknown;
+  try {
+    value = document.toJS({ maxAliasCount: 100 });
+  } catch (cause) {
+    throw new Error(`${fileName}: ${(cause as Error).message}`, { cause });
+  }
+  const result = triggerSchema.safeParse(value);
+  if (result.success) return result.data;
+  // A misspelt field also makes the right one missing: the misspelling is the more helpful of the two.
+  const issues = result.error.issues;
+  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? (issues[0] as z.core.$ZodIssue);
+  const { path, sentence } = explainIssue(issue, value);
+  throw new Error(`${fileName}, line ${lineOf(document, lines, path)}: ${sentence}`, { cause: result.error });
+}
+
+/** Line of the value at `path`, or of the nearest thing around it that the file has. */
+function lineOf(document: Document, lines: LineCounter, path: readonly PropertyKey[]): number {
+  for (let length = path.length; length > 0; length--) {
+    const node = document.getIn(path.slice(0, length), true);
+    if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
+  }
+  return 1;
+}
+
+/** One issue as a sentence that begins with the path: what was expected there and what came. */
+function explainIssue(issue: z.core.$ZodIssue, value: unknown): { path: PropertyKey[]; sentence: string } {
+  const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] as string] : issue.path;
+  const place = path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
+  const given = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], value);
+  const got = given === undefined ? 'nothing' : (JSON.stringify(given)?.slice(0, 60) ?? 'something else');
+  return { path, sentence: `${place.replace(/^\./, '') || 'trigger'}: ${problemOf(issue, got)}` };
+}
+
+function problemOf(issue: z.core.$ZodIssue, got: string): string {
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return 'no such field; see docs/triggers.md for the fields there are';
+    case 'invalid_type':
+      return `expected ${issue.expected}, got ${got}`;
+    case 'invalid_value':
+      return `expected ${issue.values.map((value) => JSON.stringify(value)).join(' or ')}, got ${got}`;
+    case 'invalid_union':
+      return `${issue.message}, got ${got}`;
+    case 'invalid_key':
+      return 'expected a name of letters, digits and _, not beginning with a digit';
+    case 'too_small':
+      return `expected at least ${issue.minimum}, got ${got}`;
+    case 'too_big':
+      return `expected at most ${issue.maximum}, got ${got}`;
+    default:
+      return issue.message;
+  }
+}
