@@ -8,6 +8,7 @@ export type AttributeValue =
   | Graph
   | readonly number[]
   | readonly string[]
+  | readonly Tensor[]
   | readonly Graph[];
 
 export interface GraphNode {

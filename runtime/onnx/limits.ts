@@ -1,0 +1,16 @@
+/** Bounds on what a model file may ask for. A file beyond one of them is refused before anything is allocated for it. */
+
+/** Protobuf's own limit for one message: lengths are signed 32-bit numbers in most writers. */
+export const FILE_BYTES_MAX = 2 ** 31 - 1;
+/** Bytes of one tensor's data, in the file or beside it. */
+export const TENSOR_BYTES_MAX = 2 ** 31 - 1;
+export const TENSOR_RANK_MAX = 32;
+/** Nodes of the graph and all its subgraphs together. */
+export const NODES_MAX = 100_000;
+/** Protobuf messages in a file: a two-byte message costs some hundred bytes here, so their number is what bounds memory. */
+export const MESSAGES_MAX = 2_000_000;
+/** Messages inside messages. A subgraph (node → attribute → graph) takes three levels. */
+export const MESSAGE_DEPTH_MAX = 64;
+export const NAME_LENGTH_MAX = 4096;
+/** The newest IR version whose files this reader was checked against (onnx.proto3, enum Version). */
+export const IR_VERSION_MAX = 13;
