@@ -1,0 +1,90 @@
+/**
+ * At-least-once delivery through one small database file: incoming.ts and outgoing.ts decide, this commits for both.
+ * All that has gathered for a moment is one transaction, one fsync.
+ */
+import { inboxSchema, openInbox } from '../store/inbox.ts';
+import { openOutbox, outboxSchema } from '../store/outbox.ts';
+import { openDatabase, transaction } from '../store/state.ts';
+import { createIncoming, type Incoming, type IncomingMessage } from './incoming.ts';
+import { createOutgoing, type Outgoing } from './outgoing.ts';
+
+const COMMIT_MS = 20;
+const RETRY_MS = 1_000;
+const INBOX = { itemsMax: 10_000, bytesMax: 64 * 2 ** 20 };
+const OUTBOX = { itemsMax: 100_000, bytesMax: 128 * 2 ** 20 };
+/** Both with room for the index and for pages that are half full. */
+const FILE_BYTES_MAX = 256 * 2 ** 20;
+
+export interface DeliveryOptions {
+  readonly file: string;
+  readonly handle: (message: IncomingMessage, answered: () => void) => void;
+  /** The disk refuses (`error`) or takes again (`undefined`). */
+  readonly onDisk: (error: Error | undefined) => void;
+  readonly fileBytesMax?: number;
+}
+
+export interface Delivery {
+  readonly incoming: Incoming;
+  readonly outgoing: Outgoing;
+  /** Messages that wait for the broker, on disk and in memory. */
+  readonly outboxItems: number;
+  /** Writes what waits and closes the file. */
+  close(): void;
+}
+
+/** Throws when the file cannot be opened. */
+export function openDelivery({ file, handle, onDisk, fileBytesMax = FILE_BYTES_MAX }: DeliveryOptions): Delivery {
+  const database = openDatabase(file, [outboxSchema, inboxSchema], { bytesMax: fileBytesMax });
+  const outbox = openOutbox(database, OUTBOX);
+  const inbox = openInbox(database, INBOX);
+  let timer: NodeJS.Timeout | undefined;
+  let broken = false;
+
+  const commit = (): void => {
+    timer = undefined;
+    if (!incoming.hasWork && !outgoing.hasWork) return;
+    try {
+      // Removing first and on its own frees the room that a full file needs for what comes after.
+      transaction(database, () => {
+        outgoing.removeConfirmed();
+        incoming.removeAnswered();
+      });
+      transaction(database, () => {
+        outgoing.write();
+        incoming.write();
+      });
+    } catch (error) {
+      outbox.recount();
+      inbox.recount();
+      if (!broken) onDisk(error as Error);
+      broken = true;
+      incoming.failed();
+      outgoing.failed();
+      schedule();
+      return;
+    }
+    if (broken) onDisk(undefined);
+    broken = false;
+    incoming.written();
+    outgoing.written();
+  };
+  const schedule = (): void => {
+    timer ??= setTimeout(commit, broken ? RETRY_MS : COMMIT_MS);
+  };
+  const outgoing = createOutgoing(outbox, schedule);
+  const incoming = createIncoming(inbox, handle, schedule);
+
+  return {
+    incoming,
+    outgoing,
+    get outboxItems() {
+      return outbox.items + outgoing.waiting;
+    },
+    close() {
+      clearTimeout(timer);
+      commit();
+      clearTimeout(timer);
+      database.close();
+    },
+  };
+}
