@@ -3,12 +3,10 @@ import type { Tensor, ValueDescription } from '../engine/tensor.ts';
 import type { AttributeValue, Graph, GraphNode } from './graph.ts';
 import { NODES_MAX } from './limits.ts';
 import type { AttributeMessage, GraphMessage, NodeMessage, TypeMessage, ValueMessage } from './messages.ts';
-import { type ReadExternal, sparseTensorOf, tensorOf, typeName } from './tensor-data.ts';
+import { sparseTensorOf, type TensorFiles, tensorOf, typeName } from './tensor-data.ts';
 
-interface Context {
-  readonly file: Uint8Array;
+interface Context extends TensorFiles {
   readonly opsets: Readonly<Record<string, number>>;
-  readonly readExternal: ReadExternal | undefined;
 }
 
 /** `ai.onnx` is another way to write the default domain (IR.md, "Operator Sets"). */
@@ -75,7 +73,7 @@ function buildInitializers(message: GraphMessage, context: Context, place: strin
     initializers.set(name, tensor);
   };
   for (const tensor of message.initializers) {
-    add(tensor.name, tensorOf(tensor, context.file, context.readExternal, `${place}, initializer "${tensor.name}"`));
+    add(tensor.name, tensorOf(tensor, context, `${place}, initializer "${tensor.name}"`));
   }
   for (const sparse of message.sparseInitializers) {
     const name = sparse.values?.name ?? '';
@@ -228,7 +226,7 @@ function attributeValue(
       return message.text;
     case 4:
       if (!message.tensor) throw new Error(`${place}: expected a tensor, found none`);
-      return tensorOf(message.tensor, context.file, context.readExternal, place);
+      return tensorOf(message.tensor, context, place);
     case 5:
       if (!message.graph) throw new Error(`${place}: expected a graph, found none`);
       return build(message.graph, context, scope);
@@ -239,7 +237,7 @@ function attributeValue(
     case 8:
       return message.texts;
     case 9:
-      return message.tensors.map((tensor) => tensorOf(tensor, context.file, context.readExternal, place));
+      return message.tensors.map((tensor) => tensorOf(tensor, context, place));
     case 10:
       return message.graphs.map((graph) => build(graph, context, scope));
     case 11:

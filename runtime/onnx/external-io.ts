@@ -1,36 +1,43 @@
 /** Weights that lie in files beside the model: read from its folder and from nowhere else. */
-import { closeSync, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync, realpathSync } from 'node:fs';
 import { resolve, sep } from 'node:path';
-import type { ReadExternal } from './tensor-data.ts';
+import { isConfined, type ReadExternal } from './tensor-data.ts';
 
 /**
- * Gives a reader of external data for a model in `folder`. A model file is not trusted: a location that leads out
- * of the folder, by its path (checked by the parser) or by a link (checked here), is refused.
+ * The file that a model in `folder` names. A model file is not trusted: a location that leads out of the folder, by
+ * its path or by a link, is refused.
  */
+function confinedPath(folder: string, location: string): string {
+  const place = `external data "${location}"`;
+  if (!isConfined(location)) throw new Error(`${place}: expected a file inside the model's folder`);
+  const root = realpathSync(folder);
+  let path: string;
+  try {
+    path = realpathSync(resolve(root, location));
+  } catch (cause) {
+    throw new Error(`${place}: expected a file in the model's folder; copy it there`, { cause });
+  }
+  if (!path.startsWith(root + sep)) {
+    throw new Error(`${place}: expected a file inside the model's folder, got a link that leaves it`);
+  }
+  return path;
+}
+
+/** Gives a reader of external data for a model in `folder`. */
 export function externalReader(folder: string): ReadExternal {
   return (location, offset, byteLength) => {
-    const place = `external data "${location}"`;
-    const root = realpathSync(folder);
-    let path: string;
-    try {
-      path = realpathSync(resolve(root, location));
-    } catch (cause) {
-      throw new Error(`${place}: expected a file in the model's folder; copy it there`, { cause });
-    }
-    if (!path.startsWith(root + sep))
-      throw new Error(`${place}: expected a file inside the model's folder, got a link that leaves it`);
-    const file = openSync(path, 'r');
+    const file = openSync(confinedPath(folder, location), 'r');
     try {
       const { size } = fstatSync(file);
       if (offset + byteLength > size) {
         throw new Error(
-          `${place}: expected ${byteLength} bytes from ${offset}, but the file has ${size}; it is truncated or belongs to another model`,
+          `external data "${location}": expected ${byteLength} bytes from ${offset}, but the file has ${size}; it is truncated or belongs to another model`,
         );
       }
       const bytes = new Uint8Array(byteLength);
       for (let at = 0; at < byteLength; ) {
         const got = readSync(file, bytes, at, byteLength - at, offset + at);
-        if (got === 0) throw new Error(`${place}: the file became shorter while it was read`);
+        if (got === 0) throw new Error(`external data "${location}": the file became shorter while it was read`);
         at += got;
       }
       return bytes;
@@ -38,4 +45,9 @@ export function externalReader(folder: string): ReadExternal {
       closeSync(file);
     }
   };
+}
+
+/** A whole file of external data, for another engine that reads its parts itself. */
+export function readExternalFile(folder: string, location: string): Uint8Array {
+  return readFileSync(confinedPath(folder, location));
 }

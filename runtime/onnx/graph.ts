@@ -39,4 +39,6 @@ export interface OnnxModel {
   /** Domain → opset version; '' is ai.onnx. */
   readonly opsets: Readonly<Record<string, number>>;
   readonly graph: Graph;
+  /** Files beside the model that hold weights, relative to its folder. */
+  readonly externalFiles: readonly string[];
 }

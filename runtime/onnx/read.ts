@@ -31,11 +31,14 @@ export function readModel(bytes: Uint8Array, options: { readExternal?: ReadExter
         `model file: expected an opset version of 1 or more for "${domain || 'ai.onnx'}", got ${version}`,
       );
   }
+  const externalFiles = new Set<string>();
+  const graph = buildGraph(message.graph, { file: bytes, opsets, readExternal: options.readExternal, externalFiles });
   return {
     irVersion: message.irVersion,
     producer: [message.producerName, message.producerVersion].filter(Boolean).join(' '),
     opsets,
-    graph: buildGraph(message.graph, { file: bytes, opsets, readExternal: options.readExternal }),
+    graph,
+    externalFiles: [...externalFiles],
   };
 }
 

@@ -8,6 +8,15 @@ import { countVarints, eachVarint } from './wire.ts';
 /** Reads weights that lie beside the model file: `byteLength` bytes from `offset` of the file `location`. */
 export type ReadExternal = (location: string, offset: number, byteLength: number) => Uint8Array;
 
+/** Where tensors find their bytes. */
+export interface TensorFiles {
+  /** The model file. */
+  readonly file: Uint8Array;
+  readonly readExternal: ReadExternal | undefined;
+  /** Gathers the names of all files beside it. */
+  readonly externalFiles: Set<string>;
+}
+
 interface ElementType {
   readonly name: DataType | string;
   /** Width of an element in `raw_data`; strings have none. */
@@ -164,29 +173,24 @@ function decodeVarints(type: DataType, bytes: Uint8Array, count: number): TypedA
 }
 
 /** Checks a tensor message and makes it a tensor. `what` names it in errors. */
-export function tensorOf(
-  message: TensorMessage,
-  file: Uint8Array,
-  readExternal: ReadExternal | undefined,
-  what: string,
-): Tensor {
+export function tensorOf(message: TensorMessage, files: TensorFiles, what: string): Tensor {
   const type = elementTypes[message.dataType];
   if (type === undefined)
     throw new Error(`${what}: expected an element type of onnx.proto3 (1 to 26), got ${message.dataType}`);
   const count = checkedCount(message.dims, what);
-  const make = (source: Source): Tensor => new FileTensor(type.name, message.dims, count, file, source);
+  const make = (source: Source): Tensor => new FileTensor(type.name, message.dims, count, files.file, source);
   const dimsText = `[${message.dims}] of ${type.name}`;
   const expectedBytes = Math.ceil((count * type.bits) / 8);
   if (expectedBytes > TENSOR_BYTES_MAX)
     throw new Error(`${what}: ${dimsText} takes more than ${TENSOR_BYTES_MAX} bytes`);
 
-  if (message.external) return make(externalSource(message, type.name, expectedBytes, readExternal, what));
+  if (message.external) return make(externalSource(message, type.name, expectedBytes, files, what));
   if (message.raw && type.field !== 'strings') {
     const got = message.raw[1] - message.raw[0];
     if (got !== expectedBytes) throw new Error(`${what}: ${dimsText} takes ${expectedBytes} bytes, got ${got}`);
     if (isDataType(type.name)) return make({ kind: 'file', spans: message.raw, encoding: 'raw' });
   } else {
-    const got = fieldLength(message, type.field, file);
+    const got = fieldLength(message, type.field, files.file);
     const expected = Math.ceil(count * (type.perElement ?? 1));
     if (got !== expected) throw new Error(`${what}: ${dimsText} takes ${expected} values, got ${got}`);
   }
@@ -214,7 +218,7 @@ function externalSource(
   message: TensorMessage,
   type: string,
   expectedBytes: number,
-  read: ReadExternal | undefined,
+  files: TensorFiles,
   what: string,
 ): Source {
   const entries = message.externalEntries;
@@ -229,7 +233,9 @@ function externalSource(
     throw new Error(
       `${what}: [${message.dims}] of ${type} takes ${expectedBytes} bytes, its external data has ${length}`,
     );
+  files.externalFiles.add(location);
   if (!isDataType(type)) return { kind: 'none', why: `${what}: elements of type ${type} are not supported` };
+  const read = files.readExternal;
   if (!read) {
     return {
       kind: 'none',

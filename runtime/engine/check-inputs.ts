@@ -1,0 +1,47 @@
+/** Inputs of a run against what the model declares. */
+import { arrayOf, elementCount, type Tensor, type ValueDescription } from './tensor.ts';
+
+/** Throws an Error that names the input when one is missing, unknown, or of the wrong type, shape or length. */
+export function checkInputs(
+  model: string,
+  declared: readonly ValueDescription[],
+  given: Readonly<Record<string, Tensor>>,
+): void {
+  for (const name of Object.keys(given)) {
+    if (declared.some((input) => input.name === name)) continue;
+    const known = declared.map((input) => `"${input.name}"`).join(', ');
+    throw new Error(`model "${model}" has no input "${name}": expected ${known}`);
+  }
+  for (const input of declared) {
+    const place = `model "${model}", input "${input.name}"`;
+    const tensor = Object.hasOwn(given, input.name) ? given[input.name] : undefined;
+    if (tensor === undefined) throw new Error(`${place}: expected ${describeInput(input)}, got nothing`);
+    checkTensor(place, input, tensor);
+  }
+}
+
+function checkTensor(place: string, input: ValueDescription, tensor: Tensor): void {
+  const got = `${tensor.type} [${tensor.dims.join(', ')}]`;
+  if (tensor.type !== input.type || !dimsAgree(input.dims, tensor.dims)) {
+    throw new Error(`${place}: expected ${describeInput(input)}, got ${got}`);
+  }
+  if (!tensor.dims.every((dim) => Number.isSafeInteger(dim) && dim >= 0)) {
+    throw new Error(`${place}: expected dimensions of 0 or more, got ${got}`);
+  }
+  const array = arrayOf(tensor.type);
+  if (!(tensor.data instanceof array)) throw new Error(`${place}: expected data in a ${array.name} for ${got}`);
+  const count = elementCount(tensor.dims);
+  if (tensor.data.length !== count)
+    throw new Error(`${place}: ${got} takes ${count} elements, got ${tensor.data.length}`);
+}
+
+/** A file that states no shape at all reads like one that states a scalar, so that `[]` takes every shape. */
+function dimsAgree(declared: ValueDescription['dims'], dims: readonly number[]): boolean {
+  if (declared.length === 0) return true;
+  if (declared.length !== dims.length) return false;
+  return declared.every((dim, axis) => typeof dim !== 'number' || dim === dims[axis]);
+}
+
+function describeInput(input: ValueDescription): string {
+  return `${input.type} [${input.dims.map((dim) => dim ?? '?').join(', ')}]`;
+}

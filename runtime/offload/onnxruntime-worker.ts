@@ -1,0 +1,96 @@
+/**
+ * Holds onnxruntime-web and its sessions away from the main thread: a run computes for as long as it takes without
+ * giving way, which would block the event loop.
+ */
+import { parentPort } from 'node:worker_threads';
+import type * as Ort from 'onnxruntime-web';
+import { arrayOf, type DataType, type Tensor, type TypedArray } from '../engine/tensor.ts';
+import type { Reply, Request } from './onnxruntime-messages.ts';
+
+const port = parentPort;
+if (!port) throw new Error('onnxruntime-worker.ts runs as a worker thread only');
+
+let loaded: Promise<typeof Ort> | undefined;
+const sessions = new Map<number, Ort.InferenceSession>();
+
+async function loadLibrary(): Promise<typeof Ort> {
+  let ort: typeof Ort;
+  try {
+    ort = await import('onnxruntime-web');
+  } catch (cause) {
+    throw new Error('the package onnxruntime-web is missing: install it with npm install onnxruntime-web', { cause });
+  }
+  // Threads inside the library need a page's fetch; there is none in Node.
+  ort.env.wasm.numThreads = 1;
+  ort.env.logLevel = 'error';
+  return ort;
+}
+
+async function answer(request: Request): Promise<Reply> {
+  loaded ??= loadLibrary();
+  const ort = await loaded;
+  switch (request.kind) {
+    case 'load':
+      sessions.set(request.session, await createSession(ort, request));
+      return { kind: 'done', id: request.id, outputs: {}, runMs: 0 };
+    case 'run':
+      return run(ort, request);
+    case 'release':
+      await sessions.get(request.session)?.release();
+      sessions.delete(request.session);
+      return { kind: 'done', id: request.id, outputs: {}, runMs: 0 };
+  }
+}
+
+function createSession(ort: typeof Ort, request: Request & { kind: 'load' }): Promise<Ort.InferenceSession> {
+  // One provider only: with a list, the library may silently use another than the one that is reported.
+  return ort.InferenceSession.create(request.bytes, {
+    executionProviders: ['wasm'],
+    externalData: request.externalData.map(({ path, data }) => ({ path, data })),
+    logSeverityLevel: 3,
+  });
+}
+
+async function run(ort: typeof Ort, request: Request & { kind: 'run' }): Promise<Reply> {
+  const session = sessions.get(request.session);
+  if (!session) throw new Error('the model is not loaded');
+  const feeds = Object.entries(request.inputs).map(([name, tensor]) => [
+    name,
+    new ort.Tensor(tensor.type as 'float32', tensor.data as Float32Array, tensor.dims),
+  ]);
+  const start = performance.now();
+  const results = await session.run(Object.fromEntries(feeds));
+  const runMs = performance.now() - start;
+  const outputs = Object.entries(results).map(([name, value]) => [name, tensorOf(name, value)]);
+  return { kind: 'done', id: request.id, outputs: Object.fromEntries(outputs), runMs };
+}
+
+function tensorOf(name: string, value: Ort.Tensor): Tensor {
+  const type = value.type as DataType;
+  if (!(value instanceof Object && 'data' in value) || !ArrayBuffer.isView(value.data)) {
+    throw new Error(`output "${name}" is of type ${value.type}, which has no numeric form here`);
+  }
+  const { buffer, byteOffset, byteLength } = value.data;
+  // A copy of its own: the library's may be a view of its memory. It also makes float16 the raw words that we keep.
+  const bytes = new Uint8Array(buffer, byteOffset, byteLength).slice();
+  return { type, dims: [...value.dims], data: new (arrayOf(type))(bytes.buffer) as TypedArray };
+}
+
+let last: Promise<void> = Promise.resolve();
+port.on('message', (request: Request) => {
+  // The library allows one call at a time.
+  last = last.then(async () => {
+    try {
+      const reply = await answer(request);
+      const buffers =
+        reply.kind === 'done' ? Object.values(reply.outputs).map(({ data }) => data.buffer as ArrayBuffer) : [];
+      port.postMessage(reply, buffers);
+    } catch (error) {
+      port.postMessage({
+        kind: 'failed',
+        id: request.id,
+        message: error instanceof Error ? error.message : String(error),
+      } satisfies Reply);
+    }
+  });
+});
