@@ -1,3 +1,101 @@
 // Opcodes of the flat program: plain constants, so that AssemblyScript and TypeScript read the same file.
-// An instruction is word 0 = opcode | (length in words << 8), then its operands; assembly/program.ts gives their meaning.
+// An instruction is word 0 = opcode | (length in words << 8), then its operands. assembly/operands.ts names them in order.
 export const END = 0;
+export const GEMM = 1;
+export const PACK_MATRIX = 2;
+export const IM2COL = 3;
+export const COL2IM = 4;
+export const DEPTHWISE = 5;
+export const POOL = 6;
+export const UNARY = 7;
+export const BINARY = 8;
+export const COMPARE = 9;
+export const WHERE = 10;
+export const CAST = 11;
+export const REDUCE = 12;
+export const SOFTMAX = 13;
+export const ARG_MAX = 14;
+export const LAYER_NORM = 15;
+export const COPY = 16;
+export const FILL = 17;
+export const GATHER = 18;
+export const RESIZE_NEAREST = 19;
+export const RESIZE_LINEAR = 20;
+export const LSTM_CELL = 21;
+
+// Faults; `execute` returns -(2 + fault).
+export const FAULT_OPCODE = 0;
+export const FAULT_INDEX = 1;
+
+// Kinds of UNARY, also of the activation behind GEMM and DEPTHWISE.
+export const RELU = 0;
+export const LEAKY_RELU = 1;
+export const CLIP = 2;
+export const SIGMOID = 3;
+export const SILU = 4;
+export const HARD_SIGMOID = 5;
+export const HARD_SWISH = 6;
+export const TANH = 7;
+export const EXP = 8;
+export const LOG = 9;
+export const SQRT = 10;
+export const RECIPROCAL = 11;
+export const NEG = 12;
+export const ABS = 13;
+export const SIGN = 14;
+export const FLOOR = 15;
+export const CEIL = 16;
+export const ROUND = 17;
+export const ERF = 18;
+export const GELU = 19;
+export const GELU_TANH = 20;
+export const SOFTPLUS = 21;
+export const SOFTSIGN = 22;
+export const ELU = 23;
+export const SELU = 24;
+export const SIN = 25;
+export const COS = 26;
+export const SCALE = 27;
+export const SQUARE = 28;
+/** No activation behind GEMM or DEPTHWISE (or one that is a clip, which costs nothing there). */
+export const IDENTITY = 29;
+
+// Kinds of BINARY.
+export const ADD = 0;
+export const SUB = 1;
+export const MUL = 2;
+export const DIV = 3;
+export const POW = 4;
+export const MIN = 5;
+export const MAX = 6;
+export const PRELU = 7;
+
+// Kinds of COMPARE.
+export const EQUAL = 0;
+export const LESS = 1;
+export const LESS_OR_EQUAL = 2;
+export const GREATER = 3;
+export const GREATER_OR_EQUAL = 4;
+
+// Kinds of POOL.
+export const POOL_MAX = 0;
+export const POOL_AVERAGE = 1;
+export const POOL_AVERAGE_PADDED = 2;
+
+// Kinds of REDUCE.
+export const REDUCE_SUM = 0;
+export const REDUCE_MEAN = 1;
+export const REDUCE_MAX = 2;
+export const REDUCE_MIN = 3;
+export const REDUCE_PROD = 4;
+export const REDUCE_SUM_SQUARE = 5;
+export const REDUCE_L1 = 6;
+export const REDUCE_L2 = 7;
+
+// Element types of CAST.
+export const FLOAT32 = 0;
+export const INT32 = 1;
+export const INT64 = 2;
+export const UINT8 = 3;
+export const INT8 = 4;
+export const BOOL = 5;

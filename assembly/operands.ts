@@ -1,0 +1,183 @@
+// The operands of each instruction, in word order. An unmanaged class laid over the program's words reads them in place:
+// field n is word n + 1 of the instruction. runtime/compile/assembler.ts writes them in the same order.
+// Types: Address is resolved with `at`; sizes and strides are in elements unless a name says bytes.
+
+export type Address = u32;
+
+const OFFSET_BITS: u32 = 0x3fffffff;
+
+// Globals belong to the instance, so cores that share one memory do not disturb each other.
+let arena: usize = 0;
+let weights: usize = 0;
+let tables: usize = 0;
+
+/** Takes the three base pointers of a run: arena, weights, tables. */
+export function useBases(bases: usize): void {
+  arena = load<u32>(bases);
+  weights = load<u32>(bases, 4);
+  tables = load<u32>(bases, 8);
+}
+
+/** The pointer that an address stands for; 0 for the absent address. */
+export function at(address: Address): usize {
+  const offset = address & OFFSET_BITS;
+  switch (address >> 30) {
+    case 0: return arena + offset;
+    case 1: return weights + offset;
+    case 2: return tables + offset;
+    default: return 0;
+  }
+}
+
+/** An activation behind GEMM or DEPTHWISE: first a clip to [low, high], then a kind of UNARY (IDENTITY for none). */
+@unmanaged
+export class Activation {
+  low: f32; high: f32; kind: i32; alpha: f32; beta: f32;
+}
+
+/** A convolution or a pool. Images are [batch, height, width, channels]. */
+@unmanaged
+export class ConvShape {
+  batch: i32;
+  inputHeight: i32; inputWidth: i32; inputChannels: i32;
+  outputHeight: i32; outputWidth: i32; outputChannels: i32;
+  kernelHeight: i32; kernelWidth: i32;
+  strideHeight: i32; strideWidth: i32;
+  dilationHeight: i32; dilationWidth: i32;
+  padTop: i32; padLeft: i32;
+}
+
+@unmanaged
+export class Gemm {
+  low: f32; high: f32; kind: i32; alpha: f32; beta: f32; // an Activation
+  a: Address; lda: i32; b: Address; c: Address; ldc: i32;
+  m: i32; n: i32; k: i32; panel: i32;
+  bias: Address; residual: Address; ldr: i32;
+}
+
+/** Packs columns [begin, end) of B [k, n] (`transposed`: B is [n, k]); begin is a multiple of the panel. */
+@unmanaged
+export class PackMatrix {
+  b: Address; packed: Address; k: i32; n: i32; transposed: i32; panel: i32; begin: i32; end: i32;
+}
+
+/** Rows [begin, end) of the patch matrix [batch * outputHeight * outputWidth, kernelHeight * kernelWidth * channels]. */
+@unmanaged
+export class Im2col {
+  batch: i32; // a ConvShape begins here
+  inputHeight: i32; inputWidth: i32; inputChannels: i32;
+  outputHeight: i32; outputWidth: i32; outputChannels: i32;
+  kernelHeight: i32; kernelWidth: i32;
+  strideHeight: i32; strideWidth: i32;
+  dilationHeight: i32; dilationWidth: i32;
+  padTop: i32; padLeft: i32;
+  x: Address; columns: Address; channelBegin: i32; channels: i32; begin: i32; end: i32;
+}
+
+/** Adds rows [begin, end) of columns [pixels of x, kernelHeight * kernelWidth * channels] to y; the shape is the ConvTranspose's. */
+@unmanaged
+export class Col2im {
+  batch: i32; // a ConvShape begins here
+  inputHeight: i32; inputWidth: i32; inputChannels: i32;
+  outputHeight: i32; outputWidth: i32; outputChannels: i32;
+  kernelHeight: i32; kernelWidth: i32;
+  strideHeight: i32; strideWidth: i32;
+  dilationHeight: i32; dilationWidth: i32;
+  padTop: i32; padLeft: i32;
+  columns: Address; y: Address; channelBegin: i32; channels: i32; begin: i32; end: i32;
+}
+
+/** Output rows [begin, end) of batch * outputHeight. Weights are [channels / 8][taps][8]; strides of pixels in elements. */
+@unmanaged
+export class Depthwise {
+  batch: i32; // a ConvShape begins here
+  inputHeight: i32; inputWidth: i32; inputChannels: i32;
+  outputHeight: i32; outputWidth: i32; outputChannels: i32;
+  kernelHeight: i32; kernelWidth: i32;
+  strideHeight: i32; strideWidth: i32;
+  dilationHeight: i32; dilationWidth: i32;
+  padTop: i32; padLeft: i32;
+  low: f32; high: f32; kind: i32; alpha: f32; beta: f32; // an Activation
+  x: Address; weights: Address; bias: Address; y: Address; yPixelStride: i32; residual: Address; begin: i32; end: i32;
+}
+
+/** Output rows [begin, end) of batch * outputHeight; padBottom and padRight count for the padded average only. */
+@unmanaged
+export class Pool {
+  batch: i32; // a ConvShape begins here
+  inputHeight: i32; inputWidth: i32; inputChannels: i32;
+  outputHeight: i32; outputWidth: i32; outputChannels: i32;
+  kernelHeight: i32; kernelWidth: i32;
+  strideHeight: i32; strideWidth: i32;
+  dilationHeight: i32; dilationWidth: i32;
+  padTop: i32; padLeft: i32;
+  kind: i32; x: Address; y: Address; padBottom: i32; padRight: i32; begin: i32; end: i32;
+}
+
+@unmanaged
+export class Unary {
+  kind: i32; x: Address; y: Address; count: i32; alpha: f32; beta: f32;
+}
+
+/**
+ * Element-wise over up to three broadcast inputs; `axes` outer axes follow the class, outermost first, as
+ * [size, a stride, b stride, (WHERE: condition stride)]. Rows [begin, end) of the outer axes taken as one; each row has `count` elements.
+ */
+@unmanaged
+export class Broadcast {
+  kind: i32; condition: Address; a: Address; b: Address; y: Address;
+  count: i32; conditionStep: i32; aStep: i32; bStep: i32;
+  begin: i32; end: i32; axes: i32;
+}
+
+@unmanaged
+export class Cast {
+  x: Address; y: Address; from: i32; to: i32; count: i32;
+}
+
+/** [outer, axis, inner] → [outer, inner]; rows [begin, end) of outer. */
+@unmanaged
+export class Reduce {
+  kind: i32; x: Address; y: Address; axis: i32; inner: i32; begin: i32; end: i32;
+}
+
+/** SOFTMAX: kind 1 gives the logarithm. ARG_MAX ignores kind. Layout as Reduce's. */
+export type Softmax = Reduce;
+export type ArgMax = Reduce;
+
+@unmanaged
+export class LayerNorm {
+  x: Address; y: Address; scale: Address; bias: Address; size: i32; epsilon: f32; begin: i32; end: i32;
+}
+
+/** `axes` outer axes follow, outermost first, as [size, x stride, y stride] in bytes; each of rows [begin, end) is a [rows, columns] block. */
+@unmanaged
+export class Copy {
+  x: Address; y: Address; xOffsetBytes: i32; yOffsetBytes: i32; elementBytes: i32;
+  rows: i32; columns: i32;
+  xRowBytes: i32; yRowBytes: i32; xColumnBytes: i32; yColumnBytes: i32;
+  begin: i32; end: i32; axes: i32;
+}
+
+@unmanaged
+export class Fill {
+  y: Address; count: i32; value: f32;
+}
+
+/** Output rows [begin, end) of outer * count. */
+@unmanaged
+export class Gather {
+  x: Address; indices: Address; wide: i32; y: Address; axis: i32; count: i32; innerBytes: i32; begin: i32; end: i32;
+}
+
+/** Output rows [begin, end) of batch * outputHeight. */
+@unmanaged
+export class Resize {
+  x: Address; y: Address; rows: Address; columns: Address;
+  inputHeight: i32; inputWidth: i32; outputHeight: i32; outputWidth: i32; channels: i32; begin: i32; end: i32;
+}
+
+@unmanaged
+export class LstmCell {
+  gates: Address; c0: Address; h: Address; c: Address; peephole: Address; hidden: i32; begin: i32; end: i32;
+}

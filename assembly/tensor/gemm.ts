@@ -1,0 +1,109 @@
+// C = activation(A · B + bias + residual), B packed in panels: [n / panel][k][panel], zero padded, as in Goto & van de Geijn,
+// "Anatomy of High-Performance Matrix Multiplication" (2008). A is read in place.
+import { IDENTITY } from '../opcodes.ts';
+import { gemmTile } from './gemm-tile.ts';
+import { scratch } from './scratch.ts';
+import { unary } from './unary.ts';
+
+const TILE_ROWS: i32 = 6;
+/** Longer sums are cut, so that a panel's slice stays in the first-level cache. */
+const K_BLOCK: i32 = 512;
+const K_WHOLE_MAX: i32 = 1024;
+
+const ZEROS: usize = memory.data<f32>([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 16);
+const BIAS_TAIL: usize = 384; // behind the 6 x 16 tile in scratch
+
+/** Strides in bytes. `bias` and `r` (residual) may be 0 for none; `c` may be `r`. */
+export function gemm(
+  a: usize, lda: usize, b: usize, c: usize, ldc: usize, m: i32, n: i32, k: i32, panel: i32,
+  bias: usize, r: usize, ldr: usize, low: f32, high: f32,
+): void {
+  if (k <= K_WHOLE_MAX) return block(a, lda, b, k, k, c, ldc, m, n, panel, bias, r, ldr, low, high);
+  block(a, lda, b, k, K_BLOCK, c, ldc, m, n, panel, bias, r, ldr, -Infinity, Infinity);
+  for (let done = K_BLOCK; done < k; done += K_BLOCK) {
+    const size = min(K_BLOCK, k - done);
+    const last = done + size == k;
+    const slice = b + <usize>(done * panel) * 4;
+    block(a + (<usize>done << 2), lda, slice, k, size, c, ldc, m, n, panel, 0, c, ldc, last ? low : -Infinity, last ? high : Infinity);
+  }
+}
+
+/** `size` of the `k` rows of B. */
+function block(
+  a: usize, lda: usize, b: usize, k: i32, size: i32, c: usize, ldc: usize, m: i32, n: i32, panel: i32,
+  bias: usize, r: usize, ldr: usize, low: f32, high: f32,
+): void {
+  const panelBytes = <usize>k * (<usize>panel << 2);
+  for (let j = 0; j < n; j += panel) {
+    const left = n - j;
+    const offset = <usize>j << 2;
+    if (left < panel) {
+      tail(a, lda, b, size, c + offset, ldc, m, left, panel, bias ? bias + offset : 0, r ? r + offset : 0, ldr, low, high);
+      return;
+    }
+    const panelBias = bias ? bias + offset : ZEROS;
+    for (let i = 0; i < m; i += TILE_ROWS) {
+      const rows = min(TILE_ROWS, m - i);
+      const residual = r ? r + <usize>i * ldr + offset : 0;
+      gemmTile(rows, panel, a + <usize>i * lda, lda, b, size, panelBias, residual, ldr, c + <usize>i * ldc + offset, ldc, low, high);
+    }
+    b += panelBytes;
+  }
+}
+
+/** The last panel when it is not full: computed whole in scratch, then only `width` columns are stored. */
+function tail(
+  a: usize, lda: usize, b: usize, k: i32, c: usize, ldc: usize, m: i32, width: i32, panel: i32,
+  bias: usize, r: usize, ldr: usize, low: f32, high: f32,
+): void {
+  const bytes = <usize>width << 2;
+  const stride = <usize>panel << 2;
+  let panelBias = ZEROS;
+  if (bias) {
+    panelBias = scratch + BIAS_TAIL;
+    memory.copy(panelBias, bias, bytes);
+  }
+  for (let i = 0; i < m; i += TILE_ROWS) {
+    const rows = min(TILE_ROWS, m - i);
+    if (r) for (let row = 0; row < rows; row++) copyFloats(scratch + <usize>row * stride, r + <usize>(i + row) * ldr, width);
+    gemmTile(rows, panel, a + <usize>i * lda, lda, b, k, panelBias, r ? scratch : 0, stride, scratch, stride, low, high);
+    for (let row = 0; row < rows; row++) copyFloats(c + <usize>(i + row) * ldc, scratch + <usize>row * stride, width);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function copyFloats(target: usize, source: usize, count: i32): void {
+  for (let i = 0; i < count; i++) store<f32>(target + (<usize>i << 2), load<f32>(source + (<usize>i << 2)));
+}
+
+/** Applies a kind of UNARY to rows of `n` floats, in place. */
+export function activate(kind: i32, c: usize, ldc: usize, m: i32, n: i32, alpha: f32, beta: f32): void {
+  if (kind == IDENTITY) return;
+  if (ldc == <usize>n << 2) return unary(kind, c, c, m * n, alpha, beta);
+  for (let i = 0; i < m; i++) {
+    unary(kind, c, c, n, alpha, beta);
+    c += ldc;
+  }
+}
+
+/** Packs columns [begin, end) of B [k, n] (`transposed`: B is [n, k]); begin is a multiple of the panel. */
+export function packMatrix(b: usize, packed: usize, k: i32, n: i32, transposed: bool, panel: i32, begin: i32, end: i32): void {
+  const rowStride = <usize>(transposed ? 1 : n) << 2;
+  const columnStride = <usize>(transposed ? k : 1) << 2;
+  let target = packed + <usize>begin * (<usize>k << 2);
+  for (let j = begin; j < end; j += panel) {
+    const width = min(panel, n - j);
+    let source = b + <usize>j * columnStride;
+    for (let p = 0; p < k; p++) {
+      let column = source;
+      for (let q = 0; q < width; q++) {
+        store<f32>(target + (<usize>q << 2), load<f32>(column));
+        column += columnStride;
+      }
+      for (let q = width; q < panel; q++) store<f32>(target + (<usize>q << 2), 0);
+      target += <usize>panel << 2;
+      source += rowStride;
+    }
+  }
+}
