@@ -122,7 +122,8 @@ export function labelPage(scene: LabelScene): string {
   .tape { position: absolute; left: 0; right: 0; top: 34px; height: 62px; background: linear-gradient(#d8c9a266, #e9dfc08c 40%, #c9b98e66); }
   .ridge { position: absolute; inset: 0; background: repeating-linear-gradient(90deg, #0000 0 92px, #fff2 92px 95px, #0004 95px 100px); }
   .label { position: relative; width: 500px; padding: 22px 28px; background: linear-gradient(120deg, #fbfaf6, #f1f0ea); color: #17181a;
-    border-radius: 7px; box-shadow: 1px 2px 4px #0008; font: 600 33px ${scene.font}; line-height: 54px; white-space: nowrap; }
+    border-radius: 7px; box-shadow: 1px 2px 4px #0008; font: 600 33px ${scene.font}; line-height: 54px; white-space: nowrap;
+    word-spacing: 0.15em; }
   .title { font-size: 40px; font-weight: 700; border-bottom: 3px solid #17181a; padding-bottom: 10px; margin-bottom: 12px; line-height: 50px; }
   .bars { position: absolute; right: 26px; bottom: 24px; fill: #17181a; }
   .wear { mix-blend-mode: screen; }
