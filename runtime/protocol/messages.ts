@@ -24,14 +24,16 @@ export const inventorySchema = z.object({
   gpu: z.object({ usable: z.boolean(), detail: z.string() }),
 });
 
+/** Class names or a character table that belongs to a model, one entry an index; as a blob, this array in JSON. */
+export const labelsSchema = z.array(z.string()).max(100_000);
+
 /** A model as the registry describes it; `files` are fetched over HTTP from the controller by hash. */
 export const modelSchema = z.object({
   name: nameSchema,
   version: z.number().int().positive(),
   sha256: hashSchema,
   bytes: z.number().int().nonnegative(),
-  /** Class names or a character table that belongs to the model, one entry an index. */
-  labels: z.array(z.string()).max(100_000).optional(),
+  labels: labelsSchema.optional(),
 });
 
 export const desiredSchema = z.object({
@@ -40,9 +42,16 @@ export const desiredSchema = z.object({
   at: time,
   /** Base URL of the controller's HTTP side, for model files: GET {files}/{sha256}, with Range. */
   files: z.string(),
+  /** `labels` is the hash of a blob that holds them (`labelsSchema` as JSON), fetched like the model. */
   models: z.array(modelSchema.omit({ labels: true }).extend({ labels: hashSchema.optional() })),
   triggers: z.array(triggerSchema),
 });
+
+/**
+ * The same before its triggers are checked: a node checks them one by one, so that one which it cannot read (written by a
+ * newer controller, say) is reported and does not stop the others.
+ */
+export const desiredEnvelopeSchema = desiredSchema.extend({ triggers: z.array(z.looseObject({ name: nameSchema })) });
 
 export const itemStateSchema = z.object({
   name: z.string(),

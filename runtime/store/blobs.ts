@@ -24,8 +24,11 @@ export interface Blobs {
   read(sha256: string): Promise<Uint8Array>;
   /** Durable when it resolves. Rejects when the content does not have the expected hash or exceeds `bytesMax`. */
   put(content: AsyncIterable<Uint8Array>, expected?: string): Promise<{ sha256: string; bytes: number }>;
-  /** Fetches `{base}/{sha256}` of exactly `bytes` bytes; durable when it resolves; taken up again where it broke off. */
-  download(base: string, sha256: string, bytes: number, signal?: AbortSignal): Promise<void>;
+  /**
+   * Fetches `{base}/{sha256}`; durable when it resolves; taken up again where it broke off. `bytes` is the exact size;
+   * where it is not known, the answer's end is the file's.
+   */
+  download(base: string, sha256: string, bytes: number | undefined, signal?: AbortSignal): Promise<void>;
   remove(sha256: string): Promise<void>;
 }
 
@@ -50,9 +53,10 @@ export async function openBlobs(folder: string, bytesMax = BLOB_BYTES_MAX): Prom
     remove: (sha256) => rm(path(sha256), { force: true }),
     async download(base, sha256, bytes, signal) {
       if (await has(sha256)) return;
-      if (bytes > bytesMax)
+      if (bytes !== undefined && bytes > bytesMax)
         throw new Error(`blob ${sha256}: expected at most ${bytesMax} bytes, the sender announces ${bytes}`);
-      await downloadPart(`${base.replace(/\/$/, '')}/${sha256}`, `${path(sha256)}.part`, sha256, bytes, signal);
+      const size = { exact: bytes, max: bytes ?? bytesMax };
+      await downloadPart(`${base.replace(/\/$/, '')}/${sha256}`, `${path(sha256)}.part`, sha256, size, signal);
       await rename(`${path(sha256)}.part`, path(sha256));
       await syncFolder(folder);
     },
@@ -99,14 +103,15 @@ async function put(folder: string, content: AsyncIterable<Uint8Array>, expected:
 }
 
 /** Leaves a whole, checked, synced file at `part`, or rejects; then `part` holds what can be taken up again, or is gone. */
-async function downloadPart(url: string, part: string, sha256: string, bytes: number, signal?: AbortSignal) {
+async function downloadPart(url: string, part: string, sha256: string, size: Size, signal?: AbortSignal) {
   const hash = createHash('sha256');
-  let held = await hashPart(part, hash, bytes);
+  let held = await hashPart(part, hash, size);
   let handle: FileHandle | undefined;
   try {
     handle = await open(part, held > 0 ? 'a' : 'w');
-    if (held < bytes) held += await receive(url, handle, hash, held, bytes, signal);
-    if (held < bytes) throw new Error(`${url}: the connection ended at ${held} of ${bytes} bytes; trying again later`);
+    if (held !== size.exact) held += await receive(url, handle, hash, held, size.max, signal);
+    if (size.exact !== undefined && held < size.exact)
+      throw new Error(`${url}: the connection ended at ${held} of ${size.exact} bytes; trying again later`);
     const found = hash.digest('hex');
     if (found !== sha256)
       throw new Refused(`${url}: expected SHA-256 ${sha256}, the content has ${found}; check the sender`);
@@ -122,22 +127,31 @@ async function downloadPart(url: string, part: string, sha256: string, bytes: nu
 
 class Refused extends Error {}
 
-async function hashPart(part: string, hash: Hash, bytes: number): Promise<number> {
-  const size = await stat(part).then(
+interface Size {
+  readonly exact: number | undefined;
+  readonly max: number;
+}
+
+/** Bytes held of an earlier attempt; without a known size none, since a whole part could not be told from a cut one. */
+async function hashPart(part: string, hash: Hash, { exact }: Size): Promise<number> {
+  const held = await stat(part).then(
     (found) => found.size,
     () => 0,
   );
-  if (size === 0) return 0;
-  if (size > bytes) {
-    await rm(part);
-    return 0;
-  }
+  if (held === 0 || exact === undefined || held > exact) return 0;
   for await (const chunk of createReadStream(part)) hash.update(chunk as Uint8Array);
-  return size;
+  return held;
 }
 
 /** Appends the body from byte `from` on to the file; resolves with the number of bytes added. */
-async function receive(url: string, file: FileHandle, hash: Hash, from: number, bytes: number, signal?: AbortSignal) {
+async function receive(
+  url: string,
+  file: FileHandle,
+  hash: Hash,
+  from: number,
+  bytesMax: number,
+  signal?: AbortSignal,
+) {
   const stalled = new AbortController();
   let timer = setTimeout(() => stalled.abort(), STALL_MS);
   let added = 0;
@@ -156,7 +170,7 @@ async function receive(url: string, file: FileHandle, hash: Hash, from: number, 
     for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
       clearTimeout(timer);
       timer = setTimeout(() => stalled.abort(), STALL_MS);
-      if (from + added + chunk.byteLength > bytes) throw new Refused(`${url}: expected ${bytes} bytes, got more`);
+      if (from + added + chunk.byteLength > bytesMax) throw new Refused(`${url}: expected ${bytesMax} bytes, got more`);
       await file.writeFile(chunk);
       hash.update(chunk);
       added += chunk.byteLength;
