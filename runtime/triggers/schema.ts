@@ -7,23 +7,24 @@ import { z } from 'zod';
 import { postSteps } from './post/index.ts';
 import { parseFilter, parseTemplate } from './topic-filter.ts';
 
-/** Lower-case words with dashes are fine for a trigger; a stage is also a variable in expressions. */
 const triggerName = z
   .string()
   .regex(/^[A-Za-z0-9_-]{1,64}$/, 'expected letters, digits, _ and - only, 1 to 64 of them');
 const reserved = ['topic', 'message', 'window', 'item', 'index'];
-const stageName = z
+/** Stages, fields and `let` are variables in expressions; `__proto__` must not become a key of a plain object. */
+const variable = z
   .string()
-  .regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'expected a letter, then letters, digits or _, at most 64 of them')
-  .refine((name) => !reserved.includes(name), `expected a name other than ${reserved.join(', ')}`);
+  .regex(/^(?!__)[A-Za-z_]\w{0,63}$/, 'expected a name of letters, digits and _, not beginning with a digit or __');
+const stageName = variable.refine(
+  (name) => !reserved.includes(name),
+  `expected a name other than ${reserved.join(', ')}`,
+);
 const expression = z.string().min(1).max(2000).describe('CEL');
 const jsonPath = z.string().startsWith('$', 'expected a JSONPath (RFC 9535), which begins with "$"').max(1000);
 const dims = z.array(z.int().min(-1)).max(8).describe('-1 once: whatever is left');
 const positive = z.int().positive();
-const perChannel = z.union([z.number(), z.array(z.number()).min(1).max(4)], {
-  error: 'expected a number, or one for each channel',
-});
-
+const side = positive.max(8192);
+const perChannel = z.array(z.number()).min(1).max(3);
 const column = z.union([z.int().nonnegative(), z.string().min(1)], {
   error: 'expected a column by position from 0, or by name',
 });
@@ -64,8 +65,6 @@ const decodeSchema = z.discriminatedUnion(
       type: z.enum(rawTypes),
       dims: dims.optional(),
       scale: z.number().default(1),
-      /** Samples per second, for windows. */
-      rate: z.number().positive().optional(),
     }),
     z.strictObject({
       format: z.literal('audio'),
@@ -99,6 +98,8 @@ const windowSchema = z
     hop: positive.max(10_000_000).optional(),
     /** Samples before the window that the model sees again; zeros at the stream's start. */
     context: z.int().nonnegative().max(10_000_000).default(0),
+    /** Samples per second, to tell times; the audio's own when absent. */
+    rate: z.number().positive().optional(),
     /** A longer pause between two messages starts the stream afresh. */
     gapMs: z.number().positive().optional(),
   })
@@ -107,25 +108,31 @@ const windowSchema = z
     error: "expected at most the window's length: a longer hop would skip samples",
   });
 
-export const imageInputSchema = z.strictObject({
-  /** Size of the model's input; absent: what the model's own description says. */
-  height: positive.max(8192).optional(),
-  width: positive.max(8192).optional(),
-  /** `limit-side`: keep the shape, longest side at most `limitSide`, both sides a multiple of `multipleOf`. */
-  fit: z.enum(['stretch', 'letterbox', 'centre-crop', 'limit-side', 'keep-height']).default('stretch'),
-  limitSide: positive.max(8192).default(960),
-  multipleOf: positive.max(1024).default(32),
-  /** For `keep-height`: width follows the picture's shape, at least and at most this. */
-  widthMin: positive.max(8192).default(8),
-  widthMax: positive.max(8192).default(2048),
-  /** Grey level of the border that `letterbox` adds, 0 to 255. */
-  padding: z.number().min(0).max(255).default(114),
-  colour: z.enum(['rgb', 'bgr', 'grey']).default('rgb'),
-  layout: z.enum(['NCHW', 'NHWC']).default('NCHW'),
-  /** value = (pixel · scale − mean) / std, per channel in the order of `colour`. */
+const imageInputSchema = z.strictObject({
+  /** How the picture comes to the model's size; runtime/media/resize.ts says what each does. */
+  fit: z.enum(['stretch', 'letterbox', 'centre-crop', 'fit-height', 'limit-side']).default('stretch'),
+  /** Size of the model's input; absent: what the model itself declares. */
+  height: side.optional(),
+  width: side.optional(),
+  /** letterbox: where the picture goes. */
+  anchor: z.enum(['corner', 'centre']).optional(),
+  /** centre-crop: the crop's share of the resized picture. */
+  fraction: z.number().gt(0).max(1).optional(),
+  /** limit-side: longest side in pixels. */
+  limit: side.default(960),
+  /** limit-side: both sides become a multiple of this; fit-height: the width does. */
+  multiple: positive.max(1024).optional(),
+  /** fit-height: bounds of the width. */
+  widthMin: side.optional(),
+  widthMax: side.default(2048),
+  /** Colour of the padding, 0 to 255 a channel. */
+  padding: perChannel.optional(),
+  order: z.enum(['rgb', 'bgr', 'gray']).default('rgb'),
+  layout: z.enum(['nchw', 'nhwc']).default('nchw'),
+  /** Each element is (pixel · scale − mean) / std, per channel in the order above. */
   scale: z.number().default(1 / 255),
-  mean: perChannel.default(0),
-  std: perChannel.default(1),
+  mean: perChannel.optional(),
+  std: perChannel.optional(),
 });
 
 const inputSchema = z
@@ -140,8 +147,8 @@ const inputSchema = z
     recurrent: z.string().min(1).optional(),
     /** Another tensor than the message: `stage.output`, or a name in a `tensors` message. */
     from: z.string().min(1).optional(),
+    /** Shape of this input, where the model leaves it open. */
     dims: dims.optional(),
-    scale: z.number().optional(),
   })
   .refine((input) => ['image', 'constant', 'recurrent', 'from'].filter((key) => key in input).length <= 1, {
     error: 'expected only one of image, constant, recurrent and from',
@@ -159,15 +166,13 @@ const postSchema = z
 const stageSchema = z.strictObject({
   name: stageName,
   model: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'expected the name of a model'),
-  /** `stage.field`: run once for every region in this list, on the part of the picture it outlines. */
-  each: z
-    .string()
-    .regex(/^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$/, 'expected a list in an earlier result, such as "boxes.regions"')
-    .optional(),
-  /** With `each`: how far to turn the cut-out before the model sees it, in degrees anticlockwise: 0, 90, 180 or 270. */
+  /** Name of an earlier stage whose result is a list of regions: run once for each, on the part of the picture it outlines. */
+  each: variable.optional(),
+  /** With `each`: how far to turn the cut-out counterclockwise before the model sees it: 0, 90, 180 or 270 degrees. */
   turn: expression.optional(),
   /** By the model's input name; an input that is not listed gets the message (or the region's picture). */
   inputs: z.record(z.string(), inputSchema).default({}),
+  /** What to make of the outputs: a step of runtime/triggers/post/index.ts with its options. */
   post: postSchema.optional(),
 });
 
@@ -177,7 +182,7 @@ const outputSchema = z
     qos: z.literal([0, 1]).default(0),
     retain: z.boolean().default(false),
     /** Names and expressions of the JSON result; every stage's result under its name when absent. */
-    fields: z.record(z.string().regex(/^[A-Za-z_]\w*$/), expression).optional(),
+    fields: z.record(variable, expression).optional(),
     /** Publish this stage's tensors as safetensors instead of JSON. */
     tensors: z.string().optional(),
     /** One short sentence for people, as a CEL expression that gives text. */
@@ -201,7 +206,7 @@ const triggerObject = z.strictObject({
   window: windowSchema.optional(),
   stages: z.array(stageSchema).min(1).max(16),
   /** Named intermediate values, each an expression that may use the ones before it. */
-  let: z.record(z.string().regex(/^[A-Za-z_]\w*$/), expression).optional(),
+  let: z.record(variable, expression).optional(),
   /** Publish only when this CEL expression is true. */
   when: expression.optional(),
   /** At most `max` results in any `perMs`, for each stream. */
@@ -218,6 +223,8 @@ export type Trigger = z.output<typeof triggerObject>;
 export type Stage = Trigger['stages'][number];
 export type StageInput = Stage['inputs'][string];
 export type ImageInput = z.output<typeof imageInputSchema>;
+/** How a picture is prepared where a trigger says nothing. */
+export const plainPicture: ImageInput = imageInputSchema.parse({});
 export type Decode = Trigger['decode'];
 
 /** Names of the models that the trigger runs, each once. */
@@ -246,22 +253,29 @@ function checkStages(trigger: Trigger, context: z.RefinementCtx): void {
   if (trigger.window && !['raw', 'audio', 'json', 'csv'].includes(trigger.decode.format)) {
     refuse(['window'], `${trigger.decode.format} messages are no stream of numbers: leave "window" out`);
   }
-  const earlier = new Set<string>();
+  const earlier = new Map<string, Stage>();
   for (const [index, stage] of trigger.stages.entries()) {
     if (earlier.has(stage.name)) refuse(['stages', index, 'name'], `another stage is called "${stage.name}"`);
-    if (stage.each !== undefined && !earlier.has(stage.each.split('.')[0] as string)) {
-      refuse(['stages', index, 'each'], `expected a list in the result of an earlier stage, got "${stage.each}"`);
+    if (stage.each !== undefined && !earlier.get(stage.each)?.post) {
+      refuse(['stages', index, 'each'], `expected an earlier stage whose "post" gives regions, got "${stage.each}"`);
     }
     if (stage.each !== undefined && trigger.decode.format !== 'image') {
       refuse(['stages', index, 'each'], 'regions are cut out of a picture: expected decode.format "image"');
     }
     if (stage.turn !== undefined && stage.each === undefined) refuse(['stages', index, 'turn'], 'needs "each"');
     if (Object.keys(stage.inputs).length > STAGE_INPUTS_MAX) refuse(['stages', index, 'inputs'], 'too many inputs');
-    earlier.add(stage.name);
+    earlier.set(stage.name, stage);
   }
-  const { tensors } = trigger.output;
-  if (tensors !== undefined && !earlier.has(tensors)) {
-    refuse(['output', 'tensors'], `expected the name of a stage, got "${tensors}"`);
+  for (const name of Object.keys(trigger.let ?? {})) {
+    if (earlier.has(name) || reserved.includes(name))
+      refuse(['let', name], `"${name}" already stands for something else`);
+  }
+  const { fields, tensors } = trigger.output;
+  if (!fields && !tensors && !trigger.stages.at(-1)?.post) {
+    refuse(['output'], 'nothing to publish: give "fields" or "tensors", or the last stage a "post" step such as raw');
+  }
+  if (tensors !== undefined && (!earlier.has(tensors) || earlier.get(tensors)?.each)) {
+    refuse(['output', 'tensors'], `expected the name of a stage without "each", got "${tensors}"`);
   }
 }
 
@@ -322,7 +336,7 @@ function problemOf(issue: z.core.$ZodIssue, got: string): string {
     case 'invalid_union':
       return `${issue.message}, got ${got}`;
     case 'invalid_key':
-      return 'expected a name of letters, digits and _, not beginning with a digit';
+      return issue.issues[0]?.message ?? issue.message;
     case 'too_small':
       return `expected at least ${issue.minimum}, got ${got}`;
     case 'too_big':

@@ -1,0 +1,133 @@
+/** A trigger's stages, one after the other, for one message, window or picture. */
+import type { RunOptions } from '../engine/model.ts';
+import type { Tensor, ValueDescription } from '../engine/tensor.ts';
+import type { Image } from '../media/image.ts';
+import { compileExpression, type Expression, type Scope } from './expressions.ts';
+import type { StageSource } from './inputs.ts';
+import { cutOut, turned } from './picture.ts';
+import type { Trigger } from './schema.ts';
+import { createStage, type LoadedModel, type RunningStage, type StageState } from './stage.ts';
+
+/** What a stream remembers, by stage. */
+export type ChainState = Readonly<Record<string, StageState>>;
+
+export interface ChainRun {
+  /** The given scope with every stage's result under its name. */
+  readonly scope: Scope;
+  /** Outputs of the stages without `each`, by stage. */
+  readonly outputs: ReadonlyMap<string, Readonly<Record<string, Tensor>>>;
+  readonly state: ChainState;
+  /** Sums over all runs, in milliseconds. */
+  readonly queueMs: number;
+  readonly runMs: number;
+}
+
+export interface Chain {
+  readonly models: readonly { readonly name: string; readonly version: number; readonly engine: string }[];
+  /** Names that `run` adds to the scope. */
+  readonly results: readonly string[];
+  run(source: Omit<StageSource, 'earlier'>, scope: Scope, state: ChainState, options: RunOptions): Promise<ChainRun>;
+}
+
+/** Regions that one stage may be run for. */
+const REGIONS_MAX = 1000;
+
+/** `variables` are the names in the scope that `run` is given. Throws an Error that names trigger, stage and reason. */
+export function createChain(
+  trigger: Trigger,
+  models: (name: string) => LoadedModel,
+  variables: readonly string[],
+): Chain {
+  const stages: RunningStage[] = [];
+  const turns = new Map<string, Expression>();
+  const outputs = new Map<string, ValueDescription>();
+  const results: string[] = [];
+  for (const stage of trigger.stages) {
+    const place = `trigger "${trigger.name}", stage "${stage.name}"`;
+    const running = createStage(trigger, stage, findModel(models, stage.model, place), outputs);
+    stages.push(running);
+    if (stage.turn !== undefined) {
+      const known = [...variables, ...results, 'item', 'index'];
+      turns.set(stage.name, compileExpression(stage.turn, known, `${place}, turn`));
+    }
+    if (stage.each !== undefined) continue;
+    if (stage.post) results.push(stage.name);
+    for (const output of running.loaded.model.outputs) outputs.set(`${stage.name}.${output.name}`, output);
+  }
+  return {
+    models: stages.map(({ stage, loaded: { model, version } }) => ({
+      name: stage.model,
+      version,
+      engine: model.engine,
+    })),
+    results,
+    run: (source, scope, state, options) => runStages(stages, turns, source, scope, state, options),
+  };
+}
+
+function findModel(models: (name: string) => LoadedModel, name: string, place: string): LoadedModel {
+  try {
+    return models(name);
+  } catch (cause) {
+    throw new Error(`${place}: model "${name}": ${(cause as Error).message}`, { cause });
+  }
+}
+
+async function runStages(
+  stages: readonly RunningStage[],
+  turns: ReadonlyMap<string, Expression>,
+  source: Omit<StageSource, 'earlier'>,
+  given: Scope,
+  state: ChainState,
+  options: RunOptions,
+): Promise<ChainRun> {
+  const scope: Record<string, unknown> = { ...given };
+  const outputs = new Map<string, Readonly<Record<string, Tensor>>>();
+  const earlier = new Map<string, Tensor>();
+  const next: Record<string, StageState> = { ...state };
+  // Two stages with the same `each` look at the same parts of the picture.
+  const parts = new Map<string, Image[]>();
+  let queueMs = 0;
+  let runMs = 0;
+  for (const running of stages) {
+    const { name, each } = running.stage;
+    if (each === undefined) {
+      const run = await running.run({ ...source, earlier }, state[name], options);
+      outputs.set(name, run.outputs);
+      for (const [output, tensor] of Object.entries(run.outputs)) earlier.set(`${name}.${output}`, tensor);
+      if (running.stage.post) scope[name] = run.result;
+      next[name] = run.state;
+      queueMs += run.queueMs;
+      runMs += run.runMs;
+      continue;
+    }
+    const items = regionsOf(scope[each], name, each);
+    const cut = parts.get(each) ?? items.map((item) => cutOut(imageOf(source), item));
+    parts.set(each, cut);
+    const extended: object[] = [];
+    for (const [index, item] of items.entries()) {
+      const degrees = turns.get(name)?.evaluate({ ...scope, item, index }) ?? 0;
+      const content = { kind: 'image', image: turned(cut[index] as Image, degrees) } as const;
+      const run = await running.run({ content, earlier }, undefined, options);
+      extended.push({ ...item, [name]: run.result ?? null });
+      queueMs += run.queueMs;
+      runMs += run.runMs;
+    }
+    scope[each] = extended;
+  }
+  return { scope, outputs, state: next, queueMs, runMs };
+}
+
+function regionsOf(value: unknown, stage: string, each: string): readonly object[] {
+  if (!Array.isArray(value)) throw new Error(`stage "${stage}": expected "${each}" to give a list of regions`);
+  if (value.length > REGIONS_MAX) {
+    throw new Error(`stage "${stage}": expected at most ${REGIONS_MAX} regions in "${each}", got ${value.length}`);
+  }
+  return value;
+}
+
+/** The schema allows `each` for pictures only. */
+function imageOf({ content }: Omit<StageSource, 'earlier'>): Image {
+  if (content.kind === 'image') return content.image;
+  throw new Error(`expected a picture, got ${content.kind}`);
+}

@@ -1,0 +1,74 @@
+/** Raw little-endian numbers and sound → a tensor. */
+import { arrayOf, type DataType, elementBytes, type Tensor, type TypedArray } from '../engine/tensor.ts';
+import { decodeWav, isWav } from '../media/wav.ts';
+import { shaped } from './numbers.ts';
+import type { Decode } from './schema.ts';
+
+/** Dims `[n]`, or those of the trigger; a scale turns the elements into float32 (float64 stays). */
+export function decodeRaw(payload: Uint8Array, decode: Extract<Decode, { format: 'raw' }>): Tensor {
+  const data = elementsOf(payload, decode.type);
+  const type = decode.scale === 1 || decode.type === 'float64' ? decode.type : 'float32';
+  const elements = decode.scale === 1 ? data : scaledBy(data, decode.scale, type);
+  const tensor: Tensor = { type, dims: [data.length], data: elements };
+  return decode.dims ? shaped(tensor, decode.dims, 'raw') : tensor;
+}
+
+/** Where silence lies and how far full sound reaches from there: samples go from −1 to 1. */
+const sampleRanges = {
+  int8: { silence: 0, full: 2 ** 7 },
+  uint8: { silence: 128, full: 2 ** 7 },
+  int16: { silence: 0, full: 2 ** 15 },
+  int32: { silence: 0, full: 2 ** 31 },
+  float32: { silence: 0, full: 1 },
+} as const;
+
+/** A WAV file, or raw samples of one channel. Dims `[n]`, float32, −1 to 1. */
+export function decodeAudio(payload: Uint8Array, decode: Extract<Decode, { format: 'audio' }>): Tensor {
+  if (isWav(payload)) {
+    const { rate, samples } = decodeWav(payload);
+    if (rate !== decode.rate) {
+      throw new Error(`audio: expected ${decode.rate} samples a second, got a WAV file with ${rate}; convert it first`);
+    }
+    return { type: 'float32', dims: [samples.length], data: samples };
+  }
+  if (decode.raw === undefined) throw new Error(`audio: expected a WAV file, got ${payload.byteLength} other bytes`);
+  const data = elementsOf(payload, decode.raw);
+  const { silence, full } = sampleRanges[decode.raw];
+  const samples = Float32Array.from(data as Int16Array, (sample) => (sample - silence) / full);
+  if (!samples.every(Number.isFinite)) throw new Error('audio: expected finite samples, got NaN or infinity');
+  return { type: 'float32', dims: [samples.length], data: samples };
+}
+
+/** The elements of a payload of little-endian numbers, as every platform here stores them. */
+function elementsOf(payload: Uint8Array, type: DataType): TypedArray {
+  const size = elementBytes(type);
+  if (looksLikeJson(payload)) {
+    throw new Error(`message: expected raw ${type} numbers, got JSON; send bytes, or set decode.format to "json"`);
+  }
+  if (payload.byteLength % size !== 0) {
+    throw new Error(`message: expected a multiple of ${size} bytes (${type}), got ${payload.byteLength}`);
+  }
+  // A copy, because a typed array must begin at a multiple of its element size and a message need not.
+  return new (arrayOf(type))(payload.slice().buffer);
+}
+
+/**
+ * Any bytes are samples, so text on a sound topic would become noise instead of an error. A message that begins and
+ * ends like a JSON document and parses as one is no recording.
+ */
+function looksLikeJson(payload: Uint8Array): boolean {
+  const bounds = String.fromCharCode(payload[0] ?? 0, payload.at(-1) ?? 0);
+  if (!/^(\{[}\n]|\[[\]\n]|"["\n])$/.test(bounds)) return false;
+  try {
+    JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function scaledBy(data: TypedArray, scale: number, type: DataType): TypedArray {
+  const scaled = type === 'float64' ? new Float64Array(data.length) : new Float32Array(data.length);
+  for (let i = 0; i < data.length; i++) scaled[i] = Number(data[i]) * scale;
+  return scaled;
+}

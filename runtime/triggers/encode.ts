@@ -1,0 +1,105 @@
+/** Results as they leave: conditions, named fields, the sentence for people, and what a reader needs to trust them. */
+import type { Tensor } from '../engine/tensor.ts';
+import { compileExpression, type Expression, type Scope } from './expressions.ts';
+import { writeSafetensors } from './safetensors.ts';
+import type { Trigger } from './schema.ts';
+import { parseTemplate } from './topic-filter.ts';
+
+export interface Result {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly qos: 0 | 1;
+  readonly retain: boolean;
+  /** One short sentence for people. */
+  readonly summary: string;
+}
+
+/** Stands in every result under `meta`. Times are in milliseconds; `receivedAt` and `window` say what was answered. */
+export interface Meta {
+  readonly trigger: string;
+  readonly node: string;
+  readonly models: readonly { readonly name: string; readonly version: number; readonly engine: string }[];
+  readonly queueMs: number;
+  readonly runMs: number;
+  readonly receivedAt: number;
+  /** The sender's own id or timestamp of the message. */
+  readonly id?: string | number;
+  readonly window?: { readonly start: number; readonly length: number };
+}
+
+export interface Answer {
+  /** Variables of the expressions: topic, message, window and the stages' results. */
+  readonly scope: Scope;
+  readonly levels: Readonly<Record<string, string>>;
+  readonly meta: Meta;
+  /** Outputs of the stages without `each`, by stage. */
+  readonly outputs: ReadonlyMap<string, Readonly<Record<string, Tensor>>>;
+}
+
+/** Gives undefined where the trigger's `when` is false. Throws an Error that names the expression which failed. */
+export type Encoder = (answer: Answer) => Result | undefined;
+
+const SUMMARY_LENGTH = 120;
+
+/** `variables` are the names that expressions may use besides those under `let`. */
+export function createEncoder(trigger: Trigger, variables: readonly string[], levels: readonly string[]): Encoder {
+  const { output } = trigger;
+  const place = `trigger "${trigger.name}"`;
+  const template = parseTemplate(output.topic, levels);
+  const known = [...variables];
+  const lets: [name: string, expression: Expression][] = [];
+  for (const [name, text] of Object.entries(trigger.let ?? {})) {
+    lets.push([name, compileExpression(text, known, `${place}, let.${name}`)]);
+    known.push(name);
+  }
+  const when = trigger.when === undefined ? undefined : compileExpression(trigger.when, known, `${place}, when`);
+  const fields = Object.entries(output.fields ?? {}).map(
+    ([name, text]) => [name, compileExpression(text, known, `${place}, output.fields.${name}`)] as const,
+  );
+  const summary = output.summary && compileExpression(output.summary, known, `${place}, output.summary`);
+  const shown = trigger.stages.filter((stage) => stage.post && !stage.each).map((stage) => stage.name);
+
+  return ({ scope, levels: values, meta, outputs }) => {
+    const whole: Record<string, unknown> = { ...scope };
+    for (const [name, expression] of lets) whole[name] = expression.evaluate(whole);
+    if (when && !isTrue(when.evaluate(whole), `${place}, when`)) return undefined;
+    const body = output.fields
+      ? Object.fromEntries(fields.map(([name, expression]) => [name, expression.evaluate(whole)]))
+      : Object.fromEntries(shown.map((name) => [name, whole[name]]));
+    const tensors = output.tensors === undefined ? undefined : outputs.get(output.tensors);
+    const payload = tensors ? withTensors(tensors, meta) : new TextEncoder().encode(JSON.stringify({ ...body, meta }));
+    const sentence = summary ? String(summary.evaluate(whole)) : describe(body);
+    return {
+      topic: template.fill(values),
+      payload,
+      qos: output.qos,
+      retain: output.retain,
+      summary: sentence.length > SUMMARY_LENGTH ? `${sentence.slice(0, SUMMARY_LENGTH - 1)}…` : sentence,
+    };
+  };
+}
+
+function isTrue(value: unknown, place: string): boolean {
+  if (typeof value === 'boolean') return value;
+  throw new Error(`${place}: expected true or false, got ${JSON.stringify(value)}`);
+}
+
+/** safetensors carries text beside the tensors, one level deep. */
+function withTensors(tensors: Readonly<Record<string, Tensor>>, meta: Meta): Uint8Array {
+  const entries = Object.entries(meta).filter(([, value]) => value !== undefined);
+  const text = entries.map(([key, value]) => [key, typeof value === 'object' ? JSON.stringify(value) : String(value)]);
+  return writeSafetensors(tensors, Object.fromEntries(text));
+}
+
+const FIELDS_SHOWN = 4;
+
+/** `limit 50, unit km/h`: the simple values of a result, where its trigger has no words for it. */
+function describe(body: Readonly<Record<string, unknown>>): string {
+  const simple = Object.entries(body).filter(([, value]) => value === null || typeof value !== 'object');
+  if (simple.length > 0)
+    return simple
+      .slice(0, FIELDS_SHOWN)
+      .map(([name, value]) => `${name} ${value}`)
+      .join(', ');
+  return JSON.stringify(body);
+}

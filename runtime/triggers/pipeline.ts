@@ -1,0 +1,153 @@
+/**
+ * A trigger at work: message in, results out. It opens nothing and has no clock: time comes with the messages.
+ * A message passes decode.ts → window.ts → chain.ts (stage by stage, region by region) → encode.ts.
+ */
+import type { RunOptions } from '../engine/model.ts';
+import { type ChainState, createChain } from './chain.ts';
+import { createDecoder, type Decoded } from './decode.ts';
+import { createEncoder, type Result } from './encode.ts';
+import type { StageSource } from './inputs.ts';
+import { priorities, type Trigger } from './schema.ts';
+import type { LoadedModel } from './stage.ts';
+import { createStreams } from './streams.ts';
+import { parseFilter } from './topic-filter.ts';
+import { slide, type WindowState } from './window.ts';
+
+export interface Message {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  /** Milliseconds since the epoch. */
+  readonly receivedAt: number;
+}
+
+export interface Outcome {
+  /** Often empty: a condition was false, or a window is not complete yet. */
+  readonly results: readonly Result[];
+  /** Why a result was withheld. */
+  readonly dropped?: string;
+}
+
+export interface Pipeline {
+  /**
+   * Messages of one topic are handled one after the other, in the order of the calls; those of different topics may
+   * interleave. Rejects with an Error for a message that cannot be answered; its stream is then as if the message had
+   * never come.
+   */
+  handle(message: Message): Promise<Outcome>;
+}
+
+export interface PipelineContext {
+  /** Name of this node, for the results. */
+  readonly node: string;
+  /** Throws an Error when there is no such model. Asked once for each stage, when the pipeline is made. */
+  readonly models: (name: string) => LoadedModel;
+}
+
+/** What a stream remembers between messages. */
+interface StreamState {
+  readonly window?: WindowState;
+  readonly chain: ChainState;
+  /** Times of the latest results, oldest first, at most `rate.max`. */
+  readonly sentAt: readonly number[];
+  readonly lastAt: number;
+}
+
+type Source = Omit<StageSource, 'earlier'>;
+
+/** Throws an Error that names the trigger, the stage and what its model wants when they do not fit together. */
+export function createPipeline(trigger: Trigger, context: PipelineContext): Pipeline {
+  const filter = parseFilter(trigger.topic);
+  const decode = createDecoder(trigger.decode);
+  const variables = ['topic', 'message', ...(trigger.window ? ['window'] : [])];
+  const chain = createChain(trigger, context.models, variables);
+  const encode = createEncoder(trigger, [...variables, ...chain.results], filter.variables);
+  const streams = createStreams<StreamState>();
+
+  return {
+    async handle(message) {
+      const levels = filter.match(message.topic);
+      if (!levels) throw new Error(`topic "${message.topic}" does not match the trigger's "${trigger.topic}"`);
+      return streams.run(message.topic, (state) => answer(message, levels, state));
+    },
+  };
+
+  async function answer(
+    { topic, payload, receivedAt }: Message,
+    levels: Readonly<Record<string, string>>,
+    before: StreamState | undefined,
+  ): Promise<[StreamState, Outcome]> {
+    const { body = null, id, content } = await decode(payload);
+    const gapMs = trigger.window?.gapMs ?? Number.POSITIVE_INFINITY;
+    const continued = before && receivedAt - before.lastAt <= gapMs ? before : undefined;
+    const { sources, window } = sourcesOf(trigger, content, continued?.window);
+    const message = { topic, receivedAt, body, id: id ?? null };
+    let state: ChainState = continued?.chain ?? {};
+    let sentAt = before?.sentAt ?? [];
+    let dropped: string | undefined;
+    const results: Result[] = [];
+    for (const source of sources) {
+      const scope = { topic: levels, message, ...(source.window && { window: source.window }) };
+      const run = await chain.run(source, scope, state, runOptions(trigger, receivedAt));
+      state = run.state;
+      const meta = {
+        trigger: trigger.name,
+        node: context.node,
+        models: chain.models,
+        queueMs: microseconds(run.queueMs),
+        runMs: microseconds(run.runMs),
+        receivedAt,
+        id,
+        window: source.window && { start: source.window.start, length: source.window.length },
+      };
+      const result = encode({ scope: run.scope, levels, meta, outputs: run.outputs });
+      if (!result) continue;
+      const room = roomFor(trigger, sentAt, receivedAt);
+      if (!room) dropped = `more than ${trigger.rate?.max} results in ${trigger.rate?.perMs} ms`;
+      else {
+        sentAt = room;
+        results.push(result);
+      }
+    }
+    return [
+      { window, chain: state, sentAt, lastAt: receivedAt },
+      { results, dropped },
+    ];
+  }
+}
+
+/** The message itself, or the windows of its stream that it completes. */
+function sourcesOf(
+  { decode, window: shape }: Trigger,
+  content: Decoded['content'],
+  state: WindowState | undefined,
+): { sources: Source[]; window?: WindowState } {
+  if (!shape || content.kind !== 'numbers') return { sources: [{ content }] };
+  const { length, hop = length, context } = shape;
+  const rate = shape.rate ?? (decode.format === 'audio' ? decode.rate : 1);
+  const slid = slide({ length, hop, context }, state, content.tensor);
+  const sources = slid.windows.map(({ start, tensor }) => ({
+    content: { kind: 'numbers', tensor } as const,
+    // Where windows overlap, only the last `hop` samples are new.
+    window: { start: start + length - hop, length: hop, rate },
+  }));
+  return { sources, window: slid.state };
+}
+
+function runOptions({ priority, deadlineMs }: Trigger, receivedAt: number): RunOptions {
+  return {
+    priority: priorities.indexOf(priority),
+    deadlineMs: deadlineMs === undefined ? undefined : receivedAt + deadlineMs,
+  };
+}
+
+/** The times to remember when a result may leave now, or undefined when `rate.max` left within the last `rate.perMs`. */
+function roomFor({ rate }: Trigger, sentAt: readonly number[], now: number): readonly number[] | undefined {
+  if (!rate) return sentAt;
+  const recent = sentAt.filter((time) => now - time < rate.perMs);
+  return recent.length < rate.max ? [...recent, now] : undefined;
+}
+
+/** Milliseconds with three decimals: more is noise. */
+function microseconds(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}
