@@ -113,6 +113,7 @@ function readSamples(view: DataView, start: number, size: number, format: Format
   for (let frame = 0; frame < frames; frame++) {
     let sum = 0;
     for (let channel = 0; channel < channels; channel++) sum += read(start + frame * frameBytes + (channel * bits) / 8);
+    if (!Number.isFinite(sum)) throw new Error(`wav: expected numbers as samples, got ${sum} at ${frame}`);
     samples[frame] = sum / channels;
   }
   return samples;
