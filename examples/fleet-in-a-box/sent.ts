@@ -20,7 +20,11 @@ export function encodeNote(note: SentNote): string {
   return JSON.stringify(note);
 }
 
-/** Throws an Error when the payload is no note. */
-export function decodeNote(payload: Uint8Array): SentNote {
-  return noteSchema.parse(JSON.parse(new TextDecoder().decode(payload)));
+/** Gives undefined for a payload that is no note. */
+export function decodeNote(payload: Uint8Array): SentNote | undefined {
+  try {
+    return noteSchema.parse(JSON.parse(new TextDecoder().decode(payload)));
+  } catch {
+    return undefined;
+  }
 }

@@ -10,7 +10,7 @@ export interface Interval {
 
 /** By file name. */
 export interface Truth {
-  readonly 'city-microphone': Record<string, { readonly speech: readonly Interval[] }>;
+  readonly 'city-microphone': Record<string, { readonly seconds: number; readonly speech: readonly Interval[] }>;
   /** The printed lines, exactly, from the top of the label to its bottom. */
   readonly 'factory-camera': Record<string, { readonly texts: readonly string[] }>;
   /** `null`: no speed limit is to be seen. */

@@ -22,7 +22,7 @@ async function listen(microphone: Device, station: string, seed: number): Promis
   let due = performance.now();
   for (;;) {
     for (const { file, samples } of random.shuffle(recordings)) {
-      microphone.note(station, { kind: KIND, file, at: performance.timeOrigin + due });
+      microphone.note(station, { kind: KIND, file, at: Date.now() + due - performance.now() });
       for (let at = 0; at < samples.length; at += CHUNK_BYTES) {
         // A chunk can be sent only when its last sample has been heard.
         due += CHUNK_MS;

@@ -52,7 +52,7 @@ for (const device of Object.keys(truth)) {
 recordings.forEach((recording, index) => {
   const { samples, speech } = makeRecording(recording, index + 1);
   save('city-microphone', `${recording.name}.wav`, wavFile(samples));
-  truth['city-microphone'][`${recording.name}.wav`] = { speech };
+  truth['city-microphone'][`${recording.name}.wav`] = { seconds: recording.seconds, speech };
 });
 for (const scene of labelScenes) {
   save('factory-camera', `${scene.name}.jpg`, takePicture(labelPage(scene), LABEL_WIDTH, LABEL_HEIGHT, scene.shot));
