@@ -113,14 +113,16 @@ function* outlines({ width, height, values }: ProbabilityMap, threshold: number)
   }
 }
 
-/** Mean of the map over the pixels whose centre lies in the rectangle, edges included. */
+/**
+ * Mean of the map over the rectangle and half a pixel around it: the thresholds in use were tuned with OpenCV's
+ * fillPoly, which paints the pixels of the outline too.
+ */
 function meanInside({ width, height, values }: ProbabilityMap, rectangle: Rectangle): number {
   const corners = cornersOf(rectangle);
   const [xs, ys] = [corners.map(([x]) => x), corners.map(([, y]) => y)];
   const { centreX, centreY, directionX, directionY } = rectangle;
-  const tolerance = 1e-6;
-  const halfLength = rectangle.length / 2 + tolerance;
-  const halfBreadth = rectangle.breadth / 2 + tolerance;
+  const halfLength = rectangle.length / 2 + 0.5;
+  const halfBreadth = rectangle.breadth / 2 + 0.5;
   let sum = 0;
   let count = 0;
   const bottom = Math.min(height - 1, Math.ceil(Math.max(...ys)));
