@@ -36,7 +36,8 @@ export interface Broker extends Link {
   start(): void;
   /** Resolves with the filters that the broker refused. Rejects when the connection ends first. */
   subscribe(filters: Readonly<Record<string, 0 | 1>>): Promise<string[]>;
-  unsubscribe(filters: readonly string[]): void;
+  /** Rejects when the connection ends first. */
+  unsubscribe(filters: readonly string[]): Promise<void>;
   /** Publishes `farewell`, waits a moment for its confirmation and ends the connection for good. */
   close(farewell: OutgoingMessage): Promise<void>;
 }
@@ -136,8 +137,9 @@ export function createBroker(options: BrokerOptions): Broker {
       const grants = await client.subscribeAsync(wanted);
       return grants.filter(({ qos }) => qos === 128).map(({ topic }) => topic);
     },
-    unsubscribe(filters) {
-      if (filters.length > 0) client?.unsubscribe([...filters]);
+    async unsubscribe(filters) {
+      if (!client) throw new Error('not connected to the broker');
+      await client.unsubscribeAsync([...filters]);
     },
     async close(farewell) {
       closed = true;

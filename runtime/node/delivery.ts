@@ -39,6 +39,7 @@ export function openDelivery({ file, handle, onDisk, fileBytesMax = FILE_BYTES_M
   const inbox = openInbox(database, INBOX);
   let timer: NodeJS.Timeout | undefined;
   let broken = false;
+  let closed = false;
 
   const commit = (): void => {
     timer = undefined;
@@ -69,7 +70,7 @@ export function openDelivery({ file, handle, onDisk, fileBytesMax = FILE_BYTES_M
     outgoing.written();
   };
   const schedule = (): void => {
-    timer ??= setTimeout(commit, broken ? RETRY_MS : COMMIT_MS);
+    if (!closed) timer ??= setTimeout(commit, broken ? RETRY_MS : COMMIT_MS);
   };
   const outgoing = createOutgoing(outbox, schedule);
   const incoming = createIncoming(inbox, handle, schedule);
@@ -82,8 +83,8 @@ export function openDelivery({ file, handle, onDisk, fileBytesMax = FILE_BYTES_M
     },
     close() {
       clearTimeout(timer);
+      closed = true;
       commit();
-      clearTimeout(timer);
       database.close();
     },
   };

@@ -4,6 +4,7 @@
  */
 
 import type { TriggerMetrics } from '../protocol/messages.ts';
+import type { Pipeline } from '../triggers/pipeline.ts';
 import type { IncomingMessage } from './incoming.ts';
 import { createCounter, type TriggerCounter } from './metrics.ts';
 import type { OutgoingMessage } from './outgoing.ts';
@@ -11,21 +12,6 @@ import type { OutgoingMessage } from './outgoing.ts';
 const QUEUE = { messages: 256, bytes: 64 * 2 ** 20 };
 /** A sensor message larger than this is refused. */
 export const MESSAGE_BYTES_MAX = 32 * 2 ** 20;
-
-export interface PipelineResult extends OutgoingMessage {
-  /** One short sentence for people. */
-  readonly summary?: string | undefined;
-}
-
-/** A trigger made ready to run (runtime/triggers/pipeline.ts). */
-export interface Pipeline {
-  /** Rejects with an Error fit for the sender when the message cannot be answered. `dropped`: results held back by a rate limit. */
-  handle(message: {
-    topic: string;
-    payload: Uint8Array;
-    receivedAt: number;
-  }): Promise<{ results: readonly PipelineResult[]; dropped?: number | undefined }>;
-}
 
 interface Job {
   readonly message: IncomingMessage;
@@ -58,11 +44,14 @@ export interface Dispatch {
   /** Resolves when the pipelines that were swapped or deleted have finished their last message. */
   quiet(): Promise<void>;
   metrics(): TriggerMetrics[];
+  /** Takes no more; resolves when the messages in work are done. Those in the queues stay unanswered: they come again. */
+  close(): Promise<void>;
 }
 
 export function createDispatch({ publish, refuse }: DispatchPorts): Dispatch {
   const routes = new Map<string, Route>();
   const retired = new Set<Promise<void>>();
+  let closed = false;
 
   const fail = (name: string, { counter }: Route, topic: string, error: unknown): void => {
     const text = error instanceof Error ? error.message : String(error);
@@ -72,7 +61,7 @@ export function createDispatch({ publish, refuse }: DispatchPorts): Dispatch {
   const answer = async (name: string, route: Route, job: Job): Promise<void> => {
     const { topic, payload, receivedAt, qos } = job.message;
     try {
-      const { results, dropped = 0 } = await route.pipeline.handle({ topic, payload, receivedAt });
+      const { results, dropped } = await route.pipeline.handle({ topic, payload, receivedAt });
       let open = results.length + 1;
       const safe = (): void => {
         if (--open === 0) job.answered();
@@ -81,7 +70,7 @@ export function createDispatch({ publish, refuse }: DispatchPorts): Dispatch {
       for (const { topic, payload, qos: own, retain } of results)
         publish({ topic, payload, qos: own === 1 ? 1 : qos, retain }, safe);
       route.counter.answered(performance.now() - job.arrivedMs, results.length, results.at(-1)?.summary);
-      route.counter.dropped(dropped);
+      if (dropped !== undefined) route.counter.dropped(1);
       safe();
     } catch (error) {
       fail(name, route, topic, error);
@@ -148,6 +137,7 @@ export function createDispatch({ publish, refuse }: DispatchPorts): Dispatch {
       routes.delete(name);
     },
     deliver(message, answered) {
+      if (closed) return;
       const matching = [...routes].filter(([, route]) => route.matches(message.topic));
       let open = matching.length + 1;
       const done = (): void => {
@@ -159,6 +149,13 @@ export function createDispatch({ publish, refuse }: DispatchPorts): Dispatch {
     },
     async quiet() {
       await Promise.all(retired);
+    },
+    async close() {
+      const working = [...retired, ...[...routes.values()].map((route) => route.working)];
+      for (const route of routes.values()) route.queue.length = 0;
+      routes.clear();
+      closed = true;
+      await Promise.all(working);
     },
     metrics: () => [...routes.values()].map(({ counter }) => counter.read()),
   };

@@ -1,0 +1,95 @@
+/** Starts a node from the command line: reads flags and environment, nothing else. `--help` names them. */
+import { parseArgs } from 'node:util';
+import pino from 'pino';
+import { startNode } from './node.ts';
+
+const HELP = `A node: runs models on messages from an MQTT broker.
+
+  --name NAME        this node's name: letters, digits, _ and -           LLMASOS_NAME
+  --broker URL       mqtt://, mqtts://, ws:// or wss://                   LLMASOS_BROKER
+  --data DIR         folder for all that it keeps; made when absent       LLMASOS_DATA
+  --labels K=V,K=V   labels by which triggers are assigned                LLMASOS_LABELS
+  --triggers DIR     its own triggers (*.yaml), controller or not         LLMASOS_TRIGGERS
+  --models DIR       its own models (NAME.onnx, NAME.labels.txt)          LLMASOS_MODELS
+  --log LEVEL        trace, debug, info, warn, error or silent (info)     LLMASOS_LOG
+`;
+
+/** Exit code for flags that cannot work, however often they are tried. */
+const USAGE = 2;
+
+function readOptions() {
+  const flag = { type: 'string' } as const;
+  const { values } = parseArgs({
+    options: {
+      name: flag,
+      broker: flag,
+      data: flag,
+      labels: flag,
+      triggers: flag,
+      models: flag,
+      log: flag,
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  const value = (name: Exclude<keyof typeof values, 'help'>): string | undefined =>
+    values[name] ?? process.env[`LLMASOS_${name.toUpperCase()}`];
+  const needed = (name: 'name' | 'broker' | 'data'): string => {
+    const given = value(name);
+    if (!given) throw new Error(`--${name} is missing; --help names all flags`);
+    return given;
+  };
+  if (values.help) return undefined;
+  const level = value('log') ?? 'info';
+  if (level !== 'silent' && !(level in pino.levels.values))
+    throw new Error(`--log: expected trace, debug, info, warn, error or silent, got "${level}"`);
+  return {
+    name: needed('name'),
+    broker: needed('broker'),
+    data: needed('data'),
+    labels: readLabels(value('labels')),
+    triggers: value('triggers'),
+    models: value('models'),
+    level,
+  };
+}
+
+function readLabels(text: string | undefined): Record<string, string> {
+  const labels: Record<string, string> = {};
+  for (const pair of text?.split(',') ?? []) {
+    const [key, value] = pair.split('=', 2);
+    if (!key || value === undefined) throw new Error(`--labels: expected key=value,key=value, got "${text}"`);
+    labels[key] = value;
+  }
+  return labels;
+}
+
+async function main(): Promise<void> {
+  const options = readOptions();
+  if (!options) {
+    process.stdout.write(HELP);
+    return;
+  }
+  const { level, ...rest } = options;
+  const log = pino({ level, base: { node: rest.name } }, pino.destination(2));
+  const node = await startNode({ ...rest, log });
+  log.info({ data: rest.data }, 'node started');
+  let closing = false;
+  const stop = (signal: string): void => {
+    if (closing) return;
+    closing = true;
+    log.info({ signal }, 'stopping');
+    node.close().then(
+      () => process.exit(0),
+      (error: Error) => {
+        log.error({ err: error }, 'stopping failed');
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGINT', stop).on('SIGTERM', stop);
+}
+
+main().catch((error: Error) => {
+  process.stderr.write(`node: ${error.message}\n`);
+  process.exit(USAGE);
+});

@@ -1,0 +1,110 @@
+/**
+ * The node's side of the conversation with its controller: presence, reported state, metrics, desired state, requests
+ * (topics: runtime/protocol/topics.ts). None of it needs the outbox: every connection begins by saying all of it again.
+ */
+import type { Inventory, MessageError, Metrics, Presence, ReportedState } from '../protocol/messages.ts';
+import { parsePayload, type Request, requestSchema, type TriggerMetrics } from '../protocol/messages.ts';
+import { errorTopic, nodeTopic } from '../protocol/topics.ts';
+import type { Converge } from './converge.ts';
+import { checkDesired } from './desired.ts';
+import type { IncomingMessage } from './incoming.ts';
+import type { OutgoingMessage } from './outgoing.ts';
+import type { Requests } from './requests.ts';
+
+export interface ControlOptions {
+  readonly node: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly now: () => number;
+  inventory(): Inventory;
+  readonly converge: Converge;
+  readonly requests: Requests;
+  /** Sends when the broker is there, else forgets. */
+  send(message: OutgoingMessage): void;
+  log(message: string, error?: Error): void;
+}
+
+export interface Control {
+  presence(online: boolean): OutgoingMessage;
+  /** Filters to subscribe on every connection: the broker then sends the desired state again. */
+  readonly filters: Readonly<Record<string, 1>>;
+  announce(): void;
+  report(): void;
+  metrics(counts: { triggers: TriggerMetrics[]; outboxItems: number; residentBytes: number; uptimeMs: number }): void;
+  messageError(trigger: string, topic: string, error: string): void;
+  /** True when the message was for the node itself. `done` is called when it is dealt with. */
+  receive(message: IncomingMessage, done: () => void): boolean;
+}
+
+export function createControl(options: ControlOptions): Control {
+  const { node, converge, now, log } = options;
+  const desired = nodeTopic(node, 'desired');
+  const requests = nodeTopic(node, 'requests');
+
+  const json = (topic: string, value: unknown, qos: 0 | 1, retain: boolean): OutgoingMessage => ({
+    topic,
+    payload: new TextEncoder().encode(JSON.stringify(value)),
+    qos,
+    retain,
+  });
+  const presence = (online: boolean): OutgoingMessage =>
+    json(nodeTopic(node, 'presence'), { online, at: now() } satisfies Presence, 1, true);
+  const report = (): void => {
+    const reported: ReportedState = {
+      at: now(),
+      labels: { ...options.labels },
+      inventory: options.inventory(),
+      desiredVersion: converge.reached,
+      ...converge.describe(),
+    };
+    options.send(json(nodeTopic(node, 'reported'), reported, 1, true));
+  };
+  const answer = async (request: Request): Promise<void> => {
+    const reply = await options.requests.answer(request);
+    options.send(json(nodeTopic(node, 'replies'), reply, 1, false));
+  };
+  const take = (message: IncomingMessage): void => {
+    // An empty retained message is how MQTT deletes one; a deleted desired state deletes nothing here.
+    if (message.payload.byteLength === 0) return;
+    try {
+      if (message.topic === desired) converge.desire(checkDesired(message.topic, message.payload));
+      else if (message.topic === requests) void answer(parsePayload(requestSchema, message.topic, message.payload));
+    } catch (error) {
+      log('a message from the controller was refused', error as Error);
+      const id = message.topic === requests ? idOf(message.payload) : undefined;
+      if (id === undefined) return;
+      options.send(json(nodeTopic(node, 'replies'), { id, ok: false, error: (error as Error).message }, 1, false));
+    }
+  };
+
+  return {
+    presence,
+    filters: { [desired]: 1, [requests]: 1 },
+    announce() {
+      options.send(presence(true));
+      report();
+    },
+    report,
+    metrics: (counts) =>
+      options.send(json(nodeTopic(node, 'metrics'), { at: now(), ...counts } satisfies Metrics, 0, false)),
+    messageError: (trigger, topic, error) =>
+      options.send(
+        json(errorTopic(node, trigger), { at: now(), node, trigger, topic, error } satisfies MessageError, 0, false),
+      ),
+    receive(message, done) {
+      if (!message.topic.startsWith('llmasos/')) return false;
+      take(message);
+      done();
+      return true;
+    },
+  };
+}
+
+/** The id of a request that is otherwise malformed, so that its sender learns why. */
+function idOf(payload: Uint8Array): string | undefined {
+  try {
+    const { id } = JSON.parse(new TextDecoder().decode(payload)) as { id?: unknown };
+    return typeof id === 'string' ? id : undefined;
+  } catch {
+    return undefined;
+  }
+}
