@@ -1,0 +1,127 @@
+/**
+ * What `npm start` runs: a controller, three nodes and three feeds as processes of their own, real models answering real
+ * messages, and a live table that says how many answers were right.
+ *
+ *   npm start                    until Ctrl-C
+ *   npm start -- --once          until every trigger has given 20 right answers, then a table as text and exit code 0
+ *   npm start -- --fresh         forget what the last start kept
+ */
+import { rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Command, InvalidArgumentError } from 'commander';
+import { createLogUpdate } from 'log-update';
+import { type Box, startBox } from '../../fleet/cli/box.ts';
+import { createStyle, wantsColour } from '../../fleet/cli/style.ts';
+import { install } from './install.ts';
+import { createJudge } from './judge.ts';
+import { listen } from './listen.ts';
+import { type Progress, progressOf, renderTable } from './table.ts';
+import { readTruth } from './truth.ts';
+
+const RIGHT_WANTED = 20;
+const ONCE_MS_MAX = 10 * 60_000;
+const REFRESH_MS = 500;
+
+const nodes = ['vehicle-1', 'factory-1', 'city-1'].map((name) => ({
+  name,
+  labels: { place: name.replace(/-\d+$/, '') },
+}));
+const feeds = ['city-microphone', 'factory-camera', 'vehicle-camera'];
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+function port(value: string): number {
+  const number = Number(value);
+  if (Number.isInteger(number) && number > 0 && number < 65_536) return number;
+  throw new InvalidArgumentError('expected a port, 1 to 65535.');
+}
+
+const options = new Command('npm start --')
+  .description('A fleet in a box: real models answer real sensor messages on this machine.')
+  .option('--once', `end when every trigger has given ${RIGHT_WANTED} right answers`, false)
+  .option('--fresh', 'forget models, triggers and state of the last start', false)
+  .option('--data <folder>', 'where everything is kept', here('../../data/fleet-in-a-box'))
+  .option('--mqtt-port <port>', 'MQTT over TCP', port)
+  .option('--ws-port <port>', 'MQTT over WebSocket', port)
+  .option('--http-port <port>', 'the controller', port)
+  .parse()
+  .opts<{
+    once: boolean;
+    fresh: boolean;
+    data: string;
+    mqttPort?: number;
+    wsPort?: number;
+    httpPort?: number;
+  }>();
+
+const startedAt = performance.now();
+const stopping = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
+
+const style = createStyle(wantsColour(process.env, process.stdout.isTTY));
+const live = process.stdout.isTTY && !options.once ? createLogUpdate(process.stdout) : undefined;
+const say = (line: string): void => (live ? live.persist(line) : console.log(line));
+
+if (options.fresh) rmSync(options.data, { recursive: true, force: true });
+let box: Box | undefined;
+try {
+  say('Starting a controller and three nodes …');
+  box = await startBox({
+    ...{ data: options.data, nodes, mqttPort: options.mqttPort, httpPort: options.httpPort },
+    webSocketPort: options.wsPort,
+    onExit: (name, reason) => say(style.bad(`${name} ${reason}; starting it again`)),
+  });
+  process.exitCode = await run(box);
+} catch (error) {
+  console.error(`llmasos: ${error instanceof Error ? error.message : error}`);
+  process.exitCode = 1;
+} finally {
+  await box?.stop();
+}
+process.exit();
+
+async function run({ controller, mqttUrl, httpUrl, supervisor }: Box): Promise<number> {
+  await install(controller, say);
+  const judge = createJudge(readTruth());
+  const ear = await listen(mqttUrl, judge);
+  for (const feed of feeds)
+    supervisor.start({ name: feed, file: here(`feeds/${feed}.ts`), arguments: ['--broker', mqttUrl] });
+  say(`Broker ${mqttUrl} · controller ${httpUrl}`);
+  let firstRightMs: number | undefined;
+  let progress: Progress[] = [];
+  while (!stopping.signal.aborted) {
+    progress = progressOf(await controller.nodes(), judge.scores(Date.now()));
+    const done = progress.every(({ right }) => right >= RIGHT_WANTED);
+    if (firstRightMs === undefined && progress.some(({ right }) => right > 0)) {
+      firstRightMs = performance.now() - startedAt;
+      say(`First right answer after ${(firstRightMs / 1000).toFixed(1)} s`);
+    }
+    live?.(`\n${renderTable(progress, style)}\n\n${ownMessages(mqttUrl)}\n\nCtrl-C ends everything.`);
+    if (options.once && (done || performance.now() - startedAt > ONCE_MS_MAX)) break;
+    await new Promise((resolve) => setTimeout(resolve, REFRESH_MS));
+  }
+  await ear.close();
+  live?.done();
+  if (!options.once) return 0;
+  return report(progress);
+}
+
+/** Prints the table and what is missing. Returns the exit code. */
+function report(progress: readonly Progress[]): number {
+  console.log(`\n${renderTable(progress, style)}`);
+  const missing = progress.filter(({ right }) => right < RIGHT_WANTED);
+  for (const { trigger, right, lastMistake } of missing)
+    console.error(
+      `${trigger}: expected ${RIGHT_WANTED} right answers, got ${right}${lastMistake ? `; last mistake: ${lastMistake}` : ''}`,
+    );
+  return missing.length === 0 ? 0 : 1;
+}
+
+function ownMessages(mqttUrl: string): string {
+  const at = `-p ${new URL(mqttUrl).port}`;
+  return [
+    style.dim('Send a message of your own:'),
+    `  mosquitto_sub ${at} -t 'factory/+/labels' &`,
+    `  mosquitto_pub ${at} -t factory/mine/camera -f photo.jpg`,
+    '  npx llmasos infer ppocr-det --image photo.jpg --node factory-1',
+  ].join('\n');
+}

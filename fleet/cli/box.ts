@@ -1,0 +1,102 @@
+/** A fleet in a box: a controller (with its broker) and nodes as separate processes on this machine, kept running. */
+import { fileURLToPath } from 'node:url';
+import { createClient } from '../api/client.ts';
+import type { ControllerService } from '../controller/service.ts';
+import { choosePort } from './ports.ts';
+import { createSupervisor, type Supervisor } from './supervisor.ts';
+
+const READY_MS_MAX = 30_000;
+const READY_POLL_MS = 50;
+
+export const DEFAULT_MQTT_PORT = 1883;
+export const DEFAULT_WEBSOCKET_PORT = 9001;
+export const DEFAULT_HTTP_PORT = 7700;
+
+export interface BoxOptions {
+  /** Folder for everything: the controller's database, the nodes' data, logs. */
+  readonly data: string;
+  readonly nodes: readonly { readonly name: string; readonly labels: Readonly<Record<string, string>> }[];
+  /** Ports that the person insisted on; otherwise the default, or a free one when it is taken. */
+  readonly mqttPort?: number;
+  readonly webSocketPort?: number;
+  readonly httpPort?: number;
+  /** Told about processes that ended and will be started again. */
+  readonly onExit: (name: string, reason: string) => void;
+}
+
+export interface Box {
+  readonly controller: ControllerService;
+  readonly mqttUrl: string;
+  readonly webSocketUrl: string;
+  readonly httpUrl: string;
+  readonly supervisor: Supervisor;
+  stop(): Promise<void>;
+}
+
+const file = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+
+/** Resolves when the controller answers and every node has been started. */
+export async function startBox(options: BoxOptions): Promise<Box> {
+  const mqttPort = await choosePort(
+    options.mqttPort ?? DEFAULT_MQTT_PORT,
+    options.mqttPort !== undefined,
+    '--mqtt-port',
+  );
+  const webSocketPort = await choosePort(
+    options.webSocketPort ?? DEFAULT_WEBSOCKET_PORT,
+    options.webSocketPort !== undefined,
+    '--ws-port',
+  );
+  const httpPort = await choosePort(
+    options.httpPort ?? DEFAULT_HTTP_PORT,
+    options.httpPort !== undefined,
+    '--http-port',
+  );
+  const mqttUrl = `mqtt://127.0.0.1:${mqttPort}`;
+  const httpUrl = `http://127.0.0.1:${httpPort}`;
+  const supervisor = createSupervisor(`${options.data}/logs`, options.onExit);
+  supervisor.start({
+    name: 'controller',
+    file: file('fleet/main.ts'),
+    arguments: [
+      ...['--data', `${options.data}/controller`, '--mqtt-port', `${mqttPort}`],
+      ...['--ws-port', `${webSocketPort}`, '--http-port', `${httpPort}`],
+    ],
+  });
+  const nodes = options.nodes.map(({ name, labels }) => ({
+    name,
+    file: file('devices/gateway/main.ts'),
+    arguments: [
+      ...['--name', name, '--broker', mqttUrl, '--data', `${options.data}/${name}`],
+      ...[
+        '--labels',
+        Object.entries(labels)
+          .map(([key, value]) => `${key}=${value}`)
+          .join(','),
+      ],
+    ],
+  }));
+  for (const node of nodes) supervisor.start(node);
+  try {
+    await answering(httpUrl);
+  } catch (error) {
+    await supervisor.stop();
+    throw error;
+  }
+  return {
+    controller: createClient(httpUrl),
+    ...{ mqttUrl, httpUrl, supervisor },
+    webSocketUrl: `ws://127.0.0.1:${webSocketPort}`,
+    stop: () => supervisor.stop(),
+  };
+}
+
+async function answering(httpUrl: string): Promise<void> {
+  const until = performance.now() + READY_MS_MAX;
+  while (performance.now() < until) {
+    const response = await fetch(`${httpUrl}/healthz`).catch(() => undefined);
+    if (response?.ok) return;
+    await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
+  }
+  throw new Error(`the controller did not answer at ${httpUrl} within ${READY_MS_MAX / 1000} s; its log says why`);
+}
