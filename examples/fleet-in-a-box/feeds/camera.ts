@@ -23,6 +23,7 @@ export function runCamera({ kind, device, topic, intervalMs }: Camera): Promise<
     for (;;) {
       for (const { file, jpeg } of random.shuffle(pictures)) {
         await camera.until(due);
+        await camera.connected();
         camera.note(device, { kind, file, at: Date.now() });
         camera.publish(topic, jpeg);
         // A machine that slept does not send what it missed.

@@ -19,9 +19,13 @@ const recordings = Object.keys(readTruth()[KIND]).map((file) => ({
 
 async function listen(microphone: Device, station: string, seed: number): Promise<never> {
   const random = seededRandom(seed);
+  await microphone.connected();
   let due = performance.now();
   for (;;) {
     for (const { file, samples } of random.shuffle(recordings)) {
+      await microphone.connected();
+      // While the broker was away, or the machine asleep, nobody listened.
+      if (performance.now() - due > 1000) due = performance.now();
       microphone.note(station, { kind: KIND, file, at: Date.now() + due - performance.now() });
       for (let at = 0; at < samples.length; at += CHUNK_BYTES) {
         // A chunk can be sent only when its last sample has been heard.
@@ -29,8 +33,6 @@ async function listen(microphone: Device, station: string, seed: number): Promis
         await microphone.until(due);
         microphone.publish(`city/${station}/audio`, samples.subarray(at, at + CHUNK_BYTES));
       }
-      // A machine that slept has missed what was said meanwhile.
-      if (performance.now() - due > 1000) due = performance.now();
     }
   }
 }

@@ -1,13 +1,15 @@
 /** A simulated device's connection: what it sends while the broker is away is lost, as with a real one. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { connect } from 'mqtt';
+import { connect, type MqttClient } from 'mqtt';
 import { encodeNote, type SentNote, sentTopic } from '../sent.ts';
 
 export interface Device {
+  /** Resolves once the broker is there; rejects when the device is switched off. */
+  connected(): Promise<void>;
   /** Publishes at QoS 0. Dropped, not queued, while the broker is away. */
   publish(topic: string, payload: Uint8Array): void;
-  /** Tells the judge what the next message, or the recording that begins now, really holds. */
+  /** Tells the judge which picture comes next, or which recording begins now. */
   note(device: string, note: SentNote): void;
   /** Resolves at `dueMs` on the clock of `performance.now()`; rejects when the device is switched off. */
   until(dueMs: number): Promise<void>;
@@ -44,6 +46,7 @@ export async function runDevice(name: string, play: (device: Device, seed: numbe
   try {
     await play(
       {
+        connected: () => connected(client, off.signal),
         publish: send,
         note: (device, note) => send(sentTopic(device), encodeNote(note)),
         until: (dueMs) => sleep(Math.max(0, dueMs - performance.now()), undefined, { signal: off.signal }),
@@ -55,6 +58,15 @@ export async function runDevice(name: string, play: (device: Device, seed: numbe
   } finally {
     await client.endAsync(!client.connected);
   }
+}
+
+/** Not `once` of node:events: that gives up with the first attempt to connect that fails. */
+function connected(client: MqttClient, off: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (client.connected) return resolve();
+    client.once('connect', () => resolve());
+    off.addEventListener('abort', () => reject(off.reason), { once: true });
+  });
 }
 
 function readArguments(): { broker: string; seed: number } {
