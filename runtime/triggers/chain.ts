@@ -2,6 +2,7 @@
 import type { RunOptions } from '../engine/model.ts';
 import type { Tensor, ValueDescription } from '../engine/tensor.ts';
 import type { Image } from '../media/image.ts';
+import { givenVariables, hasVariable } from './checks.ts';
 import { compileExpression, type Expression, type Scope } from './expressions.ts';
 import type { StageSource } from './inputs.ts';
 import { cutOut, turned } from './picture.ts';
@@ -24,34 +25,25 @@ export interface ChainRun {
 
 export interface Chain {
   readonly models: readonly { readonly name: string; readonly version: number; readonly engine: string }[];
-  /** Names that `run` adds to the scope. */
-  readonly results: readonly string[];
   run(source: Omit<StageSource, 'earlier'>, scope: Scope, state: ChainState, options: RunOptions): Promise<ChainRun>;
 }
 
 /** Regions that one stage may be run for. */
 const REGIONS_MAX = 1000;
 
-/** `variables` are the names in the scope that `run` is given. Throws an Error that names trigger, stage and reason. */
-export function createChain(
-  trigger: Trigger,
-  models: (name: string) => LoadedModel,
-  variables: readonly string[],
-): Chain {
+/** Throws an Error that names trigger, stage and reason. */
+export function createChain(trigger: Trigger, models: (name: string) => LoadedModel): Chain {
   const stages: RunningStage[] = [];
   const turns = new Map<string, Expression>();
   const outputs = new Map<string, ValueDescription>();
-  const results: string[] = [];
+  const known = givenVariables(trigger);
   for (const stage of trigger.stages) {
     const place = `trigger "${trigger.name}", stage "${stage.name}"`;
     const running = createStage(trigger, stage, findModel(models, stage.model, place), outputs);
     stages.push(running);
-    if (stage.turn !== undefined) {
-      const known = [...variables, ...results, 'item', 'index'];
-      turns.set(stage.name, compileExpression(stage.turn, known, `${place}, turn`));
-    }
+    if (stage.turn !== undefined) turns.set(stage.name, compileExpression(stage.turn, [...known, 'item', 'index']));
     if (stage.each !== undefined) continue;
-    if (stage.post) results.push(stage.name);
+    if (hasVariable(stage)) known.push(stage.name);
     for (const output of running.loaded.model.outputs) outputs.set(`${stage.name}.${output.name}`, output);
   }
   return {
@@ -60,7 +52,6 @@ export function createChain(
       version,
       engine: model.engine,
     })),
-    results,
     run: (source, scope, state, options) => runStages(stages, turns, source, scope, state, options),
   };
 }

@@ -1,6 +1,7 @@
 /** Raw little-endian numbers and sound → a tensor. */
 import { arrayOf, type DataType, elementBytes, type Tensor, type TypedArray } from '../engine/tensor.ts';
-import { decodeWav, isWav } from '../media/wav.ts';
+import { resample } from '../media/resample.ts';
+import { decodeWav, isWav, SAMPLES_MAX } from '../media/wav.ts';
 import { shaped } from './numbers.ts';
 import type { Decode } from './schema.ts';
 
@@ -22,14 +23,16 @@ const sampleRanges = {
   float32: { silence: 0, full: 1 },
 } as const;
 
-/** A WAV file, or raw samples of one channel. Dims `[n]`, float32, −1 to 1. */
+/** A WAV file of any rate, or raw samples of one channel at the model's. Dims `[n]`, float32, −1 to 1. */
 export function decodeAudio(payload: Uint8Array, decode: Extract<Decode, { format: 'audio' }>): Tensor {
   if (isWav(payload)) {
     const { rate, samples } = decodeWav(payload);
-    if (rate !== decode.rate) {
-      throw new Error(`audio: expected ${decode.rate} samples a second, got a WAV file with ${rate}; convert it first`);
+    const length = (samples.length * decode.rate) / rate;
+    if (length > SAMPLES_MAX) {
+      throw new Error(`audio: expected at most ${SAMPLES_MAX} samples at ${decode.rate} Hz, got ${Math.round(length)}`);
     }
-    return { type: 'float32', dims: [samples.length], data: samples };
+    const data = resample(samples, rate, decode.rate);
+    return { type: 'float32', dims: [data.length], data };
   }
   if (decode.raw === undefined) throw new Error(`audio: expected a WAV file, got ${payload.byteLength} other bytes`);
   const data = elementsOf(payload, decode.raw);

@@ -1,5 +1,6 @@
 /** Results as they leave: conditions, named fields, the sentence for people, and what a reader needs to trust them. */
 import type { Tensor } from '../engine/tensor.ts';
+import { givenVariables, hasVariable } from './checks.ts';
 import { compileExpression, type Expression, type Scope } from './expressions.ts';
 import { writeSafetensors } from './safetensors.ts';
 import type { Trigger } from './schema.ts';
@@ -41,28 +42,27 @@ export type Encoder = (answer: Answer) => Result | undefined;
 
 const SUMMARY_LENGTH = 120;
 
-/** `variables` are the names that expressions may use besides those under `let`. */
-export function createEncoder(trigger: Trigger, variables: readonly string[], levels: readonly string[]): Encoder {
+/** `levels` are the named levels of the trigger's topic. */
+export function createEncoder(trigger: Trigger, levels: readonly string[]): Encoder {
   const { output } = trigger;
-  const place = `trigger "${trigger.name}"`;
+  const shown = trigger.stages.filter(hasVariable).map((stage) => stage.name);
   const template = parseTemplate(output.topic, levels);
-  const known = [...variables];
+  const known = [...givenVariables(trigger), ...shown];
   const lets: [name: string, expression: Expression][] = [];
   for (const [name, text] of Object.entries(trigger.let ?? {})) {
-    lets.push([name, compileExpression(text, known, `${place}, let.${name}`)]);
+    lets.push([name, compileExpression(text, known)]);
     known.push(name);
   }
-  const when = trigger.when === undefined ? undefined : compileExpression(trigger.when, known, `${place}, when`);
+  const when = trigger.when === undefined ? undefined : compileExpression(trigger.when, known);
   const fields = Object.entries(output.fields ?? {}).map(
-    ([name, text]) => [name, compileExpression(text, known, `${place}, output.fields.${name}`)] as const,
+    ([name, text]) => [name, compileExpression(text, known)] as const,
   );
-  const summary = output.summary && compileExpression(output.summary, known, `${place}, output.summary`);
-  const shown = trigger.stages.filter((stage) => stage.post && !stage.each).map((stage) => stage.name);
+  const summary = output.summary && compileExpression(output.summary, known);
 
   return ({ scope, levels: values, meta, outputs }) => {
     const whole: Record<string, unknown> = { ...scope };
     for (const [name, expression] of lets) whole[name] = expression.evaluate(whole);
-    if (when && !isTrue(when.evaluate(whole), `${place}, when`)) return undefined;
+    if (when && !isTrue(when.evaluate(whole))) return undefined;
     const body = output.fields
       ? Object.fromEntries(fields.map(([name, expression]) => [name, expression.evaluate(whole)]))
       : Object.fromEntries(shown.map((name) => [name, whole[name]]));
@@ -79,9 +79,9 @@ export function createEncoder(trigger: Trigger, variables: readonly string[], le
   };
 }
 
-function isTrue(value: unknown, place: string): boolean {
+function isTrue(value: unknown): boolean {
   if (typeof value === 'boolean') return value;
-  throw new Error(`${place}: expected true or false, got ${JSON.stringify(value)}`);
+  throw new Error(`when: expected true or false, got ${JSON.stringify(value)}`);
 }
 
 /** safetensors carries text beside the tensors, one level deep. */

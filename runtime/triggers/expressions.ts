@@ -14,13 +14,15 @@ export interface Expression {
   evaluate(scope: Scope): unknown;
 }
 
-/** `variables` are the names that the expression may use. Throws an Error that names the place and what is wrong. */
-export function compileExpression(text: string, variables: readonly string[], place: string): Expression {
+/** `variables` are the names that the expression may use. Throws an Error that names the expression and what is wrong. */
+export function compileExpression(text: string, variables: readonly string[]): Expression {
   const environment = arithmetic.clone();
-  for (const name of variables) environment.registerVariable(name, 'dyn');
+  for (const name of variables) {
+    if (environment.hasVariable(name)) throw new Error(`"${name}" has a meaning in expressions; choose another name`);
+    environment.registerVariable(name, 'dyn');
+  }
   const checked = environment.check(text);
-  if (!checked.valid)
-    throw new Error(`${place}: expression "${text}": ${firstLine(checked.error)}`, { cause: checked.error });
+  if (!checked.valid) throw new Error(`expression "${text}": ${firstLine(checked.error)}`, { cause: checked.error });
   const run = environment.parse(text);
   return {
     text,
@@ -28,7 +30,7 @@ export function compileExpression(text: string, variables: readonly string[], pl
       try {
         return plain(run(scope as Record<string, unknown>), 0);
       } catch (cause) {
-        throw new Error(`${place}: expression "${text}": ${firstLine(cause)}`, { cause });
+        throw new Error(`expression "${text}": ${firstLine(cause)}`, { cause });
       }
     },
   };

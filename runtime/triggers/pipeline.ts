@@ -58,9 +58,8 @@ type Source = Omit<StageSource, 'earlier'>;
 export function createPipeline(trigger: Trigger, context: PipelineContext): Pipeline {
   const filter = parseFilter(trigger.topic);
   const decode = createDecoder(trigger.decode);
-  const variables = ['topic', 'message', ...(trigger.window ? ['window'] : [])];
-  const chain = createChain(trigger, context.models, variables);
-  const encode = createEncoder(trigger, [...variables, ...chain.results], filter.variables);
+  const chain = createChain(trigger, context.models);
+  const encode = createEncoder(trigger, filter.variables);
   const streams = createStreams<StreamState>();
 
   return {

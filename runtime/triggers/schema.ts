@@ -4,21 +4,16 @@
  */
 import { type Document, isNode, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
+import { problemsOf } from './checks.ts';
 import { postSteps } from './post/index.ts';
-import { parseFilter, parseTemplate } from './topic-filter.ts';
 
 const triggerName = z
   .string()
   .regex(/^[A-Za-z0-9_-]{1,64}$/, 'expected letters, digits, _ and - only, 1 to 64 of them');
-const reserved = ['topic', 'message', 'window', 'item', 'index'];
 /** Stages, fields and `let` are variables in expressions; `__proto__` must not become a key of a plain object. */
 const variable = z
   .string()
   .regex(/^(?!__)[A-Za-z_]\w{0,63}$/, 'expected a name of letters, digits and _, not beginning with a digit or __');
-const stageName = variable.refine(
-  (name) => !reserved.includes(name),
-  `expected a name other than ${reserved.join(', ')}`,
-);
 const expression = z.string().min(1).max(2000).describe('CEL');
 const jsonPath = z.string().startsWith('$', 'expected a JSONPath (RFC 9535), which begins with "$"').max(1000);
 const dims = z.array(z.int().min(-1)).max(8).describe('-1 once: whatever is left');
@@ -29,9 +24,8 @@ const column = z.union([z.int().nonnegative(), z.string().min(1)], {
   error: 'expected a column by position from 0, or by name',
 });
 
-/** Largest trigger file, and the most inputs of one model that a stage may name. */
+/** Largest trigger file. */
 const TRIGGER_CHARACTERS_MAX = 65_536;
-const STAGE_INPUTS_MAX = 64;
 
 export const rawTypes = [
   'int8',
@@ -68,7 +62,7 @@ const decodeSchema = z.discriminatedUnion(
     }),
     z.strictObject({
       format: z.literal('audio'),
-      /** Samples per second that the model expects; a WAV file of another rate is refused. */
+      /** Samples per second that the model expects; a WAV file of another rate is resampled. */
       rate: positive,
       /** How to read a payload that is not a WAV file; without it only WAV is accepted. */
       raw: z.enum(['int8', 'uint8', 'int16', 'int32', 'float32']).optional(),
@@ -164,7 +158,7 @@ const postSchema = z
   });
 
 const stageSchema = z.strictObject({
-  name: stageName,
+  name: variable,
   model: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'expected the name of a model'),
   /** Name of an earlier stage whose result is a list of regions: run once for each, on the part of the picture it outlines. */
   each: variable.optional(),
@@ -217,7 +211,10 @@ const triggerObject = z.strictObject({
   deadlineMs: z.number().positive().optional(),
 });
 
-export const triggerSchema = triggerObject.superRefine(checkTopics).superRefine(checkStages);
+/** What one field cannot tell of itself is checked by checks.ts, once every field is right. */
+export const triggerSchema = triggerObject.superRefine((trigger, context) => {
+  for (const { path, message } of problemsOf(trigger)) context.addIssue({ code: 'custom', path: [...path], message });
+});
 
 export type Trigger = z.output<typeof triggerObject>;
 export type Stage = Trigger['stages'][number];
@@ -230,53 +227,6 @@ export type Decode = Trigger['decode'];
 /** Names of the models that the trigger runs, each once. */
 export function modelsOf(trigger: Trigger): string[] {
   return [...new Set(trigger.stages.map((stage) => stage.model))];
-}
-
-function checkTopics(trigger: Trigger, context: z.RefinementCtx): void {
-  let path = ['topic'];
-  try {
-    const filter = parseFilter(trigger.topic);
-    path = ['output', 'topic'];
-    const template = parseTemplate(trigger.output.topic, filter.variables);
-    const example = template.fill(Object.fromEntries(filter.variables.map((name) => [name, name])));
-    if (filter.match(example)) throw new Error(`"${example}" matches the trigger's own filter: it would answer itself`);
-    if (/^(\$|llmasos\/)/.test(example)) throw new Error(`"${example}" belongs to the broker or the fleet itself`);
-  } catch (error) {
-    context.addIssue({ code: 'custom', path, message: (error as Error).message });
-  }
-}
-
-function checkStages(trigger: Trigger, context: z.RefinementCtx): void {
-  const refuse = (path: (string | number)[], message: string): void => {
-    context.addIssue({ code: 'custom', path, message });
-  };
-  if (trigger.window && !['raw', 'audio', 'json', 'csv'].includes(trigger.decode.format)) {
-    refuse(['window'], `${trigger.decode.format} messages are no stream of numbers: leave "window" out`);
-  }
-  const earlier = new Map<string, Stage>();
-  for (const [index, stage] of trigger.stages.entries()) {
-    if (earlier.has(stage.name)) refuse(['stages', index, 'name'], `another stage is called "${stage.name}"`);
-    if (stage.each !== undefined && !earlier.get(stage.each)?.post) {
-      refuse(['stages', index, 'each'], `expected an earlier stage whose "post" gives regions, got "${stage.each}"`);
-    }
-    if (stage.each !== undefined && trigger.decode.format !== 'image') {
-      refuse(['stages', index, 'each'], 'regions are cut out of a picture: expected decode.format "image"');
-    }
-    if (stage.turn !== undefined && stage.each === undefined) refuse(['stages', index, 'turn'], 'needs "each"');
-    if (Object.keys(stage.inputs).length > STAGE_INPUTS_MAX) refuse(['stages', index, 'inputs'], 'too many inputs');
-    earlier.set(stage.name, stage);
-  }
-  for (const name of Object.keys(trigger.let ?? {})) {
-    if (earlier.has(name) || reserved.includes(name))
-      refuse(['let', name], `"${name}" already stands for something else`);
-  }
-  const { fields, tensors } = trigger.output;
-  if (!fields && !tensors && !trigger.stages.at(-1)?.post) {
-    refuse(['output'], 'nothing to publish: give "fields" or "tensors", or the last stage a "post" step such as raw');
-  }
-  if (tensors !== undefined && (!earlier.has(tensors) || earlier.get(tensors)?.each)) {
-    refuse(['output', 'tensors'], `expected the name of a stage without "each", got "${tensors}"`);
-  }
 }
 
 /**
@@ -328,7 +278,7 @@ function explainIssue(issue: z.core.$ZodIssue, value: unknown): { path: Property
 function problemOf(issue: z.core.$ZodIssue, got: string): string {
   switch (issue.code) {
     case 'unrecognized_keys':
-      return 'no such field; see docs/triggers.md for the fields there are';
+      return 'no such field; docs/triggers.md lists them';
     case 'invalid_type':
       return `expected ${issue.expected}, got ${got}`;
     case 'invalid_value':
