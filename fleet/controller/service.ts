@@ -43,6 +43,8 @@ export interface TriggerView {
   readonly nodes: readonly { readonly node: string; readonly state: string; readonly error?: string }[];
 }
 
+export type InferRequest = Omit<Request, 'id' | 'expiresAt' | 'kind'>;
+
 export interface LiveResult {
   readonly topic: string;
   readonly payload: Uint8Array;
@@ -55,7 +57,10 @@ export interface ControllerService {
   models(): Promise<ModelView[]>;
   /** All versions, newest first. */
   modelVersions(name: string): Promise<ModelView[]>;
-  /** Registers a blob that was uploaded before (`putBlob`) as the next version; the same content again gives the same version. */
+  /**
+   * Registers a blob that was uploaded before (`putBlob`) as the next version. The newest version's content again gives
+   * that version; an earlier version's content becomes a new one, because the newest is the one that runs.
+   */
   addModel(name: string, sha256: string, labels?: readonly string[]): Promise<ModelView>;
   /** Refuses while a trigger names it. */
   removeModel(name: string): Promise<void>;
@@ -66,7 +71,7 @@ export interface ControllerService {
   /** Durable when it resolves. Content is checked against the hash. */
   putBlob(sha256: string, content: AsyncIterable<Uint8Array>): Promise<{ bytes: number }>;
   /** One-off inference on a named node. */
-  infer(node: string, request: Omit<Request, 'id' | 'expiresAt' | 'kind'>, timeoutMs: number): Promise<unknown>;
+  infer(node: string, request: InferRequest, timeoutMs: number): Promise<unknown>;
   /** Results and errors as they pass, until the signal aborts. */
   watch(filter: string, onResult: (result: LiveResult) => void, signal: AbortSignal): Promise<void>;
 }

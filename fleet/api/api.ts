@@ -1,0 +1,91 @@
+/**
+ * The controller over HTTP. Every command is a route, made from the table; files and live results have their own.
+ *
+ *   POST /v1/commands/{words.joined.by.dots}   JSON arguments → {"ok":true,"result":…} or {"ok":false,"error":"…"}
+ *   PUT, GET, HEAD /v1/blobs/{sha256}          files by content; GET with Range
+ *   GET /v1/watch?filter=                      server-sent events
+ *   GET /healthz, GET /v1/openapi.json
+ */
+import { AssertionError } from 'node:assert';
+import { Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import type { Logger } from 'pino';
+import type { Blobs } from '../../runtime/store/blobs.ts';
+import { type Command, parseArguments } from '../commands/command.ts';
+import { commands } from '../commands/index.ts';
+import type { ControllerService } from '../controller/service.ts';
+import { blobRoutes } from './blob-routes.ts';
+import { describeApi } from './openapi.ts';
+import { originProblem } from './origin.ts';
+import { watchRoute } from './watch-route.ts';
+
+/** Arguments of a command; the longest are a model's labels. */
+export const COMMAND_BYTES_MAX = 8 * 2 ** 20;
+
+export interface ApiOptions {
+  readonly service: ControllerService;
+  readonly blobs: Blobs;
+  /** Address that the port listens on. */
+  readonly boundTo: string;
+  readonly brokerConnected: () => boolean;
+  readonly log: Logger;
+}
+
+export function createApi({ service, blobs, boundTo, brokerConnected, log }: ApiOptions): Hono {
+  const app = new Hono();
+  app.use(async (context, next) => {
+    const problem = originProblem(context.req.header(), boundTo);
+    return problem === undefined ? next() : context.json({ ok: false, error: problem }, 403);
+  });
+  const limit = bodyLimit({
+    maxSize: COMMAND_BYTES_MAX,
+    onError: (context) =>
+      context.json({ ok: false, error: `expected arguments of at most ${COMMAND_BYTES_MAX} bytes` }, 413),
+  });
+  app.post('/v1/commands/:name', limit, async (context) => {
+    const name = context.req.param('name');
+    const command = commands.find((candidate) => commandPath(candidate) === name);
+    if (!command || command.renderEvent) return context.json({ ok: false, error: unknownCommand(name) }, 404);
+    // A page of a stranger can send other types without being asked (Fetch standard, "CORS-safelisted request-header").
+    if (!context.req.header('content-type')?.startsWith('application/json'))
+      return context.json({ ok: false, error: 'expected the content type application/json' }, 415);
+    const given: unknown = await context.req.json().catch(() => undefined);
+    if (given === undefined) return context.json({ ok: false, error: 'expected JSON arguments in the body' }, 400);
+    const args = parseArguments(command, command.arguments, given);
+    const result = await command.run(args, { controller: service, signal: context.req.raw.signal, emit: () => {} });
+    return context.json({ ok: true, result: result ?? null });
+  });
+  blobRoutes(app, service, blobs);
+  watchRoute(app, service);
+  app.get('/v1/openapi.json', (context) => context.json(describeApi(commands)));
+  app.get('/healthz', (context) => {
+    const connected = brokerConnected();
+    return context.json({ ok: connected, broker: connected ? 'connected' : 'not connected' }, connected ? 200 : 503);
+  });
+  app.notFound((context) =>
+    context.json(
+      { ok: false, error: `there is no ${context.req.method} ${context.req.path}; see /v1/openapi.json` },
+      404,
+    ),
+  );
+  app.onError((error, context) => {
+    // What is refused says why; what is our own mistake goes to the log with its place.
+    if (!isOurMistake(error)) return context.json({ ok: false, error: error.message }, 400);
+    log.error({ err: error }, `${context.req.method} ${context.req.path} failed`);
+    return context.json({ ok: false, error: `the controller made a mistake: ${error.message}; see its log` }, 500);
+  });
+  return app;
+}
+
+export function commandPath(command: Pick<Command, 'name'>): string {
+  return command.name.join('.');
+}
+
+function unknownCommand(name: string): string {
+  const names = commands.filter((command) => !command.renderEvent).map(commandPath);
+  return `there is no command "${name}"; there are ${names.join(', ')}`;
+}
+
+function isOurMistake(error: Error): boolean {
+  return [AssertionError, TypeError, RangeError, ReferenceError].some((kind) => error instanceof kind);
+}

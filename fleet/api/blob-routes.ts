@@ -1,0 +1,70 @@
+/** Files by content. A file never changes under its name, so the name is the strong validator (RFC 9110, section 8.8.3). */
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import type { Context, Hono } from 'hono';
+import { hashSchema } from '../../runtime/protocol/messages.ts';
+import { BLOB_BYTES_MAX, type Blobs } from '../../runtime/store/blobs.ts';
+import type { ControllerService } from '../controller/service.ts';
+import { parseRange } from './range.ts';
+
+const READ_BYTES = 2 ** 20;
+
+export function blobRoutes(app: Hono, service: ControllerService, blobs: Blobs): void {
+  app.put('/v1/blobs/:sha256', async (context) => {
+    const sha256 = hashOf(context);
+    const announced = Number(context.req.header('content-length') ?? 0);
+    if (announced > BLOB_BYTES_MAX)
+      return context.json(
+        { ok: false, error: `blob: expected at most ${BLOB_BYTES_MAX} bytes, got ${announced}` },
+        413,
+      );
+    const body = context.req.raw.body ?? new Blob([]).stream();
+    const result = await service.putBlob(sha256, body as unknown as AsyncIterable<Uint8Array>);
+    return context.json({ ok: true, result }, 201);
+  });
+  // Hono answers HEAD with this too, without the body.
+  app.get('/v1/blobs/:sha256', async (context) => {
+    const sha256 = hashOf(context);
+    const path = blobs.path(sha256);
+    const found = await stat(path).catch(() => undefined);
+    if (!found) return context.json({ ok: false, error: `blob ${sha256} is not here` }, 404);
+    return answer(context, path, found.size, `"${sha256}"`);
+  });
+}
+
+function answer(context: Context, path: string, bytes: number, tag: string): Response {
+  const { req } = context;
+  const headers: Record<string, string> = {
+    etag: tag,
+    'accept-ranges': 'bytes',
+    'cache-control': 'public, max-age=31536000, immutable',
+    'content-type': 'application/octet-stream',
+  };
+  const known = req.header('if-none-match');
+  if (known !== undefined && matches(known, tag)) return new Response(null, { status: 304, headers });
+  // RFC 9110, 13.1.5: with another If-Range the range does not apply, and the whole file is sent.
+  const ifRange = req.header('if-range');
+  const range = ifRange === undefined || ifRange === tag ? parseRange(req.header('range'), bytes) : 'whole';
+  if (range === 'unsatisfiable')
+    return new Response(null, { status: 416, headers: { ...headers, 'content-range': `bytes */${bytes}` } });
+  const { start, end } = range === 'whole' ? { start: 0, end: bytes - 1 } : range;
+  if (range !== 'whole') headers['content-range'] = `bytes ${start}-${end}/${bytes}`;
+  headers['content-length'] = String(end - start + 1);
+  const status = range === 'whole' ? 200 : 206;
+  if (req.method === 'HEAD' || bytes === 0) return new Response(null, { status, headers });
+  const stream = createReadStream(path, { start, end, highWaterMark: READ_BYTES });
+  return new Response(Readable.toWeb(stream) as ReadableStream, { status, headers });
+}
+
+/** If-None-Match uses the weak comparison (RFC 9110, 13.1.2). */
+function matches(header: string, tag: string): boolean {
+  return header.split(',').some((one) => one.trim() === '*' || one.trim().replace(/^W\//, '') === tag);
+}
+
+function hashOf(context: Context): string {
+  const parsed = hashSchema.safeParse(context.req.param('sha256'));
+  if (!parsed.success)
+    throw new Error(`blob "${context.req.param('sha256')}": expected a SHA-256 in 64 lower-case hexadecimal digits`);
+  return parsed.data;
+}

@@ -1,0 +1,21 @@
+/** Every command, in the order in which help shows them. The command line, the HTTP routes and OpenAPI are made from this. */
+import type { Command } from './command.ts';
+import { infer } from './infer.ts';
+import { modelsAdd, modelsList, modelsRemove, modelsShow } from './models.ts';
+import { nodes } from './nodes.ts';
+import { triggersAdd, triggersList, triggersRemove, triggersShow } from './triggers.ts';
+import { watch } from './watch.ts';
+
+export const commands: readonly Command[] = [
+  nodes,
+  modelsList,
+  modelsShow,
+  modelsAdd,
+  modelsRemove,
+  triggersList,
+  triggersShow,
+  triggersAdd,
+  triggersRemove,
+  infer,
+  watch,
+];

@@ -1,0 +1,182 @@
+/**
+ * The broker that a controller brings along: aedes, MQTT 3.1.1 over TCP and WebSocket. It keeps everything in memory, and
+ * it confirms QoS 1 before it passes a message on; so nothing here is the truth: the controller publishes desired state
+ * again whenever it starts, and what matters is acknowledged by its receiver (docs/architecture.md).
+ */
+import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
+import { type AddressInfo, createServer, type Server } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { Aedes } from 'aedes';
+import type { Logger } from 'pino';
+import { createWebSocketStream, WebSocketServer } from 'ws';
+import { originProblem } from '../api/origin.ts';
+import { PortError } from './port-error.ts';
+
+export const BROKER_LIMITS = {
+  /** One MQTT packet, its payload and topic together. A camera's picture fits, a film does not. */
+  packetBytes: 16 * 2 ** 20,
+  connections: 10_000,
+  topicLevels: 16,
+  clientIdBytes: 128,
+  retainedTopics: 100_000,
+  /** QoS 1 and 2 messages that wait for one slow client before its sender is held back. */
+  queuedMessages: 1_000,
+  connectMs: 10_000,
+  /** A client that does not read for so long is disconnected. */
+  drainMs: 60_000,
+} as const;
+
+export interface BrokerOptions {
+  /** Address to bind to. */
+  readonly host: string;
+  /** 0: chosen by the system. */
+  readonly tcpPort: number;
+  readonly webSocketPort: number;
+  readonly log: Logger;
+}
+
+export interface EmbeddedBroker {
+  readonly tcpPort: number;
+  readonly webSocketPort: number;
+  close(): Promise<void>;
+}
+
+/** Rejects with an Error that names the flag when a port is in use or not allowed. */
+export async function startBroker({ host, tcpPort, webSocketPort, log }: BrokerOptions): Promise<EmbeddedBroker> {
+  const aedes = await createAedes(log);
+  const accept = (stream: Duplex): void => {
+    limitPackets(stream, BROKER_LIMITS.packetBytes);
+    aedes.handle(stream);
+  };
+  const tcp = createServer({ noDelay: true }, accept);
+  tcp.maxConnections = BROKER_LIMITS.connections;
+  const http = createHttpServer((_, response) => response.writeHead(426).end('MQTT over WebSocket is spoken here\n'));
+  http.maxConnections = BROKER_LIMITS.connections;
+  const webSockets = acceptWebSockets(http, host, accept);
+  const close = async (): Promise<void> => {
+    await new Promise<void>((resolve) => aedes.close(resolve));
+    for (const socket of webSockets.clients) socket.terminate();
+    await Promise.all([tcp, http].map((server) => new Promise((resolve) => server.close(resolve))));
+  };
+  try {
+    await listen(tcp, host, tcpPort, '--mqtt-port');
+    await listen(http, host, webSocketPort, '--ws-port');
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return {
+    tcpPort: (tcp.address() as AddressInfo).port,
+    webSocketPort: (http.address() as AddressInfo).port,
+    close,
+  };
+}
+
+async function createAedes(log: Logger): Promise<Aedes> {
+  const retained = new Set<string>();
+  const aedes = await Aedes.createBroker({
+    maxTopicLevels: BROKER_LIMITS.topicLevels,
+    maxClientsIdLength: BROKER_LIMITS.clientIdBytes,
+    queueLimit: BROKER_LIMITS.queuedMessages,
+    connectTimeout: BROKER_LIMITS.connectMs,
+    drainTimeout: BROKER_LIMITS.drainMs,
+    authorizePublish(_client, { topic, retain, payload }, done) {
+      if (topic.startsWith('$SYS/')) return done(new Error(`topic "${topic}" belongs to the broker`));
+      if (retain && payload.length === 0) retained.delete(topic);
+      else if (retain && !retained.has(topic)) {
+        if (retained.size >= BROKER_LIMITS.retainedTopics)
+          return done(new Error(`topic "${topic}": ${retained.size} topics have a retained message; clear some`));
+        retained.add(topic);
+      }
+      done(null);
+    },
+  });
+  const refused = (client: { id: string | null }, error: Error): void => {
+    if (isDisconnect(error)) return;
+    log.warn({ client: client.id ?? undefined }, `disconnected an MQTT client: ${error.message}`);
+  };
+  aedes.on('clientError', refused);
+  aedes.on('connectionError', refused);
+  return aedes;
+}
+
+/** A client that simply goes away is no error. */
+function isDisconnect(error: Error): boolean {
+  const code = (error as NodeJS.ErrnoException).code;
+  return code === 'ECONNRESET' || code === 'EPIPE' || code === 'ERR_STREAM_PREMATURE_CLOSE';
+}
+
+function acceptWebSockets(http: HttpServer, host: string, accept: (stream: Duplex) => void): WebSocketServer {
+  const server = new WebSocketServer({
+    server: http,
+    maxPayload: BROKER_LIMITS.packetBytes,
+    // [MQTT-6.0.0-4]: the sub-protocol is called "mqtt"; version 3.1 clients say "mqttv3.1".
+    handleProtocols: (offered) => ['mqtt', 'mqttv3.1'].find((name) => offered.has(name)) ?? false,
+    verifyClient: ({ req }: { req: { headers: Record<string, string | string[] | undefined> } }) =>
+      originProblem(req.headers, host) === undefined,
+  });
+  server.on('connection', (socket) => accept(createWebSocketStream(socket)));
+  // The HTTP server reports its own errors through `listen`; without a listener here they would end the process.
+  server.on('error', () => {});
+  return server;
+}
+
+/**
+ * Ends a stream as soon as a packet announces itself as too long, before its body is gathered in memory: aedes and its
+ * parser have no limit of their own. It looks at what passes through `read`, the one way in which aedes takes bytes.
+ */
+function limitPackets(stream: Duplex, bytesMax: number): void {
+  const tooLong = watchPacketLength(bytesMax);
+  const read = stream.read.bind(stream);
+  stream.read = (size?: number) => {
+    const chunk: Buffer | null = read(size);
+    const length = chunk ? tooLong(chunk) : undefined;
+    if (length === undefined) return chunk;
+    stream.destroy(new Error(`expected packets of at most ${bytesMax} bytes, got one of ${length}`));
+    return null;
+  };
+}
+
+/**
+ * Follows the fixed headers in a byte stream (MQTT 3.1.1, section 2.2: one byte type, then the remaining length, seven
+ * bits a byte, least significant first) and returns the length of the first packet that is too long.
+ */
+export function watchPacketLength(bytesMax: number): (chunk: Uint8Array) => number | undefined {
+  let skip = 0;
+  let inLength = false;
+  let length = 0;
+  let scale = 1;
+  return (chunk) => {
+    let at = 0;
+    while (at < chunk.length) {
+      if (skip > 0) {
+        const step = Math.min(skip, chunk.length - at);
+        skip -= step;
+        at += step;
+      } else if (!inLength) {
+        at++;
+        inLength = true;
+        length = 0;
+        scale = 1;
+      } else {
+        const byte = chunk[at++] as number;
+        length += (byte & 127) * scale;
+        scale *= 128;
+        if (length > bytesMax) return length;
+        if (byte < 128) {
+          skip = length;
+          inLength = false;
+        }
+      }
+    }
+    return undefined;
+  };
+}
+
+/** @param flag how a person chooses the port, for the error */
+function listen(server: Server, host: string, port: number, flag: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause) => reject(new PortError(host, port, flag, cause)));
+    server.listen(port, host, resolve);
+  });
+}

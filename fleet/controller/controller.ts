@@ -1,0 +1,167 @@
+/** Puts a controller together: lock, database, files, broker, HTTP, in the order in which each needs the ones before. */
+import { randomUUID } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { type Logger, pino } from 'pino';
+import { allNodes } from '../../runtime/protocol/topics.ts';
+import { type Blobs, openBlobs } from '../../runtime/store/blobs.ts';
+import { createApi } from '../api/api.ts';
+import { listenHttp } from '../api/server.ts';
+import { type EmbeddedBroker, startBroker } from './broker-io.ts';
+import { type Database, openDatabase } from './database.ts';
+import { Fleet } from './fleet-service.ts';
+import { type Link, openLink, watchTopics, withoutPassword } from './link-io.ts';
+import { lockFolder } from './lock.ts';
+import { createNodeTraffic, type NodeTraffic } from './node-traffic.ts';
+import { readNodeMessage } from './registry.ts';
+import type { ControllerService } from './service.ts';
+
+export const DEFAULT_PORTS = { mqtt: 1883, webSocket: 9001, http: 7300 } as const;
+
+/** How long a start waits for a broker that is not ours before it goes on without. */
+const FIRST_CONNECTION_MS = 3_000;
+const SWEEP_MS = 3_600_000;
+const CHANNELS = ['presence', 'reported', 'metrics', 'replies', 'outbox'] as const;
+
+export interface ControllerOptions {
+  /** Folder for database and files; created when missing, and locked. */
+  readonly data: string;
+  /** Address that broker and HTTP listen on. */
+  readonly host?: string;
+  /** 0 lets the system choose. */
+  readonly mqttPort?: number;
+  readonly webSocketPort?: number;
+  readonly httpPort?: number;
+  /** Address of a broker to use in place of the embedded one: mqtt:// or mqtts://. */
+  readonly broker?: string;
+  /** Where nodes reach the HTTP side, when that is not the address it listens on. */
+  readonly publicUrl?: string;
+  readonly log?: Logger;
+}
+
+export interface Controller {
+  readonly service: ControllerService;
+  readonly mqttUrl: string;
+  readonly httpUrl: string;
+  /** Null with a broker that is not ours. */
+  readonly webSocketUrl: string | null;
+  close(): Promise<void>;
+}
+
+/** Rejects with an Error for the person who started it: a locked folder, a port in use, data of a later version. */
+export async function startController(options: ControllerOptions): Promise<Controller> {
+  const { host = '127.0.0.1', log = pino({ enabled: false }) } = options;
+  const closers: (() => Promise<void> | void)[] = [];
+  const close = async (): Promise<void> => {
+    for (const step of closers.splice(0).toReversed()) await step();
+  };
+  try {
+    await mkdir(options.data, { recursive: true });
+    closers.push(lockFolder(options.data));
+    const blobs = await openBlobs(join(options.data, 'blobs'));
+    const database = await openDatabase(join(options.data, 'controller.sqlite'));
+    closers.push(() => database.destroy());
+    const broker = options.broker === undefined ? await startOwnBroker(options, host, log) : undefined;
+    if (broker) closers.push(() => broker.close());
+    const mqttUrl = broker ? `mqtt://${reachable(host)}:${broker.tcpPort}` : (options.broker as string);
+    const http = await listenHttp(host, options.httpPort ?? DEFAULT_PORTS.http);
+    closers.push(() => http.close());
+    const httpUrl = `http://${reachable(host)}:${http.port}`;
+    const files = `${options.publicUrl?.replace(/\/$/, '') ?? httpUrl}/v1/blobs`;
+    const { fleet, link } = await startFleet({ database, blobs, files, mqttUrl, log, closers });
+    const webSocketUrl = broker ? `ws://${reachable(host)}:${broker.webSocketPort}` : null;
+    http.serve(createApi({ service: fleet, blobs, boundTo: host, brokerConnected: () => link.connected, log }));
+    return { service: fleet, mqttUrl, httpUrl, webSocketUrl, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function startOwnBroker(options: ControllerOptions, host: string, log: Logger): Promise<EmbeddedBroker> {
+  const tcpPort = options.mqttPort ?? DEFAULT_PORTS.mqtt;
+  return startBroker({ host, tcpPort, webSocketPort: options.webSocketPort ?? DEFAULT_PORTS.webSocket, log });
+}
+
+interface FleetParts {
+  readonly database: Database;
+  readonly blobs: Blobs;
+  readonly files: string;
+  readonly mqttUrl: string;
+  readonly log: Logger;
+  readonly closers: (() => Promise<void> | void)[];
+}
+
+async function startFleet({
+  database,
+  blobs,
+  files,
+  mqttUrl,
+  log,
+  closers,
+}: FleetParts): Promise<{ fleet: Fleet; link: Link }> {
+  const fleet = new Fleet({
+    database,
+    blobs,
+    files,
+    link: {
+      get connected() {
+        return link.connected;
+      },
+      publish: (topic, payload, publishOptions) => link.publish(topic, payload, publishOptions),
+    },
+    watchTopics: (filter, onMessage, signal) => watchTopics(mqttUrl, filter, onMessage, signal),
+    now: Date.now,
+    log,
+  });
+  const traffic = createNodeTraffic((batch) => fleet.takeMessages(batch), log);
+  let markReady = (): void => {};
+  const ready = new Promise<void>((resolve) => {
+    markReady = resolve;
+  });
+  const link: Link = openLink({
+    url: mqttUrl,
+    clientId: `llmasos-controller-${randomUUID().slice(0, 8)}`,
+    filters: CHANNELS.map(allNodes),
+    onMessage: (topic, payload) => receive(topic, payload, fleet, traffic, log),
+    onUp: () => {
+      log.info(`connected to the broker at ${withoutPassword(mqttUrl)}`);
+      fleet.linkUp().then(markReady, (error: Error) => log.error(`desired states cannot be read: ${error.message}`));
+    },
+    onDown: (reason) => {
+      fleet.linkDown();
+      log.warn(`no connection to the broker at ${withoutPassword(mqttUrl)}: ${reason}; trying again`);
+    },
+  });
+  closers.push(() => link.close());
+  closers.push(() => traffic.close());
+  await fleet.refresh();
+  await Promise.race([ready, new Promise((resolve) => setTimeout(resolve, FIRST_CONNECTION_MS).unref())]);
+  const sweep = (): void => {
+    fleet.sweep().then(
+      (removed) => removed > 0 && log.info(`removed ${removed} files that nothing uses any more`),
+      (error: Error) => log.warn(`old files cannot be removed: ${error.message}`),
+    );
+  };
+  sweep();
+  const sweeping = setInterval(sweep, SWEEP_MS);
+  closers.push(() => clearInterval(sweeping));
+  return { fleet, link };
+}
+
+function receive(topic: string, payload: Uint8Array, fleet: Fleet, traffic: NodeTraffic, log: Logger): void {
+  try {
+    const message = readNodeMessage(topic, payload);
+    if (message?.kind === 'reply') fleet.inference.settle(message.node, message.reply);
+    else if (message) traffic.add(message);
+  } catch (error) {
+    log.warn(`a message from a node was refused: ${(error as Error).message}`);
+  }
+}
+
+/** An address that works on this machine, and, where all addresses are listened on, on others. */
+function reachable(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return hostname();
+  return host.includes(':') ? `[${host}]` : host;
+}

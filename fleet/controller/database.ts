@@ -1,0 +1,139 @@
+/**
+ * The controller's state: the truth that the broker's retained messages are made from. SQLite through Kysely, so that
+ * another dialect (PostgreSQL) can take its place without touching a query: JSON is kept as text, times as milliseconds.
+ */
+import { DatabaseSync } from 'node:sqlite';
+import { Kysely, type SqliteDatabase, SqliteDialect } from 'kysely';
+import { type Migration, Migrator } from 'kysely/migration';
+
+export interface Tables {
+  nodes: {
+    name: string;
+    /** JSON: ReportedState, the last one that the node sent. */
+    reported: string | null;
+    last_seen_at: number;
+    desired_version: number;
+    /** JSON: DesiredState as it was published last; null until there was something to say. */
+    desired: string | null;
+  };
+  models: {
+    name: string;
+    version: number;
+    sha256: string;
+    bytes: number;
+    added_at: number;
+    /** JSON: ModelDescription, read from the file. */
+    description: string;
+    label_count: number;
+    /** Blob that holds the labels, a JSON array of strings. */
+    labels_sha256: string | null;
+  };
+  triggers: {
+    name: string;
+    revision: number;
+    /** JSON: Trigger. */
+    definition: string;
+    /** JSON: NodeSelector. */
+    selector: string;
+    changed_at: number;
+  };
+  outbox_items: {
+    node: string;
+    id: string;
+    at: number;
+    kind: string;
+    /** JSON. */
+    body: string;
+    received_at: number;
+  };
+}
+
+export type Database = Kysely<Tables>;
+
+/** Opens or creates the file and brings its schema up to date. Throws when a later version of the program wrote it. */
+export async function openDatabase(file: string): Promise<Database> {
+  const database = new Kysely<Tables>({ dialect: new SqliteDialect({ database: openSqlite(file) }) });
+  const migrator = new Migrator({ db: database, provider: { getMigrations: async () => migrations } });
+  const { error } = await migrator.migrateToLatest();
+  if (error === undefined) return database;
+  await database.destroy();
+  const reason = error instanceof Error ? error.message : String(error);
+  throw new Error(
+    `${file}: its tables cannot be brought up to date (${reason}); if a later version of the program wrote it, install that one again`,
+    { cause: error },
+  );
+}
+
+/** The part of better-sqlite3's interface that Kysely's SQLite dialect asks for, over node:sqlite. */
+function openSqlite(file: string): SqliteDatabase {
+  try {
+    const sqlite = new DatabaseSync(file);
+    // FULL: a commit is on the disk when it returns, also after a power cut (sqlite.org/pragma.html#pragma_synchronous).
+    sqlite.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON');
+    return {
+      prepare(sql) {
+        const statement = sqlite.prepare(sql);
+        return {
+          reader: statement.columns().length > 0,
+          all: (parameters) => statement.all(...(parameters as string[])),
+          run: (parameters) => statement.run(...(parameters as string[])),
+          iterate: (parameters) => statement.iterate(...(parameters as string[])),
+        };
+      },
+      close: () => sqlite.close(),
+    };
+  } catch (cause) {
+    throw new Error(`${file}: cannot be opened as a database: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Applied in the order of their names, each in a transaction. A step that was released is never changed. */
+const migrations: Record<string, Migration> = {
+  '001-fleet': {
+    async up(database) {
+      await database.schema
+        .createTable('nodes')
+        .addColumn('name', 'text', (column) => column.primaryKey())
+        .addColumn('reported', 'text')
+        .addColumn('last_seen_at', 'bigint', (column) => column.notNull())
+        .addColumn('desired_version', 'bigint', (column) => column.notNull())
+        .addColumn('desired', 'text')
+        .execute();
+      await database.schema
+        .createTable('models')
+        .addColumn('name', 'text', (column) => column.notNull())
+        .addColumn('version', 'integer', (column) => column.notNull())
+        .addColumn('sha256', 'text', (column) => column.notNull())
+        .addColumn('bytes', 'bigint', (column) => column.notNull())
+        .addColumn('added_at', 'bigint', (column) => column.notNull())
+        .addColumn('description', 'text', (column) => column.notNull())
+        .addColumn('label_count', 'integer', (column) => column.notNull())
+        .addColumn('labels_sha256', 'text')
+        .addPrimaryKeyConstraint('models_key', ['name', 'version'])
+        .execute();
+      await database.schema
+        .createTable('triggers')
+        .addColumn('name', 'text', (column) => column.primaryKey())
+        .addColumn('revision', 'integer', (column) => column.notNull())
+        .addColumn('definition', 'text', (column) => column.notNull())
+        .addColumn('selector', 'text', (column) => column.notNull())
+        .addColumn('changed_at', 'bigint', (column) => column.notNull())
+        .execute();
+      await database.schema
+        .createTable('outbox_items')
+        .addColumn('node', 'text', (column) => column.notNull())
+        .addColumn('id', 'text', (column) => column.notNull())
+        .addColumn('at', 'bigint', (column) => column.notNull())
+        .addColumn('kind', 'text', (column) => column.notNull())
+        .addColumn('body', 'text', (column) => column.notNull())
+        .addColumn('received_at', 'bigint', (column) => column.notNull())
+        .addPrimaryKeyConstraint('outbox_items_key', ['node', 'id'])
+        .execute();
+      await database.schema
+        .createIndex('outbox_items_age')
+        .on('outbox_items')
+        .columns(['node', 'received_at'])
+        .execute();
+    },
+  },
+};

@@ -1,0 +1,83 @@
+/** What every node should be: models, triggers and selectors in, one desired state a node out. No I/O, no clock. */
+import { type DesiredState, desiredSchema, PAYLOAD_BYTES_MAX } from '../../runtime/protocol/messages.ts';
+import { modelsOf, type Trigger } from '../../runtime/triggers/schema.ts';
+import type { NodeSelector } from './service.ts';
+
+export interface NodeFacts {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** The highest version that the node says it has reached. */
+  readonly reachedVersion: number;
+}
+
+export interface AssignedTrigger {
+  readonly trigger: Trigger;
+  readonly selector: NodeSelector;
+}
+
+export type AssignedModel = DesiredState['models'][number];
+
+export interface Assignment {
+  /** Base URL that nodes fetch model files from. */
+  readonly files: string;
+  /** The newest version of each model. */
+  readonly models: readonly AssignedModel[];
+  readonly triggers: readonly AssignedTrigger[];
+}
+
+/** Every condition that is given must hold; a selector without conditions selects every node. */
+export function selects(selector: NodeSelector, node: Pick<NodeFacts, 'name' | 'labels'>): boolean {
+  if (selector.nodes && !selector.nodes.includes(node.name)) return false;
+  return Object.entries(selector.labels ?? {}).every(([key, value]) => node.labels[key] === value);
+}
+
+/**
+ * The desired state that follows `previous`, or `previous` itself when nothing changed, so that a node which reconnects
+ * has nothing to do. Null while there has never been anything to say: an empty desired state would stop a node's work
+ * after the controller's data was lost.
+ * Throws an Error when the state would not fit into one message.
+ */
+export function nextDesired(
+  previous: DesiredState | null,
+  node: NodeFacts,
+  assignment: Assignment,
+  now: number,
+): DesiredState | null {
+  const content = contentFor(node, assignment);
+  const empty = content.models.length === 0 && content.triggers.length === 0;
+  if (!previous && empty) return null;
+  // A node that is ahead of us obeyed a controller whose data is gone; what is older than its version it would ignore.
+  const behind = node.reachedVersion > (previous?.version ?? 0);
+  if (previous && !behind && sameContent(previous, content)) return previous;
+  const version = Math.max(previous?.version ?? 0, node.reachedVersion) + 1;
+  const desired = desiredSchema.parse({ version, at: now, ...content });
+  const bytes = Buffer.byteLength(JSON.stringify(desired));
+  if (bytes > PAYLOAD_BYTES_MAX)
+    throw new Error(
+      `node "${node.name}": its desired state would take ${bytes} bytes, expected at most ${PAYLOAD_BYTES_MAX}; spread its ${desired.triggers.length} triggers over more nodes`,
+    );
+  return desired;
+}
+
+type Content = Pick<DesiredState, 'files' | 'models' | 'triggers'>;
+
+function contentFor(node: NodeFacts, { files, models, triggers }: Assignment): Content {
+  const chosen = triggers.filter(({ selector }) => selects(selector, node)).map(({ trigger }) => trigger);
+  const used = new Set(chosen.flatMap(modelsOf));
+  return {
+    files,
+    models: models.filter(({ name }) => used.has(name)).toSorted(byName),
+    triggers: chosen.toSorted(byName),
+  };
+}
+
+const byName = (a: { name: string }, b: { name: string }): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
+
+/** Both sides went through the same schema, so equal content has equal text. */
+function sameContent(previous: DesiredState, content: Content): boolean {
+  const { files, models, triggers } = previous;
+  const checked = desiredSchema.parse({ version: 0, at: 0, ...content });
+  return (
+    JSON.stringify([files, models, triggers]) === JSON.stringify([checked.files, checked.models, checked.triggers])
+  );
+}

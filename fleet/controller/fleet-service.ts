@@ -1,0 +1,260 @@
+/** ControllerService over the database, the blobs and the broker: every change is committed first and published then. */
+import { randomUUID } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import type { Logger } from 'pino';
+import { requestSchema } from '../../runtime/protocol/messages.ts';
+import { nodeTopic } from '../../runtime/protocol/topics.ts';
+import type { Blobs } from '../../runtime/store/blobs.ts';
+import type { Trigger } from '../../runtime/triggers/schema.ts';
+import { parseFilter } from '../../runtime/triggers/topic-filter.ts';
+import type { Database } from './database.ts';
+import { createInference, type Inference, inferProblem } from './inference.ts';
+import type { Link, OnMessage } from './link-io.ts';
+import { addModel, modelView, removeModel, removeUnreferenced, unknownModel } from './models.ts';
+import type { StoredMessage } from './node-traffic.ts';
+import { createPublisher, type Publisher, refreshDesired } from './publisher.ts';
+import { acknowledgements, foldMessages, type Live } from './registry.ts';
+import type {
+  ControllerService,
+  InferRequest,
+  LiveResult,
+  ModelView,
+  NodeSelector,
+  NodeView,
+  TriggerView,
+} from './service.ts';
+import {
+  countNodes,
+  insertModel,
+  newest,
+  readModels,
+  readNodes,
+  readTriggers,
+  type StoredNode,
+  saveNode,
+  saveOutboxItems,
+} from './store.ts';
+import { putTrigger, removeTrigger, triggerView } from './triggers.ts';
+
+const NODES_MAX = 20_000;
+/** A larger input travels as a blob: a control message has to stay small. */
+const INLINE_BASE64_MAX = 350_000;
+/** Connections to the broker that watchers may take. */
+const WATCHERS_MAX = 100;
+/** Uploads that were never registered, and files of removed models, go after this long. */
+const UNNAMED_BLOB_MS = 3_600_000;
+
+export interface FleetOptions {
+  readonly database: Database;
+  readonly blobs: Blobs;
+  /** Base URL that nodes fetch model files from. */
+  readonly files: string;
+  readonly link: Pick<Link, 'connected' | 'publish'>;
+  readonly watchTopics: (filter: string, onMessage: OnMessage, signal: AbortSignal) => Promise<void>;
+  readonly now: () => number;
+  readonly log: Logger;
+}
+
+export class Fleet implements ControllerService {
+  readonly inference: Inference = createInference();
+  readonly #options: FleetOptions;
+  readonly #database: Database;
+  readonly #publisher: Publisher;
+  #live = new Map<string, Live>();
+  #watchers = 0;
+  /** Work on blobs and model versions, one at a time. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(options: FleetOptions) {
+    this.#options = options;
+    this.#database = options.database;
+    const send = (topic: string, payload: string) => options.link.publish(topic, payload, { retain: true });
+    this.#publisher = createPublisher(options.database, send, (error) =>
+      options.log.warn(`desired states wait for the broker: ${error.message}`),
+    );
+  }
+
+  async nodes(): Promise<NodeView[]> {
+    return (await readNodes(this.#database)).map(({ name, reported, lastSeenAt, desired }) => {
+      const live = this.#live.get(name);
+      return {
+        name,
+        online: live?.online ?? false,
+        lastSeenAt: Math.max(lastSeenAt, live?.lastSeenAt ?? 0),
+        labels: reported?.labels ?? {},
+        reported,
+        metrics: live?.metrics ?? null,
+        desiredVersion: desired?.version ?? 0,
+      };
+    });
+  }
+
+  async models(): Promise<ModelView[]> {
+    const triggers = await readTriggers(this.#database);
+    return newest(await readModels(this.#database)).map((model) => modelView(model, triggers));
+  }
+
+  async modelVersions(name: string): Promise<ModelView[]> {
+    const versions = await readModels(this.#database, name);
+    if (versions.length === 0) throw await unknownModel(this.#database, name);
+    const triggers = await readTriggers(this.#database);
+    return versions.map((model) => modelView(model, triggers));
+  }
+
+  addModel(name: string, sha256: string, labels?: readonly string[]): Promise<ModelView> {
+    return this.#exclusively(async () => {
+      const now = this.#options.now();
+      const added = await addModel(this.#database, this.#options.blobs, { name, sha256, labels }, now, (model) =>
+        this.#change((transaction) => insertModel(transaction, model)),
+      );
+      return modelView(added, await readTriggers(this.#database));
+    });
+  }
+
+  async removeModel(name: string): Promise<void> {
+    // Its files stay for a while (`sweep`): a node that is just fetching them may finish.
+    await this.#change((transaction) => removeModel(transaction, name));
+  }
+
+  async triggers(): Promise<TriggerView[]> {
+    const [stored, nodes] = [await readTriggers(this.#database), await readNodes(this.#database)];
+    return stored.map((trigger) => triggerView(trigger, nodes, this.#isOnline));
+  }
+
+  async putTrigger(trigger: Trigger, selector: NodeSelector): Promise<TriggerView> {
+    const now = this.#options.now();
+    const stored = await this.#change((transaction) => putTrigger(transaction, trigger, selector, now));
+    return triggerView(stored, await readNodes(this.#database), this.#isOnline);
+  }
+
+  async removeTrigger(name: string): Promise<void> {
+    await this.#change((transaction) => removeTrigger(transaction, name));
+  }
+
+  async putBlob(sha256: string, content: AsyncIterable<Uint8Array>): Promise<{ bytes: number }> {
+    const { bytes } = await this.#options.blobs.put(content, sha256);
+    return { bytes };
+  }
+
+  async infer(node: string, request: InferRequest, timeoutMs: number): Promise<unknown> {
+    const record = (await readNodes(this.#database, [node]))[0];
+    if (!record) throw await this.#unknownNode(node);
+    const problem = inferProblem(node, this.#isOnline(node), record.reported, request.model);
+    if (problem) throw new Error(problem);
+    const input = await this.#placeInput(request.input);
+    const expiresAt = this.#options.now() + timeoutMs;
+    const complete = requestSchema.parse({ ...request, input, id: randomUUID(), kind: 'infer', expiresAt });
+    return this.inference.ask(node, complete, timeoutMs, () =>
+      this.#options.link.publish(nodeTopic(node, 'requests'), JSON.stringify(complete)),
+    );
+  }
+
+  async watch(filter: string, onResult: (result: LiveResult) => void, signal: AbortSignal): Promise<void> {
+    const { mqtt } = parseFilter(filter);
+    if (this.#watchers >= WATCHERS_MAX) throw new Error(`${WATCHERS_MAX} others are watching; end one of them first`);
+    this.#watchers++;
+    try {
+      const pass: OnMessage = (topic, payload) => onResult({ topic, payload, at: this.#options.now() });
+      await this.#options.watchTopics(mqtt, pass, signal);
+    } finally {
+      this.#watchers--;
+    }
+  }
+
+  /** Stores a batch of messages from nodes, then acts on what it changed. */
+  async takeMessages(batch: readonly StoredMessage[]): Promise<void> {
+    const now = this.#options.now();
+    const names = [...new Set(batch.map(({ node }) => node))];
+    const { publications, items, live } = await this.#database.transaction().execute(async (transaction) => {
+      const known = new Map((await readNodes(transaction, names)).map((node) => [node.name, node]));
+      const accepted = await this.#withinBounds(transaction, batch, known);
+      const changes = foldMessages(known, this.#live, accepted, now);
+      for (const node of changes.save) await saveNode(transaction, node);
+      await saveOutboxItems(transaction, changes.items, now);
+      const refresh = { files: this.#options.files, now, nodes: changes.reconsider, onRefused: this.#warn };
+      return { ...changes, publications: await refreshDesired(transaction, refresh) };
+    });
+    for (const [node, state] of live) this.#live.set(node, state);
+    await this.#publisher.publish(publications);
+    for (const { node, ids } of acknowledgements(items))
+      await this.#options.link.publish(nodeTopic(node, 'acks'), JSON.stringify({ ids })).catch(this.#warn);
+  }
+
+  /** The broker is there (again), and may have forgotten everything. */
+  async linkUp(): Promise<void> {
+    await this.#publisher.publishAll();
+  }
+
+  /** Until the broker is back and says so, nobody counts as online. */
+  linkDown(): void {
+    for (const [node, live] of this.#live) this.#live.set(node, { ...live, online: false });
+    this.inference.abandon('the connection to the broker ended before the answer came; ask again');
+  }
+
+  /** Brings desired states up to date after a start: the address of the files may be another one now. */
+  async refresh(): Promise<void> {
+    await this.#change(async () => {}, this.#warn);
+  }
+
+  /** Removes files that nothing names any more; resolves with their number. */
+  sweep(): Promise<number> {
+    return this.#exclusively(async () => {
+      const { blobs } = this.#options;
+      const old: string[] = [];
+      for (const sha256 of await blobs.list()) {
+        const { mtimeMs } = await stat(blobs.path(sha256));
+        if (this.#options.now() - mtimeMs > UNNAMED_BLOB_MS) old.push(sha256);
+      }
+      return removeUnreferenced(this.#database, blobs, old);
+    });
+  }
+
+  /** Commits the change together with the desired states that follow from it, then publishes those. */
+  async #change<T>(work: (transaction: Database) => Promise<T>, onRefused?: (error: Error) => void): Promise<T> {
+    const refresh = { files: this.#options.files, now: this.#options.now(), onRefused };
+    const { result, publications } = await this.#database.transaction().execute(async (transaction) => {
+      const result = await work(transaction);
+      return { result, publications: await refreshDesired(transaction, refresh) };
+    });
+    await this.#publisher.publish(publications);
+    return result;
+  }
+
+  #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => {});
+    return result;
+  }
+
+  async #withinBounds(transaction: Database, batch: readonly StoredMessage[], known: ReadonlyMap<string, StoredNode>) {
+    const strangers = new Set(batch.map(({ node }) => node).filter((node) => !known.has(node)));
+    if (strangers.size === 0 || (await countNodes(transaction)) + strangers.size <= NODES_MAX) return batch;
+    this.#options.log.error(`${NODES_MAX} nodes are registered, no more fit: ${[...strangers].join(', ')} left out`);
+    return batch.filter(({ node }) => known.has(node));
+  }
+
+  async #placeInput(input: InferRequest['input']): Promise<InferRequest['input']> {
+    const { blobs } = this.#options;
+    if ('sha256' in input) {
+      if (!(await blobs.has(input.sha256)))
+        throw new Error(`input: blob ${input.sha256} is not here; upload it first, with PUT /v1/blobs/${input.sha256}`);
+      return input;
+    }
+    if (input.base64.length <= INLINE_BASE64_MAX) return input;
+    const { sha256 } = await blobs.put(once(Buffer.from(input.base64, 'base64')));
+    return { sha256 };
+  }
+
+  async #unknownNode(name: string): Promise<Error> {
+    const names = (await readNodes(this.#database)).map((node) => node.name);
+    const there = names.length === 0 ? 'none has announced itself yet' : `there are ${names.join(', ')}`;
+    return new Error(`there is no node "${name}"; ${there}`);
+  }
+
+  #isOnline = (node: string): boolean => this.#live.get(node)?.online ?? false;
+  #warn = (error: Error): void => this.#options.log.warn(error.message);
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}

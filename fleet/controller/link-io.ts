@@ -1,0 +1,151 @@
+/** The controller's connections to the broker, embedded or not: one for its own topics, and one for each person who watches. */
+import { connect, type IClientOptions, type MqttClient } from 'mqtt';
+import { checkBrokerUrl } from '../../runtime/node/broker-io.ts';
+
+const RECONNECT_MS = 1_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+const KEEPALIVE_S = 15;
+const CLOSE_MS = 1_000;
+
+export type OnMessage = (topic: string, payload: Uint8Array) => void;
+
+export interface LinkOptions {
+  readonly url: string;
+  readonly clientId: string;
+  /** Subscribed on every connection at QoS 1; a retained message comes again each time. */
+  readonly filters: readonly string[];
+  readonly onMessage: OnMessage;
+  /** Runs on every connection, once the broker has granted the subscriptions. */
+  readonly onUp: () => void;
+  /** The connection ended or could not be made; the next attempt follows by itself. The same reason is told once. */
+  readonly onDown: (reason: string) => void;
+}
+
+export interface Link {
+  readonly connected: boolean;
+  /** Resolves when the broker has confirmed the message. Rejects at once while there is no connection. */
+  publish(topic: string, payload: string, options?: { retain?: boolean }): Promise<void>;
+  close(): Promise<void>;
+}
+
+const settings: IClientOptions = {
+  protocolVersion: 4,
+  clean: true,
+  keepalive: KEEPALIVE_S,
+  connectTimeout: CONNECT_TIMEOUT_MS,
+  resubscribe: false,
+  queueQoSZero: false,
+};
+
+/** Throws an Error when the address is not that of a broker; everything else is told through `onDown`. */
+export function openLink(options: LinkOptions): Link {
+  checkBrokerUrl(options.url);
+  const { clientId } = options;
+  const client = connect(options.url, {
+    ...settings,
+    clientId,
+    reconnectPeriod: RECONNECT_MS,
+    reconnectOnConnackError: true,
+  });
+  let up = false;
+  let told = '';
+  let reason = '';
+  const down = (): void => {
+    const why = reason || 'the connection ended';
+    reason = '';
+    if (up || why !== told) options.onDown(why);
+    up = false;
+    told = why;
+  };
+  client.on('connect', () => {
+    subscribeAll(client, options.filters).then(
+      () => {
+        up = true;
+        told = '';
+        options.onUp();
+      },
+      (error: Error) => {
+        reason = error.message;
+        client.stream.destroy();
+      },
+    );
+  });
+  client.on('message', options.onMessage);
+  client.on('error', (error) => {
+    reason = describeError(error);
+  });
+  client.on('close', down);
+  return {
+    get connected() {
+      return up;
+    },
+    async publish(topic, payload, { retain = false } = {}) {
+      if (!up) throw new Error('the controller has no connection to its broker at the moment; try again soon');
+      await client.publishAsync(topic, payload, { qos: 1, retain });
+    },
+    async close() {
+      client.removeAllListeners('close');
+      await endClient(client);
+    },
+  };
+}
+
+/** Passes messages on until the signal aborts. Rejects when the broker refuses the filter or the connection ends. */
+export async function watchTopics(
+  url: string,
+  filter: string,
+  onMessage: OnMessage,
+  signal: AbortSignal,
+): Promise<void> {
+  const client = connect(url, { ...settings, reconnectPeriod: 0 });
+  const aborted = new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  const failed = new Promise<never>((_, reject) => {
+    client.on('error', (error) => reject(new Error(`watching "${filter}": ${describeError(error)}`, { cause: error })));
+    client.on('close', () =>
+      reject(new Error(`watching "${filter}": the connection to the broker ended; watch again`)),
+    );
+  });
+  client.on('message', onMessage);
+  const watching = new Promise<void>((resolve) => client.once('connect', () => resolve())).then(async () => {
+    await subscribeAll(client, [filter]);
+    await aborted;
+  });
+  try {
+    await Promise.race([watching, aborted, failed]);
+  } finally {
+    failed.catch(() => {});
+    watching.catch(() => {});
+    await endClient(client);
+  }
+}
+
+async function subscribeAll(client: MqttClient, filters: readonly string[]): Promise<void> {
+  const grants = await client.subscribeAsync([...filters], { qos: 1 });
+  // [MQTT-3.9.3-2]: 128 is the broker's refusal.
+  const refused = grants.find(({ qos }) => qos === 128);
+  if (refused) throw new Error(`the broker refuses the subscription "${refused.topic}"; check its access list`);
+}
+
+/** Waits a moment for what is on its way, then ends the connection in any case. */
+async function endClient(client: MqttClient): Promise<void> {
+  const force = setTimeout(() => client.end(true), CLOSE_MS);
+  await client.endAsync().catch(() => {});
+  clearTimeout(force);
+}
+
+/** Several addresses of one host fail together (happy eyeballs, RFC 8305), and that error has no message of its own. */
+function describeError(error: Error): string {
+  if (error instanceof AggregateError) return error.errors.map((each: Error) => each.message).join('; ');
+  return error.message || String(error);
+}
+
+/** A broker's address as it may be shown and logged. */
+export function withoutPassword(address: string): string {
+  const url = URL.parse(address);
+  if (!url?.password) return address;
+  url.password = '***';
+  return url.href;
+}

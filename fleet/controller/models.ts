@@ -1,0 +1,90 @@
+/** The model registry: versions of files by content, each checked before it is taken in. */
+import type { Blobs } from '../../runtime/store/blobs.ts';
+import { modelsOf } from '../../runtime/triggers/schema.ts';
+import type { Database } from './database.ts';
+import { encodeLabels, inspectModel } from './model-file.ts';
+import type { ModelView } from './service.ts';
+import {
+  deleteModel,
+  readModels,
+  readTriggers,
+  referencedBlobs,
+  type StoredModel,
+  type StoredTrigger,
+} from './store.ts';
+
+export function modelView(model: StoredModel, triggers: readonly StoredTrigger[]): ModelView {
+  const { name, version, sha256, bytes, addedAt, labelCount } = model;
+  const { inputs, outputs, opset, operators, producer } = model.description;
+  const usedBy = triggers.filter(({ trigger }) => modelsOf(trigger).includes(name)).map(({ trigger }) => trigger.name);
+  return { name, version, sha256, bytes, addedAt, inputs, outputs, opset, operators, producer, labelCount, usedBy };
+}
+
+export interface NewModel {
+  readonly name: string;
+  readonly sha256: string;
+  readonly labels?: readonly string[];
+}
+
+/**
+ * Takes an uploaded blob in as the next version; `store` runs the insertion and what must be committed with it. The newest
+ * version's content again (and the same labels, or none) gives that version; an earlier one's content is a new version,
+ * because the newest is the one that runs. A blob that is refused is removed.
+ */
+export async function addModel(
+  database: Database,
+  blobs: Blobs,
+  { name, sha256, labels }: NewModel,
+  now: number,
+  store: (model: StoredModel) => Promise<void>,
+): Promise<StoredModel> {
+  if (!(await blobs.has(sha256)))
+    throw new Error(`model "${name}": blob ${sha256} is not here; upload it first, with PUT /v1/blobs/${sha256}`);
+  const encoded = labels && encodeLabels(name, labels);
+  const newest = (await readModels(database, name))[0];
+  const labelsSha256 = encoded ? (await blobs.put(once(encoded))).sha256 : null;
+  if (newest?.sha256 === sha256 && (labels === undefined || newest.labelsSha256 === labelsSha256)) return newest;
+  const bytes = await blobs.read(sha256);
+  let model: StoredModel;
+  try {
+    const description = inspectModel(name, bytes);
+    const version = (newest?.version ?? 0) + 1;
+    const labelCount = labels?.length ?? 0;
+    model = { name, version, sha256, bytes: bytes.byteLength, addedAt: now, description, labelCount, labelsSha256 };
+  } catch (error) {
+    await removeUnreferenced(database, blobs, [sha256, ...(labelsSha256 ? [labelsSha256] : [])]);
+    throw error;
+  }
+  await store(model);
+  return model;
+}
+
+/** Refuses while a trigger names the model. Runs inside the caller's transaction. */
+export async function removeModel(database: Database, name: string): Promise<void> {
+  const versions = await readModels(database, name);
+  if (versions.length === 0) throw await unknownModel(database, name);
+  const users = (await readTriggers(database)).filter(({ trigger }) => modelsOf(trigger).includes(name));
+  if (users.length > 0)
+    throw new Error(
+      `model "${name}" is used by ${users.map(({ trigger }) => `"${trigger.name}"`).join(', ')}; remove or change ${users.length === 1 ? 'this trigger' : 'these triggers'} first`,
+    );
+  await deleteModel(database, name);
+}
+
+export async function unknownModel(database: Database, name: string): Promise<Error> {
+  const names = [...new Set((await readModels(database)).map((model) => model.name))];
+  const there = names.length === 0 ? 'there are none yet' : `there are ${names.join(', ')}`;
+  return new Error(`there is no model "${name}"; ${there}`);
+}
+
+/** Resolves with the number of files removed. */
+export async function removeUnreferenced(database: Database, blobs: Blobs, hashes: readonly string[]): Promise<number> {
+  const kept = await referencedBlobs(database);
+  const unnamed = hashes.filter((sha256) => !kept.has(sha256));
+  for (const sha256 of unnamed) await blobs.remove(sha256);
+  return unnamed.length;
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}

@@ -1,0 +1,85 @@
+/** Works out desired states, keeps them in the database, and brings them to the broker: in this order. */
+import type { DesiredState } from '../../runtime/protocol/messages.ts';
+import { nodeTopic } from '../../runtime/protocol/topics.ts';
+import type { Database } from './database.ts';
+import { type AssignedModel, type Assignment, nextDesired } from './desired.ts';
+import { newest, readModels, readNodes, readTriggers, type StoredModel, saveDesired } from './store.ts';
+
+/** Messages on their way to the broker at the same time. */
+const WINDOW = 100;
+
+export interface Publication {
+  readonly node: string;
+  readonly desired: DesiredState;
+}
+
+/**
+ * Brings the desired states of all nodes (or of those named) up to date inside the caller's transaction, and returns
+ * those that changed: to be published once the transaction is committed. A state that would not fit into one message is
+ * refused with an Error, or left as it is where `onRefused` takes the Error.
+ */
+export async function refreshDesired(
+  database: Database,
+  options: { files: string; now: number; nodes?: readonly string[]; onRefused?: (error: Error) => void },
+): Promise<Publication[]> {
+  const assignment = await readAssignment(database, options.files);
+  const changed: Publication[] = [];
+  for (const { name, reported, desired } of await readNodes(database, options.nodes)) {
+    const facts = { name, labels: reported?.labels ?? {}, reachedVersion: reported?.desiredVersion ?? 0 };
+    try {
+      const next = nextDesired(desired, facts, assignment, options.now);
+      if (next === desired || next === null) continue;
+      await saveDesired(database, name, next);
+      changed.push({ node: name, desired: next });
+    } catch (error) {
+      if (!options.onRefused) throw error;
+      options.onRefused(error as Error);
+    }
+  }
+  return changed;
+}
+
+async function readAssignment(database: Database, files: string): Promise<Assignment> {
+  const models = newest(await readModels(database)).map(asAssigned);
+  return { files, models, triggers: await readTriggers(database) };
+}
+
+function asAssigned({ name, version, sha256, bytes, labelsSha256 }: StoredModel): AssignedModel {
+  return { name, version, sha256, bytes, ...(labelsSha256 !== null && { labels: labelsSha256 }) };
+}
+
+export interface Publisher {
+  /** Retained, QoS 1. Never rejects: what cannot be published now is published on the next connection. */
+  publish(publications: readonly Publication[]): Promise<void>;
+  publishAll(): Promise<void>;
+}
+
+export function createPublisher(
+  database: Database,
+  send: (topic: string, payload: string) => Promise<void>,
+  onFailure: (error: Error) => void,
+): Publisher {
+  /** The newest version handed to the broker: an older one that was read before must not replace it there. */
+  const sent = new Map<string, number>();
+  const publish = async (publications: readonly Publication[]): Promise<void> => {
+    for (let start = 0; start < publications.length; start += WINDOW) {
+      const window = publications.slice(start, start + WINDOW).filter(({ node, desired }) => {
+        if ((sent.get(node) ?? 0) > desired.version) return false;
+        sent.set(node, desired.version);
+        return true;
+      });
+      const outcomes = await Promise.allSettled(
+        window.map(({ node, desired }) => send(nodeTopic(node, 'desired'), JSON.stringify(desired))),
+      );
+      const failure = outcomes.find((outcome) => outcome.status === 'rejected');
+      if (failure) return onFailure(failure.reason);
+    }
+  };
+  return {
+    publish,
+    async publishAll() {
+      const nodes = await readNodes(database);
+      await publish(nodes.flatMap(({ name, desired }) => (desired ? [{ node: name, desired }] : [])));
+    },
+  };
+}

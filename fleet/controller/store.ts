@@ -1,0 +1,180 @@
+/** Every query of the controller, as functions over a database or a transaction. Rows in, checked values out. */
+import type { ModelDescription } from '../../runtime/onnx/describe.ts';
+import { type DesiredState, desiredSchema, type OutboxItem, reportedSchema } from '../../runtime/protocol/messages.ts';
+import { type Trigger, triggerSchema } from '../../runtime/triggers/schema.ts';
+import type { Database, Tables } from './database.ts';
+import type { NodeRecord } from './registry.ts';
+import type { NodeSelector } from './service.ts';
+
+/** Oldest items of a node make room beyond this many. */
+const OUTBOX_ITEMS_MAX = 10_000;
+/** SQLite takes 32,766 parameters in one statement. */
+const ROWS_PER_STATEMENT = 1_000;
+
+export interface StoredNode extends NodeRecord {
+  readonly desired: DesiredState | null;
+}
+
+export interface StoredModel {
+  readonly name: string;
+  readonly version: number;
+  readonly sha256: string;
+  readonly bytes: number;
+  readonly addedAt: number;
+  readonly description: ModelDescription;
+  readonly labelCount: number;
+  readonly labelsSha256: string | null;
+}
+
+export interface StoredTrigger {
+  readonly trigger: Trigger;
+  readonly selector: NodeSelector;
+  readonly revision: number;
+}
+
+export async function readNodes(database: Database, names?: readonly string[]): Promise<StoredNode[]> {
+  let query = database.selectFrom('nodes').selectAll().orderBy('name');
+  if (names) query = query.where('name', 'in', names);
+  return (await query.execute()).map((row) => ({
+    name: row.name,
+    reported: row.reported === null ? null : reportedSchema.parse(JSON.parse(row.reported)),
+    lastSeenAt: Number(row.last_seen_at),
+    desired: row.desired === null ? null : desiredSchema.parse(JSON.parse(row.desired)),
+  }));
+}
+
+export async function countNodes(database: Database): Promise<number> {
+  const row = await database.selectFrom('nodes').select(database.fn.countAll().as('count')).executeTakeFirstOrThrow();
+  return Number(row.count);
+}
+
+export async function saveNode(database: Database, { name, reported, lastSeenAt }: NodeRecord): Promise<void> {
+  const values = { reported: reported && JSON.stringify(reported), last_seen_at: lastSeenAt };
+  await database
+    .insertInto('nodes')
+    .values({ name, ...values, desired_version: 0, desired: null })
+    .onConflict((conflict) => conflict.column('name').doUpdateSet(values))
+    .execute();
+}
+
+export async function saveDesired(database: Database, node: string, desired: DesiredState): Promise<void> {
+  await database
+    .updateTable('nodes')
+    .set({ desired: JSON.stringify(desired), desired_version: desired.version })
+    .where('name', '=', node)
+    .execute();
+}
+
+/** An item that is already there (sent again, because its acknowledgement was lost) changes nothing. */
+export async function saveOutboxItems(
+  database: Database,
+  items: readonly { node: string; item: OutboxItem }[],
+  now: number,
+): Promise<void> {
+  const rows = items.map(({ node, item }) => ({
+    node,
+    id: item.id,
+    at: item.at,
+    kind: item.kind,
+    body: JSON.stringify(item.body ?? null),
+    received_at: now,
+  }));
+  for (let start = 0; start < rows.length; start += ROWS_PER_STATEMENT)
+    await database
+      .insertInto('outbox_items')
+      .values(rows.slice(start, start + ROWS_PER_STATEMENT))
+      .onConflict((conflict) => conflict.columns(['node', 'id']).doNothing())
+      .execute();
+  for (const node of new Set(items.map((item) => item.node))) await trimOutboxItems(database, node);
+}
+
+async function trimOutboxItems(database: Database, node: string): Promise<void> {
+  const newest = database
+    .selectFrom('outbox_items')
+    .select('id')
+    .where('node', '=', node)
+    .orderBy('received_at', 'desc')
+    .orderBy('id', 'desc')
+    .limit(OUTBOX_ITEMS_MAX);
+  await database.deleteFrom('outbox_items').where('node', '=', node).where('id', 'not in', newest).execute();
+}
+
+/** All versions of all models, or of one, newest first. */
+export async function readModels(database: Database, name?: string): Promise<StoredModel[]> {
+  let query = database.selectFrom('models').selectAll().orderBy('name').orderBy('version', 'desc');
+  if (name !== undefined) query = query.where('name', '=', name);
+  return (await query.execute()).map(modelOf);
+}
+
+function modelOf(row: Tables['models']): StoredModel {
+  return {
+    name: row.name,
+    version: row.version,
+    sha256: row.sha256,
+    bytes: Number(row.bytes),
+    addedAt: Number(row.added_at),
+    description: JSON.parse(row.description),
+    labelCount: row.label_count,
+    labelsSha256: row.labels_sha256,
+  };
+}
+
+/** Of models in the order of `readModels`: the newest version of each. */
+export function newest(models: readonly StoredModel[]): StoredModel[] {
+  return models.filter((model, index) => models[index - 1]?.name !== model.name);
+}
+
+export async function insertModel(database: Database, model: StoredModel): Promise<void> {
+  await database
+    .insertInto('models')
+    .values({
+      name: model.name,
+      version: model.version,
+      sha256: model.sha256,
+      bytes: model.bytes,
+      added_at: model.addedAt,
+      description: JSON.stringify(model.description),
+      label_count: model.labelCount,
+      labels_sha256: model.labelsSha256,
+    })
+    .execute();
+}
+
+export async function deleteModel(database: Database, name: string): Promise<void> {
+  await database.deleteFrom('models').where('name', '=', name).execute();
+}
+
+export async function readTriggers(database: Database): Promise<StoredTrigger[]> {
+  const rows = await database.selectFrom('triggers').selectAll().orderBy('name').execute();
+  return rows.map((row) => ({
+    trigger: triggerSchema.parse(JSON.parse(row.definition)),
+    selector: JSON.parse(row.selector),
+    revision: row.revision,
+  }));
+}
+
+export async function saveTrigger(database: Database, stored: StoredTrigger, now: number): Promise<void> {
+  const values = {
+    revision: stored.revision,
+    definition: JSON.stringify(stored.trigger),
+    selector: JSON.stringify(stored.selector),
+    changed_at: now,
+  };
+  await database
+    .insertInto('triggers')
+    .values({ name: stored.trigger.name, ...values })
+    .onConflict((conflict) => conflict.column('name').doUpdateSet(values))
+    .execute();
+}
+
+/** False when there was none of that name. */
+export async function deleteTrigger(database: Database, name: string): Promise<boolean> {
+  const { numDeletedRows } = await database.deleteFrom('triggers').where('name', '=', name).executeTakeFirst();
+  return numDeletedRows > 0n;
+}
+
+/** Hashes of all blobs that the database names. */
+export async function referencedBlobs(database: Database): Promise<Set<string>> {
+  const rows = await database.selectFrom('models').select(['sha256', 'labels_sha256']).execute();
+  return new Set(rows.flatMap(({ sha256, labels_sha256 }) => (labels_sha256 ? [sha256, labels_sha256] : [sha256])));
+}

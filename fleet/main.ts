@@ -1,0 +1,58 @@
+/** A controller as a process. Exit code 2: it could not start, for the reason in one line on stderr. */
+import { parseArgs } from 'node:util';
+import { pino } from 'pino';
+import { type ControllerOptions, startController } from './controller/controller.ts';
+import { withoutPassword } from './controller/link-io.ts';
+
+const HELP = `node fleet/main.ts --data DIR [--host ADDRESS] [--mqtt-port N] [--ws-port N] [--http-port N]
+                   [--broker URL] [--public-url URL]`;
+
+try {
+  const log = pino({ level: process.env.LOG_LEVEL ?? 'info' }, pino.destination(2));
+  const controller = await startController({ ...readFlags(process.argv.slice(2)), log });
+  const { mqttUrl, webSocketUrl, httpUrl } = controller;
+  log.info({ mqttUrl: withoutPassword(mqttUrl), webSocketUrl, httpUrl }, 'the controller is ready');
+  const stop = (signal: string): void => {
+    log.info(`${signal}: stopping`);
+    controller.close().then(() => process.exit(0));
+  };
+  process.once('SIGINT', stop);
+  process.once('SIGTERM', stop);
+} catch (error) {
+  process.stderr.write(`llmasos controller: ${(error as Error).message}\n`);
+  process.exit(2);
+}
+
+function readFlags(words: string[]): ControllerOptions {
+  const text = { type: 'string' } as const;
+  const { values } = parseArgs({
+    args: words,
+    options: {
+      data: text,
+      host: text,
+      'mqtt-port': text,
+      'ws-port': text,
+      'http-port': text,
+      broker: text,
+      'public-url': text,
+    },
+  });
+  if (values.data === undefined) throw new Error(`--data: expected a folder for the controller's data\n${HELP}`);
+  return {
+    data: values.data,
+    host: values.host,
+    mqttPort: portOf(values, 'mqtt-port'),
+    webSocketPort: portOf(values, 'ws-port'),
+    httpPort: portOf(values, 'http-port'),
+    broker: values.broker,
+    publicUrl: values['public-url'],
+  };
+}
+
+function portOf(values: Readonly<Record<string, string | undefined>>, flag: string): number | undefined {
+  const given = values[flag];
+  if (given === undefined) return undefined;
+  const port = Number(given);
+  if (!/^\d+$/.test(given) || port > 65_535) throw new Error(`--${flag} ${given}: expected a port from 0 to 65535`);
+  return port;
+}
