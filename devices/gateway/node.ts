@@ -1,4 +1,5 @@
 /** Wires a node: the machines of runtime/node with this machine's clock, disk, engine and broker. */
+import assert from 'node:assert';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
@@ -19,7 +20,6 @@ import { createSubscriptions } from '../../runtime/node/subscriptions.ts';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
 import { type Blobs, openBlobs } from '../../runtime/store/blobs.ts';
 import { openState, type State } from '../../runtime/store/state.ts';
-import { createPipeline } from '../../runtime/triggers/pipeline.ts';
 import type { Trigger } from '../../runtime/triggers/schema.ts';
 import type { LoadedModel } from '../../runtime/triggers/stage.ts';
 import { parseFilter } from '../../runtime/triggers/topic-filter.ts';
@@ -88,7 +88,9 @@ function readDesired(state: State, name: string, log: Logger): CheckedDesired | 
   }
 }
 
-/** The engine comes with the first model: an idle node stays small. */
+type Pipelines = typeof import('../../runtime/triggers/pipeline.ts');
+
+/** The engine, and what triggers are made of, come with the first model: an idle node stays small. */
 function createLoader(log: Logger) {
   let engine: Promise<Engine> | undefined;
   const create = async (): Promise<Engine> => {
@@ -98,10 +100,17 @@ function createLoader(log: Logger) {
     loader.simd = made.info.build;
     return made;
   };
+  let pipelines: Pipelines | undefined;
   const loader = {
     simd: 'not loaded yet',
+    /** No trigger starts before its models are loaded. */
+    createPipeline(...parameters: Parameters<Pipelines['createPipeline']>) {
+      assert(pipelines, 'a trigger was started before any model was loaded');
+      return pipelines.createPipeline(...parameters);
+    },
     async load(content: Uint8Array, name: string): Promise<Model> {
       const { loadModel } = await import('../../runtime/offload/load.ts');
+      pipelines = await import('../../runtime/triggers/pipeline.ts');
       engine ??= create();
       return loadModel(await engine, content, { name });
     },
@@ -147,7 +156,7 @@ function wire({ name, broker: url, labels = {}, data, log }: NodeOptions, state:
     subscriptions.want(filters);
   };
   const startTrigger = (trigger: Trigger, models: Readonly<Record<string, LoadedModel>>): void => {
-    const pipeline = createPipeline(trigger, { node: name, models: (model) => models[model] as LoadedModel });
+    const pipeline = loader.createPipeline(trigger, { node: name, models: (model) => models[model] as LoadedModel });
     const { match } = parseFilter(trigger.topic);
     dispatch.set(trigger.name, (topic) => match(topic) !== undefined, pipeline);
     running.set(trigger.name, trigger);
@@ -179,6 +188,7 @@ function wire({ name, broker: url, labels = {}, data, log }: NodeOptions, state:
   const requests = createRequests({
     node: name,
     now: Date.now,
+    createPipeline: loader.createPipeline,
     loaded: converge.loaded,
     readyModels: () => converge.describe().models.flatMap((model) => (model.state === 'ready' ? [model.name] : [])),
     triggers: () => [...running.values()],

@@ -1,6 +1,8 @@
 /**
  * Brings each message to the triggers whose filter it matches. Every trigger has a queue of its own and handles one message
- * at a time, because windows and recurrent state make order matter; a full queue drops its oldest message and counts it.
+ * at a time, because windows and recurrent state make order matter. Queues are bounded, and what had to go is counted: of
+ * QoS 0 messages, whose sender cares for the latest, the oldest soon makes room; QoS 1 messages, which are journalled, only
+ * when as many wait as the journal holds.
  */
 
 import type { TriggerMetrics } from '../protocol/messages.ts';
@@ -9,7 +11,7 @@ import type { IncomingMessage } from './incoming.ts';
 import { createCounter, type TriggerCounter } from './metrics.ts';
 import type { OutgoingMessage } from './outgoing.ts';
 
-const QUEUE = { messages: 256, bytes: 64 * 2 ** 20 };
+const QUEUE = { qos0: 256, messages: 10_000, bytes: 64 * 2 ** 20 };
 /** A sensor message larger than this is refused. */
 export const MESSAGE_BYTES_MAX = 32 * 2 ** 20;
 
@@ -25,6 +27,7 @@ interface Route {
   readonly counter: TriggerCounter;
   readonly queue: Job[];
   queuedBytes: number;
+  queuedQos0: number;
   working: Promise<void> | undefined;
 }
 
@@ -79,10 +82,17 @@ export function createDispatch({ publish, refuse }: DispatchPorts): Dispatch {
   };
   const work = async (name: string, route: Route): Promise<void> => {
     for (let job = route.queue.shift(); job; job = route.queue.shift()) {
-      route.queuedBytes -= job.message.payload.byteLength;
+      weigh(route, job, -1);
       await answer(name, route, job);
     }
     route.working = undefined;
+  };
+  const drop = (route: Route, index: number): void => {
+    for (const job of route.queue.splice(index, 1)) {
+      weigh(route, job, -1);
+      route.counter.dropped(1);
+      job.answered();
+    }
   };
   const enqueue = (name: string, route: Route, job: Job): void => {
     route.counter.message();
@@ -97,17 +107,15 @@ export function createDispatch({ publish, refuse }: DispatchPorts): Dispatch {
       job.answered();
       return;
     }
-    while (
-      route.queue.length >= QUEUE.messages ||
-      (route.queuedBytes + bytes > QUEUE.bytes && route.queue.length > 0)
-    ) {
-      const oldest = route.queue.shift() as Job;
-      route.queuedBytes -= oldest.message.payload.byteLength;
-      route.counter.dropped(1);
-      oldest.answered();
-    }
+    if (job.message.qos === 0 && route.queuedQos0 >= QUEUE.qos0)
+      drop(
+        route,
+        route.queue.findIndex((waiting) => waiting.message.qos === 0),
+      );
+    while (route.queue.length > 0 && (route.queue.length >= QUEUE.messages || route.queuedBytes + bytes > QUEUE.bytes))
+      drop(route, 0);
     route.queue.push(job);
-    route.queuedBytes += bytes;
+    weigh(route, job, 1);
     route.working ??= work(name, route);
   };
   const retire = (route: Route): void => {
@@ -120,11 +128,10 @@ export function createDispatch({ publish, refuse }: DispatchPorts): Dispatch {
   return {
     set(name, matches, pipeline) {
       const before = routes.get(name);
+      const { queuedBytes = 0, queuedQos0 = 0, counter = createCounter(name) } = before ?? {};
       const queue = before?.queue.splice(0) ?? [];
-      const queuedBytes = before?.queuedBytes ?? 0;
       if (before) retire(before);
-      const counter = before?.counter ?? createCounter(name);
-      const route: Route = { matches, pipeline, counter, queue, queuedBytes, working: undefined };
+      const route: Route = { matches, pipeline, counter, queue, queuedBytes, queuedQos0, working: undefined };
       routes.set(name, route);
       // The successor begins when its predecessor has finished, so that results keep their order.
       if (before?.working) route.working = before.working.then(() => work(name, route));
@@ -159,4 +166,9 @@ export function createDispatch({ publish, refuse }: DispatchPorts): Dispatch {
     },
     metrics: () => [...routes.values()].map(({ counter }) => counter.read()),
   };
+}
+
+function weigh(route: Route, { message }: Job, sign: 1 | -1): void {
+  route.queuedBytes += sign * message.payload.byteLength;
+  if (message.qos === 0) route.queuedQos0 += sign;
 }

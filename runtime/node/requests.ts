@@ -11,7 +11,7 @@
  */
 import type { Model } from '../engine/model.ts';
 import { PAYLOAD_BYTES_MAX, type Reply, type Request } from '../protocol/messages.ts';
-import { createPipeline } from '../triggers/pipeline.ts';
+import type { createPipeline } from '../triggers/pipeline.ts';
 import { readSafetensors } from '../triggers/safetensors.ts';
 import { modelsOf, type Trigger, triggerSchema } from '../triggers/schema.ts';
 import type { LoadedModel } from '../triggers/stage.ts';
@@ -22,6 +22,7 @@ const NUMBERS_MAX = 100_000;
 export interface RequestPorts {
   readonly node: string;
   readonly now: () => number;
+  readonly createPipeline: typeof createPipeline;
   loaded(name: string): LoadedModel | undefined;
   /** Names of the models that are ready, for the error message. */
   readyModels(): string[];
@@ -83,7 +84,7 @@ async function infer(ports: RequestPorts, request: Request): Promise<unknown> {
     if (!found) throw new Error(`model "${name}", which trigger "${trigger.name}" also runs, is not ready`);
     return found;
   };
-  const { results } = await createPipeline(trigger, { node: ports.node, models }).handle({
+  const { results } = await ports.createPipeline(trigger, { node: ports.node, models }).handle({
     topic: trigger.topic.replace(/\{\w+\}|[+#]/g, 'request'),
     payload,
     receivedAt: ports.now(),
