@@ -34,17 +34,21 @@ let compiled: WebAssembly.Module | undefined;
 let decoder: Promise<Decoder> | undefined;
 
 /**
- * Where the decoder's WASM file is: beside this file when it is part of a bundle (the bundler copies
- * `@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm` next to the bundle), else in the installed package.
+ * The decoder's code, from the file beside this one when it is part of a bundle (the bundler copies
+ * `@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm` next to the bundle), else from the installed package.
  */
-function jpegWasmFile(): string | URL {
+function loadWasm(): WebAssembly.Module {
   const beside = new URL('./mozjpeg_dec.wasm', import.meta.url);
-  if (existsSync(beside)) return beside;
-  return createRequire(import.meta.url).resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm');
+  try {
+    const installed = () => createRequire(import.meta.url).resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm');
+    return new WebAssembly.Module(readFileSync(existsSync(beside) ? beside : installed()));
+  } catch (cause) {
+    throw new Error(`jpeg: expected the decoder at ${beside.pathname} or in the package @jsquash/jpeg`, { cause });
+  }
 }
 
 async function createInstance(): Promise<Decoder> {
-  compiled ??= new WebAssembly.Module(readFileSync(jpegWasmFile()));
+  compiled ??= loadWasm();
   const wasm = compiled;
   const messages: string[] = [];
   let memory: WebAssembly.Memory | undefined;
@@ -70,23 +74,30 @@ async function createInstance(): Promise<Decoder> {
 export async function decodeJpeg(bytes: Uint8Array): Promise<JpegPixels> {
   decoder ??= createInstance();
   const current = decoder;
-  let healthy = false;
+  let keep = false;
   try {
     const instance = await current;
-    instance.messages.length = 0;
-    const { width, height, data } = instance.decode(bytes);
-    healthy = instance.memoryBytes() <= MEMORY_KEPT_BYTES_MAX;
-    const complaint = instance.messages.find((message) => !isHarmless(message));
-    if (complaint) throw new Error(`image: expected a sound JPEG, got damaged data: ${complaint}`);
-    return { width, height, rgba: data };
-  } catch (error) {
-    if (error instanceof Error && error.message.startsWith('image:')) throw error;
-    // libjpeg's fatal errors end the program, which here is the instance; what it said last is the reason.
-    const reason = (await current.catch(() => undefined))?.messages.at(-1) ?? String(error);
-    throw new Error(`image: expected a sound JPEG, the decoder gave up: ${reason}`, { cause: error });
+    const pixels = decodeWith(instance, bytes);
+    keep = instance.memoryBytes() <= MEMORY_KEPT_BYTES_MAX;
+    return pixels;
   } finally {
-    if (!healthy && decoder === current) decoder = undefined;
+    if (!keep && decoder === current) decoder = undefined;
   }
+}
+
+function decodeWith(instance: Decoder, bytes: Uint8Array): JpegPixels {
+  const { messages } = instance;
+  messages.length = 0;
+  let pixels: { width: number; height: number; data: Uint8ClampedArray };
+  try {
+    pixels = instance.decode(bytes);
+  } catch (cause) {
+    // libjpeg's fatal errors end the program, which here is the instance; what it said last is the reason.
+    throw new Error(`image: expected a sound JPEG, the decoder gave up: ${messages.at(-1) ?? cause}`, { cause });
+  }
+  const complaint = messages.find((message) => !isHarmless(message));
+  if (complaint) throw new Error(`image: expected a sound JPEG, got damaged data: ${complaint}`);
+  return { width: pixels.width, height: pixels.height, rgba: pixels.data };
 }
 
 function isHarmless(message: string): boolean {

@@ -19,6 +19,7 @@ function apply(input: PostInput, given: z.output<typeof options>): PostResult {
     throw new Error(`angle: expected ${given.angles.length} scores, got shape [${tensor.dims.join(', ')}]`);
   }
   const score = Math.max(...scores);
+  if (!Number.isFinite(score)) throw new Error(`angle: expected finite scores, got ${scores.join(', ')}`);
   const angle = score > given.scoreMin ? (given.angles[scores.indexOf(score)] as number) : 0;
   return { result: { angle, score: rounded(score) } };
 }

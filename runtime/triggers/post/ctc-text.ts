@@ -39,6 +39,7 @@ function apply(input: PostInput, given: z.output<typeof options>): PostResult {
     }
     previous = best;
   }
+  if (!Number.isFinite(sum)) throw new Error(`ctc-text: expected probabilities, got values that add up to ${sum}`);
   return { result: { text, confidence: kept ? rounded(sum / kept) : 0 } };
 }
 

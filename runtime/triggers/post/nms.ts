@@ -37,12 +37,20 @@ function areaOf({ left, top, right, bottom }: Candidate): number {
   return (right - left) * (bottom - top);
 }
 
+/** A box with an inside and numbers throughout; a model that went astray may give others, which are nothing to report. */
+function isSound({ left, top, right, bottom, score }: Candidate): boolean {
+  return left < right && top < bottom && [left, top, right, bottom, score].every(Number.isFinite);
+}
+
 /**
  * Best first, each candidate drops the worse ones of its class that overlap it by more than `iouMax`
  * (Neubeck and Van Gool, "Efficient Non-Maximum Suppression", 2006; greedy variant). `perClass` false: of any class.
  */
 export function suppress(candidates: readonly Candidate[], iouMax: number, perClass = true): Candidate[] {
-  const sorted = [...candidates].sort((a, b) => b.score - a.score).slice(0, CANDIDATES_MAX);
+  const sorted = candidates
+    .filter(isSound)
+    .sort((a, b) => b.score - a.score)
+    .slice(0, CANDIDATES_MAX);
   const kept: Candidate[] = [];
   for (const candidate of sorted) {
     const covered = kept.some(

@@ -56,7 +56,7 @@ function apply(input: PostInput, given: z.output<typeof options>): PostResult {
     const rectangle = smallestRectangle(outline);
     if (Math.min(rectangle.length, rectangle.breadth) < SIDE_MIN) continue;
     const score = meanInside(map, rectangle);
-    if (score < given.scoreMin) continue;
+    if (!(score >= given.scoreMin && Number.isFinite(score))) continue;
     const { length, breadth } = rectangle;
     const grown = grow(rectangle, (length * breadth * given.unclip) / (2 * (length + breadth)));
     if (Math.min(grown.length, grown.breadth) < SIDE_MIN + 2) continue;

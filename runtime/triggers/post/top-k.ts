@@ -20,7 +20,7 @@ function apply(input: PostInput, given: z.output<typeof options>): PostResult {
   }
   const scores = given.softmax ? softmax(floatsOf(tensor)) : floatsOf(tensor);
   const labels = given.labels ?? input.labels;
-  const order = Array.from(scores.keys()).filter((index) => !Number.isNaN(scores[index]));
+  const order = Array.from(scores.keys()).filter((index) => Number.isFinite(scores[index]));
   order.sort((a, b) => (scores[b] as number) - (scores[a] as number) || a - b);
   const best = order
     .slice(0, given.k)

@@ -1,8 +1,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Tensor } from '../../../../runtime/engine/tensor.ts';
+import { elementCount, type Tensor } from '../../../../runtime/engine/tensor.ts';
 import { postSteps } from '../../../../runtime/triggers/post/index.ts';
 import { floatsOf, itemDims, outputOf, rounded } from '../../../../runtime/triggers/post/step.ts';
+import { intSource } from '../../media/pictures.ts';
 import { asIs, run, tensor } from './inputs.ts';
 
 test('every element type reads as numbers', () => {
@@ -51,6 +52,58 @@ test('every step names itself when the output is missing or makes no sense, and 
     seen++;
   }
   assert.is(seen, 10);
+});
+
+/** Shapes that a step takes, for an input of 64x32 pixels; the storm below also offers each step the others'. */
+const shapes = [
+  [1, 2],
+  [1, 42, 7],
+  [1, 6, 3],
+  [1, 6, 4],
+  [1, 1, 32, 64],
+  [1, 3, 8, 16],
+  [1, 1],
+  [1, 0, 4],
+];
+
+test('a seeded storm of outputs gives results that JSON carries, or errors that name the step', () => {
+  const seed = 4242;
+  const next = intSource(seed);
+  const strange = [Number.NaN, Infinity, -Infinity, 0, 1, -1, 1e30];
+  const values = (dims: number[]) => {
+    const wild = next(3) === 0;
+    return tensor(
+      dims,
+      Array.from({ length: elementCount(dims) }, () => (wild ? strange[next(7)] : next(1000) / 999) as number),
+    );
+  };
+  const options: Record<string, object> = {
+    anomaly: { threshold: 1, output: 'output', input: 'x' },
+    'ssd-boxes': { background: -1, scoreMin: 0.2 },
+    'text-regions': { output: 'output', scoreMin: 0 },
+  };
+  let [results, errors] = [0, 0];
+  for (let round = 0; round < 400; round++) {
+    const dims = shapes[next(shapes.length)] as number[];
+    const outputs = { output: values(dims), scores: values([1, 6, 3]), boxes: values([1, 6, 4]) };
+    const window = { start: round * 512, length: 512, rate: 16_000 };
+    const input = { outputs, inputs: { x: values(dims) }, placement: asIs(64, 32), window, labels: ['a', 'b', 'c'] };
+    for (const name of Object.keys(postSteps)) {
+      const given = options[name] ?? (name === 'raw' ? {} : { output: 'output' });
+      try {
+        const { result } = run(name, input, given);
+        assert.equal(JSON.parse(JSON.stringify(result)), result, `seed ${seed}, round ${round}, ${name}`);
+        results++;
+      } catch (error) {
+        if (!(error instanceof Error) || error.message.includes('seed')) throw error;
+        assert.ok(error.message.startsWith(`${name}: `), `seed ${seed}, round ${round}, ${name}: ${error.stack}`);
+        errors++;
+      }
+    }
+  }
+  console.log(`seed ${seed}: ${results} results, ${errors} errors`);
+  assert.is(results + errors, 4000);
+  assert.ok(results > 1000 && errors > 1000);
 });
 
 test('numbers are rounded for the wire', () => {
