@@ -82,6 +82,25 @@ test('all speech is found where it is, and traffic and horns are not taken for s
   assert.equal(score, { right: 10, wrong: 0, missed: 0, quiet: 2 });
 });
 
+test('a whole recording as one WAV message gives the same stretches of speech as its samples in chunks', async () => {
+  const wav = readFileSync(join(materialsFolder, 'city-microphone', 'bus-stop.wav'));
+  const heard = async (payloads: Buffer[]) => {
+    const pipeline = pipelineOf('city-speech');
+    const found: unknown[] = [];
+    for (const payload of payloads) {
+      const { results } = await pipeline.handle({ topic: 'city/my-window/audio', payload, receivedAt: 0 });
+      for (const result of results) {
+        const { start, end } = JSON.parse(new TextDecoder().decode(result.payload));
+        found.push([start, end]);
+      }
+    }
+    return found;
+  };
+  const once = await heard([wav]);
+  assert.is(once.length, 2);
+  assert.equal(once, await heard(chunks(wav)));
+});
+
 test('the models are given back', async () => {
   for (const { model } of models.values()) await model.close();
   await engine.close();
