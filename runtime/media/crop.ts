@@ -46,11 +46,6 @@ export function cropQuad(image: Image, quad: Quad): Image {
   return height / width >= STANDING_RATIO ? turnUpright(upright, 8) : upright;
 }
 
-/** Upside down, for text lines found to be so. */
-export function rotate180(image: Image): Image {
-  return turnUpright(image, 3);
-}
-
 function distance([x1, y1]: Point, [x2, y2]: Point): number {
   return Math.hypot(x2 - x1, y2 - y1);
 }

@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { cropBox, cropQuad, rotate180 } from '../../../runtime/media/crop.ts';
+import { cropBox, cropQuad } from '../../../runtime/media/crop.ts';
 import { gradient, largestDifference, noise, pixel } from './pictures.ts';
 
 test('a quadrilateral is set upright as by OpenCV warpPerspective, bilinear, borders replicated', () => {
@@ -77,12 +77,6 @@ test('a line that is read upwards is laid down: turned a quarter counterclockwis
     ],
     [20],
   );
-});
-
-test('a picture turned upside down twice is itself', () => {
-  const image = noise(5, 4, 3, 8);
-  assert.equal(pixel(rotate180(image), 0, 0), pixel(image, 4, 3));
-  assert.equal(rotate180(rotate180(image)), image);
 });
 
 test('a box is rounded outwards and cut to the picture', () => {

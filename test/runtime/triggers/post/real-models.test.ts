@@ -5,8 +5,8 @@ import * as ort from 'onnxruntime-web';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Tensor } from '../../../../runtime/engine/tensor.ts';
-import { cropQuad, rotate180 } from '../../../../runtime/media/crop.ts';
-import { decodeImage, type Image } from '../../../../runtime/media/image.ts';
+import { cropQuad } from '../../../../runtime/media/crop.ts';
+import { decodeImage, type Image, turnUpright } from '../../../../runtime/media/image.ts';
 import { fitHeight, letterbox, limitSide, type Resized, stretch } from '../../../../runtime/media/resize.ts';
 import { type ToTensorOptions, toTensor } from '../../../../runtime/media/to-tensor.ts';
 import { decodeWav } from '../../../../runtime/media/wav.ts';
@@ -52,6 +52,9 @@ const imageNet = { order: 'bgr', mean: [0.485, 0.456, 0.406], std: [0.229, 0.224
 const fromMinusOne = { order: 'bgr', mean: [0.5], std: [0.5] } as const;
 const characters = readFileSync(`${ocrFolder}ppocr_keys_v1.txt`, 'utf8').trimEnd().split(/\r?\n/);
 
+/** Exif's number for a picture that is upside down. */
+const UPSIDE_DOWN = 3;
+
 interface Line extends TextRegion {
   angle: number;
   text: string;
@@ -70,7 +73,10 @@ async function readText(image: Image): Promise<Line[]> {
     const direction = fitHeight(cut, 48, { widthMin: 192, widthMax: 192 });
     const turned = await detect(`${ocrFolder}ch_ppocr_mobile_v2.0_cls_infer.onnx`, 'x', direction, fromMinusOne);
     const { angle } = resultOf<{ angle: number }>('angle', turned);
-    const upright = fitHeight(angle === 180 ? rotate180(cut) : cut, 48, { widthMin: 320, widthMax: 320 });
+    const upright = fitHeight(angle === 180 ? turnUpright(cut, UPSIDE_DOWN) : cut, 48, {
+      widthMin: 320,
+      widthMax: 320,
+    });
     const read = await detect(`${ocrFolder}ch_PP-OCRv4_rec_infer.onnx`, 'x', upright, fromMinusOne);
     const text = resultOf<{ text: string; confidence: number }>('ctc-text', { ...read, labels: characters });
     lines.push({ ...region, angle, ...text });
@@ -89,7 +95,7 @@ testWithData('a printed page is read exactly, upright and upside down', async ()
     ],
   );
   assert.ok(upright.every(({ confidence, score }) => confidence > 0.95 && score > 0.8));
-  const turned = await readText(rotate180(page));
+  const turned = await readText(turnUpright(page, UPSIDE_DOWN));
   assert.equal(
     turned.map(({ text, angle }) => [text, angle]),
     [
