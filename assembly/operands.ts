@@ -121,12 +121,13 @@ export class Unary {
 
 /**
  * Element-wise over up to three broadcast inputs; `axes` outer axes follow the class, outermost first, as
- * [size, a stride, b stride, (WHERE: condition stride)]. Rows [begin, end) of the outer axes taken as one; each row has `count` elements.
+ * [size, a stride, b stride, (WHERE: condition stride)]. Rows [begin, end) of the outer axes taken as one; each row has `count` elements,
+ * rows of y begin `yRow` elements apart.
  */
 @unmanaged
 export class Broadcast {
   kind: i32; condition: Address; a: Address; b: Address; y: Address;
-  count: i32; conditionStep: i32; aStep: i32; bStep: i32;
+  count: i32; conditionStep: i32; aStep: i32; bStep: i32; yRow: i32;
   begin: i32; end: i32; axes: i32;
 }
 

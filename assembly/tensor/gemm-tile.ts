@@ -122,47 +122,19 @@ function tile4x8r(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize,
 function tile5x8r(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(5, 2, true, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
 function tile6x8r(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(6, 2, true, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
 
-/** Runs the instance for `rows` rows of a panel of 8 or 16 columns; `r` = 0 means that there is no residual. */
-export function gemmTile(
-  rows: i32, panel: i32,
+type Tile = (
   a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32,
-): void {
-  if (panel == 16) {
-    if (r == 0) {
-      switch (rows) {
-        case 1: return tile1x16(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-        case 2: return tile2x16(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-        case 3: return tile3x16(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-        case 4: return tile4x16(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-        case 5: return tile5x16(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-        default: return tile6x16(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-      }
-    }
-    switch (rows) {
-      case 1: return tile1x16r(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-      case 2: return tile2x16r(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-      case 3: return tile3x16r(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-      case 4: return tile4x16r(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-      case 5: return tile5x16r(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-      default: return tile6x16r(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-    }
-  }
-  if (r == 0) {
-    switch (rows) {
-      case 1: return tile1x8(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-      case 2: return tile2x8(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-      case 3: return tile3x8(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-      case 4: return tile4x8(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-      case 5: return tile5x8(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-      default: return tile6x8(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-    }
-  }
-  switch (rows) {
-    case 1: return tile1x8r(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-    case 2: return tile2x8r(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-    case 3: return tile3x8r(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-    case 4: return tile4x8r(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-    case 5: return tile5x8r(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-    default: return tile6x8r(a, lda, b, k, bias, r, ldr, c, ldc, low, high);
-  }
+) => void;
+
+// A table, not a switch: called once each, the instances would be inlined into one function too large for registers.
+const TILES: StaticArray<Tile> = [
+  tile1x8, tile2x8, tile3x8, tile4x8, tile5x8, tile6x8,
+  tile1x8r, tile2x8r, tile3x8r, tile4x8r, tile5x8r, tile6x8r,
+  tile1x16, tile2x16, tile3x16, tile4x16, tile5x16, tile6x16,
+  tile1x16r, tile2x16r, tile3x16r, tile4x16r, tile5x16r, tile6x16r,
+];
+
+/** The instance for 1..6 rows and a panel of 8 or 16 columns. */
+export function gemmTile(rows: i32, panel: i32, residual: bool): Tile {
+  return unchecked(TILES[(panel == 16 ? 12 : 0) + (residual ? 6 : 0) + rows - 1]);
 }

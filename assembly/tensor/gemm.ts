@@ -45,7 +45,8 @@ function block(
     for (let i = 0; i < m; i += TILE_ROWS) {
       const rows = min(TILE_ROWS, m - i);
       const residual = r ? r + <usize>i * ldr + offset : 0;
-      gemmTile(rows, panel, a + <usize>i * lda, lda, b, size, panelBias, residual, ldr, c + <usize>i * ldc + offset, ldc, low, high);
+      const tile = gemmTile(rows, panel, r != 0);
+      tile(a + <usize>i * lda, lda, b, size, panelBias, residual, ldr, c + <usize>i * ldc + offset, ldc, low, high);
     }
     b += panelBytes;
   }
@@ -66,7 +67,8 @@ function tail(
   for (let i = 0; i < m; i += TILE_ROWS) {
     const rows = min(TILE_ROWS, m - i);
     if (r) for (let row = 0; row < rows; row++) copyFloats(scratch + <usize>row * stride, r + <usize>(i + row) * ldr, width);
-    gemmTile(rows, panel, a + <usize>i * lda, lda, b, k, panelBias, r ? scratch : 0, stride, scratch, stride, low, high);
+    const tile = gemmTile(rows, panel, r != 0);
+    tile(a + <usize>i * lda, lda, b, k, panelBias, r ? scratch : 0, stride, scratch, stride, low, high);
     for (let row = 0; row < rows; row++) copyFloats(c + <usize>(i + row) * ldc, scratch + <usize>row * stride, width);
   }
 }
@@ -89,8 +91,8 @@ export function activate(kind: i32, c: usize, ldc: usize, m: i32, n: i32, alpha:
 
 /** Packs columns [begin, end) of B [k, n] (`transposed`: B is [n, k]); begin is a multiple of the panel. */
 export function packMatrix(b: usize, packed: usize, k: i32, n: i32, transposed: bool, panel: i32, begin: i32, end: i32): void {
-  const rowStride = <usize>(transposed ? 1 : n) << 2;
-  const columnStride = <usize>(transposed ? k : 1) << 2;
+  const rowStride: usize = transposed ? 4 : <usize>n << 2;
+  const columnStride: usize = transposed ? <usize>k << 2 : 4;
   let target = packed + <usize>begin * (<usize>k << 2);
   for (let j = begin; j < end; j += panel) {
     const width = min(panel, n - j);

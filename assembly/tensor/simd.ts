@@ -9,14 +9,6 @@ export function madd(a: v128, b: v128, c: v128): v128 {
   return f32x4.add(c, f32x4.mul(a, b));
 }
 
-/** c - a * b. */
-// @ts-ignore: decorator
-@inline
-export function nmadd(a: v128, b: v128, c: v128): v128 {
-  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_nmadd(a, b, c);
-  return f32x4.sub(c, f32x4.mul(a, b));
-}
-
 /** One float32 of memory in all lanes: unlike f32x4.splat of a constant, V8 does not build it anew in registers each time. */
 // @ts-ignore: decorator
 @inline

@@ -1,10 +1,10 @@
 // exp, log, tanh and erf of four floats. Constants lie in memory (see `splat`); no branch and no rounding instruction, which
 // would keep V8 from fusing pairs. Errors against float64 are held by test/assembly.
-import { clip, madd, nmadd, splat } from './simd.ts';
+import { clip, madd, splat } from './simd.ts';
 
 // Coefficients of exp: S. Moshier, Cephes, expf.c.
 const EXP: usize = memory.data<f32>([
-  -104, 89, 1.44269504, 12582912, 0.693359375, -2.12194440e-4, // limits, 1/ln 2, 1.5 * 2^23 (rounds by addition), ln 2 in two parts
+  -104, 89, 1.44269504, 12582912, -0.693359375, 2.12194440e-4, // limits, 1/ln 2, 1.5 * 2^23 (rounds by addition), -ln 2 in two parts
   1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5, 1,
 ], 16);
 
@@ -16,8 +16,8 @@ export function exp(x: v128): v128 {
   const magic = splat(EXP + 12), one = splat(EXP + 48);
   const t = madd(x, splat(EXP + 8), magic); // the integer nearest to x / ln 2, in the low bits
   const n = f32x4.sub(t, magic);
-  let r = nmadd(n, splat(EXP + 16), x);
-  r = nmadd(n, splat(EXP + 20), r);
+  let r = madd(n, splat(EXP + 16), x);
+  r = madd(n, splat(EXP + 20), r);
   let p = madd(splat(EXP + 24), r, splat(EXP + 28));
   p = madd(p, r, splat(EXP + 32));
   p = madd(p, r, splat(EXP + 36));

@@ -70,54 +70,63 @@ function map(kind: i32, x: usize, y: usize, count: i32, alpha: f32, beta: f32): 
     x += 32;
     y += 32;
   }
-  if (count > 0) {
-    memory.copy(scratch, x, <usize>count << 2);
-    const low = apply(kind, v128.load(scratch), a, b), high = apply(kind, v128.load(scratch, 16), a, b);
-    v128.store(scratch, low);
-    v128.store(scratch, high, 16);
-    memory.copy(y, scratch, <usize>count << 2);
+  // Four at a time and not as a pair: V8's fusing of pairs was seen to read scratch before it was filled.
+  for (; count > 0; count -= 4) {
+    const left = min(count, 4);
+    for (let i = 0; i < left; i++) store<f32>(scratch + (<usize>i << 2), load<f32>(x + (<usize>i << 2)));
+    v128.store(scratch, apply(kind, v128.load(scratch), a, b));
+    for (let i = 0; i < left; i++) store<f32>(y + (<usize>i << 2), load<f32>(scratch + (<usize>i << 2)));
+    x += 16;
+    y += 16;
   }
 }
 
-/** Sine and cosine are rare and need exact range reduction, so they take the library's scalar way. */
-function trigonometric(kind: i32, x: usize, y: usize, count: i32): void {
-  for (let i = 0; i < count; i++) {
-    const offset = <usize>i << 2;
-    const value = load<f32>(x + offset);
-    store<f32>(y + offset, kind == op.SIN ? NativeMathf.sin(value) : NativeMathf.cos(value));
-  }
+function reluOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.RELU, x, y, n, alpha, beta); }
+function leakyReluOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.LEAKY_RELU, x, y, n, alpha, beta); }
+function clipOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.CLIP, x, y, n, alpha, beta); }
+function sigmoidOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.SIGMOID, x, y, n, alpha, beta); }
+function siluOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.SILU, x, y, n, alpha, beta); }
+function hardSigmoidOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.HARD_SIGMOID, x, y, n, alpha, beta); }
+function hardSwishOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.HARD_SWISH, x, y, n, alpha, beta); }
+function tanhOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.TANH, x, y, n, alpha, beta); }
+function expOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.EXP, x, y, n, alpha, beta); }
+function logOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.LOG, x, y, n, alpha, beta); }
+function sqrtOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.SQRT, x, y, n, alpha, beta); }
+function reciprocalOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.RECIPROCAL, x, y, n, alpha, beta); }
+function negOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.NEG, x, y, n, alpha, beta); }
+function absOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.ABS, x, y, n, alpha, beta); }
+function signOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.SIGN, x, y, n, alpha, beta); }
+function floorOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.FLOOR, x, y, n, alpha, beta); }
+function ceilOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.CEIL, x, y, n, alpha, beta); }
+function roundOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.ROUND, x, y, n, alpha, beta); }
+function erfOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.ERF, x, y, n, alpha, beta); }
+function geluOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.GELU, x, y, n, alpha, beta); }
+function geluTanhOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.GELU_TANH, x, y, n, alpha, beta); }
+function softplusOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.SOFTPLUS, x, y, n, alpha, beta); }
+function softsignOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.SOFTSIGN, x, y, n, alpha, beta); }
+function eluOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.ELU, x, y, n, alpha, beta); }
+function seluOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.SELU, x, y, n, alpha, beta); }
+function scaleOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.SCALE, x, y, n, alpha, beta); }
+function squareOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.SQUARE, x, y, n, alpha, beta); }
+
+// Sine and cosine are rare and need exact range reduction, so they take the library's scalar way.
+function sinOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void {
+  for (let end = x + (<usize>n << 2); x < end; x += 4, y += 4) store<f32>(y, NativeMathf.sin(load<f32>(x)));
+}
+function cosOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void {
+  for (let end = x + (<usize>n << 2); x < end; x += 4, y += 4) store<f32>(y, NativeMathf.cos(load<f32>(x)));
 }
 
-/** y may be x. */
-export function unary(kind: i32, x: usize, y: usize, count: i32, alpha: f32, beta: f32): void {
-  switch (kind) {
-    case op.RELU: return map(op.RELU, x, y, count, alpha, beta);
-    case op.LEAKY_RELU: return map(op.LEAKY_RELU, x, y, count, alpha, beta);
-    case op.CLIP: return map(op.CLIP, x, y, count, alpha, beta);
-    case op.SIGMOID: return map(op.SIGMOID, x, y, count, alpha, beta);
-    case op.SILU: return map(op.SILU, x, y, count, alpha, beta);
-    case op.HARD_SIGMOID: return map(op.HARD_SIGMOID, x, y, count, alpha, beta);
-    case op.HARD_SWISH: return map(op.HARD_SWISH, x, y, count, alpha, beta);
-    case op.TANH: return map(op.TANH, x, y, count, alpha, beta);
-    case op.EXP: return map(op.EXP, x, y, count, alpha, beta);
-    case op.LOG: return map(op.LOG, x, y, count, alpha, beta);
-    case op.SQRT: return map(op.SQRT, x, y, count, alpha, beta);
-    case op.RECIPROCAL: return map(op.RECIPROCAL, x, y, count, alpha, beta);
-    case op.NEG: return map(op.NEG, x, y, count, alpha, beta);
-    case op.ABS: return map(op.ABS, x, y, count, alpha, beta);
-    case op.SIGN: return map(op.SIGN, x, y, count, alpha, beta);
-    case op.FLOOR: return map(op.FLOOR, x, y, count, alpha, beta);
-    case op.CEIL: return map(op.CEIL, x, y, count, alpha, beta);
-    case op.ROUND: return map(op.ROUND, x, y, count, alpha, beta);
-    case op.ERF: return map(op.ERF, x, y, count, alpha, beta);
-    case op.GELU: return map(op.GELU, x, y, count, alpha, beta);
-    case op.GELU_TANH: return map(op.GELU_TANH, x, y, count, alpha, beta);
-    case op.SOFTPLUS: return map(op.SOFTPLUS, x, y, count, alpha, beta);
-    case op.SOFTSIGN: return map(op.SOFTSIGN, x, y, count, alpha, beta);
-    case op.ELU: return map(op.ELU, x, y, count, alpha, beta);
-    case op.SELU: return map(op.SELU, x, y, count, alpha, beta);
-    case op.SCALE: return map(op.SCALE, x, y, count, alpha, beta);
-    case op.SQUARE: return map(op.SQUARE, x, y, count, alpha, beta);
-    default: return trigonometric(kind, x, y, count);
-  }
+type Unary = (x: usize, y: usize, n: i32, alpha: f32, beta: f32) => void;
+
+/** By kind. A table, not a switch, so that V8 compiles only the functions that a program uses. */
+const UNARY: StaticArray<Unary> = [
+  reluOf, leakyReluOf, clipOf, sigmoidOf, siluOf, hardSigmoidOf, hardSwishOf, tanhOf, expOf, logOf,
+  sqrtOf, reciprocalOf, negOf, absOf, signOf, floorOf, ceilOf, roundOf, erfOf, geluOf,
+  geluTanhOf, softplusOf, softsignOf, eluOf, seluOf, sinOf, cosOf, scaleOf, squareOf,
+];
+
+/** `n` floats; y may be x. */
+export function unary(kind: i32, x: usize, y: usize, n: i32, alpha: f32, beta: f32): void {
+  unchecked(UNARY[kind])(x, y, n, alpha, beta);
 }

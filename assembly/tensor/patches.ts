@@ -1,0 +1,108 @@
+// Convolution as a matrix product: patches under the window become rows (im2col), or rows of contributions go back to pixels (col2im).
+import { ConvShape } from '../operands.ts';
+
+/** Copies `count` floats; pairs of v128, then one by one. */
+// @ts-ignore: decorator
+@inline
+export function copyFloats(target: usize, source: usize, count: i32): void {
+  for (; count >= 8; count -= 8) {
+    const low = v128.load(source), high = v128.load(source, 16);
+    v128.store(target, low);
+    v128.store(target, high, 16);
+    target += 32;
+    source += 32;
+  }
+  for (; count > 0; count--) {
+    store<f32>(target, load<f32>(source));
+    target += 4;
+    source += 4;
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function zeroFloats(target: usize, count: i32): void {
+  for (; count >= 4; count -= 4) {
+    v128.store(target, i32x4.splat(0));
+    target += 16;
+  }
+  for (; count > 0; count--) {
+    store<f32>(target, 0);
+    target += 4;
+  }
+}
+
+/** Output pixels [begin, end) → rows of [kernelHeight][kernelWidth][channels] floats, from `channels` channels of x at `channelBegin`. */
+export function im2col(shape: ConvShape, x: usize, target: usize, channelBegin: i32, channels: i32, begin: i32, end: i32): void {
+  const height = shape.inputHeight, width = shape.inputWidth, dilation = shape.dilationWidth, taps = shape.kernelWidth;
+  const whole = dilation == 1 && channels == shape.inputChannels; // taps of one kernel row are neighbours in memory
+  const pixelBytes = <usize>shape.inputChannels << 2;
+  const image = <usize>(height * width) * pixelBytes;
+  const perImage = shape.outputHeight * shape.outputWidth;
+  x += <usize>channelBegin << 2;
+  for (let pixel = begin; pixel < end; pixel++) {
+    const inside = pixel % perImage;
+    const top = inside / shape.outputWidth * shape.strideHeight - shape.padTop;
+    const left = inside % shape.outputWidth * shape.strideWidth - shape.padLeft;
+    const source = x + <usize>(pixel / perImage) * image;
+    for (let ky = 0; ky < shape.kernelHeight; ky++) {
+      const row = top + ky * shape.dilationHeight;
+      if (<u32>row >= <u32>height) {
+        zeroFloats(target, taps * channels);
+      } else if (whole) {
+        const first = max(0, -left), last = max(first, min(taps, width - left)); // taps that lie in the image
+        zeroFloats(target, first * channels);
+        copyFloats(target + (<usize>(first * channels) << 2), source + <usize>(row * width + left + first) * pixelBytes, (last - first) * channels);
+        zeroFloats(target + (<usize>(last * channels) << 2), (taps - last) * channels);
+      } else {
+        for (let kx = 0; kx < taps; kx++) {
+          const column = left + kx * dilation;
+          const tap = target + (<usize>(kx * channels) << 2);
+          if (<u32>column >= <u32>width) zeroFloats(tap, channels);
+          else copyFloats(tap, source + <usize>(row * width + column) * pixelBytes, channels);
+        }
+      }
+      target += <usize>(taps * channels) << 2;
+    }
+  }
+}
+
+/** Adds rows [begin, end), one a pixel of x, of [kernelHeight][kernelWidth][channels] contributions to `channels` channels of y. */
+export function col2im(shape: ConvShape, source: usize, y: usize, channelBegin: i32, channels: i32, begin: i32, end: i32): void {
+  const pixelBytes = <usize>shape.outputChannels << 2;
+  const perImage = shape.inputHeight * shape.inputWidth;
+  const bytes = <usize>channels << 2;
+  y += <usize>channelBegin << 2;
+  for (let pixel = begin; pixel < end; pixel++) {
+    const inside = pixel % perImage;
+    const top = inside / shape.inputWidth * shape.strideHeight - shape.padTop;
+    const left = inside % shape.inputWidth * shape.strideWidth - shape.padLeft;
+    const target = y + <usize>(pixel / perImage * shape.outputHeight * shape.outputWidth) * pixelBytes;
+    for (let ky = 0; ky < shape.kernelHeight; ky++) {
+      const row = top + ky * shape.dilationHeight;
+      for (let kx = 0; kx < shape.kernelWidth; kx++) {
+        const column = left + kx * shape.dilationWidth;
+        if (<u32>row < <u32>shape.outputHeight && <u32>column < <u32>shape.outputWidth)
+          addFloats(target + <usize>(row * shape.outputWidth + column) * pixelBytes, source, channels);
+        source += bytes;
+      }
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function addFloats(target: usize, source: usize, count: i32): void {
+  for (; count >= 8; count -= 8) {
+    const low = f32x4.add(v128.load(target), v128.load(source)), high = f32x4.add(v128.load(target, 16), v128.load(source, 16));
+    v128.store(target, low);
+    v128.store(target, high, 16);
+    target += 32;
+    source += 32;
+  }
+  for (; count > 0; count--) {
+    store<f32>(target, load<f32>(target) + load<f32>(source));
+    target += 4;
+    source += 4;
+  }
+}

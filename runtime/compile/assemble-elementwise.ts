@@ -1,0 +1,131 @@
+/** Instructions that walk tensors element by element: broadcast functions, and copies with strides. */
+import { strict as assert } from 'node:assert';
+import * as op from '../../assembly/opcodes.ts';
+import { type Address, NO_ADDRESS, type StridedCopy } from './instructions.ts';
+import { joinAxes, stridesOf } from './strides.ts';
+import { behind, checkAligned, ELEMENTS_MAX, inParts, type Writer } from './writer.ts';
+
+const RANK_MAX = 8;
+
+export interface BroadcastCall {
+  readonly opcode: number;
+  readonly kind: number;
+  readonly condition?: Address;
+  readonly a: Address;
+  readonly b: Address;
+  readonly y: Address;
+  /** Bytes of an element of y: 1 for comparisons, else 4. */
+  readonly yBytes: number;
+  readonly shape: readonly number[];
+  readonly conditionStrides?: readonly number[];
+  readonly aStrides: readonly number[];
+  readonly bStrides: readonly number[];
+}
+
+function checkStrides(shape: readonly number[], ...strides: (readonly number[])[]): void {
+  assert(shape.length <= RANK_MAX, `rank ${shape.length}: expected at most ${RANK_MAX}`);
+  for (const each of strides)
+    assert(
+      each.length === shape.length && each.every(Number.isInteger),
+      `strides [${each}] do not fit the shape [${shape}]`,
+    );
+}
+
+/** The innermost axis becomes a row, cut when it is long; the outer ones are counted by the kernel. */
+export function assembleBroadcast(writer: Writer, call: BroadcastCall): void {
+  const { shape, aStrides, bStrides } = call;
+  const conditionStrides = call.conditionStrides ?? shape.map(() => 0);
+  checkAligned(call.condition, call.a, call.b, call.y);
+  checkStrides(shape, conditionStrides, aStrides, bStrides);
+  if (shape.includes(0)) return;
+  const joined = joinAxes(shape, [conditionStrides, aStrides, bStrides, stridesOf(shape)]);
+  const axes = joined.shape.map((size, axis) => ({
+    size,
+    strides: joined.strides.map((each) => each[axis] as number),
+  }));
+  const inner = axes.pop() as (typeof axes)[number];
+  const [conditionStep, aStep, bStep] = inner.strides as [number, number, number];
+  const rows = axes.reduce((product, axis) => product * axis.size, 1);
+  const outer = axes.flatMap(({ size, strides }) => [size, ...strides.slice(0, 3)]);
+  inParts(inner.size, ELEMENTS_MAX, (left, right) => {
+    inParts(rows, ELEMENTS_MAX / (right - left), (begin, end) => {
+      writer.emit(call.opcode, [
+        call.kind,
+        behind(call.condition ?? NO_ADDRESS, left * conditionStep, 1),
+        behind(call.a, left * aStep),
+        behind(call.b, left * bStep),
+        behind(call.y, left, call.yBytes),
+        right - left,
+        conditionStep,
+        aStep,
+        bStep,
+        inner.size,
+        begin,
+        end,
+        axes.length,
+        ...outer,
+      ]);
+    });
+  });
+}
+
+interface ByteAxis {
+  readonly size: number;
+  readonly x: number;
+  readonly y: number;
+}
+
+/** Which two axes the kernel copies as a block: columns dense in y, rows dense in x where columns are not (a transpose). */
+function orderAxes(axes: readonly ByteAxis[]): { outer: ByteAxis[]; rows: ByteAxis; columns: ByteAxis } {
+  const one: ByteAxis = { size: 1, x: 0, y: 0 };
+  const outer = [...axes];
+  const take = (stride: (axis: ByteAxis) => number): ByteAxis => {
+    if (outer.length === 0) return one;
+    const least = Math.min(...outer.map(stride));
+    return outer.splice(
+      outer.findLastIndex((axis) => stride(axis) === least),
+      1,
+    )[0] as ByteAxis;
+  };
+  const columns = take((axis) => Math.abs(axis.y));
+  // A repeated axis (stride 0) reads nothing new, so it is no better than a far one.
+  const rows = take((axis) => Math.abs(axis.x) || Number.MAX_SAFE_INTEGER);
+  return { outer, rows, columns };
+}
+
+export function assembleCopy(writer: Writer, call: StridedCopy): void {
+  const { shape, elementBytes: bytes, xOffset = 0, yOffset = 0 } = call;
+  checkAligned(call.x, call.y);
+  checkStrides(shape, call.xStrides, call.yStrides);
+  assert([1, 2, 4, 8].includes(bytes), `an element of ${bytes} bytes: expected 1, 2, 4 or 8`);
+  if (shape.includes(0)) return;
+  const joined = joinAxes(shape, [call.xStrides, call.yStrides]);
+  const stride = (operand: number, axis: number) => (joined.strides[operand]?.[axis] as number) * bytes;
+  const axes = joined.shape.map((size, axis): ByteAxis => ({ size, x: stride(0, axis), y: stride(1, axis) }));
+  const { outer, rows, columns } = orderAxes(axes);
+  const blocks = outer.reduce((product, axis) => product * axis.size, 1);
+  inParts(columns.size, ELEMENTS_MAX, (left, right) => {
+    inParts(rows.size, ELEMENTS_MAX / (right - left), (top, bottom) => {
+      const perBlock = (right - left) * (bottom - top);
+      inParts(blocks, ELEMENTS_MAX / perBlock, (begin, end) => {
+        writer.emit(op.COPY, [
+          call.x,
+          call.y,
+          xOffset * bytes + left * columns.x + top * rows.x,
+          yOffset * bytes + left * columns.y + top * rows.y,
+          bytes,
+          bottom - top,
+          right - left,
+          rows.x,
+          rows.y,
+          columns.x,
+          columns.y,
+          begin,
+          end,
+          outer.length,
+          ...outer.flatMap((axis) => [axis.size, axis.x, axis.y]),
+        ]);
+      });
+    });
+  });
+}

@@ -1,0 +1,260 @@
+/**
+ * Turns the compiler's calls into flat instructions. Operands are written in the order of assembly/operands.ts. Long calls are
+ * cut, so that a run can be suspended between the parts.
+ */
+import { strict as assert } from 'node:assert';
+import * as op from '../../assembly/opcodes.ts';
+import { assembleBroadcast, assembleCopy } from './assemble-elementwise.ts';
+import * as matrix from './assemble-matrix.ts';
+import type * as contract from './instructions.ts';
+import { type Address, type ConvShape, type Instructions, NO_ADDRESS, type StridedCopy } from './instructions.ts';
+import { binaryKinds, castTypes, compareKinds, reduceKinds, unaryKinds } from './kinds.ts';
+import * as pack from './pack.ts';
+import { stridesOf } from './strides.ts';
+import { behind, checkAligned, ELEMENTS_MAX, floatWord, inParts, Writer } from './writer.ts';
+
+const FOUR_BYTES = 4;
+
+/** Instructions in execution order for one build of the kernels. */
+export class Assembler implements Instructions {
+  readonly panel: 8 | 16;
+  readonly #writer = new Writer();
+
+  constructor(panel: 8 | 16) {
+    this.panel = panel;
+  }
+
+  /** Marks the node that the following instructions come from. */
+  begin(node: string): void {
+    this.#writer.begin(node);
+  }
+
+  /** Places bytes that belong to this program only, at a multiple of 16. */
+  table(bytes: ArrayBufferView): Address {
+    return this.#writer.table(bytes);
+  }
+
+  finish(): { words: Uint32Array; tables: Uint8Array; origins: { word: number; node: string }[] } {
+    return this.#writer.finish(op.END);
+  }
+
+  // ---- constants
+
+  packGemm(b: Float32Array, k: number, n: number, transposed = false): Float32Array {
+    assert(b.length === k * n, `B has ${b.length} elements: expected ${k} x ${n}`);
+    return pack.packGemm(b, k, n, this.panel, transposed);
+  }
+
+  packConv(weights: Float32Array, shape: ConvShape): Float32Array {
+    const expected = pack.patchLength(shape) * shape.outputChannels;
+    assert(weights.length === expected, `Conv weights have ${weights.length} elements: expected ${expected}`);
+    return pack.packConv(weights, shape, this.panel);
+  }
+
+  packConvTranspose(weights: Float32Array, shape: ConvShape): Float32Array {
+    const expected = (shape.kernel[0] * shape.kernel[1] * shape.inputChannels * shape.outputChannels) / shape.group;
+    assert(weights.length === expected, `ConvTranspose weights have ${weights.length} elements: expected ${expected}`);
+    return pack.packConvTranspose(weights, shape, this.panel);
+  }
+
+  packBias(bias: Float32Array | undefined, n: number): Float32Array {
+    assert(bias === undefined || bias.length === n, `bias has ${bias?.length} elements: expected ${n}`);
+    return pack.packBias(bias, n);
+  }
+
+  packedBytes(k: number, n: number): number {
+    return pack.packedLength(k, n, this.panel) * FOUR_BYTES;
+  }
+
+  convScratchBytes(shape: ConvShape): number {
+    return matrix.convScratchBytes(shape);
+  }
+
+  convTransposeScratchBytes(shape: ConvShape): number {
+    return matrix.convTransposeScratchBytes(shape);
+  }
+
+  // ---- matrix and convolution
+
+  gemm(call: contract.GemmCall): void {
+    checkAligned(call.a, call.packedB, call.c, call.bias, call.residual);
+    matrix.assembleGemm(this.#writer, this.panel, { ...call, ldr: call.ldc });
+  }
+
+  packMatrix(b: Address, packed: Address, k: number, n: number, transposed: boolean): void {
+    matrix.assemblePackMatrix(this.#writer, this.panel, { b, packed, k, n, transposed });
+  }
+
+  conv(call: Parameters<Instructions['conv']>[0]): void {
+    matrix.assembleConv(this.#writer, this.panel, call);
+  }
+
+  convTranspose(call: Parameters<Instructions['convTranspose']>[0]): void {
+    const { shape, y, activation } = call;
+    matrix.checkShape(shape);
+    checkAligned(call.x, call.weights, call.bias, call.y, call.scratch);
+    const block = [shape.batch * shape.outputHeight * shape.outputWidth, shape.outputChannels];
+    this.copy({ x: call.bias, y, elementBytes: 4, shape: block, xStrides: [0, 1], yStrides: stridesOf(block) });
+    matrix.assembleConvTranspose(this.#writer, this.panel, call);
+    const count = (block[0] as number) * shape.outputChannels;
+    if (activation?.kind === 'clip') {
+      this.unary('clip', y, y, count, activation.min, activation.max);
+    } else if (activation && activation.kind !== 'none') {
+      const { alpha, beta } = activation as { alpha?: number; beta?: number };
+      this.unary(activation.kind, y, y, count, alpha, beta);
+    }
+  }
+
+  maxPool(x: Address, y: Address, shape: ConvShape): void {
+    matrix.assemblePool(this.#writer, op.POOL_MAX, x, y, shape);
+  }
+
+  averagePool(x: Address, y: Address, shape: ConvShape, countIncludePad: boolean): void {
+    matrix.assemblePool(this.#writer, countIncludePad ? op.POOL_AVERAGE_PADDED : op.POOL_AVERAGE, x, y, shape);
+  }
+
+  // ---- element-wise
+
+  unary(name: contract.UnaryName, x: Address, y: Address, count: number, alpha = 0, beta = 0): void {
+    checkAligned(x, y);
+    const constants = [floatWord(alpha), floatWord(beta)];
+    inParts(count, ELEMENTS_MAX, (begin, end) => {
+      this.#writer.emit(op.UNARY, [unaryKinds[name], behind(x, begin), behind(y, begin), end - begin, ...constants]);
+    });
+  }
+
+  binary(
+    name: contract.BinaryName,
+    a: Address,
+    b: Address,
+    y: Address,
+    shape: readonly number[],
+    aStrides: readonly number[],
+    bStrides: readonly number[],
+  ): void {
+    const operands = { a, b, y, yBytes: 4, shape, aStrides, bStrides };
+    assembleBroadcast(this.#writer, { opcode: op.BINARY, kind: binaryKinds[name], ...operands });
+  }
+
+  compare(
+    name: contract.CompareName,
+    a: Address,
+    b: Address,
+    y: Address,
+    shape: readonly number[],
+    aStrides: readonly number[],
+    bStrides: readonly number[],
+  ): void {
+    const operands = { a, b, y, yBytes: 1, shape, aStrides, bStrides };
+    assembleBroadcast(this.#writer, { opcode: op.COMPARE, kind: compareKinds[name], ...operands });
+  }
+
+  where(
+    condition: Address,
+    a: Address,
+    b: Address,
+    y: Address,
+    shape: readonly number[],
+    conditionStrides: readonly number[],
+    aStrides: readonly number[],
+    bStrides: readonly number[],
+  ): void {
+    const operands = { condition, a, b, y, yBytes: 4, shape, conditionStrides, aStrides, bStrides };
+    assembleBroadcast(this.#writer, { opcode: op.WHERE, kind: 0, ...operands });
+  }
+
+  cast(x: Address, from: contract.CastType, y: Address, to: contract.CastType, count: number): void {
+    checkAligned(x, y);
+    const [source, target] = [castTypes[from], castTypes[to]];
+    inParts(count, ELEMENTS_MAX, (begin, end) => {
+      const [partX, partY] = [behind(x, begin, source.bytes), behind(y, begin, target.bytes)];
+      this.#writer.emit(op.CAST, [partX, partY, source.code, target.code, end - begin]);
+    });
+  }
+
+  // ---- reductions and normalisation
+
+  reduce(name: contract.ReduceName, x: Address, y: Address, outer: number, axis: number, inner: number): void {
+    this.#alongAxis(op.REDUCE, reduceKinds[name], x, y, outer, axis, inner);
+  }
+
+  softmax(x: Address, y: Address, outer: number, axis: number, inner: number, log = false): void {
+    this.#alongAxis(op.SOFTMAX, log ? 1 : 0, x, y, outer, axis, inner);
+  }
+
+  argMax(x: Address, y: Address, outer: number, axis: number, inner: number): void {
+    this.#alongAxis(op.ARG_MAX, 0, x, y, outer, axis, inner);
+  }
+
+  #alongAxis(opcode: number, kind: number, x: Address, y: Address, outer: number, axis: number, inner: number): void {
+    checkAligned(x, y);
+    assert(inner === 0 || outer === 0 || axis > 0 || opcode === op.REDUCE, 'an empty axis has no largest element');
+    inParts(outer, ELEMENTS_MAX / Math.max(1, axis * inner), (begin, end) => {
+      this.#writer.emit(opcode, [kind, x, y, axis, inner, begin, end]);
+    });
+  }
+
+  layerNorm(x: Address, y: Address, rows: number, size: number, scale: Address, bias: Address, epsilon: number): void {
+    checkAligned(x, y, scale, bias);
+    inParts(rows, ELEMENTS_MAX / Math.max(1, size), (begin, end) => {
+      this.#writer.emit(op.LAYER_NORM, [x, y, scale, bias, size, floatWord(epsilon), begin, end]);
+    });
+  }
+
+  // ---- moving data
+
+  copy(call: StridedCopy): void {
+    assembleCopy(this.#writer, call);
+  }
+
+  fill(y: Address, count: number, value: number): void {
+    checkAligned(y);
+    inParts(count, ELEMENTS_MAX, (begin, end) => {
+      this.#writer.emit(op.FILL, [behind(y, begin), end - begin, floatWord(value)]);
+    });
+  }
+
+  gather(
+    x: Address,
+    indices: Address,
+    indexType: 'int32' | 'int64',
+    y: Address,
+    outer: number,
+    axis: number,
+    count: number,
+    innerBytes: number,
+  ): void {
+    checkAligned(x, indices, y);
+    const wide = indexType === 'int64' ? 1 : 0;
+    inParts(outer * count, (ELEMENTS_MAX * FOUR_BYTES) / Math.max(FOUR_BYTES, innerBytes), (begin, end) => {
+      this.#writer.emit(op.GATHER, [x, indices, wide, y, axis, count, innerBytes, begin, end]);
+    });
+  }
+
+  resizeNearest(call: Parameters<Instructions['resizeNearest']>[0]): void {
+    this.#resize(op.RESIZE_NEAREST, call);
+  }
+
+  resizeLinear(call: Parameters<Instructions['resizeLinear']>[0]): void {
+    this.#resize(op.RESIZE_LINEAR, call);
+  }
+
+  #resize(opcode: number, call: Parameters<Instructions['resizeNearest']>[0]): void {
+    const { x, y, rows, columns, batch, inputHeight, inputWidth, outputHeight, outputWidth, channels } = call;
+    checkAligned(x, y, rows, columns);
+    const operands = [x, y, rows, columns, inputHeight, inputWidth, outputHeight, outputWidth, channels];
+    inParts(batch * outputHeight, ELEMENTS_MAX / Math.max(1, outputWidth * channels), (begin, end) => {
+      this.#writer.emit(opcode, [...operands, begin, end]);
+    });
+  }
+
+  // ---- recurrent
+
+  lstmCell(call: Parameters<Instructions['lstmCell']>[0]): void {
+    const { gates, c0, h, c, peephole = NO_ADDRESS, batch, hidden } = call;
+    checkAligned(gates, c0, h, c, peephole);
+    inParts(batch, ELEMENTS_MAX / 8 / Math.max(1, hidden), (begin, end) => {
+      this.#writer.emit(op.LSTM_CELL, [gates, c0, h, c, peephole, hidden, begin, end]);
+    });
+  }
+}

@@ -1,0 +1,110 @@
+/** Constants in the form in which the kernels read them. Layouts: assembly/tensor/gemm.ts and depthwise.ts. */
+import type { ConvShape } from './instructions.ts';
+
+/** Channels that one step of the depthwise kernel works on. */
+export const DEPTHWISE_BLOCK = 8;
+
+/** Floats behind a packed bias, so that a panel may begin at any channel (groups) and still be read whole. */
+const BIAS_SLACK = 16;
+
+export function roundUp(value: number, multiple: number): number {
+  return Math.ceil(value / multiple) * multiple;
+}
+
+/** Elements of a packed [k, n] matrix. */
+export function packedLength(k: number, n: number, panel: number): number {
+  return k * roundUp(n, panel);
+}
+
+/** Panels [n / panel][k][panel], zero padded; `element(row, column)` gives B. */
+function packPanels(
+  target: Float32Array,
+  k: number,
+  n: number,
+  panel: number,
+  element: (row: number, column: number) => number,
+): void {
+  let at = 0;
+  for (let begin = 0; begin < n; begin += panel)
+    for (let row = 0; row < k; row++, at += panel)
+      for (let column = begin; column < Math.min(begin + panel, n); column++)
+        target[at + column - begin] = element(row, column);
+}
+
+export function packGemm(b: Float32Array, k: number, n: number, panel: number, transposed: boolean): Float32Array {
+  const packed = new Float32Array(packedLength(k, n, panel));
+  const [rowStride, columnStride] = transposed ? [1, k] : [n, 1];
+  packPanels(packed, k, n, panel, (row, column) => b[row * rowStride + column * columnStride] as number);
+  return packed;
+}
+
+export function isPointwise(shape: ConvShape): boolean {
+  return (
+    shape.group === 1 && [...shape.kernel, ...shape.strides].every((size) => size === 1) && !shape.pads.some(Boolean)
+  );
+}
+
+export function isDepthwise(shape: ConvShape): boolean {
+  return shape.group > 1 && shape.group === shape.inputChannels && shape.group === shape.outputChannels;
+}
+
+/** Rows of one group's weight matrix: taps times input channels of the group. */
+export function patchLength(shape: ConvShape): number {
+  return shape.kernel[0] * shape.kernel[1] * (shape.inputChannels / shape.group);
+}
+
+/** [outputChannels, inputChannels / group, kh, kw] → per group a packed [kh * kw * inputChannels / group, outputChannels / group] matrix. */
+export function packConv(weights: Float32Array, shape: ConvShape, panel: number): Float32Array {
+  const taps = shape.kernel[0] * shape.kernel[1];
+  if (isDepthwise(shape)) return packDepthwise(weights, shape.outputChannels, taps);
+  const channels = shape.inputChannels / shape.group;
+  const n = shape.outputChannels / shape.group;
+  const k = taps * channels;
+  const packed = new Float32Array(shape.group * packedLength(k, n, panel));
+  for (let group = 0; group < shape.group; group++) {
+    const target = packed.subarray(group * packedLength(k, n, panel));
+    const first = group * n;
+    packPanels(target, k, n, panel, (row, column) => {
+      const channel = row % channels;
+      const tap = (row - channel) / channels;
+      return weights[((first + column) * channels + channel) * taps + tap] as number;
+    });
+  }
+  return packed;
+}
+
+/** [channels, 1, kh, kw] → [channels / 8][taps][8]. */
+function packDepthwise(weights: Float32Array, channels: number, taps: number): Float32Array {
+  const packed = new Float32Array(roundUp(channels, DEPTHWISE_BLOCK) * taps);
+  for (let channel = 0; channel < channels; channel++) {
+    const lane = channel % DEPTHWISE_BLOCK;
+    for (let tap = 0; tap < taps; tap++)
+      packed[(channel - lane) * taps + tap * DEPTHWISE_BLOCK + lane] = weights[channel * taps + tap] as number;
+  }
+  return packed;
+}
+
+/** [inputChannels, outputChannels / group, kh, kw] → per group a packed [inputChannels / group, kh * kw * outputChannels / group] matrix. */
+export function packConvTranspose(weights: Float32Array, shape: ConvShape, panel: number): Float32Array {
+  const taps = shape.kernel[0] * shape.kernel[1];
+  const channels = shape.outputChannels / shape.group;
+  const k = shape.inputChannels / shape.group;
+  const n = taps * channels;
+  const packed = new Float32Array(shape.group * packedLength(k, n, panel));
+  for (let group = 0; group < shape.group; group++) {
+    const target = packed.subarray(group * packedLength(k, n, panel));
+    const first = group * k;
+    packPanels(target, k, n, panel, (row, column) => {
+      const channel = column % channels;
+      const tap = (column - channel) / channels;
+      return weights[((first + row) * channels + channel) * taps + tap] as number;
+    });
+  }
+  return packed;
+}
+
+export function packBias(bias: Float32Array | undefined, n: number): Float32Array {
+  const packed = new Float32Array(roundUp(n, BIAS_SLACK) + BIAS_SLACK);
+  if (bias) packed.set(bias);
+  return packed;
+}

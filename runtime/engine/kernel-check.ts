@@ -1,0 +1,174 @@
+/**
+ * Checked, then trusted: a faster build of the kernels earns its use by agreeing with plain loops on this machine. Small enough to take
+ * a few milliseconds at each start, most of them the compilation of functions that are needed anyway.
+ */
+import { Assembler } from '../compile/assembler.ts';
+import { type Address, address, type ConvShape, SPACE_ARENA } from '../compile/instructions.ts';
+
+interface Executor {
+  readonly panel: 8 | 16;
+  readonly heapBase: number;
+  execute(words: number, pc: number, bases: number, flag: number): number;
+}
+
+const TOLERANCE = 1e-4;
+const ALIGNMENT = 64;
+
+/** Room in a memory of its own for small programs: their words, and an arena that holds everything else. */
+class Bench {
+  readonly #memory: WebAssembly.Memory;
+  readonly #executor: Executor;
+  readonly #words: number;
+  readonly #bases: number;
+  readonly #flag: number;
+  readonly #arena: number;
+  #used = 0;
+
+  constructor(memory: WebAssembly.Memory, executor: Executor) {
+    this.#memory = memory;
+    this.#executor = executor;
+    this.#bases = Math.ceil(executor.heapBase / ALIGNMENT) * ALIGNMENT;
+    this.#flag = this.#bases + 32;
+    this.#words = this.#bases + ALIGNMENT;
+    this.#arena = this.#words + 65_536;
+    new Uint32Array(memory.buffer, this.#bases, 3).fill(this.#arena);
+  }
+
+  place(values: Float32Array): Address {
+    const at = this.#used;
+    this.floats(at, values.length).set(values);
+    this.#used += Math.ceil(values.byteLength / ALIGNMENT) * ALIGNMENT;
+    return address(SPACE_ARENA, at);
+  }
+
+  floats(at: Address, count: number): Float32Array {
+    return new Float32Array(this.#memory.buffer, this.#arena + at, count);
+  }
+
+  /** Loads a program; the result runs it. */
+  load(assembler: Assembler): () => number {
+    const { words } = assembler.finish();
+    new Uint32Array(this.#memory.buffer, this.#words, words.length).set(words);
+    return () => this.#executor.execute(this.#words, 0, this.#bases, this.#flag);
+  }
+}
+
+/** Numbers in [-1, 1) that look random and are the same each time. */
+function numbers(count: number): Float32Array {
+  let state = 1;
+  return Float32Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 31 - 1;
+  });
+}
+
+const side = 9;
+const image = { batch: 1, inputHeight: side, inputWidth: side, outputHeight: side, outputWidth: side };
+const window3 = { kernel: [3, 3], strides: [1, 1], dilations: [1, 1], pads: [1, 1, 1, 1] } as const;
+const dense: ConvShape = { ...image, ...window3, inputChannels: 7, outputChannels: 19, group: 1 };
+const depthwise: ConvShape = { ...image, ...window3, inputChannels: 12, outputChannels: 12, group: 12 };
+
+function convReference(x: Float32Array, w: Float32Array, shape: ConvShape): number[] {
+  const { inputChannels, outputChannels, group } = shape;
+  const channels = inputChannels / group;
+  const value = (pixel: number, output: number) => {
+    let sum = 0;
+    for (let tap = 0; tap < 9; tap++) {
+      const row = Math.floor(pixel / side) + Math.floor(tap / 3) - 1;
+      const column = (pixel % side) + (tap % 3) - 1;
+      if (row < 0 || row >= side || column < 0 || column >= side) continue;
+      const first = Math.floor(output / (outputChannels / group)) * channels;
+      for (let c = 0; c < channels; c++)
+        sum += at(x, (row * side + column) * inputChannels + first + c) * at(w, (output * channels + c) * 9 + tap);
+    }
+    return sum;
+  };
+  return Array.from({ length: side * side * outputChannels }, (_, i) =>
+    value(Math.floor(i / outputChannels), i % outputChannels),
+  );
+}
+
+const at = (values: Float32Array, index: number) => values[index] as number;
+
+function checkConv(bench: Bench, panel: 8 | 16, shape: ConvShape): boolean {
+  const assembler = new Assembler(panel);
+  const x = numbers(side * side * shape.inputChannels);
+  const w = numbers((shape.outputChannels * shape.inputChannels * 9) / shape.group);
+  const y = bench.place(new Float32Array(side * side * shape.outputChannels));
+  assembler.conv({
+    x: bench.place(x),
+    weights: bench.place(assembler.packConv(w, shape)),
+    bias: bench.place(assembler.packBias(undefined, shape.outputChannels)),
+    y,
+    scratch: bench.place(new Float32Array(assembler.convScratchBytes(shape) / 4)),
+    shape,
+  });
+  bench.load(assembler)();
+  return agrees(bench, y, convReference(x, w, shape));
+}
+
+function checkGemm(bench: Bench, panel: 8 | 16): boolean {
+  const [m, n, k] = [13, 29, 31];
+  const assembler = new Assembler(panel);
+  const [a, b] = [numbers(m * k), numbers(k * n)];
+  const c = bench.place(new Float32Array(m * n));
+  const packedB = bench.place(assembler.packGemm(b, k, n));
+  assembler.gemm({ a: bench.place(a), lda: k, packedB, c, ldc: n, m, n, k });
+  bench.load(assembler)();
+  const dot = (row: number, column: number) =>
+    Array.from({ length: k }, (_, p) => at(a, row * k + p) * at(b, p * n + column)).reduce((sum, term) => sum + term);
+  return agrees(
+    bench,
+    c,
+    Array.from({ length: m * n }, (_, i) => dot(Math.floor(i / n), i % n)),
+  );
+}
+
+function checkExp(bench: Bench, panel: 8 | 16): boolean {
+  const assembler = new Assembler(panel);
+  const x = numbers(37).map((value) => value * 5);
+  const y = bench.place(x);
+  assembler.unary('exp', y, y, x.length);
+  bench.load(assembler)();
+  return agrees(bench, y, Array.from(x, Math.exp));
+}
+
+function agrees(bench: Bench, y: Address, expected: readonly number[]): boolean {
+  const actual = bench.floats(y, expected.length);
+  return expected.every((value, i) => Math.abs(value - at(actual, i)) <= TOLERANCE * Math.max(1, Math.abs(value)));
+}
+
+/** Says what disagreed, or nothing. Writes behind `heapBase`; the memory must have 512 KiB there. */
+export function checkKernels(memory: WebAssembly.Memory, executor: Executor): string | undefined {
+  const checks: Record<string, (bench: Bench, panel: 8 | 16) => boolean> = {
+    gemm: checkGemm,
+    'conv 3x3': (bench, panel) => checkConv(bench, panel, dense),
+    'depthwise 3x3': (bench, panel) => checkConv(bench, panel, depthwise),
+    exp: checkExp,
+  };
+  const failed = Object.keys(checks).filter((name) => !checks[name]?.(new Bench(memory, executor), executor.panel));
+  return failed.length > 0 ? `${failed.join(', ')} disagreed with a scalar reference` : undefined;
+}
+
+const TIMED_ROUNDS = 12;
+
+/** Whether a panel of 16 columns beats one of 8 on this machine: it does where V8 fuses pairs, and loses where it does not. */
+export function isWideFaster(memory: WebAssembly.Memory, executor: Executor): boolean {
+  const best: Record<8 | 16, number> = { 8: Infinity, 16: Infinity };
+  for (let round = 0; round < TIMED_ROUNDS; round++)
+    for (const panel of [8, 16] as const) {
+      const run = gemmProgram(new Bench(memory, executor), panel);
+      const started = performance.now();
+      run();
+      best[panel] = Math.min(best[panel], performance.now() - started);
+    }
+  return best[16] < best[8];
+}
+
+function gemmProgram(bench: Bench, panel: 8 | 16): () => number {
+  const [m, n, k] = [24, 64, 256];
+  const assembler = new Assembler(panel);
+  const operands = { a: bench.place(numbers(m * k)), packedB: bench.place(numbers(k * n)) };
+  assembler.gemm({ ...operands, lda: k, c: bench.place(new Float32Array(m * n)), ldc: n, m, n, k });
+  return bench.load(assembler);
+}
