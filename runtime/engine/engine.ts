@@ -1,33 +1,86 @@
-/** The engine: our own kernels behind the Model interface. */
+/** The engine: one memory, one core, and the models that run on them by our own kernels. */
 
 import { UnsupportedError } from '../compile/program.ts';
+import { externalReader } from '../onnx/external-io.ts';
+import { readModel } from '../onnx/read.ts';
+import { Core } from './core.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { type KernelBuild, loadKernels, prepareV8 } from './kernels.ts';
+import { EngineMemory } from './memory.ts';
 import type { Model } from './model.ts';
 
+const MEBIBYTE = 2 ** 20;
+const MEMORY_BYTES_DEFAULT = 1024 * MEBIBYTE;
+/** What a 32-bit WebAssembly memory can address. */
+const MEMORY_BYTES_MAX = 4096 * MEBIBYTE;
+
 export interface EngineOptions {
-  /** Which kernels to use; the fastest that proves right on this machine when absent. */
-  readonly build?: string;
-  /** Bound on the memory that weights, programs and runs take together. */
+  /** Which kernels to use; the fastest that prove right on this machine when absent. */
+  readonly build?: KernelBuild;
+  /** Bound on the memory that weights, programs and runs take together; 1 GiB when absent. */
   readonly memoryMaxBytes?: number;
 }
 
 export interface EngineInfo {
-  readonly build: string;
+  readonly build: KernelBuild;
+  /** What was found out about this machine, in sentences. */
   readonly notes: readonly string[];
-  readonly memoryBytes: number;
+  readonly memoryUsedBytes: number;
+  readonly memoryMaxBytes: number;
+}
+
+export interface LoadOptions {
+  readonly name: string;
+  /** Where weights beside the model file are looked for. */
+  readonly folder?: string;
 }
 
 export interface Engine {
   readonly info: EngineInfo;
-  load(bytes: Uint8Array, options: { readonly name: string; readonly folder?: string }): Promise<Model>;
+  /**
+   * Loads an ONNX model. `bytes` must not change afterwards. Rejects with an UnsupportedError when our kernels lack
+   * what the model needs, with a MemoryLimitError when there is no room, with an Error when the file is no valid model.
+   */
+  load(bytes: Uint8Array, options: LoadOptions): Promise<Model>;
+  /** Sets the run that is being computed aside, in favour of those that wait; it is resumed after them. */
+  suspend(): void;
+  /** Ends all runs (they reject) and gives thread and memory back. */
   close(): Promise<void>;
 }
 
-export async function createEngine(_options: EngineOptions = {}): Promise<Engine> {
+export async function createEngine(options: EngineOptions = {}): Promise<Engine> {
+  const memoryMaxBytes = options.memoryMaxBytes ?? MEMORY_BYTES_DEFAULT;
+  if (!(memoryMaxBytes >= 2 * MEBIBYTE && memoryMaxBytes <= MEMORY_BYTES_MAX)) {
+    throw new Error(
+      `engine memory: expected a limit from ${2 * MEBIBYTE} to ${MEMORY_BYTES_MAX} bytes, got ${memoryMaxBytes}`,
+    );
+  }
+  prepareV8();
+  const memory = new EngineMemory(memoryMaxBytes);
+  const kernels = loadKernels(memory.memory, { build: options.build });
+  memory.reserve(kernels.heapBase);
+  const { build, module, notes, panel } = kernels;
+  const core = new Core({ memory: memory.memory, build, module });
+  const dispatcher = new Dispatcher(core, memory);
+  const models = new Set<Model>();
   return {
-    info: { build: 'none', notes: [], memoryBytes: 0 },
-    async load() {
-      throw new UnsupportedError('own kernels are not part of this build yet');
+    get info() {
+      return { build, notes, memoryUsedBytes: memory.usedBytes, memoryMaxBytes };
     },
-    async close() {},
+    async load(bytes, { name, folder }) {
+      const file = readModel(bytes, { readExternal: folder === undefined ? undefined : externalReader(folder) });
+      const { EngineModel } = await import('./engine-model.ts').catch(() => {
+        throw new UnsupportedError('the compiler is not part of this build yet');
+      });
+      const model = new EngineModel(file, name, bytes.length, { memory, dispatcher, panel, models });
+      // While the caller prepares its first input, the thread gets ready.
+      core.start();
+      return model;
+    },
+    suspend: () => dispatcher.suspend(),
+    async close() {
+      await Promise.all([...models].map((model) => model.close()));
+      await core.close();
+    },
   };
 }

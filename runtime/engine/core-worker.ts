@@ -1,0 +1,27 @@
+/** The thread behind `Core`: holds the kernels and executes segments of programs over the shared memory. */
+import { parentPort, workerData } from 'node:worker_threads';
+import type { CoreSetup, Segment, Stop } from './core-messages.ts';
+import { loadKernels } from './kernels.ts';
+
+const port = parentPort;
+if (!port) throw new Error('core-worker.ts runs as a worker thread only');
+
+const { memory, build, module } = workerData as CoreSetup;
+const kernels = loadKernels(memory, { build, module });
+
+function nowMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
+port.on('message', ({ words, pc, bases, flag }: Segment) => {
+  const startedMs = nowMs();
+  let result = -2;
+  let trap: string | undefined;
+  try {
+    result = kernels.execute(words, pc, bases, flag);
+  } catch (error) {
+    // A trap (an access beyond the memory) leaves the kernels usable: they keep no state between calls.
+    trap = error instanceof Error ? error.message : String(error);
+  }
+  port.postMessage({ result, faultWord: kernels.faultWord(), trap, startedMs, endedMs: nowMs() } satisfies Stop);
+});

@@ -1,0 +1,109 @@
+/** A model that our own kernels run: compiled once per concrete input shape, its weights packed once. */
+import { compile, NeedsValueError, type Prepared, prepare } from '../compile/compile.ts';
+import type { OnnxModel } from '../onnx/graph.ts';
+import { checkInputs } from './check-inputs.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import { LoadedProgram } from './loaded-program.ts';
+import type { EngineMemory } from './memory.ts';
+import { MemoryWeights } from './memory-weights.ts';
+import type { Model, RunOptions, RunResult } from './model.ts';
+import type { Tensor } from './tensor.ts';
+
+/** Programs kept per model: one for each set of input shapes in use. The one unused for longest makes room. */
+const PROGRAMS_MAX = 16;
+
+export interface ModelHome {
+  readonly memory: EngineMemory;
+  readonly dispatcher: Dispatcher;
+  /** Columns in one panel of a packed matrix; it belongs to the kernels' build. */
+  readonly panel: 8 | 16;
+  /** All models that are open. */
+  readonly models: Set<Model>;
+}
+
+export class EngineModel implements Model {
+  readonly name: string;
+  readonly engine = 'llmasos';
+  readonly inputs: Model['inputs'];
+  readonly outputs: Model['outputs'];
+  readonly #home: ModelHome;
+  readonly #prepared: Prepared;
+  readonly #weights: MemoryWeights;
+  /** By input shapes (and the values that a program depends on), the least recently used first. */
+  readonly #programs = new Map<string, LoadedProgram>();
+  /** Inputs whose values decide the program, such as a shape; found out while compiling. */
+  readonly #specialised = new Set<string>();
+  #closed = false;
+
+  /** Throws an UnsupportedError when the kernels lack what the model needs. */
+  constructor(file: OnnxModel, name: string, fileBytes: number, home: ModelHome) {
+    this.name = name;
+    this.inputs = file.graph.inputs;
+    this.outputs = file.graph.outputs;
+    this.#home = home;
+    this.#prepared = prepare(file);
+    this.#weights = new MemoryWeights(home.memory, name, fileBytes);
+    home.models.add(this);
+  }
+
+  async run(inputs: Readonly<Record<string, Tensor>>, options: RunOptions = {}): Promise<RunResult> {
+    checkInputs(this.name, this.inputs, inputs);
+    if (this.#closed) throw new Error(`model "${this.name}" is closed`);
+    return this.#home.dispatcher.run(this.name, this.#programFor(inputs), inputs, options);
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#home.models.delete(this);
+    await this.#home.dispatcher.cancelAll([...this.#programs.values()], new Error(`model "${this.name}" was closed`));
+    for (const program of this.#programs.values()) program.free();
+    this.#programs.clear();
+    this.#weights.free();
+  }
+
+  #programFor(inputs: Readonly<Record<string, Tensor>>): LoadedProgram {
+    for (;;) {
+      const key = this.#keyOf(inputs);
+      const known = this.#programs.get(key);
+      this.#programs.delete(key);
+      try {
+        const program = known ?? this.#compile(inputs);
+        this.#programs.set(key, program);
+        return program;
+      } catch (error) {
+        if (!(error instanceof NeedsValueError) || this.#specialised.has(error.input)) throw error;
+        this.#specialised.add(error.input);
+      }
+    }
+  }
+
+  #compile(inputs: Readonly<Record<string, Tensor>>): LoadedProgram {
+    const { memory, panel } = this.#home;
+    const concrete = this.inputs.map(({ name }) => {
+      const { type, dims, data } = inputs[name] as Tensor;
+      return this.#specialised.has(name) ? { name, type, dims, value: data } : { name, type, dims };
+    });
+    const program = compile(this.#prepared, concrete, this.#weights, panel);
+    this.#makeRoom();
+    return new LoadedProgram(program, this.#weights, memory, this.name);
+  }
+
+  #makeRoom(): void {
+    for (const [key, program] of this.#programs) {
+      if (this.#programs.size < PROGRAMS_MAX) return;
+      if (program.users > 0) continue;
+      this.#programs.delete(key);
+      program.free();
+    }
+  }
+
+  #keyOf(inputs: Readonly<Record<string, Tensor>>): string {
+    return this.inputs
+      .map(({ name }) => {
+        const { dims, data } = inputs[name] as Tensor;
+        return this.#specialised.has(name) ? `${dims}=${data}` : `${dims}`;
+      })
+      .join(';');
+  }
+}

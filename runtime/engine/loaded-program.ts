@@ -1,0 +1,72 @@
+/** Programs in the engine's memory, and the tensors that go into a run's arena and come out of it. */
+import { type Address, SPACE_ARENA, SPACE_WEIGHTS } from '../compile/instructions.ts';
+import type { Program } from '../compile/program.ts';
+import type { EngineMemory } from './memory.ts';
+import type { MemoryWeights } from './memory-weights.ts';
+import { arrayOf, elementBytes, elementCount, type Tensor } from './tensor.ts';
+
+/** Kernels may read a vector's width past the last element of a block. */
+const GUARD_BYTES = 64;
+const OFFSET_MASK = 0x3fffffff;
+
+/** A program whose words and tables lie in the engine's memory, until `free`. */
+export class LoadedProgram {
+  readonly program: Program;
+  readonly weights: MemoryWeights;
+  readonly words: number;
+  readonly tables: number;
+  readonly #memory: EngineMemory;
+  /** Runs that wait for it or are under way. */
+  users = 0;
+
+  constructor(program: Program, weights: MemoryWeights, memory: EngineMemory, model: string) {
+    this.program = program;
+    this.weights = weights;
+    this.#memory = memory;
+    this.words = memory.allocate(program.words.byteLength + GUARD_BYTES, `a program of model "${model}"`);
+    this.tables = memory.allocate(program.tables.byteLength + GUARD_BYTES, `the tables of model "${model}"`);
+    memory.bytes(this.words, program.words.byteLength).set(bytesOf(program.words));
+    memory.bytes(this.tables, program.tables.byteLength).set(program.tables);
+  }
+
+  free(): void {
+    this.#memory.free(this.words);
+    this.#memory.free(this.tables);
+  }
+
+  /** Memory for one run, with its inputs in place. */
+  openArena(inputs: Readonly<Record<string, Tensor>>, model: string): number {
+    const arena = this.#memory.allocate(this.program.arenaBytes + GUARD_BYTES, `a run of model "${model}"`);
+    for (const { name, address } of this.program.inputs) {
+      const bytes = bytesOf((inputs[name] as Tensor).data);
+      this.#memory.bytes(this.#place(address, arena), bytes.length).set(bytes);
+    }
+    return arena;
+  }
+
+  /** Copies of the outputs. */
+  readOutputs(arena: number): Record<string, Tensor> {
+    const outputs = this.program.outputs.map(({ name, type, dims, address }): [string, Tensor] => {
+      const byteLength = elementCount(dims) * elementBytes(type);
+      const bytes = this.#memory.bytes(this.#place(address, arena), byteLength).slice();
+      return [name, { type, dims, data: new (arrayOf(type))(bytes.buffer) }];
+    });
+    return Object.fromEntries(outputs);
+  }
+
+  /** Name of the node that the instruction at `word` was made for. */
+  nodeAt(word: number): string {
+    const origin = this.program.origins.findLast((candidate) => candidate.word <= word);
+    return origin?.node ?? 'the start of the program';
+  }
+
+  #place(address: Address, arena: number): number {
+    const space = address >>> 30;
+    const base = space === SPACE_ARENA ? arena : space === SPACE_WEIGHTS ? this.weights.offset : this.tables;
+    return base + (address & OFFSET_MASK);
+  }
+}
+
+function bytesOf(array: ArrayBufferView): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+}

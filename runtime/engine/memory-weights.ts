@@ -1,0 +1,90 @@
+/** A model's packed weights, placed straight into the engine's memory. */
+import { SPACE_BYTES_MAX } from '../compile/limits.ts';
+import { UnsupportedError, type Weights } from '../compile/program.ts';
+import type { EngineMemory } from './memory.ts';
+
+/** A cache line; `instructions.ts` asks for 16. */
+const ALIGNMENT_BYTES = 64;
+
+/**
+ * The region grows by moving: programs hold offsets only, and a run takes the region's place anew each time it starts
+ * or resumes. While a core computes with the old place, that place is kept.
+ */
+export class MemoryWeights implements Weights {
+  readonly #memory: EngineMemory;
+  readonly #model: string;
+  readonly #offsets = new Map<string, number>();
+  #region: number;
+  #capacity: number;
+  #length = 0;
+  #readers = 0;
+  readonly #left: number[] = [];
+
+  /** `expectedBytes` is a guess; more is made room for when it is needed. */
+  constructor(memory: EngineMemory, model: string, expectedBytes: number) {
+    this.#memory = memory;
+    this.#model = model;
+    this.#capacity = expectedBytes;
+    this.#region = memory.allocate(expectedBytes, this.#what);
+  }
+
+  /** Where the weights lie now, in bytes from the start of the memory. */
+  get offset(): number {
+    return this.#region;
+  }
+
+  get byteLength(): number {
+    return this.#length;
+  }
+
+  place(key: string, make: () => ArrayBufferView): number {
+    const known = this.#offsets.get(key);
+    if (known !== undefined) return known;
+    const made = make();
+    const offset = Math.ceil(this.#length / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+    if (offset + made.byteLength >= SPACE_BYTES_MAX) {
+      throw new UnsupportedError(`${this.#what} take more than ${SPACE_BYTES_MAX} bytes`);
+    }
+    this.#makeRoom(offset + made.byteLength);
+    const bytes = new Uint8Array(made.buffer, made.byteOffset, made.byteLength);
+    this.#memory.bytes(this.#region + offset, made.byteLength).set(bytes);
+    this.#length = offset + made.byteLength;
+    this.#offsets.set(key, offset);
+    return offset;
+  }
+
+  copyTo(target: Uint8Array): void {
+    target.set(this.#memory.bytes(this.#region, this.#length));
+  }
+
+  /** Keeps the present place until `release`. */
+  hold(): void {
+    this.#readers++;
+  }
+
+  release(): void {
+    this.#readers--;
+    if (this.#readers === 0) for (const region of this.#left.splice(0)) this.#memory.free(region);
+  }
+
+  /** Gives all memory back; nobody may hold the weights. */
+  free(): void {
+    this.#memory.free(this.#region);
+  }
+
+  get #what(): string {
+    return `the weights of model "${this.#model}"`;
+  }
+
+  #makeRoom(bytes: number): void {
+    if (bytes <= this.#capacity) return;
+    // Half as much again, so that a model of many small weights is not moved for each of them.
+    const capacity = Math.ceil(bytes * 1.5);
+    const region = this.#memory.allocate(capacity, this.#what);
+    this.copyTo(this.#memory.bytes(region, this.#length));
+    if (this.#readers === 0) this.#memory.free(this.#region);
+    else this.#left.push(this.#region);
+    this.#region = region;
+    this.#capacity = capacity;
+  }
+}

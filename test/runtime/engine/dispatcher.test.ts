@@ -1,0 +1,219 @@
+import { once } from 'node:events';
+import type { Worker } from 'node:worker_threads';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Assembler } from '../../../runtime/compile/assembler.ts';
+import { address, SPACE_ARENA, SPACE_WEIGHTS } from '../../../runtime/compile/instructions.ts';
+import { Core } from '../../../runtime/engine/core.ts';
+import { Dispatcher } from '../../../runtime/engine/dispatcher.ts';
+import { loadKernels, prepareV8 } from '../../../runtime/engine/kernels.ts';
+import { LoadedProgram } from '../../../runtime/engine/loaded-program.ts';
+import { EngineMemory } from '../../../runtime/engine/memory.ts';
+import { MemoryWeights } from '../../../runtime/engine/memory-weights.ts';
+import type { RunResult } from '../../../runtime/engine/model.ts';
+import type { Tensor } from '../../../runtime/engine/tensor.ts';
+
+prepareV8();
+
+const SIZE = 64;
+const BYTES = SIZE * SIZE * 4;
+
+function setup(maxBytes = 32 << 20) {
+  const memory = new EngineMemory(maxBytes);
+  const kernels = loadKernels(memory.memory, { build: 'plain' });
+  memory.reserve(kernels.heapBase);
+  const core = new Core({ memory: memory.memory, build: kernels.build, module: kernels.module });
+  return { memory, core, dispatcher: new Dispatcher(core, memory), weights: new MemoryWeights(memory, 'm', 1 << 16) };
+}
+
+/** y = x · Wᶜᵒᵘⁿᵗ for a W that turns and shrinks nothing, so that values stay small however long the program is. */
+function chain(weights: MemoryWeights, memory: EngineMemory, count: number): LoadedProgram {
+  const assembler = new Assembler(8);
+  const packed = weights.place('w', () => assembler.packGemm(rotation(), SIZE, SIZE));
+  const places = [address(SPACE_ARENA, 0), address(SPACE_ARENA, BYTES)] as const;
+  for (let i = 0; i < count; i++) {
+    assembler.begin(`step ${i}`);
+    const [a, c] = i % 2 === 0 ? places : [places[1], places[0]];
+    assembler.gemm({ a, lda: SIZE, packedB: address(SPACE_WEIGHTS, packed), c, ldc: SIZE, m: SIZE, n: SIZE, k: SIZE });
+  }
+  const value = { type: 'float32', dims: [SIZE, SIZE] } as const;
+  const program = {
+    ...assembler.finish(),
+    arenaBytes: 2 * BYTES,
+    inputs: [{ ...value, name: 'x', address: places[0] }],
+    outputs: [{ ...value, name: 'y', address: count % 2 === 0 ? places[0] : places[1] }],
+  };
+  return new LoadedProgram(program, weights, memory, 'm');
+}
+
+/** Rotations by different angles in the planes (0, 1), (2, 3) … */
+function rotation(): Float32Array {
+  const w = new Float32Array(SIZE * SIZE);
+  for (let i = 0; i < SIZE; i += 2) {
+    const [cos, sin] = [Math.cos(1 + i), Math.sin(1 + i)];
+    w[i * SIZE + i] = w[(i + 1) * SIZE + i + 1] = cos;
+    w[i * SIZE + i + 1] = sin;
+    w[(i + 1) * SIZE + i] = -sin;
+  }
+  return w;
+}
+
+const x: Tensor = {
+  type: 'float32',
+  dims: [SIZE, SIZE],
+  data: Float32Array.from({ length: SIZE * SIZE }, (_, i) => Math.sin(i)),
+};
+
+/** The same by angles, in float64. */
+function expected(count: number): Float32Array {
+  const y = new Float32Array(SIZE * SIZE);
+  for (let at = 0; at < y.length; at += 2) {
+    const angle = (1 + (at % SIZE)) * count;
+    const [a, b] = [x.data[at] as number, x.data[at + 1] as number];
+    y[at] = a * Math.cos(angle) - b * Math.sin(angle);
+    y[at + 1] = a * Math.sin(angle) + b * Math.cos(angle);
+  }
+  return y;
+}
+
+function assertClose(result: RunResult, count: number): void {
+  const want = expected(count);
+  const worst = want.reduce(
+    (max, value, i) => Math.max(max, Math.abs(value - (result.outputs.y?.data[i] as number))),
+    0,
+  );
+  assert.ok(worst < 1e-7 * (count + 100), `off by ${worst} after ${count} steps`);
+}
+
+test('a long run is set aside for a short one, resumed, and gives the bits that it gives undisturbed', async () => {
+  const { memory, core, dispatcher, weights } = setup();
+  const long = chain(weights, memory, 20_000);
+  const short = chain(weights, memory, 3);
+  const undisturbed = await dispatcher.run('long', long, { x }, {});
+  assertClose(undisturbed, 20_000);
+  const finished: string[] = [];
+  const disturbed = dispatcher.run('long', long, { x }, {}).finally(() => finished.push('long'));
+  for (let i = 0; i < 5; i++) {
+    const quick = dispatcher.run('short', short, { x }, {});
+    dispatcher.suspend();
+    assertClose(await quick, 3);
+    finished.push('short');
+  }
+  const result = await disturbed;
+  assert.equal(finished, ['short', 'short', 'short', 'short', 'short', 'long']);
+  assert.equal(result.outputs.y?.data, undisturbed.outputs.y?.data);
+  await core.close();
+});
+
+test('two hundred runs at a time are all answered, each with its own result, in order, and leave no memory behind', async () => {
+  const { memory, core, dispatcher, weights } = setup();
+  const programs = [chain(weights, memory, 1), chain(weights, memory, 4), chain(weights, memory, 11)];
+  const before = memory.usedBytes;
+  const order: number[] = [];
+  const runs = Array.from({ length: 200 }, async (_, i) => {
+    const data = (x.data as Float32Array).map((value) => value * (i + 1));
+    const { outputs, queueMs, runMs } = await dispatcher.run(
+      'm',
+      programs[i % 3] as LoadedProgram,
+      { x: { ...x, data } },
+      {},
+    );
+    order.push(i);
+    assert.ok(queueMs >= 0 && runMs > 0);
+    const want = expected([1, 4, 11][i % 3] as number);
+    const y = outputs.y?.data as Float32Array;
+    const worst = want.reduce((max, value, at) => Math.max(max, Math.abs(value - (y[at] as number) / (i + 1))), 0);
+    assert.ok(worst < 1e-4, `run ${i} is off by ${worst}`);
+  });
+  await Promise.all(runs);
+  assert.equal(
+    order,
+    Array.from({ length: 200 }, (_, i) => i),
+  );
+  assert.is(memory.usedBytes, before);
+  await core.close();
+});
+
+test('a run is cancelled while it waits, while it computes and while it is set aside', async () => {
+  const { memory, core, dispatcher, weights } = setup();
+  const long = chain(weights, memory, 100_000);
+  const short = chain(weights, memory, 3);
+  const before = memory.usedBytes;
+  const [first, second] = [new AbortController(), new AbortController()];
+  const computing = dispatcher.run('m', long, { x }, { signal: first.signal });
+  const waiting = dispatcher.run('m', long, { x }, { signal: second.signal });
+  const last = dispatcher.run('m', short, { x }, {});
+  second.abort(new Error('changed my mind'));
+  await rejects(waiting, /changed my mind/);
+  first.abort(new Error('too late now'));
+  await rejects(computing, /too late now/);
+  assertClose(await last, 3);
+
+  const third = new AbortController();
+  const aside = rejects(dispatcher.run('m', long, { x }, { signal: third.signal }), /no longer/);
+  const quick = dispatcher.run('m', short, { x }, {});
+  const other = dispatcher.run('m', long, { x }, { signal: third.signal });
+  dispatcher.suspend();
+  assertClose(await quick, 3);
+  third.abort(new Error('no longer'));
+  await Promise.all([aside, rejects(other, /no longer/)]);
+  assert.is(memory.usedBytes, before);
+  await core.close();
+});
+
+async function rejects(promise: Promise<unknown>, message: RegExp): Promise<void> {
+  const error = await promise.then(
+    () => assert.unreachable('it was accepted'),
+    (reason) => reason,
+  );
+  assert.match(String(error), message);
+}
+
+test('a fault ends its run with the node at fault, a trap too, and the next run is served', async () => {
+  const { memory, core, dispatcher, weights } = setup();
+  const good = chain(weights, memory, 3);
+  const broken = chain(weights, memory, 3);
+  const third = broken.program.origins[2]?.word as number;
+  // No such operation; and an operand that leads out of the memory.
+  new Uint32Array(memory.memory.buffer, broken.words + third * 4, 1)[0] = 0x2fe;
+  await rejects(
+    dispatcher.run('m', broken, { x }, {}),
+    /model "m", node "step 2": the run cannot go on: the kernels report fault 0/,
+  );
+  const assembler = new Assembler(8);
+  assembler.unary('relu', address(SPACE_ARENA, 0x3fffff00), address(SPACE_ARENA, 0), 64);
+  const wild = new LoadedProgram({ ...good.program, ...assembler.finish() }, weights, memory, 'm');
+  await rejects(
+    dispatcher.run('m', wild, { x }, {}),
+    /model "m", node .*: the run cannot go on: memory access out of bounds/,
+  );
+  assertClose(await dispatcher.run('m', good, { x }, {}), 3);
+  await core.close();
+});
+
+test('when the thread dies, its run rejects and the next one is served by a new thread', async () => {
+  const { memory, core, dispatcher, weights } = setup();
+  const long = chain(weights, memory, 300_000);
+  const started = once(process, 'worker');
+  const lost = rejects(dispatcher.run('m', long, { x }, {}), /model "m": the run was lost/);
+  const [thread] = (await started) as [Worker];
+  const next = dispatcher.run('m', chain(weights, memory, 3), { x }, {});
+  await thread.terminate();
+  await lost;
+  assertClose(await next, 3);
+  await core.close();
+});
+
+test('a run that finds no memory is refused with the figures, and the others go on', async () => {
+  const { memory, core, dispatcher, weights } = setup(4 << 20);
+  const { program } = chain(weights, memory, 3);
+  const large = new LoadedProgram({ ...program, arenaBytes: 16 << 20 }, weights, memory, 'm');
+  await rejects(
+    dispatcher.run('m', large, { x }, {}),
+    /MemoryLimitError: a run of model "m" needs 16\.8 MB: expected at most 4\.2 MB/,
+  );
+  assertClose(await dispatcher.run('m', chain(weights, memory, 3), { x }, {}), 3);
+  await core.close();
+});
+
+test.run();
