@@ -1,16 +1,13 @@
 /** A fleet in a box: a controller (with its broker) and nodes as separate processes on this machine, kept running. */
 import { fileURLToPath } from 'node:url';
-import { createClient } from '../api/client.ts';
+import { ControllerClient } from '../api/client.ts';
+import { DEFAULT_PORTS } from '../controller/controller.ts';
 import type { ControllerService } from '../controller/service.ts';
 import { choosePort } from './ports.ts';
 import { createSupervisor, type Supervisor } from './supervisor.ts';
 
 const READY_MS_MAX = 30_000;
 const READY_POLL_MS = 50;
-
-export const DEFAULT_MQTT_PORT = 1883;
-export const DEFAULT_WEBSOCKET_PORT = 9001;
-export const DEFAULT_HTTP_PORT = 7700;
 
 export interface BoxOptions {
   /** Folder for everything: the controller's database, the nodes' data, logs. */
@@ -38,17 +35,17 @@ const file = (path: string) => fileURLToPath(new URL(`../../${path}`, import.met
 /** Resolves when the controller answers and every node has been started. */
 export async function startBox(options: BoxOptions): Promise<Box> {
   const mqttPort = await choosePort(
-    options.mqttPort ?? DEFAULT_MQTT_PORT,
+    options.mqttPort ?? DEFAULT_PORTS.mqtt,
     options.mqttPort !== undefined,
     '--mqtt-port',
   );
   const webSocketPort = await choosePort(
-    options.webSocketPort ?? DEFAULT_WEBSOCKET_PORT,
+    options.webSocketPort ?? DEFAULT_PORTS.webSocket,
     options.webSocketPort !== undefined,
     '--ws-port',
   );
   const httpPort = await choosePort(
-    options.httpPort ?? DEFAULT_HTTP_PORT,
+    options.httpPort ?? DEFAULT_PORTS.http,
     options.httpPort !== undefined,
     '--http-port',
   );
@@ -84,7 +81,7 @@ export async function startBox(options: BoxOptions): Promise<Box> {
     throw error;
   }
   return {
-    controller: createClient(httpUrl),
+    controller: new ControllerClient(httpUrl),
     ...{ mqttUrl, httpUrl, supervisor },
     webSocketUrl: `ws://127.0.0.1:${webSocketPort}`,
     stop: () => supervisor.stop(),

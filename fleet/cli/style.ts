@@ -17,7 +17,7 @@ export function createStyle(colour: boolean): Style {
     bold: colours.bold,
     table(header, rows) {
       const table = new Table({
-        head: header.map((word) => colours.dim(word)),
+        head: header.some((word) => word !== '') ? header.map((word) => colours.dim(word)) : [],
         chars: borderless,
         style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
       });

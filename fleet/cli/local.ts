@@ -1,0 +1,124 @@
+/** Commands that run here and ask no controller: start things, try a model, look at the machine. */
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { basename, dirname, extname } from 'node:path';
+import type { Command } from 'commander';
+import type { Request } from '../../runtime/protocol/messages.ts';
+import { examine } from './doctor.ts';
+import type { Terminal } from './program.ts';
+import { up } from './up.ts';
+
+const formats = ['image', 'audio', 'json', 'tensors'] as const;
+/** A local run has no sender that could lose patience. */
+const NO_EXPIRY = Number.MAX_SAFE_INTEGER;
+
+export function addLocalCommands(program: Command, terminal: Terminal): void {
+  program
+    .command('up')
+    .description('Start a fleet in a box: a controller with its broker, and nodes, as processes on this machine')
+    .option('--nodes <names...>', 'names of the nodes', ['node-1'])
+    .option('--data <folder>', 'where everything is kept', 'data/fleet')
+    .option('--mqtt-port <port>', 'MQTT over TCP')
+    .option('--ws-port <port>', 'MQTT over WebSocket')
+    .option('--http-port <port>', 'the controller')
+    .action((options) => up(options, terminal));
+  passThrough(program, 'controller', 'Start a controller', async () => import('../main.ts'));
+  passThrough(program, 'node', 'Start a node', async () => import('../../devices/gateway/main.ts'));
+  program
+    .command('doctor')
+    .description('Say what works on this machine and what to do about the rest')
+    .option('--json', 'print JSON for machines')
+    .action(async (options) => {
+      const { checks, text } = await examine(program.opts().controller, terminal.style);
+      terminal.print(options.json || program.opts().json ? JSON.stringify(checks, null, 2) : text);
+      if (checks.some(({ state }) => state === 'failed')) process.exitCode = 1;
+    });
+}
+
+/** A program of its own with flags of its own: its file reads the rest of the words. */
+function passThrough(program: Command, name: string, summary: string, start: () => Promise<unknown>): void {
+  program
+    .command(name)
+    .description(`${summary} (${name} --help names its flags)`)
+    .helpOption(false)
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .passThroughOptions()
+    .action(async () => {
+      process.argv.splice(2, 1);
+      await start();
+    });
+}
+
+/** `infer FILE.onnx …`: the model is a file, so it runs in this process. Returns false when the model is a name. */
+export async function inferHere(args: Record<string, unknown>, asJson: boolean, terminal: Terminal): Promise<boolean> {
+  const file = String(args.model);
+  if (extname(file) !== '.onnx' && !existsSync(file)) return false;
+  const given = formats.filter((format) => typeof args[format] === 'string');
+  const format = given[0];
+  if (!format || given.length > 1)
+    throw new Error(`infer: expected one of --image, --audio, --json and --tensors, got ${given.length}`);
+  if (args.node !== undefined)
+    throw new Error(
+      'infer: expected a registered model with --node, got a file; add it first with "llmasos models add"',
+    );
+  const result = await runOnce(file, format, String(args[format]));
+  terminal.print(asJson ? JSON.stringify(result, null, 2) : describe(result, terminal));
+  return true;
+}
+
+async function runOnce(file: string, format: Request['format'], inputFile: string) {
+  const [bytes, input] = await Promise.all([readInput(file), readInput(inputFile)]);
+  const { createEngine } = await import('../../runtime/engine/engine.ts');
+  const { loadModel } = await import('../../runtime/offload/load.ts');
+  const { createRequests } = await import('../../runtime/node/requests.ts');
+  const { createPipeline } = await import('../../runtime/triggers/pipeline.ts');
+  const engine = await createEngine();
+  const name = basename(file, '.onnx')
+    .replace(/[^A-Za-z0-9_-]/g, '-')
+    .slice(0, 64);
+  try {
+    const model = await loadModel(engine, bytes, { name, folder: dirname(file) });
+    const requests = createRequests({
+      ...{ createPipeline, node: 'here', now: Date.now, readyModels: () => [name], triggers: () => [] },
+      loaded: () => ({ model, version: 1 }),
+      fetchInput: () => Promise.reject(new Error('the input is given inline')),
+    });
+    const started = performance.now();
+    const base64 = Buffer.from(input).toString('base64');
+    const request = {
+      id: 'once',
+      kind: 'infer',
+      expiresAt: NO_EXPIRY,
+      model: name,
+      format,
+      input: { base64 },
+    } as const;
+    const reply = await requests.answer(request);
+    if (!reply.ok) throw new Error(reply.error);
+    const { engine: runs, fallbackReason } = model;
+    return { model: name, engine: runs, fallbackReason, ms: performance.now() - started, result: reply.result };
+  } finally {
+    await engine.close();
+  }
+}
+
+async function readInput(file: string): Promise<Uint8Array> {
+  return readFile(file).catch((cause: NodeJS.ErrnoException) => {
+    throw new Error(`${file}: ${cause.code === 'ENOENT' ? 'there is no such file' : cause.message}`, { cause });
+  });
+}
+
+function describe(run: Awaited<ReturnType<typeof runOnce>>, { style }: Terminal): string {
+  const how = run.fallbackReason ? `${run.engine}, because ${run.fallbackReason}` : run.engine;
+  const head = style.dim(`${run.model} by ${how}, ${run.ms.toFixed(1)} ms:`);
+  return `${head}\n${JSON.stringify(run.result, shortArrays, 2)}`;
+}
+
+const NUMBERS_SHOWN = 16;
+
+/** People want to see the first numbers; machines get all with --json. */
+function shortArrays(_key: string, value: unknown): unknown {
+  if (!Array.isArray(value) || value.length <= NUMBERS_SHOWN || typeof value[0] !== 'number') return value;
+  return `[${value.slice(0, NUMBERS_SHOWN).join(', ')}, … ${value.length} in all]`;
+}
