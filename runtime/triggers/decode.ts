@@ -67,7 +67,7 @@ function jsonDecoder(decode: Extract<Decode, { format: 'json' }>): Decoder {
     const found: number[] = [];
     let dims: number[] | undefined;
     for (const path of paths) {
-      const nodes = query(body, path);
+      const nodes = find(body, path);
       if (nodes.length === 0) throw new Error(`json: expected numbers at ${path}, found nothing there`);
       for (const node of nodes) collectNumbers(node, path, found, 0);
       // One array of equally long arrays keeps its shape.
@@ -75,7 +75,7 @@ function jsonDecoder(decode: Extract<Decode, { format: 'json' }>): Decoder {
     }
     const shape = decode.dims ?? dims ?? [found.length];
     const tensor = shaped({ type: 'float64', dims: [found.length], data: Float64Array.from(found) }, shape, 'json');
-    return { ...numbers(tensor), body, id: decode.id ? identify(query(body, decode.id)[0], decode.id) : undefined };
+    return { ...numbers(tensor), body, id: decode.id ? identify(find(body, decode.id)[0], decode.id) : undefined };
   };
 }
 
@@ -93,6 +93,15 @@ function parseJson(payload: Uint8Array): JsonValue {
   }
 }
 
+function find(body: JsonValue, path: string): JsonValue[] {
+  try {
+    return query(body, path);
+  } catch (cause) {
+    // A document nested a hundred thousand levels deep exhausts the stack.
+    throw new Error(`json: ${path} could not be followed: ${(cause as Error).message}`, { cause });
+  }
+}
+
 function collectNumbers(value: JsonValue, path: string, found: number[], depth: number): void {
   if (typeof value === 'number' && Number.isFinite(value)) {
     if (found.length >= NUMBERS_MAX) throw new Error(`json: expected at most ${NUMBERS_MAX} numbers, got more`);
@@ -100,7 +109,7 @@ function collectNumbers(value: JsonValue, path: string, found: number[], depth: 
   } else if (Array.isArray(value) && depth < NESTING_MAX) {
     for (const item of value) collectNumbers(item, path, found, depth + 1);
   } else {
-    throw new Error(`json: expected numbers at ${path}, got ${JSON.stringify(value).slice(0, 40)}`);
+    throw new Error(`json: expected numbers at ${path}, got ${glimpse(value)}`);
   }
 }
 
@@ -115,7 +124,15 @@ function shapeOf(value: JsonValue): number[] | undefined {
 
 function identify(value: unknown, where: string): string | number {
   if (typeof value === 'string' || typeof value === 'number') return value;
-  throw new Error(`message id: expected text or a number at ${where}, got ${JSON.stringify(value) ?? 'nothing'}`);
+  throw new Error(`message id: expected text or a number at ${where}, got ${glimpse(value)}`);
+}
+
+/** A few words for any value, however large or deep it is. */
+function glimpse(value: unknown): string {
+  if (typeof value === 'string') return `"${value.slice(0, 40)}"`;
+  if (value === undefined) return 'nothing';
+  if (Array.isArray(value)) return `a list at level ${NESTING_MAX}, deeper than tensors go`;
+  return typeof value === 'object' && value !== null ? 'an object' : String(value);
 }
 
 function csvDecoder(decode: Extract<Decode, { format: 'csv' }>): Decoder {

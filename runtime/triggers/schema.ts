@@ -2,7 +2,7 @@
  * A trigger in its written form: which messages it answers, how they become tensors, which models see them, and what
  * is published. docs/triggers.md explains every field with complete examples.
  */
-import { type Document, isNode, LineCounter, parseDocument } from 'yaml';
+import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { problemsOf } from './checks.ts';
 import { postSteps } from './post/index.ts';
@@ -18,7 +18,7 @@ const expression = z.string().min(1).max(2000).describe('CEL');
 const jsonPath = z.string().startsWith('$', 'expected a JSONPath (RFC 9535), which begins with "$"').max(1000);
 const dims = z.array(z.int().min(-1)).max(8).describe('-1 once: whatever is left');
 const positive = z.int().positive();
-const side = positive.max(8192);
+const side = positive.max(4096);
 const perChannel = z.array(z.number()).min(1).max(3);
 const column = z.union([z.int().nonnegative(), z.string().min(1)], {
   error: 'expected a column by position from 0, or by name',
@@ -87,11 +87,11 @@ const decodeSchema = z.discriminatedUnion(
 const windowSchema = z
   .strictObject({
     /** New samples in a window. */
-    length: positive.max(10_000_000),
+    length: positive.max(4_000_000),
     /** Samples from one window's start to the next; the window's length when absent. */
-    hop: positive.max(10_000_000).optional(),
+    hop: positive.max(4_000_000).optional(),
     /** Samples before the window that the model sees again; zeros at the stream's start. */
-    context: z.int().nonnegative().max(10_000_000).default(0),
+    context: z.int().nonnegative().max(4_000_000).default(0),
     /** Samples per second, to tell times; the audio's own when absent. */
     rate: z.number().positive().optional(),
     /** A longer pause between two messages starts the stream afresh. */
@@ -257,10 +257,14 @@ export function parseTrigger(text: string, fileName: string): Trigger {
   throw new Error(`${fileName}, line ${lineOf(document, lines, path)}: ${sentence}`, { cause: result.error });
 }
 
-/** Line of the value at `path`, or of the nearest thing around it that the file has. */
+/** Line of what `path` names, or of the nearest thing around it that the file has. */
 function lineOf(document: Document, lines: LineCounter, path: readonly PropertyKey[]): number {
   for (let length = path.length; length > 0; length--) {
-    const node = document.getIn(path.slice(0, length), true);
+    const around = length === 1 ? document.contents : document.getIn(path.slice(0, length - 1), true);
+    const last = path[length - 1];
+    // A field begins with its name, an entry of a list with itself.
+    const pair = isMap(around) ? around.items.find(({ key }) => isScalar(key) && key.value === last) : undefined;
+    const node = pair ? pair.key : isSeq(around) ? around.get(Number(last), true) : undefined;
     if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
   }
   return 1;
@@ -288,10 +292,15 @@ function problemOf(issue: z.core.$ZodIssue, got: string): string {
     case 'invalid_key':
       return issue.issues[0]?.message ?? issue.message;
     case 'too_small':
-      return `expected at least ${issue.minimum}, got ${got}`;
+      return `expected ${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}${counted(issue.origin)}, got ${got}`;
     case 'too_big':
-      return `expected at most ${issue.maximum}, got ${got}`;
+      return `expected ${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}${counted(issue.origin)}, got ${got}`;
     default:
       return issue.message;
   }
+}
+
+function counted(origin: string): string {
+  if (origin === 'string') return ' characters';
+  return origin === 'array' ? ' entries' : '';
 }

@@ -13,7 +13,7 @@ export interface TopicFilter {
 
 /** [MQTT-4.7.3-3]: topic names and filters are at most this long, in UTF-8. */
 const TOPIC_BYTES_MAX = 65_535;
-const VARIABLE = /^\{([A-Za-z_][A-Za-z0-9_]*)\}$/;
+const VARIABLE = /^\{((?!__)[A-Za-z_][A-Za-z0-9_]*)\}$/;
 
 /** Throws an Error that says which rule the filter breaks. */
 export function parseFilter(text: string): TopicFilter {

@@ -30,6 +30,8 @@ export interface Window {
 
 /** Most windows that one message may complete: each is a run of the models. */
 const WINDOWS_MAX = 10_000;
+/** Most numbers in one window, its context included: about what a stream may keep. */
+const WINDOW_NUMBERS_MAX = 4_194_304;
 
 /**
  * `state` is undefined at the stream's start. `samples` is `[n]` or `[n, channels]`.
@@ -49,6 +51,9 @@ export function slide(
     throw new Error(`window: expected ${state.channels} channels as before in this stream, got ${channels}`);
   }
   const span = (shape.context + shape.length) * channels;
+  if (span > WINDOW_NUMBERS_MAX) {
+    throw new Error(`window: expected at most ${WINDOW_NUMBERS_MAX} numbers in a window, got ${channels} channels`);
+  }
   const hop = shape.hop * channels;
   const before = state?.tail.length ?? shape.context * channels;
   const total = before + samples.data.length;

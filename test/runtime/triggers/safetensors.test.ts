@@ -60,7 +60,7 @@ test('what is written is read back, whatever the types, also from an odd address
         fileOf(`{"x":{"dtype":"${shortName(type)}","shape":[${dims}],"data_offsets":[0,${bytes.length}]}}`, bytes),
       ).tensors.x as Tensor;
     }
-    const metadata = random(2) ? { node: 'a', note: 'ü' } : {};
+    const metadata: Record<string, string> = random(2) ? { node: 'a', note: 'ü' } : {};
     const written = writeSafetensors(tensors, metadata);
     const moved = new Uint8Array(written.length + 3).subarray(3);
     moved.set(written);

@@ -58,6 +58,14 @@ test('a stream that changes its channels is refused', () => {
   );
 });
 
+test('a sender cannot make windows huge by sending many channels', () => {
+  const wide: Tensor = { type: 'float32', dims: [1, 1_000_000], data: new Float32Array(1_000_000) };
+  assert.throws(
+    () => slide({ length: 512, hop: 512, context: 64 }, undefined, wide),
+    /expected at most 4194304 numbers in a window, got 1000000 channels/,
+  );
+});
+
 test('a message that completes too many windows is refused', () => {
   const shape = { length: 100, hop: 1, context: 0 };
   const tensor: Tensor = { type: 'float32', dims: [1_000_000], data: new Float32Array(1_000_000) };

@@ -1,0 +1,245 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { RunOptions } from '../../../runtime/engine/model.ts';
+import type { Tensor } from '../../../runtime/engine/tensor.ts';
+import { encodePng } from '../../../runtime/media/png.ts';
+import { readSafetensors } from '../../../runtime/triggers/safetensors.ts';
+import { bodies, counter, modelOf, pipelineOf, refusal, scalar, send, stage } from './arithmetic.ts';
+
+test('a result carries its fields, and who answered what and how fast', async () => {
+  const outcome = await send(pipelineOf(), { v: [1, 2, 3.5], id: 'a1' }, 1234);
+  const [result] = outcome.results;
+  assert.is(result?.topic, 'out/heat/7');
+  assert.is(result?.qos, 0);
+  assert.is(result?.summary, 'sum 6.5, line 7, id a1, twice 13');
+  assert.is(outcome.dropped, undefined);
+  assert.equal(bodies(outcome), [
+    {
+      sum: 6.5,
+      line: '7',
+      id: 'a1',
+      twice: 13,
+      meta: {
+        trigger: 't',
+        node: 'node-1',
+        models: [{ name: 'm', version: 3, engine: 'llmasos' }],
+        queueMs: 0.25,
+        runMs: 1.5,
+        receivedAt: 1234,
+        id: 'a1',
+      },
+    },
+  ]);
+});
+
+test('priority and deadline reach the model', async () => {
+  let seen: RunOptions | undefined;
+  const model = modelOf({
+    run: (_, options) => {
+      seen = options;
+      return { y: scalar(1) };
+    },
+  });
+  await send(pipelineOf({ priority: 'safety', deadlineMs: 50 }, model), { v: 1, id: 1 }, 1000);
+  assert.equal(seen, { priority: 0, deadlineMs: 1050 });
+  await send(pipelineOf({}, model), { v: 1, id: 1 }, 1000);
+  assert.equal(seen, { priority: 2, deadlineMs: undefined });
+});
+
+test('a condition withholds results, and let names values for it', async () => {
+  const pipeline = pipelineOf({
+    let: { sign: 'sum.y.data[0] > 10 ? "hot" : "cold"' },
+    when: 'sign == "hot"',
+    output: { topic: 'out', fields: { sign: 'sign' }, summary: 'sign + "!"' },
+  });
+  assert.equal((await send(pipeline, { v: 9, id: 1 })).results, []);
+  const outcome = await send(pipeline, { v: 11, id: 2 });
+  assert.is(outcome.results[0]?.summary, 'hot!');
+  assert.is(bodies(outcome)[0]?.sign, 'hot');
+  const odd = pipelineOf({ when: 'sum.y.data[0]' });
+  assert.is(await refusal(() => send(odd, { v: 1, id: 1 })), 'when: expected true or false, got 1');
+});
+
+test('at most so many results leave within a period, for each stream', async () => {
+  const pipeline = pipelineOf({ rate: { max: 2, perMs: 1000 } });
+  const sent: [at: number, topic: string, results: number][] = [
+    [0, 'plant/1/a', 1],
+    [500, 'plant/1/a', 1],
+    [999, 'plant/1/a', 0],
+    [999, 'plant/1/b', 1],
+    [1000, 'plant/1/a', 1],
+    [1400, 'plant/1/a', 0],
+    [1500, 'plant/1/a', 1],
+  ];
+  for (const [at, topic, results] of sent) {
+    const outcome = await send(pipeline, { v: 1, id: at }, at, topic);
+    assert.is(outcome.results.length, results, `at ${at}`);
+    assert.is(outcome.dropped, results ? undefined : 'more than 2 results in 1000 ms');
+  }
+});
+
+test('messages of one stream are answered in order, those of others do not wait for them', async () => {
+  const done: number[] = [];
+  let release = (): void => {};
+  const gate = new Promise<void>((resolve) => (release = resolve));
+  const model = modelOf({
+    run: async ({ x }) => {
+      const value = (x as Tensor).data[0] as number;
+      // The first message waits; were there no queue, the later ones would overtake it.
+      if (value === 1) await gate;
+      done.push(value);
+      return { y: scalar(value) };
+    },
+  });
+  const pipeline = pipelineOf({}, model);
+  const first = [1, 2, 3].map((v) => send(pipeline, { v, id: v }, v, 'plant/1/a'));
+  await send(pipeline, { v: 9, id: 9 }, 9, 'plant/1/b');
+  assert.equal(done, [9]);
+  release();
+  await Promise.all(first);
+  assert.equal(done, [9, 1, 2, 3]);
+});
+
+test('a stream that is flooded is refused further messages, and goes on afterwards', async () => {
+  let release = (): void => {};
+  const gate = new Promise<void>((resolve) => (release = resolve));
+  const pipeline = pipelineOf({}, modelOf({ run: () => gate.then(() => ({ y: scalar(1) })) }));
+  const waiting = Array.from({ length: 256 }, (_, id) => send(pipeline, { v: 1, id }));
+  assert.match(
+    await refusal(() => send(pipeline, { v: 1, id: 'late' })),
+    /expected at most 256 messages of "plant\/7\/heat" to wait/,
+  );
+  release();
+  assert.is((await Promise.all(waiting)).length, 256);
+  assert.is((await send(pipeline, { v: 1, id: 'after' })).results.length, 1);
+});
+
+const streaming = {
+  topic: 'a/{d}',
+  decode: { format: 'raw', type: 'int16' },
+  window: { length: 4, hop: 2, context: 1, gapMs: 100, rate: 8000 },
+  stages: [{ ...stage, inputs: { state: { recurrent: 'next', dims: [1, 1] }, rate: { constant: 8000 } } }],
+  output: { topic: 'b', fields: { sum: 'sum.y.data[0]', seen: 'sum.next.data[0]', at: 'window.start' } },
+};
+
+function pcm(...values: number[]): Uint8Array {
+  return new Uint8Array(Int16Array.from(values).buffer);
+}
+
+test('windows and recurrent state are kept for each stream', async () => {
+  const pipeline = pipelineOf(streaming, modelOf(counter));
+  const ask = async (topic: string, at: number, ...values: number[]) =>
+    bodies(await send(pipeline, pcm(...values), at, topic)).map(({ sum, seen, at: start }) => [sum, seen, start]);
+  assert.equal(await ask('a/x', 0, 1, 2, 3), []);
+  // Windows [0 1 2 3 4] and [2 3 4 5 6]; two samples are new in each.
+  assert.equal(await ask('a/x', 10, 4, 5, 6), [
+    [10, 1, 2],
+    [20, 2, 4],
+  ]);
+  assert.equal(await ask('a/y', 20, 10, 10, 10, 10), [[40, 1, 2]]);
+  assert.equal(await ask('a/x', 30, 7, 8), [[30, 3, 6]]);
+});
+
+test('a pause longer than gapMs starts the stream afresh', async () => {
+  const pipeline = pipelineOf(streaming, modelOf(counter));
+  assert.is(bodies(await send(pipeline, pcm(1, 1, 1, 1), 0, 'a/x'))[0]?.seen, 1);
+  assert.equal((await send(pipeline, pcm(1), 100, 'a/x')).results, []);
+  assert.is(bodies(await send(pipeline, pcm(1), 200, 'a/x'))[0]?.seen, 2);
+  assert.is(bodies(await send(pipeline, pcm(1, 1, 1, 1), 301, 'a/x'))[0]?.seen, 1);
+});
+
+test('a message that fails leaves its stream as it was', async () => {
+  const pipeline = pipelineOf(streaming, modelOf(counter));
+  assert.is(bodies(await send(pipeline, pcm(1, 1, 1, 1), 0, 'a/x'))[0]?.seen, 1);
+  const failed = await refusal(() => send(pipeline, pcm(5, 5, 5, -100), 1, 'a/x'));
+  assert.is(failed, 'trigger "t", stage "sum" (model "m"): negative sound');
+  assert.is(
+    await refusal(() => send(pipeline, Uint8Array.of(1), 2, 'a/x')),
+    'message: expected a multiple of 2 bytes (int16), got 1',
+  );
+  assert.equal(
+    bodies(await send(pipeline, pcm(1, 1), 3, 'a/x')).map(({ sum, seen }) => [sum, seen]),
+    [[5, 2]],
+  );
+});
+
+test('the stream that was silent longest is forgotten when there are too many', async () => {
+  const pipeline = pipelineOf(streaming, modelOf(counter));
+  const seen = async (device: number, at: number) =>
+    bodies(await send(pipeline, pcm(1, 1, 1, 1), at, `a/${device}`)).at(-1)?.seen;
+  for (let device = 0; device < 1000; device++) assert.is(await seen(device, 0), 1);
+  assert.is(await seen(0, 1), 3, 'still known, and now the latest');
+  assert.is(await seen(1000, 1), 1);
+  assert.is(await seen(0, 2), 5);
+  assert.is(await seen(1, 2), 1, 'forgotten in favour of the thousand-and-first');
+});
+
+test('an entry that outlines no part of the picture is refused', async () => {
+  const model = modelOf({
+    inputs: [{ name: 'x', type: 'float32', dims: [1, 3, 2, 4] }],
+    run: () => ({ y: { type: 'float32', dims: [2], data: Float32Array.of(0.1, 0.9) } }),
+  });
+  const trigger = {
+    decode: { format: 'image' },
+    stages: [
+      { name: 'found', model: 'm', post: { step: 'top-k', k: 1 } },
+      { name: 'part', model: 'm', each: 'found', post: { step: 'top-k' } },
+    ],
+    output: { topic: 'b' },
+  };
+  const png = encodePng({ width: 4, height: 2, channels: 3, data: new Uint8Array(24) });
+  assert.is(
+    await refusal(() => send(pipelineOf(trigger, model), png)),
+    'each: expected regions with "points" or a "box", got {"index":1,"label":"class 1","score":0.9}',
+  );
+});
+
+test('tensors come and go as safetensors, with the origin beside them', async () => {
+  const pipeline = pipelineOf({
+    decode: { format: 'raw', type: 'float32' },
+    stages: [{ name: 'sum', model: 'm' }],
+    output: { topic: 'b', tensors: 'sum' },
+  });
+  const { results } = await send(pipeline, new Uint8Array(Float32Array.of(1, 2, 4).buffer));
+  const { tensors, metadata } = readSafetensors((results[0] as { payload: Uint8Array }).payload);
+  assert.equal(tensors.y, scalar(7));
+  assert.is(metadata.node, 'node-1');
+  assert.equal(JSON.parse(metadata.models as string), [{ name: 'm', version: 3, engine: 'llmasos' }]);
+});
+
+test('messages that do not suit the model are refused by the name of its input', async () => {
+  const model = modelOf({ inputs: [{ name: 'x', type: 'uint8', dims: [1, 3] }] });
+  const pipeline = pipelineOf({}, model);
+  assert.is(
+    await refusal(() => send(pipeline, { v: [1, 2], id: 1 })),
+    'trigger "t", stage "sum" (model "m"), input "x": the model wants [1, 3], got [2]; "dims" can give it another shape',
+  );
+  assert.is(
+    await refusal(() => send(pipeline, { v: [1, 2, 300], id: 1 })),
+    'trigger "t", stage "sum" (model "m"), input "x": element 2: expected a value that uint8 can hold, got 300',
+  );
+  assert.is(
+    await refusal(() => send(pipeline, { v: 1, id: 1 }, 1, 'elsewhere')),
+    'topic "elsewhere" does not match the trigger\'s "plant/{line}/{sensor}"',
+  );
+  assert.is((await send(pipeline, { v: [1, 2, 3], id: 1 })).results.length, 1);
+});
+
+test('an expression that fails at work is named', async () => {
+  const pipeline = pipelineOf({ output: { topic: 'b', fields: { x: 'sum.y.data[5]' } } });
+  assert.match(await refusal(() => send(pipeline, { v: 1, id: 1 })), /^expression "sum\.y\.data\[5\]": /);
+});
+
+test('one stage can feed the next with its output', async () => {
+  const plain = await send(pipelineOf(), { v: [1, 2, 3], id: 1 });
+  const meta = bodies(plain)[0]?.meta as { models: object[] };
+  const stages = [
+    { name: 'first', model: 'm' },
+    { ...stage, inputs: { x: { from: 'first.y' } } },
+  ];
+  const outcome = await send(pipelineOf({ stages }), { v: [1, 2, 3], id: 1 });
+  assert.is(bodies(outcome)[0]?.sum, 6);
+  assert.equal(bodies(outcome)[0]?.meta, { ...meta, models: [...meta.models, ...meta.models], runMs: 3, queueMs: 0.5 });
+});
+
+test.run();
