@@ -19,6 +19,7 @@ const colourTypes: Readonly<Record<number, { channels: number; depths: readonly 
   4: { channels: 2, depths: [8, 16] },
   6: { channels: 4, depths: [8, 16] },
 };
+const RGB = 2;
 const INDEXED = 3;
 
 /** Adam7: first column, first row, column step and row step of each of the seven passes (8.1). */
@@ -181,6 +182,10 @@ function paint(rows: Uint8Array, pass: Pass, header: PngHeader, palette: Uint8Ar
   for (let y = 0; y < pass.height; y++) {
     const row = rows.subarray(y * (pass.rowBytes + 1) + 1, (y + 1) * (pass.rowBytes + 1));
     let to = ((pass.y + y * pass.stepY) * header.width + pass.x) * 3;
+    if (depth === 8 && colourType === RGB && pass.stepX === 1) {
+      rgb.set(row, to);
+      continue;
+    }
     for (let x = 0; x < pass.width; x++, to += pass.stepX * 3) {
       const first = sample(row, x * pass.channels, depth) * scale;
       if (colourType === INDEXED) {
