@@ -106,7 +106,8 @@ function collectNumbers(value: JsonValue, path: string, found: number[], depth: 
   if (typeof value === 'number' && Number.isFinite(value)) {
     if (found.length >= NUMBERS_MAX) throw new Error(`json: expected at most ${NUMBERS_MAX} numbers, got more`);
     found.push(value);
-  } else if (Array.isArray(value) && depth < NESTING_MAX) {
+  } else if (Array.isArray(value)) {
+    if (depth >= NESTING_MAX) throw new Error(`json: expected lists at most ${NESTING_MAX} levels deep at ${path}`);
     for (const item of value) collectNumbers(item, path, found, depth + 1);
   } else {
     throw new Error(`json: expected numbers at ${path}, got ${glimpse(value)}`);
@@ -131,7 +132,7 @@ function identify(value: unknown, where: string): string | number {
 function glimpse(value: unknown): string {
   if (typeof value === 'string') return `"${value.slice(0, 40)}"`;
   if (value === undefined) return 'nothing';
-  if (Array.isArray(value)) return `a list at level ${NESTING_MAX}, deeper than tensors go`;
+  if (Array.isArray(value)) return `a list of ${value.length}`;
   return typeof value === 'object' && value !== null ? 'an object' : String(value);
 }
 
