@@ -15,15 +15,19 @@ import type {
 /** Beyond the time that an inference may take by itself. */
 const ANSWER_MS = 30_000;
 
+/** @param url for example http://127.0.0.1:7700. Throws an Error when it is no such address; nothing is asked yet. */
+export function createClient(url: string): ControllerClient {
+  const parsed = URL.parse(url);
+  if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:')
+    throw new Error(`--controller "${url}": expected an address such as http://127.0.0.1:7700`);
+  return new ControllerClient(parsed.href.replace(/\/$/, ''));
+}
+
 export class ControllerClient implements ControllerService {
   readonly #url: string;
 
-  /** @param url for example http://127.0.0.1:7300; throws an Error when it is no such address */
   constructor(url: string) {
-    const parsed = URL.parse(url);
-    if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:')
-      throw new Error(`--controller "${url}": expected an address such as http://127.0.0.1:7300`);
-    this.#url = parsed.href.replace(/\/$/, '');
+    this.#url = url;
   }
 
   /** Runs a command over there. Rejects with the reason when it is refused. @param name words joined by dots */

@@ -17,10 +17,10 @@ import { createNodeTraffic, type NodeTraffic } from './node-traffic.ts';
 import { readNodeMessage } from './registry.ts';
 import type { ControllerService } from './service.ts';
 
-export const DEFAULT_PORTS = { mqtt: 1883, webSocket: 9001, http: 7300 } as const;
+export const DEFAULT_PORTS = { mqtt: 1883, webSocket: 9001, http: 7700 } as const;
 
 /** How long a start waits for a broker that is not ours before it goes on without. */
-const FIRST_CONNECTION_MS = 3_000;
+const FIRST_CONNECTION_MS = 1_500;
 const SWEEP_MS = 3_600_000;
 const CHANNELS = ['presence', 'reported', 'metrics', 'replies', 'outbox'] as const;
 

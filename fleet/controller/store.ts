@@ -1,7 +1,10 @@
-/** Every query of the controller, as functions over a database or a transaction. Rows in, checked values out. */
+/**
+ * Every query of the controller, as functions over a database or a transaction. What comes from outside was checked before it
+ * was stored, so rows are taken at their word.
+ */
 import type { ModelDescription } from '../../runtime/onnx/describe.ts';
-import { type DesiredState, desiredSchema, type OutboxItem, reportedSchema } from '../../runtime/protocol/messages.ts';
-import { type Trigger, triggerSchema } from '../../runtime/triggers/schema.ts';
+import type { DesiredState, OutboxItem } from '../../runtime/protocol/messages.ts';
+import type { Trigger } from '../../runtime/triggers/schema.ts';
 import type { Database, Tables } from './database.ts';
 import type { NodeRecord } from './registry.ts';
 import type { NodeSelector } from './service.ts';
@@ -37,9 +40,9 @@ export async function readNodes(database: Database, names?: readonly string[]): 
   if (names) query = query.where('name', 'in', names);
   return (await query.execute()).map((row) => ({
     name: row.name,
-    reported: row.reported === null ? null : reportedSchema.parse(JSON.parse(row.reported)),
+    reported: row.reported === null ? null : JSON.parse(row.reported),
     lastSeenAt: Number(row.last_seen_at),
-    desired: row.desired === null ? null : desiredSchema.parse(JSON.parse(row.desired)),
+    desired: row.desired === null ? null : JSON.parse(row.desired),
   }));
 }
 
@@ -147,7 +150,7 @@ export async function deleteModel(database: Database, name: string): Promise<voi
 export async function readTriggers(database: Database): Promise<StoredTrigger[]> {
   const rows = await database.selectFrom('triggers').selectAll().orderBy('name').execute();
   return rows.map((row) => ({
-    trigger: triggerSchema.parse(JSON.parse(row.definition)),
+    trigger: JSON.parse(row.definition),
     selector: JSON.parse(row.selector),
     revision: row.revision,
   }));

@@ -1,0 +1,126 @@
+/** kill -9 of a controller process right after an acknowledgement: what was acknowledged is there after the restart. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { createClient } from '../../../fleet/api/client.ts';
+import {
+  chunks,
+  hashOf,
+  modelBytes,
+  ProtocolNode,
+  refusalOf,
+  startProcess,
+  temporary,
+  trigger,
+  variant,
+} from '../fleet-parts.ts';
+
+const ROUNDS = 6;
+
+test('no acknowledged model, trigger or node is lost, and nodes hear their desired state again', async () => {
+  const data = temporary();
+  let killed = 0;
+  for (let round = 1; round <= ROUNDS; round++) {
+    const controller = await startProcess(data);
+    const service = createClient(controller.httpUrl);
+    const models = await service.models();
+    assert.is(models.length, killed, `round ${round}: models`);
+    assert.is((await service.triggers()).length, killed, `round ${round}: triggers`);
+    const node = await ProtocolNode.join(controller.mqttUrl, 'n1');
+    if (killed > 0) await node.hears('all its triggers', ({ triggers }) => triggers.length === killed);
+    const bytes = variant(modelBytes, `round ${round}`);
+    await service.putBlob(hashOf(bytes), chunks(bytes));
+    await service.addModel(`model-${round}`, hashOf(bytes), ['a', 'b']);
+    // The process is killed in the same turn in which the acknowledgement is seen.
+    await service
+      .putTrigger(trigger(`trigger-${round}`, `model-${round}`), {})
+      .then(() => controller.child.kill('SIGKILL'));
+    await controller.kill('SIGKILL');
+    killed++;
+    await node.leave();
+  }
+  const controller = await startProcess(data);
+  const service = createClient(controller.httpUrl);
+  assert.equal(
+    (await service.nodes()).map(({ name }) => name),
+    ['n1'],
+  );
+  const model = (await service.modelVersions(`model-${ROUNDS}`))[0];
+  const file = await fetch(`${controller.httpUrl}/v1/blobs/${model?.sha256}`);
+  assert.is(hashOf(new Uint8Array(await file.arrayBuffer())), model?.sha256);
+  assert.is(await controller.kill('SIGTERM'), 0);
+  assert.is(killed, ROUNDS);
+});
+
+test('a kill during an upload leaves nothing that counts as a file', async () => {
+  const data = temporary();
+  const controller = await startProcess(data);
+  const service = createClient(controller.httpUrl);
+  let sent = 0;
+  async function* slowly(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of chunks(modelBytes)) {
+      yield chunk;
+      if (++sent === 10) controller.child.kill('SIGKILL');
+    }
+  }
+  assert.match(
+    await refusalOf(service.putBlob(hashOf(modelBytes), slowly())),
+    /^the connection to the controller|^no controller/,
+  );
+  const again = await startProcess(data);
+  const response = await fetch(`${again.httpUrl}/v1/blobs/${hashOf(modelBytes)}`);
+  assert.is(response.status, 404);
+  assert.is(await again.kill('SIGINT'), 0);
+});
+
+test('what cannot work at the start is one line and exit code 2', async () => {
+  const data = temporary();
+  const running = await startProcess(data);
+  const port = new URL(running.httpUrl).port;
+  const failed = async (folder: string, flags: string[]) => refusalOf(startProcess(folder, flags));
+  assert.match(
+    await failed(temporary(), ['--http-port', port]),
+    /^exit code 2: llmasos controller: --http-port \d+ on 127.0.0.1: the port is in use; .*\n$/,
+  );
+  assert.match(
+    await failed(temporary(), ['--mqtt-port', port]),
+    /^exit code 2: llmasos controller: --mqtt-port \d+ .*in use.*\n$/,
+  );
+  assert.match(
+    await failed(data, []),
+    /^exit code 2: llmasos controller: .*: another controller works with this folder.*\n$/,
+  );
+  assert.match(
+    await failed(temporary(), ['--broker', 'http://x']),
+    /^exit code 2: llmasos controller: broker "http:\/\/x": expected an address such as mqtt/,
+  );
+  assert.match(
+    await failed(temporary(), ['--http-port', 'many']),
+    /^exit code 2: .*--http-port many: expected a port from 0 to 65535\n$/,
+  );
+  assert.match(await failed(temporary(), ['--nonsense']), /^exit code 2: .*--nonsense/);
+  await running.kill('SIGTERM');
+});
+
+test('a damaged database is refused, and so is one that a later version wrote', async () => {
+  const data = temporary();
+  await writeFile(join(data, 'controller.sqlite'), 'this is no database, however long it may be'.repeat(100));
+  assert.match(
+    await refusalOf(startProcess(data)),
+    /^exit code 2: .*controller.sqlite: cannot be opened as a database: file is not a database/,
+  );
+  assert.match(await readFile(join(data, 'controller.sqlite'), 'utf8'), /^this is no database/);
+  const later = temporary();
+  await (await startProcess(later)).kill('SIGTERM');
+  const database = new DatabaseSync(join(later, 'controller.sqlite'));
+  database.exec("INSERT INTO kysely_migration (name, timestamp) VALUES ('999-later', '2030-01-01')");
+  database.close();
+  assert.match(
+    await refusalOf(startProcess(later)),
+    /^exit code 2: .*if a later version of the program wrote it, install that one again\n$/,
+  );
+});
+
+test.run();
