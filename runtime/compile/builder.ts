@@ -1,0 +1,298 @@
+/** Builds kernel graphs: infers shapes, folds constants, drops operations that do nothing, shares equal ones. */
+import { type DataType, elementBytes, elementCount, type Tensor, type TypedArray } from '../engine/tensor.ts';
+import { evaluate, isInteger, tensorOf } from './evaluate.ts';
+import type { Constant, KernelGraph, Node, Operation, Value } from './graph.ts';
+import { inferOutputs, type TypeAndDims } from './infer.ts';
+import type { BinaryName, ReduceName, UnaryName } from './instructions.ts';
+import { FOLDED_ELEMENTS_MAX, KERNEL_NODES_MAX, SPACE_BYTES_MAX } from './limits.ts';
+import { composePerms, keepsOrder, sameDims } from './strides.ts';
+
+/** Short names for derived constants. One table a model, so that all its programs give equal contents equal names. */
+export class ConstantKeys {
+  readonly #names = new Map<string, string>();
+
+  derive(description: string): string {
+    let name = this.#names.get(description);
+    if (name === undefined) {
+      name = `derived ${this.#names.size}`;
+      this.#names.set(description, name);
+    }
+    return name;
+  }
+}
+
+/** A constant that is computed when it is first read: a program whose weights are packed already never asks. */
+class DerivedTensor implements Tensor {
+  readonly type: DataType;
+  readonly dims: readonly number[];
+  #compute: (() => TypedArray) | undefined;
+  #data: TypedArray | undefined;
+
+  constructor(type: DataType, dims: readonly number[], compute: () => TypedArray) {
+    this.type = type;
+    this.dims = dims;
+    this.#compute = compute;
+  }
+
+  get data(): TypedArray {
+    if (this.#compute) {
+      this.#data = this.#compute();
+      this.#compute = undefined;
+    }
+    return this.#data as TypedArray;
+  }
+}
+
+/** A text that equal operations share. JSON knows no infinities, so they are written as words. */
+function describe(operation: Operation): string {
+  return JSON.stringify(operation, (_, value) => (typeof value === 'number' ? String(value) : value));
+}
+
+export class Builder {
+  readonly nodes: Node[] = [];
+  /** Name of the ONNX node that the next operations come from. */
+  origin = '';
+  readonly keys: ConstantKeys;
+  readonly #numbers = new Map<Value, number>();
+  readonly #known = new Map<string, readonly Value[]>();
+  readonly #producers = new Map<Value, Node>();
+
+  constructor(keys: ConstantKeys) {
+    this.keys = keys;
+  }
+
+  producerOf(value: Value | undefined): Node | undefined {
+    return value && this.#producers.get(value);
+  }
+
+  constant(tensor: Tensor, key?: string): Value {
+    return { type: tensor.type, dims: tensor.dims, constant: { tensor, key } };
+  }
+
+  /** A small constant given by the compiler itself. */
+  literal(type: DataType, dims: readonly number[], values: readonly number[]): Value {
+    const key =
+      values.length > 16
+        ? undefined
+        : `literal ${type} [${dims}] ${values.map((value) => (Object.is(value, -0) ? '-0' : value))}`;
+    return this.constant(tensorOf(type, dims, values), key);
+  }
+
+  scalar(value: number): Value {
+    return this.literal('float32', [], [value]);
+  }
+
+  input(type: DataType, dims: readonly number[]): Value {
+    return checked({ type, dims });
+  }
+
+  /** Adds an operation of one output. */
+  add(operation: Operation, inputs: readonly (Value | undefined)[]): Value {
+    return this.addAll(operation, inputs)[0] as Value;
+  }
+
+  addAll(operation: Operation, inputs: readonly (Value | undefined)[]): readonly Value[] {
+    const unchanged = withoutEffect(operation, inputs);
+    if (unchanged) return [unchanged];
+    const text = describe(operation);
+    const known = `${text} ${inputs.map((value) => value && this.#number(value))}`;
+    const before = this.#known.get(known);
+    if (before) return before;
+    const results = inferOutputs(operation, inputs);
+    const folded = this.#fold(operation, text, inputs, results);
+    const outputs = folded ? [folded] : results.map(({ type, dims }) => checked({ type, dims }));
+    this.#known.set(known, outputs);
+    if (!folded) this.#addNode({ origin: this.origin, operation, inputs, outputs });
+    return outputs;
+  }
+
+  #addNode(node: Node): void {
+    if (this.nodes.length === KERNEL_NODES_MAX)
+      throw new Error(`expected a program of at most ${KERNEL_NODES_MAX} operations; this model needs more`);
+    this.nodes.push(node);
+    for (const output of node.outputs) this.#producers.set(output, node);
+  }
+
+  #number(value: Value): number {
+    let number = this.#numbers.get(value);
+    if (number === undefined) {
+      number = this.#numbers.size;
+      this.#numbers.set(value, number);
+    }
+    return number;
+  }
+
+  #fold(
+    operation: Operation,
+    text: string,
+    inputs: readonly (Value | undefined)[],
+    results: readonly TypeAndDims[],
+  ): Value | undefined {
+    const [result] = results;
+    const constants = inputs.map((input) => input?.constant);
+    if (!result || results.length > 1 || !foldable(operation) || constants.some((constant) => !constant))
+      return undefined;
+    const operands = constants as Constant[];
+    const given = operands.reduce((sum, { tensor }) => sum + elementCount(tensor.dims), 0);
+    // A constant blown up (Expand of a scalar) would only waste memory; the kernels repeat it at run time.
+    if (elementCount(result.dims) > Math.max(FOLDED_ELEMENTS_MAX, given)) return undefined;
+    checked(result);
+    const compute = (): TypedArray => {
+      const tensor = evaluate(
+        operation,
+        operands.map((operand) => operand.tensor),
+      );
+      if (!tensor) throw new Error(`assertion: ${operation.kind} was said to be foldable`);
+      return tensor.data;
+    };
+    const keys = operands.map(({ key }) => key);
+    const key = keys.includes(undefined) ? undefined : this.keys.derive(`${text} ${JSON.stringify(keys)}`);
+    return this.constant(new DerivedTensor(result.type, result.dims, compute), key);
+  }
+
+  // ---- the operations that operators and passes are mostly made of
+
+  unary(name: UnaryName, x: Value, alpha?: number, beta?: number): Value {
+    return this.add({ kind: 'unary', name, alpha, beta }, [x]);
+  }
+
+  /** alpha · x + beta */
+  scale(x: Value, alpha: number, beta: number): Value {
+    return this.unary('scale', x, alpha, beta);
+  }
+
+  binary(name: BinaryName, a: Value, b: Value): Value {
+    return this.add({ kind: 'binary', name }, [a, b]);
+  }
+
+  cast(x: Value, to: DataType): Value {
+    return this.add({ kind: 'cast', to }, [x]);
+  }
+
+  matMul(a: Value, b: Value, transposeB = false, bias?: Value): Value {
+    return this.add({ kind: 'matMul', transposeB }, bias ? [a, b, bias] : [a, b]);
+  }
+
+  reduce(name: ReduceName, x: Value, axes: readonly number[]): Value {
+    return this.add({ kind: 'reduce', name, axes: [...axes].sort((a, b) => a - b) }, [x]);
+  }
+
+  reshape(x: Value, dims: readonly number[]): Value {
+    const source = this.producerOf(x);
+    if (source?.operation.kind === 'reshape') return this.reshape(source.inputs[0] as Value, dims);
+    return this.add({ kind: 'reshape', dims }, [x]);
+  }
+
+  transpose(x: Value, perm: readonly number[]): Value {
+    if (keepsOrder(x.dims, perm))
+      return this.reshape(
+        x,
+        perm.map((axis) => x.dims[axis] as number),
+      );
+    const source = this.producerOf(x);
+    if (source?.operation.kind === 'transpose')
+      return this.transpose(source.inputs[0] as Value, composePerms(source.operation.perm, perm));
+    return this.add({ kind: 'transpose', perm }, [x]);
+  }
+
+  /** The part [start, end) of one axis. */
+  sliceAxis(x: Value, axis: number, start: number, end: number): Value {
+    return this.add(
+      {
+        kind: 'slice',
+        starts: x.dims.map((_, i) => (i === axis ? start : 0)),
+        steps: x.dims.map(() => 1),
+        sizes: x.dims.map((size, i) => (i === axis ? end - start : size)),
+      },
+      [x],
+    );
+  }
+
+  concat(values: readonly Value[], axis: number): Value {
+    return this.add({ kind: 'concat', axis }, values);
+  }
+
+  expand(x: Value, dims: readonly number[]): Value {
+    return this.add({ kind: 'expand', dims }, [x]);
+  }
+
+  gather(x: Value, indices: Value, axis: number): Value {
+    return this.add({ kind: 'gather', axis }, [x, indices]);
+  }
+}
+
+function checked(value: TypeAndDims): Value {
+  const bytes = elementCount(value.dims) * elementBytes(value.type);
+  const whole = value.dims.every((size) => Number.isSafeInteger(size) && size >= 0);
+  // A zero among huge dimensions gives no bytes, but its parts must not overflow either.
+  if (!whole || bytes >= SPACE_BYTES_MAX || value.dims.some((size) => size >= SPACE_BYTES_MAX))
+    throw new Error(
+      `expected a tensor of less than ${SPACE_BYTES_MAX} bytes, got ${value.type} [${value.dims.join(', ')}]`,
+    );
+  return value;
+}
+
+const unaryNotFolded: ReadonlySet<UnaryName> = new Set([
+  ...(['silu', 'hardSigmoid', 'hardSwish', 'erf', 'gelu', 'geluTanh', 'softplus', 'softsign', 'elu', 'selu'] as const),
+]);
+
+function foldable(operation: Operation): boolean {
+  switch (operation.kind) {
+    case 'unary':
+      return !unaryNotFolded.has(operation.name);
+    case 'cast':
+      return isInteger(operation.to) || operation.to === 'float32' || operation.to === 'float64';
+    case 'binary':
+    case 'compare':
+    case 'logic':
+    case 'where':
+    case 'reduce':
+    case 'reshape':
+    case 'transpose':
+    case 'slice':
+    case 'concat':
+    case 'expand':
+    case 'gather':
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** The input itself when the operation would only copy it. */
+function withoutEffect(operation: Operation, inputs: readonly (Value | undefined)[]): Value | undefined {
+  const x = inputs[0] as Value;
+  switch (operation.kind) {
+    case 'cast':
+      return operation.to === x.type ? x : undefined;
+    case 'reshape':
+    case 'expand':
+      return sameDims(operation.dims, x.dims) ? x : undefined;
+    case 'transpose':
+      return operation.perm.every((axis, i) => axis === i) ? x : undefined;
+    case 'slice':
+      return sameDims(operation.sizes, x.dims) && operation.steps.every((step) => step === 1) ? x : undefined;
+    case 'concat':
+      return inputs.length === 1 ? x : undefined;
+    case 'pad':
+      return [...operation.begins, ...operation.ends].every((size) => size === 0) ? x : undefined;
+    case 'reduce':
+      return operation.axes.length === 0 && !['sumSquare', 'l1', 'l2'].includes(operation.name) ? x : undefined;
+    case 'unary':
+      return operation.name === 'scale' && operation.alpha === 1 && operation.beta === 0 ? x : undefined;
+    default:
+      return undefined;
+  }
+}
+
+/** Drops nodes that no output depends on. */
+export function prune(graph: KernelGraph): KernelGraph {
+  const needed = new Set(graph.outputs.map(({ value }) => value));
+  const kept: Node[] = [];
+  for (const node of graph.nodes.toReversed()) {
+    if (!node.outputs.some((output) => needed.has(output))) continue;
+    for (const input of node.inputs) if (input) needed.add(input);
+    kept.push(node);
+  }
+  return { ...graph, nodes: kept.reverse() };
+}

@@ -1,0 +1,164 @@
+/** Element-wise operations, reductions and normalisation. */
+import { elementCount } from '../engine/tensor.ts';
+import { type Emission, type Emitter, inputOf, type OperationOf, outputOf, requireFloat32 } from './emission.ts';
+import type { Value } from './graph.ts';
+import type { Address, CastType, ReduceName } from './instructions.ts';
+import { UnsupportedError } from './program.ts';
+import { broadcastStrides, joinAxes } from './strides.ts';
+
+export const unary: Emitter<OperationOf<'unary'>> = {
+  emit({ assembler, node, operation, at }) {
+    const x = inputOf(node, 0);
+    requireFloat32(node, x);
+    const { name, alpha, beta } = operation;
+    assembler.unary(name, at(x), at(outputOf(node)), elementCount(x.dims), alpha, beta);
+  },
+};
+
+/** Few long axes, and the strides with which each operand walks them. */
+function walkTogether(y: Value, ...operands: readonly Value[]): { shape: number[]; strides: number[][] } {
+  return joinAxes(
+    y.dims,
+    operands.map((operand) => broadcastStrides(operand.dims, y.dims)),
+  );
+}
+
+export const binary: Emitter<OperationOf<'binary'>> = {
+  emit({ assembler, node, operation, at }) {
+    const y = outputOf(node);
+    const { name } = operation;
+    let [a, b] = [inputOf(node, 0), inputOf(node, 1)];
+    requireFloat32(node, a, b);
+    if (name === 'mod' || name === 'fmod')
+      throw new UnsupportedError(
+        `node "${node.origin}": Mod of values that are known only during the run is not supported`,
+      );
+    // The plan may have put the output over the second operand, for operations where their order does not matter.
+    if (!b.constant && at(b) === at(y) && (a.constant || at(a) !== at(y))) [a, b] = [b, a];
+    const { shape, strides } = walkTogether(y, a, b);
+    assembler.binary(name, at(a), at(b), at(y), shape, strides[0] as number[], strides[1] as number[]);
+  },
+};
+
+export const compare: Emitter<OperationOf<'compare'>> = {
+  emit({ assembler, node, operation, at }) {
+    const [a, b, y] = [inputOf(node, 0), inputOf(node, 1), outputOf(node)];
+    requireFloat32(node, a, b);
+    const { shape, strides } = walkTogether(y, a, b);
+    assembler.compare(operation.name, at(a), at(b), at(y), shape, strides[0] as number[], strides[1] as number[]);
+  },
+};
+
+export const logic: Emitter<OperationOf<'logic'>> = {
+  emit({ node }) {
+    throw new Error(`assertion: node "${node.origin}": logic is for constants`);
+  },
+};
+
+export const where: Emitter<OperationOf<'where'>> = {
+  emit({ assembler, node, at }) {
+    const [condition, a, b, y] = [inputOf(node, 0), inputOf(node, 1), inputOf(node, 2), outputOf(node)];
+    requireFloat32(node, a, b);
+    const { shape, strides } = walkTogether(y, condition, a, b);
+    const [first, second, third] = strides as [number[], number[], number[]];
+    assembler.where(at(condition), at(a), at(b), at(y), shape, first, second, third);
+  },
+};
+
+const castTypes: ReadonlySet<string> = new Set(['float32', 'int32', 'int64', 'uint8', 'int8', 'bool']);
+
+export const cast: Emitter<OperationOf<'cast'>> = {
+  emit({ assembler, node, operation, at }) {
+    const [x, y] = [inputOf(node, 0), outputOf(node)];
+    if (!castTypes.has(x.type) || !castTypes.has(operation.to))
+      throw new UnsupportedError(`node "${node.origin}": a cast from ${x.type} to ${operation.to} is not supported`);
+    assembler.cast(at(x), x.type as CastType, at(y), operation.to as CastType, elementCount(x.dims));
+  },
+};
+
+interface Run {
+  readonly outer: number;
+  readonly axis: number;
+  readonly inner: number;
+}
+
+/** Runs of neighbouring reduced axes, the last first; axes of size 1 do not count. */
+function reducedRuns(dims: readonly number[], axes: readonly number[]): Run[] {
+  const runs: Run[] = [];
+  let left = [...dims];
+  for (let axis = dims.length - 1; axis >= 0; axis--) {
+    const reduced = (each: number): boolean => axes.includes(each) || left[each] === 1;
+    if (!axes.includes(axis) || left[axis] === 1) continue;
+    let first = axis;
+    while (first > 0 && reduced(first - 1)) first--;
+    const [outer, size, inner] = [left.slice(0, first), left.slice(first, axis + 1), left.slice(axis + 1)].map(
+      elementCount,
+    );
+    runs.push({ outer: outer as number, axis: size as number, inner: inner as number });
+    left = left.map((each, i) => (i >= first && i <= axis ? 1 : each));
+    axis = first;
+  }
+  return runs.length > 0 ? runs : [{ outer: elementCount(dims), axis: 1, inner: 1 }];
+}
+
+/** Sums of squares are summed up; every other reduction of reductions is of the same kind. */
+function laterName(name: ReduceName): ReduceName {
+  return name === 'sumSquare' ? 'sum' : name;
+}
+
+export const reduce: Emitter<OperationOf<'reduce'>> = {
+  /** Intermediate results, the largest first: two halves in turn. */
+  scratchBytes(node, { axes }) {
+    const runs = reducedRuns(inputOf(node, 0).dims, axes);
+    const [first] = runs as [Run];
+    return runs.length > 1 ? 2 * halfBytes(first) : 0;
+  },
+  emit({ assembler, node, operation, scratch, at }) {
+    const x = inputOf(node, 0);
+    requireFloat32(node, x);
+    const runs = reducedRuns(x.dims, operation.axes);
+    let from = at(x);
+    runs.forEach(({ outer, axis, inner }, index) => {
+      const to = index === runs.length - 1 ? at(outputOf(node)) : scratch + (index % 2) * halfBytes(runs[0] as Run);
+      assembler.reduce(index === 0 ? operation.name : laterName(operation.name), from, to, outer, axis, inner);
+      from = to;
+    });
+  },
+};
+
+function halfBytes({ outer, inner }: Run): number {
+  return Math.ceil((outer * inner * 4) / 16) * 16;
+}
+
+function alongAxis(
+  { node, at }: Emission,
+  axis: number,
+): [x: Address, y: Address, outer: number, size: number, inner: number] {
+  const x = inputOf(node, 0);
+  requireFloat32(node, x);
+  const [outer, inner] = [elementCount(x.dims.slice(0, axis)), elementCount(x.dims.slice(axis + 1))];
+  return [at(x), at(outputOf(node)), outer, x.dims[axis] as number, inner];
+}
+
+export const softmax: Emitter<OperationOf<'softmax'>> = {
+  emit(emission) {
+    const { axis, log } = emission.operation;
+    emission.assembler.softmax(...alongAxis(emission, axis), log);
+  },
+};
+
+export const argMax: Emitter<OperationOf<'argMax'>> = {
+  emit(emission) {
+    emission.assembler.argMax(...alongAxis(emission, emission.operation.axis));
+  },
+};
+
+export const layerNorm: Emitter<OperationOf<'layerNorm'>> = {
+  emit({ assembler, node, operation, at }) {
+    const [x, scale, bias] = [inputOf(node, 0), inputOf(node, 1), inputOf(node, 2)];
+    requireFloat32(node, x, scale, bias);
+    const size = x.dims.at(-1) ?? 1;
+    const rows = elementCount(x.dims.slice(0, -1));
+    assembler.layerNorm(at(x), at(outputOf(node)), rows, size, at(scale), at(bias), operation.epsilon);
+  },
+};

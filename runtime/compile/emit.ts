@@ -1,0 +1,108 @@
+/** Kernel graph → program: memory is planned, then every node's emitter is called in turn. */
+import { elementCount } from '../engine/tensor.ts';
+import { Assembler } from './assembler.ts';
+import type { Emitter, OperationOf } from './emission.ts';
+import * as data from './emit-data.ts';
+import * as elementwise from './emit-elementwise.ts';
+import * as matrix from './emit-matrix.ts';
+import type { Constant, KernelGraph, NamedValue, Node, Operation, Value } from './graph.ts';
+import { type Address, address, SPACE_ARENA, SPACE_WEIGHTS } from './instructions.ts';
+import { planMemory } from './plan.ts';
+import type { Program, ProgramValue, Weights } from './program.ts';
+
+const emitters: { readonly [Kind in Operation['kind']]: Emitter<OperationOf<Kind>> } = {
+  argMax: elementwise.argMax,
+  averagePool: matrix.averagePool,
+  binary: elementwise.binary,
+  cast: elementwise.cast,
+  compare: elementwise.compare,
+  concat: data.concat,
+  conv: matrix.conv,
+  convTranspose: matrix.convTranspose,
+  expand: data.expand,
+  gather: data.gather,
+  layerNorm: elementwise.layerNorm,
+  logic: elementwise.logic,
+  lstmCell: matrix.lstmCell,
+  matMul: matrix.matMul,
+  maxPool: matrix.maxPool,
+  pad: data.pad,
+  reduce: elementwise.reduce,
+  reshape: data.reshape,
+  resize: data.resize,
+  slice: data.slice,
+  softmax: elementwise.softmax,
+  transpose: data.transpose,
+  unary: elementwise.unary,
+  where: elementwise.where,
+};
+
+/** The table is typed by kind; a node's own kind is known only when it comes up. */
+function emitterOf(node: Node): Emitter {
+  return emitters[node.operation.kind] as unknown as Emitter;
+}
+
+function isEmpty(value: Value): boolean {
+  return elementCount(value.dims) === 0;
+}
+
+/** Constants go to the model's weights when all programs share them, else to the program's tables. Each is placed once. */
+class ConstantPlaces {
+  readonly #assembler: Assembler;
+  readonly #weights: Weights;
+  readonly #own = new Map<Constant, Map<string, Address>>();
+
+  constructor(assembler: Assembler, weights: Weights) {
+    this.#assembler = assembler;
+    this.#weights = weights;
+  }
+
+  place(constant: Constant, form: string, make: () => ArrayBufferView): Address {
+    if (constant.key !== undefined)
+      return address(SPACE_WEIGHTS, this.#weights.place(`${constant.key} | ${form} | ${this.#assembler.panel}`, make));
+    const forms = this.#own.get(constant) ?? new Map<string, Address>();
+    this.#own.set(constant, forms);
+    const found = forms.get(form) ?? this.#assembler.table(make());
+    forms.set(form, found);
+    return found;
+  }
+}
+
+/** Throws UnsupportedError for what the kernels cannot do at run time. */
+export function emitProgram(graph: KernelGraph, weights: Weights, panel: 8 | 16): Program {
+  const assembler = new Assembler(panel);
+  const constants = new ConstantPlaces(assembler, weights);
+  const nodes = graph.nodes.filter((node) => !node.outputs.every(isEmpty));
+  const plan = planMemory(
+    { ...graph, nodes },
+    (node) => emitterOf(node).scratchBytes?.(node, node.operation, assembler) ?? 0,
+  );
+  const at = (value: Value): Address => {
+    const { constant } = value;
+    if (constant) return constants.place(constant, 'plain', () => constant.tensor.data);
+    return address(SPACE_ARENA, plan.offsetOf(value));
+  };
+  for (const node of nodes) {
+    assembler.begin(node.origin);
+    emitterOf(node).emit({
+      assembler,
+      node,
+      operation: node.operation,
+      scratch: address(SPACE_ARENA, plan.scratchOf(node)),
+      isView: plan.isView(node),
+      at,
+      packed(value, form, make) {
+        const constant = value.constant as Constant;
+        return constants.place(constant, form, () => make(constant.tensor.data));
+      },
+    });
+  }
+  const described = ({ name, value }: NamedValue): ProgramValue => ({
+    name,
+    type: value.type,
+    dims: value.dims,
+    address: isEmpty(value) ? address(SPACE_ARENA, 0) : at(value),
+  });
+  const [inputs, outputs] = [graph.inputs.map(described), graph.outputs.map(described)];
+  return { ...assembler.finish(), arenaBytes: plan.arenaBytes, inputs, outputs };
+}

@@ -1,0 +1,278 @@
+/** Operations on constants, computed at compile time: shape arithmetic, and what exporters leave of weight arithmetic. */
+import { arrayOf, type DataType, elementCount, type Tensor, type TypedArray } from '../engine/tensor.ts';
+import type { Operation } from './graph.ts';
+import { inferOutputs } from './infer.ts';
+import type { CompareName, ReduceName, UnaryName } from './instructions.ts';
+import { broadcastStrides, stridesOf } from './strides.ts';
+
+const integers: ReadonlySet<DataType> = new Set([
+  ...(['int8', 'uint8', 'int16', 'uint16', 'int32', 'uint32', 'int64', 'uint64', 'bool'] as const),
+]);
+
+export function isInteger(type: DataType): boolean {
+  return integers.has(type);
+}
+
+/** Element `index` as a number. Integers beyond 2^53 lose digits; only slice ends ("to the end") are ever so large. */
+export function numberAt(data: TypedArray, index: number): number {
+  return Number(data[index]);
+}
+
+/** All elements as numbers. */
+export function numbersOf(tensor: Tensor): number[] {
+  return Array.from(tensor.data as ArrayLike<number | bigint>, Number);
+}
+
+/** Converts as ONNX Cast does: truncation towards zero, wrap-around for integers, any non-zero number is true. */
+export function tensorOf(type: DataType, dims: readonly number[], values: ArrayLike<number>): Tensor {
+  const data = new (arrayOf(type))(values.length);
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] as number;
+    if (type === 'bool') data[i] = value === 0 ? 0 : 1;
+    else if (type === 'int64' || type === 'uint64') data[i] = toBigInt(value, type);
+    else data[i] = value;
+  }
+  return { type, dims, data };
+}
+
+function toBigInt(value: number, type: 'int64' | 'uint64'): bigint {
+  const [least, most] = type === 'int64' ? [-(2n ** 63n), 2n ** 63n - 1n] : [0n, 2n ** 64n - 1n];
+  if (Number.isNaN(value)) return 0n;
+  if (value >= Number(most)) return most;
+  if (value <= Number(least)) return least;
+  return BigInt(Math.trunc(value));
+}
+
+const unaryFunctions: Partial<Record<UnaryName, (x: number, alpha: number, beta: number) => number>> = {
+  relu: (x) => Math.max(x, 0),
+  leakyRelu: (x, alpha) => (x < 0 ? alpha * x : x),
+  clip: (x, low, high) => Math.min(Math.max(x, low), high),
+  sigmoid: (x) => 1 / (1 + Math.exp(-x)),
+  tanh: Math.tanh,
+  exp: Math.exp,
+  log: Math.log,
+  sqrt: Math.sqrt,
+  reciprocal: (x) => 1 / x,
+  neg: (x) => -x,
+  abs: Math.abs,
+  sign: Math.sign,
+  floor: Math.floor,
+  ceil: Math.ceil,
+  round: (x) => (Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x)),
+  sin: Math.sin,
+  cos: Math.cos,
+  scale: (x, alpha, beta) => alpha * x + beta,
+  square: (x) => x * x,
+};
+
+type Combine = (a: number, b: number) => number;
+
+function binaryFunction(name: (Operation & { kind: 'binary' })['name'], type: DataType): Combine {
+  switch (name) {
+    case 'add':
+      return (a, b) => a + b;
+    case 'sub':
+      return (a, b) => a - b;
+    case 'mul':
+      return (a, b) => a * b;
+    case 'div':
+      return isInteger(type) ? (a, b) => Math.trunc(a / b) : (a, b) => a / b;
+    case 'pow':
+      return (a, b) => a ** b;
+    case 'min':
+      return Math.min;
+    case 'max':
+      return Math.max;
+    case 'prelu':
+      return (a, b) => (a < 0 ? a * b : a);
+    case 'mod':
+      return (a, b) => a - b * Math.floor(a / b);
+    case 'fmod':
+      return (a, b) => a % b;
+  }
+}
+
+const compareFunctions: Record<CompareName, (a: number, b: number) => boolean> = {
+  equal: (a, b) => a === b,
+  less: (a, b) => a < b,
+  lessOrEqual: (a, b) => a <= b,
+  greater: (a, b) => a > b,
+  greaterOrEqual: (a, b) => a >= b,
+};
+
+const logicFunctions: Record<'and' | 'or' | 'xor', Combine> = {
+  and: (a, b) => a & b,
+  or: (a, b) => a | b,
+  xor: (a, b) => a ^ b,
+};
+
+const reduceFunctions: Record<
+  ReduceName,
+  { start: number; step: Combine; finish?: (sum: number, n: number) => number }
+> = {
+  sum: { start: 0, step: (sum, x) => sum + x },
+  mean: { start: 0, step: (sum, x) => sum + x, finish: (sum, n) => sum / n },
+  max: { start: -Infinity, step: Math.max },
+  min: { start: Infinity, step: Math.min },
+  prod: { start: 1, step: (product, x) => product * x },
+  sumSquare: { start: 0, step: (sum, x) => sum + x * x },
+  l1: { start: 0, step: (sum, x) => sum + Math.abs(x) },
+  l2: { start: 0, step: (sum, x) => sum + x * x, finish: Math.sqrt },
+};
+
+/** Calls `visit` with the offset of each operand, for every element of `shape` in row-major order. */
+function walk(
+  shape: readonly number[],
+  strides: readonly (readonly number[])[],
+  visit: (index: number, offsets: readonly number[]) => void,
+): void {
+  const count = elementCount(shape);
+  const position = new Array<number>(shape.length).fill(0);
+  const offsets = new Array<number>(strides.length).fill(0);
+  for (let index = 0; index < count; index++) {
+    visit(index, offsets);
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      const size = shape[axis] as number;
+      position[axis] = (position[axis] as number) + 1;
+      const wrapped = position[axis] === size;
+      if (wrapped) position[axis] = 0;
+      for (let i = 0; i < strides.length; i++) {
+        const stride = strides[i]?.[axis] as number;
+        offsets[i] = (offsets[i] as number) + (wrapped ? stride * (1 - size) : stride);
+      }
+      if (!wrapped) break;
+    }
+  }
+}
+
+function combine(
+  type: DataType,
+  dims: readonly number[],
+  inputs: readonly Tensor[],
+  f: (...x: number[]) => number,
+): Tensor {
+  const values = new Float64Array(elementCount(dims));
+  const strides = inputs.map((input) => broadcastStrides(input.dims, dims));
+  const scalars = new Array<number>(inputs.length);
+  walk(dims, strides, (index, offsets) => {
+    for (let i = 0; i < inputs.length; i++) scalars[i] = numberAt((inputs[i] as Tensor).data, offsets[i] as number);
+    values[index] = f(...scalars);
+  });
+  // Beyond 2^53 the sum of two integers need not be the sum any more.
+  if (integers.has(type) && values.some((value) => Math.abs(value) > Number.MAX_SAFE_INTEGER && value < 2 ** 63))
+    throw new Error(`expected integers below 2^53 in constant arithmetic`);
+  return tensorOf(type, dims, values);
+}
+
+function reduce(operation: Operation & { kind: 'reduce' }, x: Tensor, dims: readonly number[]): Tensor {
+  const { start, step, finish } = reduceFunctions[operation.name];
+  const sums = new Float64Array(elementCount(dims)).fill(start);
+  walk(x.dims, [broadcastStrides(dims, x.dims)], (index, [to]) => {
+    sums[to as number] = step(sums[to as number] as number, numberAt(x.data, index));
+  });
+  const size = x.data.length / sums.length;
+  return tensorOf(x.type, dims, finish ? sums.map((sum) => finish(sum, size)) : sums);
+}
+
+/** A new array of the elements at `offset` + strides, whatever their type. */
+function pick(x: Tensor, shape: readonly number[], strides: readonly number[], offset: number): Tensor {
+  const data = new (arrayOf(x.type))(elementCount(shape));
+  walk(shape, [strides], (index, [from]) => {
+    data[index] = x.data[offset + (from as number)] as never;
+  });
+  return { type: x.type, dims: shape, data };
+}
+
+function slice(operation: Operation & { kind: 'slice' }, x: Tensor): Tensor {
+  const strides = stridesOf(x.dims);
+  const offset = operation.starts.reduce((sum, start, axis) => sum + start * (strides[axis] as number), 0);
+  const steps = strides.map((stride, axis) => stride * (operation.steps[axis] as number));
+  return pick(x, operation.sizes, steps, offset);
+}
+
+function concat(axis: number, inputs: readonly Tensor[], type: DataType, dims: readonly number[]): Tensor {
+  const data = new (arrayOf(type))(elementCount(dims));
+  const outer = elementCount(dims.slice(0, axis));
+  let to = 0;
+  for (let block = 0; block < outer; block++) {
+    for (const input of inputs) {
+      const length = input.data.length / outer;
+      data.set(input.data.subarray(block * length, (block + 1) * length) as never, to);
+      to += length;
+    }
+  }
+  return { type, dims, data };
+}
+
+function gather(axis: number, x: Tensor, indices: Tensor, dims: readonly number[]): Tensor {
+  const data = new (arrayOf(x.type))(elementCount(dims));
+  const size = x.dims[axis] as number;
+  const inner = elementCount(x.dims.slice(axis + 1));
+  const outer = elementCount(x.dims.slice(0, axis));
+  let to = 0;
+  for (let block = 0; block < outer; block++) {
+    for (let i = 0; i < indices.data.length; i++) {
+      const index = numberAt(indices.data, i);
+      if (index < -size || index >= size)
+        throw new Error(`expected an index from ${-size} to ${size - 1}, got ${index}`);
+      const from = (block * size + (index < 0 ? index + size : index)) * inner;
+      data.set(x.data.subarray(from, from + inner) as never, to);
+      to += inner;
+    }
+  }
+  return { type: x.type, dims, data };
+}
+
+/** The result for constant operands, or `undefined` for an operation that only the kernels can do. */
+export function evaluate(operation: Operation, inputs: readonly Tensor[]): Tensor | undefined {
+  const [x, y, z] = inputs as [Tensor, Tensor, Tensor];
+  const result = inferOutputs(
+    operation,
+    inputs.map(({ type, dims }) => ({ type, dims })),
+  )[0] as { type: DataType; dims: readonly number[] };
+  const { type, dims } = result;
+  switch (operation.kind) {
+    case 'unary': {
+      const f = unaryFunctions[operation.name];
+      return f && combine(type, dims, [x], (value) => f(value, operation.alpha ?? 0, operation.beta ?? 0));
+    }
+    case 'binary':
+      return combine(type, dims, [x, y], binaryFunction(operation.name, x.type));
+    case 'compare': {
+      const f = compareFunctions[operation.name];
+      return combine(type, dims, [x, y], (a, b) => (f(a as number, b as number) ? 1 : 0));
+    }
+    case 'logic':
+      if (operation.name === 'not') return combine(type, dims, [x], (a) => (a === 0 ? 1 : 0));
+      return combine(type, dims, [x, y], logicFunctions[operation.name]);
+    case 'where': {
+      // Chosen by number, so a 64-bit integer beyond 2^53 would change: refused like other constant arithmetic.
+      return combine(type, dims, [x, y, z], (condition, a, b) => (condition ? a : b) as number);
+    }
+    case 'cast':
+      return isInteger(operation.to) || !['float16', 'bfloat16'].includes(operation.to)
+        ? tensorOf(operation.to, dims, numbersOf(x))
+        : undefined;
+    case 'reduce':
+      return reduce(operation, x, dims);
+    case 'reshape':
+      return { type, dims, data: x.data };
+    case 'transpose':
+      return pick(
+        x,
+        dims,
+        operation.perm.map((axis) => stridesOf(x.dims)[axis] as number),
+        0,
+      );
+    case 'slice':
+      return slice(operation, x);
+    case 'concat':
+      return concat(operation.axis, inputs, type, dims);
+    case 'expand':
+      return pick(x, dims, broadcastStrides(x.dims, dims), 0);
+    case 'gather':
+      return gather(operation.axis, x, y, dims);
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * The graph between ONNX and the kernels. Its operations are few and explicit: every shape is known, attributes are
+ * resolved (no opset differences, no negative axes), and images are NHWC. ONNX operators are composed of them
+ * (runtime/ops); every pass rewrites this graph; the emitter has one function per operation.
+ */
+import type { DataType, Tensor } from '../engine/tensor.ts';
+import type { Activation, BinaryName, CompareName, ReduceName, UnaryName, Window2d } from './instructions.ts';
+
+export type Size2d = readonly [height: number, width: number];
+
+export type Operation =
+  | { readonly kind: 'unary'; readonly name: UnaryName; readonly alpha?: number; readonly beta?: number }
+  /** Numpy broadcasting. `mod` (sign of the divisor) and `fmod` (sign of the dividend) exist for constants only. */
+  | { readonly kind: 'binary'; readonly name: BinaryName | 'mod' | 'fmod' }
+  | { readonly kind: 'compare'; readonly name: CompareName }
+  /** For constants only. */
+  | { readonly kind: 'logic'; readonly name: 'and' | 'or' | 'xor' | 'not' }
+  /** condition (bool), a, b. */
+  | { readonly kind: 'where' }
+  | { readonly kind: 'cast'; readonly to: DataType }
+  /** x [n, h, w, c], weights [m, c / group, kh, kw] (constant), bias [m]?, residual shaped like the output? */
+  | {
+      readonly kind: 'conv';
+      readonly window: Window2d;
+      readonly group: number;
+      readonly activation?: Activation;
+    }
+  /** x [n, h, w, c], weights [c, m / group, kh, kw] (constant), bias [m]?. */
+  | {
+      readonly kind: 'convTranspose';
+      readonly window: Window2d;
+      readonly group: number;
+      readonly outputSize: Size2d;
+      readonly activation?: Activation;
+    }
+  /** x [n, h, w, c]. Windows may reach beyond the padding (ceil_mode); what lies there counts as absent. */
+  | { readonly kind: 'maxPool'; readonly window: Window2d; readonly outputSize: Size2d }
+  | {
+      readonly kind: 'averagePool';
+      readonly window: Window2d;
+      readonly outputSize: Size2d;
+      readonly countIncludePad: boolean;
+    }
+  /** a [..., m, k], b [..., k, n] ([..., n, k] when transposed), bias [n]?, residual shaped like the output?. */
+  | { readonly kind: 'matMul'; readonly transposeB: boolean; readonly activation?: Activation }
+  /** Reduced axes stay, with size 1. */
+  | { readonly kind: 'reduce'; readonly name: ReduceName; readonly axes: readonly number[] }
+  | { readonly kind: 'softmax'; readonly axis: number; readonly log: boolean }
+  /** The axis stays, with size 1. Gives int64. */
+  | { readonly kind: 'argMax'; readonly axis: number }
+  /** x [..., size], scale [size], bias [size]. */
+  | { readonly kind: 'layerNorm'; readonly epsilon: number }
+  | { readonly kind: 'reshape'; readonly dims: readonly number[] }
+  /** Output axis i is input axis perm[i]. */
+  | { readonly kind: 'transpose'; readonly perm: readonly number[] }
+  /** One entry an axis. */
+  | {
+      readonly kind: 'slice';
+      readonly starts: readonly number[];
+      readonly steps: readonly number[];
+      readonly sizes: readonly number[];
+    }
+  | { readonly kind: 'concat'; readonly axis: number }
+  /** One entry an axis, none negative. */
+  | {
+      readonly kind: 'pad';
+      readonly mode: 'constant' | 'reflect' | 'edge' | 'wrap';
+      readonly begins: readonly number[];
+      readonly ends: readonly number[];
+      readonly value: number;
+    }
+  /** Numpy broadcasting to exactly these sizes. */
+  | { readonly kind: 'expand'; readonly dims: readonly number[] }
+  /** x, indices (int32 or int64). */
+  | { readonly kind: 'gather'; readonly axis: number }
+  /**
+   * x [n, h, w, c]. For every output row and column its place in the input: whole numbers for `nearest`,
+   * fractions from 0 to size - 1 for `linear`.
+   */
+  | {
+      readonly kind: 'resize';
+      readonly mode: 'nearest' | 'linear';
+      readonly rows: readonly number[];
+      readonly columns: readonly number[];
+    }
+  /** gates [batch, 4 · hidden], c [batch, hidden], peephole [3 · hidden]? → h, c, both [batch, hidden]. */
+  | { readonly kind: 'lstmCell' };
+
+export interface Constant {
+  readonly tensor: Tensor;
+  /** Names the contents among all programs of a model; absent when they depend on the shapes of this program. */
+  readonly key: string | undefined;
+}
+
+/** One tensor of the graph. Compared by identity. */
+export interface Value {
+  readonly type: DataType;
+  readonly dims: readonly number[];
+  readonly constant?: Constant;
+}
+
+export interface Node {
+  /** Name of the ONNX node that it came from. */
+  readonly origin: string;
+  readonly operation: Operation;
+  /** `undefined` stands for an absent optional input. */
+  readonly inputs: readonly (Value | undefined)[];
+  readonly outputs: readonly Value[];
+}
+
+export interface NamedValue {
+  readonly name: string;
+  readonly value: Value;
+}
+
+/** Nodes are in execution order. */
+export interface KernelGraph {
+  readonly inputs: readonly NamedValue[];
+  readonly outputs: readonly NamedValue[];
+  readonly nodes: readonly Node[];
+}
+
+/** How often each value is read: by nodes, and by being an output of the graph. */
+export function countUses(graph: KernelGraph): Map<Value, number> {
+  const uses = new Map<Value, number>();
+  const count = (value: Value | undefined): void => {
+    if (value) uses.set(value, (uses.get(value) ?? 0) + 1);
+  };
+  for (const node of graph.nodes) node.inputs.forEach(count);
+  for (const output of graph.outputs) count(output.value);
+  return uses;
+}

@@ -1,0 +1,151 @@
+/** Type and shape of what an operation gives. Refuses operands that do not fit, in the words of the caller's model. */
+import type { DataType } from '../engine/tensor.ts';
+import type { Operation, Value } from './graph.ts';
+import type { Window2d } from './instructions.ts';
+import { broadcastDims } from './strides.ts';
+
+export interface TypeAndDims {
+  readonly type: DataType;
+  readonly dims: readonly number[];
+}
+
+const show = (dims: readonly number[]): string => `[${dims.join(', ')}]`;
+
+/** Output size of a window sliding over a padded axis, rounded down (or up: ceil_mode). */
+export function slidingSize(size: number, window: Window2d, axis: 0 | 1, ceil = false): number {
+  const reach = (window.kernel[axis] - 1) * window.dilations[axis] + 1;
+  const room = size + window.pads[axis] + window.pads[(axis + 2) as 2 | 3] - reach;
+  const steps = ceil ? Math.ceil(room / window.strides[axis]) : Math.floor(room / window.strides[axis]);
+  return steps + 1;
+}
+
+function operand(inputs: readonly (Value | undefined)[], index: number): Value {
+  const value = inputs[index];
+  if (!value) throw new Error(`expected an input ${index}, found none`);
+  return value;
+}
+
+function broadcast(...values: readonly Value[]): number[] {
+  const dims = broadcastDims(...values.map((value) => value.dims));
+  if (!dims)
+    throw new Error(`expected shapes that broadcast, got ${values.map(({ dims }) => show(dims)).join(' and ')}`);
+  return dims;
+}
+
+function inferConv(operation: Operation & { kind: 'conv' }, inputs: readonly (Value | undefined)[]): TypeAndDims {
+  const x = operand(inputs, 0);
+  const weights = operand(inputs, 1);
+  const [n = 0, h = 0, w = 0, c = 0] = x.dims;
+  const [m = 0, perGroup = 0] = weights.dims;
+  const { group, window } = operation;
+  if (x.dims.length !== 4 || weights.dims.length !== 4 || perGroup * group !== c || m % group !== 0) {
+    throw new Error(
+      `expected weights for ${c} input channels in ${group} groups, got shape ${show(weights.dims)} for x with ${c} channels`,
+    );
+  }
+  const dims = [n, slidingSize(h, window, 0), slidingSize(w, window, 1), m];
+  if (dims.some((size) => size < 0))
+    throw new Error(`expected an input at least as large as the kernel, got ${h} x ${w}`);
+  return { type: x.type, dims };
+}
+
+function inferMatMul(operation: Operation & { kind: 'matMul' }, inputs: readonly (Value | undefined)[]): TypeAndDims {
+  const a = operand(inputs, 0);
+  const b = operand(inputs, 1);
+  const [m = 0, k] = a.dims.slice(-2);
+  const [rows, columns] = b.dims.slice(-2);
+  const [kb, n = 0] = operation.transposeB ? [columns, rows] : [rows, columns];
+  const batch = broadcastDims(a.dims.slice(0, -2), b.dims.slice(0, -2));
+  if (k !== kb || !batch) throw new Error(`expected matrices that multiply, got ${show(a.dims)} and ${show(b.dims)}`);
+  return { type: a.type, dims: [...batch, m, n] };
+}
+
+function inferConcat(axis: number, inputs: readonly (Value | undefined)[]): TypeAndDims {
+  const first = operand(inputs, 0);
+  let size = 0;
+  for (const value of inputs) {
+    const fits = value && value.dims.length === first.dims.length && value.type === first.type;
+    if (!fits || !value.dims.every((dim, i) => i === axis || dim === first.dims[i]))
+      throw new Error(
+        `expected inputs alike but for axis ${axis}, got ${inputs.map((input) => show(input?.dims ?? [])).join(', ')}`,
+      );
+    size += value.dims[axis] as number;
+  }
+  return { type: first.type, dims: first.dims.map((dim, i) => (i === axis ? size : dim)) };
+}
+
+function inferReshape(x: Value, dims: readonly number[]): TypeAndDims {
+  const count = (sizes: readonly number[]): number => sizes.reduce((product, size) => product * size, 1);
+  if (count(dims) !== count(x.dims))
+    throw new Error(`expected a shape of as many elements as ${show(x.dims)}, got ${show(dims)}`);
+  return { type: x.type, dims };
+}
+
+/** Types and shapes of the outputs. Throws an Error that says what does not fit. */
+export function inferOutputs(operation: Operation, inputs: readonly (Value | undefined)[]): readonly TypeAndDims[] {
+  const x = operand(inputs, 0);
+  switch (operation.kind) {
+    case 'unary':
+    case 'softmax':
+    case 'layerNorm':
+      return [x];
+    case 'binary':
+      return [{ type: x.type, dims: broadcast(x, operand(inputs, 1)) }];
+    case 'compare':
+      return [{ type: 'bool', dims: broadcast(x, operand(inputs, 1)) }];
+    case 'logic':
+      return [{ type: 'bool', dims: operation.name === 'not' ? x.dims : broadcast(x, operand(inputs, 1)) }];
+    case 'where':
+      return [{ type: operand(inputs, 1).type, dims: broadcast(x, operand(inputs, 1), operand(inputs, 2)) }];
+    case 'cast':
+      return [{ type: operation.to, dims: x.dims }];
+    case 'conv':
+      return [inferConv(operation, inputs)];
+    case 'convTranspose': {
+      const channels = (operand(inputs, 1).dims[1] ?? 0) * operation.group;
+      return [{ type: x.type, dims: [x.dims[0] ?? 0, ...operation.outputSize, channels] }];
+    }
+    case 'maxPool':
+    case 'averagePool':
+      return [{ type: x.type, dims: [x.dims[0] ?? 0, ...operation.outputSize, x.dims[3] ?? 0] }];
+    case 'resize':
+      return [
+        { type: x.type, dims: [x.dims[0] ?? 0, operation.rows.length, operation.columns.length, x.dims[3] ?? 0] },
+      ];
+    case 'matMul':
+      return [inferMatMul(operation, inputs)];
+    case 'reduce':
+      return [{ type: x.type, dims: x.dims.map((size, axis) => (operation.axes.includes(axis) ? 1 : size)) }];
+    case 'argMax':
+      return [{ type: 'int64', dims: x.dims.map((size, axis) => (axis === operation.axis ? 1 : size)) }];
+    case 'reshape':
+      return [inferReshape(x, operation.dims)];
+    case 'transpose':
+      return [{ type: x.type, dims: operation.perm.map((axis) => x.dims[axis] as number) }];
+    case 'slice':
+      return [{ type: x.type, dims: operation.sizes }];
+    case 'concat':
+      return [inferConcat(operation.axis, inputs)];
+    case 'pad':
+      return [
+        {
+          type: x.type,
+          dims: x.dims.map(
+            (size, axis) => size + (operation.begins[axis] as number) + (operation.ends[axis] as number),
+          ),
+        },
+      ];
+    case 'expand':
+      return [{ type: x.type, dims: operation.dims }];
+    case 'gather': {
+      const { axis } = operation;
+      return [
+        { type: x.type, dims: [...x.dims.slice(0, axis), ...operand(inputs, 1).dims, ...x.dims.slice(axis + 1)] },
+      ];
+    }
+    case 'lstmCell': {
+      const c = operand(inputs, 1);
+      return [c, c].map(({ type, dims }) => ({ type, dims }));
+    }
+  }
+}

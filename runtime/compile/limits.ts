@@ -1,0 +1,16 @@
+/** Bounds on what a graph may ask of the compiler. A graph beyond one of them is refused before anything is allocated for it. */
+
+/** Offsets in one memory space have 30 bits (instructions.ts, Address). */
+export const SPACE_BYTES_MAX = 2 ** 30;
+/** Rank of a tensor that the kernels can walk. */
+export const RANK_MAX = 8;
+/** Kernel-level nodes of one program, loops and recurrent steps unrolled. */
+export const KERNEL_NODES_MAX = 50_000;
+/** Time steps of a recurrent operator: each becomes instructions of its own. */
+export const TIME_STEPS_MAX = 4096;
+/** Elements of a run-time input that a program may be specialised to: scalars and shapes, not data. */
+export const SPECIALISED_ELEMENTS_MAX = 64;
+/** Constant results up to this size are computed at compile time, whatever the size of the operands. */
+export const FOLDED_ELEMENTS_MAX = 4096;
+/** Graphs inside graphs (If). */
+export const SUBGRAPH_DEPTH_MAX = 16;

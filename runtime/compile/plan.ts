@@ -1,0 +1,184 @@
+/**
+ * Memory plan: where every value of a graph lies in the run's arena. Buffers are shared by values whose lives do not
+ * overlap; reshapes and contiguous slices lie inside their source; element-wise operations write over their operand.
+ */
+import { elementBytes, elementCount } from '../engine/tensor.ts';
+import type { KernelGraph, Node, Value } from './graph.ts';
+import { SPACE_BYTES_MAX } from './limits.ts';
+import { sameDims, stridesOf } from './strides.ts';
+
+/** A cache line. Kernels need 16; a part of a buffer may begin at any multiple of 16. */
+const ALIGNMENT = 64;
+const VIEW_ALIGNMENT = 16;
+
+export interface Plan {
+  readonly arenaBytes: number;
+  /** Byte offset in the arena of a value that is no constant. */
+  offsetOf(value: Value): number;
+  /** Whether the node's output lies inside its input, so that nothing has to be moved. */
+  isView(node: Node): boolean;
+  /** Byte offset of a node's scratch memory. */
+  scratchOf(node: Node): number;
+}
+
+/** Bytes that are alive from one node to another, both included. Inputs live from node -1 on. */
+interface Buffer {
+  readonly bytes: number;
+  readonly from: number;
+  to: number;
+  offset: number;
+}
+
+interface Place {
+  readonly buffer: Buffer;
+  readonly offset: number;
+}
+
+export function bytesOf(value: Value): number {
+  return elementCount(value.dims) * elementBytes(value.type);
+}
+
+/** Byte offset of the output inside the first input, for operations that need not move anything. */
+function viewOffset(node: Node): number | undefined {
+  const { operation } = node;
+  const source = node.inputs[0];
+  if (!source || source.constant) return undefined;
+  if (operation.kind === 'reshape') return 0;
+  if (operation.kind !== 'slice' || operation.steps.some((step) => step !== 1)) return undefined;
+  // Contiguous when everything behind the outermost axis that is cut is whole, and everything before it has size 1.
+  const cut = operation.sizes.findIndex((size, axis) => size !== source.dims[axis]);
+  const before = source.dims.slice(0, Math.max(cut, 0));
+  const behind = operation.sizes.slice(cut + 1);
+  if (before.some((size) => size !== 1) || !sameDims(behind, source.dims.slice(cut + 1))) return undefined;
+  const strides = stridesOf(source.dims);
+  const offset = (operation.starts[cut] as number) * (strides[cut] as number) * elementBytes(source.type);
+  return offset % VIEW_ALIGNMENT === 0 ? offset : undefined;
+}
+
+const commutative: ReadonlySet<string> = new Set(['add', 'mul', 'min', 'max']);
+
+/** Inputs that the kernel can write its output over. */
+function writableInputs(node: Node): readonly (Value | undefined)[] {
+  const { operation, inputs } = node;
+  if (operation.kind === 'unary') return inputs;
+  if (operation.kind === 'binary') return commutative.has(operation.name) ? inputs : inputs.slice(0, 1);
+  if (operation.kind === 'matMul') return inputs.slice(3, 4);
+  return [];
+}
+
+export function planMemory(graph: KernelGraph, scratchBytes: (node: Node) => number): Plan {
+  const places = new Map<Value, Place>();
+  const buffers: Buffer[] = [];
+  const views = new Set<Node>();
+  const end = graph.nodes.length;
+  const allocate = (bytes: number, from: number, to: number): Buffer => {
+    const buffer = { bytes: Math.max(bytes, 1), from, to, offset: 0 };
+    buffers.push(buffer);
+    return buffer;
+  };
+  for (const { value } of graph.inputs)
+    if (!places.has(value)) places.set(value, { buffer: allocate(bytesOf(value), -1, end), offset: 0 });
+  const lastUses = findLastUses(graph);
+  graph.nodes.forEach((node, index) => {
+    const view = viewOffset(node);
+    const [first] = node.outputs;
+    const source = view === undefined ? undefined : places.get(node.inputs[0] as Value);
+    const inPlace = source ? undefined : dyingOperand(node, index, places, lastUses);
+    for (const output of node.outputs) {
+      const last = lastUses.get(output) ?? index;
+      if (source && output === first) {
+        views.add(node);
+        places.set(output, { buffer: source.buffer, offset: source.offset + (view as number) });
+        source.buffer.to = Math.max(source.buffer.to, last);
+      } else if (inPlace && output === first) {
+        places.set(output, { buffer: inPlace, offset: 0 });
+        inPlace.to = last;
+      } else places.set(output, { buffer: allocate(bytesOf(output), index, last), offset: 0 });
+    }
+  });
+  const scratch = new Map<Node, Buffer>();
+  graph.nodes.forEach((node, index) => {
+    const bytes = scratchBytes(node);
+    if (bytes > 0) scratch.set(node, allocate(bytes, index, index));
+  });
+  const arenaBytes = place(buffers);
+  return {
+    arenaBytes,
+    offsetOf(value) {
+      const found = places.get(value);
+      if (!found) throw new Error('assertion: a value without a place');
+      return found.buffer.offset + found.offset;
+    },
+    isView: (node) => views.has(node),
+    scratchOf: (node) => scratch.get(node)?.offset ?? 0,
+  };
+}
+
+/** Index of the last node that reads a value, or of the end for outputs. Views count as reads of what they show. */
+function findLastUses(graph: KernelGraph): Map<Value, number> {
+  const last = new Map<Value, number>();
+  graph.nodes.forEach((node, index) => {
+    for (const input of node.inputs) if (input) last.set(input, index);
+  });
+  for (const { value } of graph.outputs) last.set(value, graph.nodes.length);
+  return last;
+}
+
+/** The buffer of an operand that nobody reads after this node and that has the output's size, if there is one. */
+function dyingOperand(
+  node: Node,
+  index: number,
+  places: ReadonlyMap<Value, Place>,
+  lastUses: ReadonlyMap<Value, number>,
+): Buffer | undefined {
+  const [output] = node.outputs as [Value];
+  for (const input of writableInputs(node)) {
+    if (!input || input.constant || !sameDims(input.dims, output.dims) || input.type !== output.type) continue;
+    const place = places.get(input) as Place;
+    // A matrix product must not overwrite what it multiplies, even when that is its residual as well.
+    const repeated =
+      node.operation.kind === 'matMul' && node.inputs.some((other, i) => i < 3 && shares(other, place, places));
+    const whole = place.offset === 0 && place.buffer.bytes === bytesOf(output);
+    if (whole && place.buffer.to === index && lastUses.get(input) === index && !repeated) return place.buffer;
+  }
+  return undefined;
+}
+
+function shares(value: Value | undefined, place: Place, places: ReadonlyMap<Value, Place>): boolean {
+  return value !== undefined && places.get(value)?.buffer === place.buffer;
+}
+
+/** Largest first, each into the tightest gap among those that live at the same time. Returns the arena's size. */
+function place(buffers: Buffer[]): number {
+  const placed: Buffer[] = [];
+  let arenaBytes = 0;
+  for (const buffer of buffers.toSorted((a, b) => b.bytes - a.bytes)) {
+    const neighbours = placed.filter((other) => other.from <= buffer.to && buffer.from <= other.to);
+    buffer.offset = tightestGap(neighbours, buffer.bytes);
+    placed.push(buffer);
+    // Kept in order of offset, so that gaps are found in one pass.
+    placed.sort((a, b) => a.offset - b.offset);
+    arenaBytes = Math.max(arenaBytes, buffer.offset + buffer.bytes);
+  }
+  if (arenaBytes >= SPACE_BYTES_MAX)
+    throw new Error(
+      `expected a run to need less than ${SPACE_BYTES_MAX} bytes, got ${arenaBytes}; try a smaller input`,
+    );
+  return Math.ceil(arenaBytes / ALIGNMENT) * ALIGNMENT;
+}
+
+/** Offset for `bytes` between neighbours that are sorted by offset (and may overlap each other), or behind them all. */
+function tightestGap(neighbours: readonly Buffer[], bytes: number): number {
+  let best = -1;
+  let bestGap = Infinity;
+  let free = 0;
+  for (const other of neighbours) {
+    const gap = other.offset - free;
+    if (gap >= bytes && gap < bestGap) {
+      best = free;
+      bestGap = gap;
+    }
+    free = Math.max(free, Math.ceil((other.offset + other.bytes) / ALIGNMENT) * ALIGNMENT);
+  }
+  return best >= 0 ? best : free;
+}

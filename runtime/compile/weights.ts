@@ -1,0 +1,33 @@
+/** Weights of a model, packed once and shared by all its programs. */
+import { SPACE_BYTES_MAX } from './limits.ts';
+import type { Weights } from './program.ts';
+
+/** Tensors start on cache lines; the kernels need 16. */
+const ALIGNMENT = 64;
+
+/** Contents laid one behind the other; equal keys are placed once. */
+export function createWeights(): Weights {
+  const offsets = new Map<string, number>();
+  const chunks: { offset: number; bytes: Uint8Array }[] = [];
+  let byteLength = 0;
+  return {
+    place(key, make) {
+      const before = offsets.get(key);
+      if (before !== undefined) return before;
+      const view = make();
+      const offset = Math.ceil(byteLength / ALIGNMENT) * ALIGNMENT;
+      if (offset + view.byteLength >= SPACE_BYTES_MAX)
+        throw new Error(`expected constants of less than ${SPACE_BYTES_MAX} bytes together; this model has more`);
+      chunks.push({ offset, bytes: new Uint8Array(view.buffer, view.byteOffset, view.byteLength) });
+      offsets.set(key, offset);
+      byteLength = offset + view.byteLength;
+      return offset;
+    },
+    get byteLength() {
+      return byteLength;
+    },
+    copyTo(target) {
+      for (const { offset, bytes } of chunks) target.set(bytes, offset);
+    },
+  };
+}

@@ -1,0 +1,210 @@
+/** Operators that make, cut, join and move data. */
+import { tensorOf } from '../compile/evaluate.ts';
+import type { Value } from '../compile/graph.ts';
+import { FOLDED_ELEMENTS_MAX } from '../compile/limits.ts';
+import { isDataType } from '../onnx/tensor-data.ts';
+import type { Build, OperatorContext } from './context.ts';
+
+export const constant: Build = (node) => {
+  const { builder } = node;
+  const tensor = node.attributeTensor('value');
+  // The node's own name is unique in its graph, and the path makes it so among all graphs.
+  if (tensor) return builder.constant(tensor, `node ${builder.origin}`);
+  const ints = node.ints('value_ints');
+  if (ints) return builder.literal('int64', [ints.length], ints);
+  const floats = node.floats('value_floats');
+  if (floats) return builder.literal('float32', [floats.length], floats);
+  if ('value_int' in node.node.attributes) return builder.literal('int64', [], [node.int('value_int')]);
+  if ('value_float' in node.node.attributes) return builder.literal('float32', [], [node.float('value_float', 0)]);
+  throw node.unsupported('a constant that is no tensor of numbers');
+};
+
+export const constantOfShape: Build = (node) => {
+  const value = node.attributeTensor('value') ?? tensorOf('float32', [1], [0]);
+  return node.builder.expand(
+    node.builder.reshape(node.builder.constant(value, `node ${node.builder.origin}`), []),
+    node.numbers(0),
+  );
+};
+
+export const range: Build = (node) => {
+  const [start = 0, limit = 0, delta = 1] = [0, 1, 2].map((index) => node.numbers(index)[0] as number);
+  const count = Math.max(Math.ceil((limit - start) / delta), 0);
+  if (!(count <= 2 ** 24)) throw new Error(`expected a range of at most ${2 ** 24} numbers, got ${count}`);
+  const values = Array.from({ length: count }, (_, i) => start + i * delta);
+  return node.builder.literal(node.input(0).type, [count], values);
+};
+
+/** TensorProto.DataType of the types that Cast can go to. */
+const castTypes = new Map<number, string>([
+  [1, 'float32'],
+  [2, 'uint8'],
+  [3, 'int8'],
+  [4, 'uint16'],
+  [5, 'int16'],
+  [6, 'int32'],
+  [7, 'int64'],
+  [9, 'bool'],
+  [11, 'float64'],
+  [12, 'uint32'],
+  [13, 'uint64'],
+]);
+
+export const cast: Build = (node) => {
+  const to = castTypes.get(node.int('to')) ?? '';
+  if (!isDataType(to)) throw node.unsupported(`a cast to type ${node.int('to')}`);
+  return node.builder.cast(node.input(0), to);
+};
+
+export const castLike: Build = (node) => node.builder.cast(node.input(0), node.input(1).type);
+
+export const gather: Build = (node) => {
+  const { builder } = node;
+  const x = node.input(0);
+  const indices = node.input(1);
+  const axis = node.axis(node.int('axis', 0), x.dims.length);
+  const size = x.dims[axis] as number;
+  // One known index is a slice, which moves less and lets the layout change around it.
+  if (indices.constant && indices.dims.every((each) => each === 1)) {
+    const index = Number(indices.constant.tensor.data[0]);
+    if (index < -size || index >= size) throw new Error(`expected an index from ${-size} to ${size - 1}, got ${index}`);
+    const start = index < 0 ? index + size : index;
+    const part = builder.sliceAxis(x, axis, start, start + 1);
+    return builder.reshape(part, [...x.dims.slice(0, axis), ...indices.dims, ...x.dims.slice(axis + 1)]);
+  }
+  return builder.gather(x, indices, axis);
+};
+
+interface Cut {
+  readonly axis: number;
+  readonly start: number;
+  readonly end: number;
+  readonly step: number;
+}
+
+/** Source: ONNX Slice-13, how starts and ends are clamped. */
+function sliceBy(node: OperatorContext, cuts: readonly Cut[]): Value {
+  const x = node.input(0);
+  const starts = x.dims.map(() => 0);
+  const steps = x.dims.map(() => 1);
+  const sizes = [...x.dims];
+  for (const { axis, start, end, step } of cuts) {
+    const size = x.dims[axis] as number;
+    if (step === 0) throw new Error('expected steps other than 0');
+    const [least, most] = step > 0 ? [0, size] : [-1, size - 1];
+    const clamp = (index: number, low: number): number =>
+      Math.min(Math.max(index < 0 ? index + size : index, low), most);
+    const from = clamp(start, Math.max(least, 0));
+    const to = clamp(end, least);
+    starts[axis] = from;
+    steps[axis] = step;
+    sizes[axis] = Math.max(Math.ceil((to - from) / step), 0);
+  }
+  return node.builder.add({ kind: 'slice', starts, steps, sizes }, [x]);
+}
+
+/** Starts, ends, axes and steps are inputs from opset 10 on. */
+export const slice: Build = (node) => {
+  const rank = node.input(0).dims.length;
+  const starts = node.ints('starts') ?? node.numbers(1);
+  const ends = node.ints('ends') ?? node.numbers(2);
+  const axes = node.ints('axes') ?? node.optionalNumbers(3) ?? starts.map((_, axis) => axis);
+  const steps = node.optionalNumbers(4) ?? starts.map(() => 1);
+  if ([ends, axes, steps].some((list) => list.length !== starts.length))
+    throw new Error(`expected as many ends, axes and steps as starts (${starts.length})`);
+  return sliceBy(
+    node,
+    starts.map((start, i) => ({
+      axis: node.axis(axes[i] as number, rank),
+      start,
+      end: ends[i] as number,
+      step: steps[i] as number,
+    })),
+  );
+};
+
+/** Sizes are an attribute before opset 13; `num_outputs` gives equal parts but for the last. */
+export const split: Build = (node) => {
+  const x = node.input(0);
+  const axis = node.axis(node.int('axis', 0), x.dims.length);
+  const size = x.dims[axis] as number;
+  const parts = node.int('num_outputs', node.outputCount);
+  const each = Math.ceil(size / parts);
+  const equal = Array.from({ length: parts }, (_, i) => Math.max(Math.min(each, size - i * each), 0));
+  const sizes = node.ints('split') ?? node.optionalNumbers(1) ?? equal;
+  if (sizes.some((part) => part < 0) || sizes.reduce((sum, part) => sum + part, 0) !== size)
+    throw new Error(`expected parts that add up to ${size}, got [${sizes}]`);
+  let start = 0;
+  return sizes.map((part) => {
+    start += part;
+    return node.builder.sliceAxis(x, axis, start - part, start);
+  });
+};
+
+export const concat: Build = (node) => {
+  const values = node.inputs.map((_, index) => node.input(index));
+  const rank = values[0]?.dims.length ?? 0;
+  const axis = node.axis(node.int('axis', 1), rank);
+  // Empty parts come from exporters that build shapes piece by piece.
+  const filled = values.filter((value) => value.dims[axis] !== 0);
+  return node.builder.concat(filled.length > 0 ? filled : values.slice(0, 1), axis);
+};
+
+export const pad: Build = (node) => {
+  const { builder } = node;
+  const x = node.input(0);
+  const rank = x.dims.length;
+  const given = node.ints('pads') ?? node.ints('paddings') ?? node.numbers(1);
+  const fill = node.optional(2);
+  const value = fill ? Number(node.contentsOf(fill, 'input 2').data[0] ?? 0) : node.float('value', 0);
+  const axes = node.optionalNumbers(3)?.map((axis) => node.axis(axis, rank)) ?? x.dims.map((_, axis) => axis);
+  if (given.length !== 2 * axes.length) throw new Error(`expected ${2 * axes.length} pads, got [${given}]`);
+  const begins = x.dims.map(() => 0);
+  const ends = x.dims.map(() => 0);
+  axes.forEach((axis, i) => {
+    begins[axis] = given[i] as number;
+    ends[axis] = given[i + axes.length] as number;
+  });
+  // Negative padding cuts.
+  const starts = begins.map((begin) => Math.max(-begin, 0));
+  const sizes = x.dims.map((size, axis) => size - (starts[axis] as number) - Math.max(-(ends[axis] as number), 0));
+  const inside = builder.add({ kind: 'slice', starts, steps: x.dims.map(() => 1), sizes }, [x]);
+  const positive = (pads: number[]): number[] => pads.map((each) => Math.max(each, 0));
+  const mode = node.text('mode', ['constant', 'reflect', 'edge', 'wrap'], 'constant');
+  const operation = { kind: 'pad', mode, begins: positive(begins), ends: positive(ends), value } as const;
+  return builder.add(mode === 'constant' ? operation : { ...operation, value: 0 }, [inside]);
+};
+
+export const tile: Build = (node) => {
+  const { builder } = node;
+  const x = node.input(0);
+  const repeats = node.numbers(1);
+  if (repeats.length !== x.dims.length || repeats.some((times) => times < 0))
+    throw new Error(`expected ${x.dims.length} repeats, got [${repeats}]`);
+  // An axis of size 1 repeats by broadcasting; others need an axis of their own for the repetition.
+  const spread = x.dims.flatMap((size, axis) => (repeats[axis] === 1 || size === 1 ? [size] : [1, size]));
+  const wide = x.dims.flatMap((size, axis) => {
+    const times = repeats[axis] as number;
+    return times === 1 ? [size] : size === 1 ? [times] : [times, size];
+  });
+  return builder.reshape(
+    builder.expand(builder.reshape(x, spread), wide),
+    x.dims.map((size, axis) => size * (repeats[axis] as number)),
+  );
+};
+
+/** Rows of a table with one `on` each. Indices outside [-depth, depth) would be all `off`, but fault the run here. */
+export const oneHot: Build = (node) => {
+  const { builder } = node;
+  const indices = node.input(0);
+  const depth = node.numbers(1)[0] as number;
+  const [off = 0, on = 0] = node.numbers(2);
+  if (!(depth >= 1 && depth * depth <= FOLDED_ELEMENTS_MAX * 16)) throw node.unsupported(`a depth of ${depth}`);
+  const values = Array.from({ length: depth * depth }, (_, i) => (i % (depth + 1) === 0 ? on : off));
+  const table = builder.literal(node.input(2).type, [depth, depth], values);
+  const rows = builder.gather(table, builder.cast(indices, 'int64'), 0);
+  const last = rows.dims.length - 1;
+  const axis = node.axis(node.int('axis', -1), rows.dims.length);
+  const perm = rows.dims.map((_, i) => (i === axis ? last : i > axis ? i - 1 : i));
+  return builder.transpose(rows, perm);
+};

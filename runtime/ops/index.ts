@@ -1,0 +1,163 @@
+/** The one operator table: ONNX name → since which opset version → how it is composed of kernel operations. */
+import { UnsupportedError } from '../compile/program.ts';
+import type { GraphNode, OnnxModel } from '../onnx/graph.ts';
+import { type Build, placeOf } from './context.ts';
+import * as control from './control.ts';
+import * as conv from './conv.ts';
+import * as data from './data.ts';
+import * as math from './math.ts';
+import * as matrix from './matrix.ts';
+import * as norm from './norm.ts';
+import * as pool from './pool.ts';
+import * as recurrent from './recurrent.ts';
+import * as reduce from './reduce.ts';
+import * as resize from './resize.ts';
+import * as shape from './shape.ts';
+
+/** The newest version of the default operator set that the table was checked against. */
+export const OPSET_MAX = 28;
+
+/** Ascending; the last entry not above the model's opset version holds. */
+type Versions = readonly (readonly [since: number, build: Build])[];
+
+const hardSigmoid = math.unaryWith('hardSigmoid', ['alpha', 0.2], ['beta', 0.5]);
+const selu = math.unaryWith('selu', ['alpha', 1.6732631921768188], ['gamma', 1.0507010221481323]);
+
+/** Before version 7 binary operators broadcast by attributes, which no current exporter writes. */
+const operators: Readonly<Record<string, Versions>> = {
+  Abs: [[1, math.unary('abs')]],
+  Add: [[7, math.binary('add')]],
+  And: [[7, math.logic('and')]],
+  ArgMax: [[1, reduce.argExtreme(false)]],
+  ArgMin: [[1, reduce.argExtreme(true)]],
+  AveragePool: [[1, pool.averagePool]],
+  BatchNormalization: [[7, norm.batchNormalization]],
+  Cast: [[6, data.cast]],
+  CastLike: [[15, data.castLike]],
+  Ceil: [[1, math.unary('ceil')]],
+  Celu: [[12, math.celu]],
+  Clip: [
+    [1, math.clipByAttributes],
+    [11, math.clip],
+  ],
+  Concat: [[1, data.concat]],
+  Constant: [[1, data.constant]],
+  ConstantOfShape: [[9, data.constantOfShape]],
+  Conv: [[1, conv.conv]],
+  ConvTranspose: [[1, conv.convTranspose]],
+  Cos: [[7, math.unary('cos')]],
+  DepthToSpace: [[1, shape.depthToSpace]],
+  Div: [[7, math.binary('div')]],
+  Dropout: [[7, control.dropout]],
+  Elu: [[1, math.unaryWith('elu', ['alpha', 1])]],
+  Equal: [[7, math.compare('equal')]],
+  Erf: [[9, math.unary('erf')]],
+  Exp: [[1, math.unary('exp')]],
+  Expand: [[8, shape.expand]],
+  Flatten: [[1, shape.flatten]],
+  Floor: [[1, math.unary('floor')]],
+  GRU: [[7, recurrent.gru]],
+  Gather: [[1, data.gather]],
+  Gelu: [[20, math.gelu]],
+  Gemm: [[7, matrix.gemm]],
+  GlobalAveragePool: [[1, pool.globalPool('mean')]],
+  GlobalMaxPool: [[1, pool.globalPool('max')]],
+  Greater: [[7, math.compare('greater')]],
+  GreaterOrEqual: [[12, math.compare('greaterOrEqual')]],
+  GroupNormalization: [[18, norm.groupNormalization]],
+  HardSigmoid: [[1, hardSigmoid]],
+  HardSwish: [[14, (node) => node.builder.unary('hardSwish', node.input(0), 1 / 6, 0.5)]],
+  Identity: [[1, control.identity]],
+  If: [[1, control.branch]],
+  InstanceNormalization: [[1, norm.instanceNormalization]],
+  LSTM: [[7, recurrent.lstm]],
+  LayerNormalization: [[17, norm.layerNormalization]],
+  LeakyRelu: [[1, math.unaryWith('leakyRelu', ['alpha', 0.01])]],
+  Less: [[7, math.compare('less')]],
+  LessOrEqual: [[12, math.compare('lessOrEqual')]],
+  Log: [[1, math.unary('log')]],
+  LogSoftmax: [
+    [1, norm.softmaxFlattened(true)],
+    [13, norm.softmax(true)],
+  ],
+  LpNormalization: [[1, norm.lpNormalization]],
+  MatMul: [[1, matrix.matMul]],
+  Max: [[1, math.variadic('max')]],
+  MaxPool: [[1, pool.maxPool]],
+  Mean: [[1, math.mean]],
+  MeanVarianceNormalization: [[9, norm.meanVarianceNormalization]],
+  Min: [[1, math.variadic('min')]],
+  Mish: [[18, math.mish]],
+  Mod: [[10, math.mod]],
+  Mul: [[7, math.binary('mul')]],
+  Neg: [[1, math.unary('neg')]],
+  Not: [[1, math.not]],
+  OneHot: [[9, data.oneHot]],
+  Or: [[7, math.logic('or')]],
+  PRelu: [[7, math.binary('prelu')]],
+  Pad: [[1, data.pad]],
+  Pow: [[7, math.pow]],
+  RMSNormalization: [[23, norm.rmsNormalization]],
+  RNN: [[7, recurrent.rnn]],
+  Range: [[11, data.range]],
+  Reciprocal: [[1, math.unary('reciprocal')]],
+  ReduceL1: [[1, reduce.reduce('l1')]],
+  ReduceL2: [[1, reduce.reduce('l2')]],
+  ReduceLogSum: [[1, reduce.reduceLogSum]],
+  ReduceLogSumExp: [[1, reduce.reduceLogSumExp]],
+  ReduceMax: [[1, reduce.reduce('max')]],
+  ReduceMean: [[1, reduce.reduce('mean')]],
+  ReduceMin: [[1, reduce.reduce('min')]],
+  ReduceProd: [[1, reduce.reduce('prod')]],
+  ReduceSum: [[1, reduce.reduce('sum')]],
+  ReduceSumSquare: [[1, reduce.reduce('sumSquare')]],
+  Relu: [[1, math.unary('relu')]],
+  Reshape: [[1, shape.reshape]],
+  Resize: [
+    [10, resize.upsample],
+    [11, resize.resize],
+  ],
+  Round: [[11, math.unary('round')]],
+  Selu: [[1, selu]],
+  Shape: [[1, shape.shape]],
+  Sigmoid: [[1, math.unary('sigmoid')]],
+  Sign: [[9, math.unary('sign')]],
+  Sin: [[7, math.unary('sin')]],
+  Size: [[1, shape.size]],
+  Slice: [[1, data.slice]],
+  Softmax: [
+    [1, norm.softmaxFlattened(false)],
+    [13, norm.softmax(false)],
+  ],
+  Softplus: [[1, math.unary('softplus')]],
+  Softsign: [[1, math.unary('softsign')]],
+  SpaceToDepth: [[1, shape.spaceToDepth]],
+  Split: [[1, data.split]],
+  Sqrt: [[1, math.unary('sqrt')]],
+  Squeeze: [[1, shape.squeeze]],
+  Sub: [[7, math.binary('sub')]],
+  Sum: [[6, math.variadic('add')]],
+  Swish: [[24, math.swish]],
+  Tan: [[7, math.tan]],
+  Tanh: [[1, math.unary('tanh')]],
+  Tile: [[6, data.tile]],
+  Transpose: [[1, shape.transpose]],
+  Unsqueeze: [[1, shape.unsqueeze]],
+  Upsample: [[7, resize.upsample]],
+  Where: [[9, math.where]],
+  Xor: [[7, math.logic('xor')]],
+};
+
+/** How to build a node, or an UnsupportedError that names what is not known. */
+export function findOperator(node: GraphNode, opsets: OnnxModel['opsets']): Build {
+  const opset = opsets[node.domain] ?? 0;
+  const versions = node.domain === '' && Object.hasOwn(operators, node.operator) ? operators[node.operator] : undefined;
+  const build = versions?.findLast(([since]) => since <= opset)?.[1];
+  if (!build || opset > OPSET_MAX) {
+    const domain = node.domain || 'ai.onnx';
+    throw new UnsupportedError(
+      `${placeOf(node)}: our kernels do not know this operator in opset ${opset} of ${domain}`,
+    );
+  }
+  return build;
+}

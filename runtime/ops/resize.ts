@@ -1,0 +1,153 @@
+/** Resize and Upsample: which input pixel each output row and column comes from. Source: ONNX Resize-19. */
+import type { Value } from '../compile/graph.ts';
+import type { Build, OperatorContext } from './context.ts';
+
+const coordinateModes = [
+  'half_pixel',
+  'half_pixel_symmetric',
+  'pytorch_half_pixel',
+  'align_corners',
+  'asymmetric',
+] as const;
+const nearestModes = ['round_prefer_floor', 'round_prefer_ceil', 'floor', 'ceil'] as const;
+
+interface Axis {
+  readonly size: number;
+  readonly resized: number;
+  readonly scale: number;
+}
+
+function sourceOf(mode: (typeof coordinateModes)[number], { size, resized, scale }: Axis, x: number): number {
+  switch (mode) {
+    case 'half_pixel':
+      return (x + 0.5) / scale - 0.5;
+    case 'half_pixel_symmetric': {
+      // Keeps the picture centred when the scale does not divide the size.
+      const adjustment = resized / (size * scale);
+      return (size / 2) * (1 - adjustment) + (x + 0.5) / scale - 0.5;
+    }
+    case 'pytorch_half_pixel':
+      return resized > 1 ? (x + 0.5) / scale - 0.5 : 0;
+    case 'align_corners':
+      return resized > 1 ? (x * (size - 1)) / (resized - 1) : 0;
+    case 'asymmetric':
+      return x / scale;
+  }
+}
+
+function roundNearest(mode: (typeof nearestModes)[number], x: number): number {
+  switch (mode) {
+    case 'round_prefer_floor':
+      return Math.ceil(x - 0.5);
+    case 'round_prefer_ceil':
+      return Math.floor(x + 0.5);
+    case 'floor':
+      return Math.floor(x);
+    case 'ceil':
+      return Math.ceil(x);
+  }
+}
+
+interface Method {
+  readonly mode: 'nearest' | 'linear';
+  readonly coordinates: (typeof coordinateModes)[number];
+  readonly nearest: (typeof nearestModes)[number];
+}
+
+function sourcesOf(axis: Axis, { mode, coordinates, nearest }: Method): number[] {
+  return Array.from({ length: axis.resized }, (_, i) => {
+    const exact = sourceOf(coordinates, axis, i);
+    const source = mode === 'nearest' ? roundNearest(nearest, exact) : exact;
+    return Math.min(Math.max(source, 0), axis.size - 1);
+  });
+}
+
+/** One or two axes are resized; the others are brought around them as [n, h, w, c]. */
+function resizeBy(node: OperatorContext, axes: readonly Axis[], method: Method): Value {
+  const { builder } = node;
+  const x = node.input(0);
+  const moved = axes.flatMap(({ size, resized, scale }, axis) => (size !== resized || scale !== 1 ? [axis] : []));
+  if (moved.length === 0) return x;
+  if (moved.length > 2) throw node.unsupported(`resizing ${moved.length} axes`);
+  const start = moved[0] as number;
+  const channel = start > 1 ? 1 : -1;
+  const rest = axes.map((_, axis) => axis).filter((axis) => !moved.includes(axis) && axis !== channel);
+  const before = rest.filter((axis) => axis < start);
+  const after = [...rest.filter((axis) => axis > start), ...(channel === 1 ? [1] : [])];
+  const perm = [...before, ...moved, ...after];
+  const size = (list: readonly number[]): number =>
+    list.reduce((product, axis) => product * (x.dims[axis] as number), 1);
+  const [first, second] = moved.length === 2 ? moved : [undefined, moved[0]];
+  const inner = [first, second].map((axis) => (axis === undefined ? 1 : (x.dims[axis] as number)));
+  const transposed = builder.transpose(x, perm);
+  const picture = builder.reshape(transposed, [size(before), ...inner, size(after)]);
+  const sources = (axis: number | undefined): number[] =>
+    axis === undefined ? [0] : sourcesOf(axes[axis] as Axis, method);
+  const operation = { kind: 'resize', mode: method.mode, rows: sources(first), columns: sources(second) } as const;
+  const resized = builder.add(operation, [picture]);
+  const dims = perm.map((axis) => (axes[axis] as Axis).resized);
+  const back = axes.map((_, axis) => perm.indexOf(axis));
+  return builder.transpose(builder.reshape(resized, dims), back);
+}
+
+function axesFromScales(dims: readonly number[], scales: readonly number[]): Axis[] {
+  if (scales.length !== dims.length || !scales.every((scale) => scale > 0))
+    throw new Error(`expected ${dims.length} scales above 0, got [${scales}]`);
+  return dims.map((size, axis) => {
+    const scale = scales[axis] as number;
+    return { size, scale, resized: Math.floor(size * scale) };
+  });
+}
+
+/** Opset 7 has scales as attribute, 9 as input. Upsample-9 and Resize-10 reckon with asymmetric coordinates. */
+export const upsample: Build = (node) => {
+  const scales = node.floats('scales') ?? node.numbers(1);
+  const mode = node.text('mode', ['nearest', 'linear', 'bilinear'], 'nearest');
+  const axes = axesFromScales(node.input(0).dims, scales);
+  const method = {
+    mode: mode === 'nearest' ? 'nearest' : 'linear',
+    coordinates: 'asymmetric',
+    nearest: 'floor',
+  } as const;
+  return resizeBy(node, axes, method);
+};
+
+/** Sizes for some axes, scales for the others; source: ONNX Resize-18, keep_aspect_ratio_policy. */
+function axesFromSizes(node: OperatorContext, sizes: readonly number[], chosen: readonly number[]): Axis[] {
+  const { dims } = node.input(0);
+  if (sizes.length !== chosen.length || !sizes.every((each) => each >= 0))
+    throw new Error(`expected ${chosen.length} sizes, got [${sizes}]`);
+  const policy = node.text('keep_aspect_ratio_policy', ['stretch', 'not_larger', 'not_smaller'], 'stretch');
+  const scales = sizes.map((each, i) => each / (dims[chosen[i] as number] as number));
+  const common = policy === 'not_larger' ? Math.min(...scales) : Math.max(...scales);
+  return dims.map((size, axis) => {
+    const at = chosen.indexOf(axis);
+    if (at < 0) return { size, scale: 1, resized: size };
+    if (policy === 'stretch') return { size, scale: scales[at] as number, resized: sizes[at] as number };
+    return { size, scale: common, resized: Math.floor(size * common + 0.5) };
+  });
+}
+
+export const resize: Build = (node) => {
+  const x = node.input(0);
+  const mode = node.text('mode', ['nearest', 'linear', 'cubic'], 'nearest');
+  const coordinates = node.text(
+    'coordinate_transformation_mode',
+    [...coordinateModes, 'tf_crop_and_resize', 'tf_half_pixel_for_nn'],
+    'half_pixel',
+  );
+  if (mode === 'cubic') throw node.unsupported('mode "cubic"');
+  if (coordinates === 'tf_crop_and_resize' || coordinates === 'tf_half_pixel_for_nn')
+    throw node.unsupported(`coordinate mode "${coordinates}"`);
+  if (node.flag('antialias')) throw node.unsupported('"antialias"');
+  const chosen = node.ints('axes')?.map((axis) => node.axis(axis, x.dims.length)) ?? x.dims.map((_, axis) => axis);
+  const scales = node.optional(2) && node.numbers(2);
+  const axes = scales?.length
+    ? axesFromScales(
+        x.dims,
+        x.dims.map((_, axis) => scales[chosen.indexOf(axis)] ?? 1),
+      )
+    : axesFromSizes(node, node.numbers(3), chosen);
+  const nearest = node.text('nearest_mode', nearestModes, 'round_prefer_floor');
+  return resizeBy(node, axes, { mode, coordinates, nearest });
+};
