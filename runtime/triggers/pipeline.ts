@@ -30,8 +30,9 @@ export interface Outcome {
 export interface Pipeline {
   /**
    * Messages of one topic are handled one after the other, in the order of the calls; those of different topics may
-   * interleave. Rejects with an Error for a message that cannot be answered; its stream is then as if the message had
-   * never come.
+   * interleave. Rejects with an Error for a message that cannot be answered. When it could not even be decoded, its
+   * stream is as if it had never come; when something failed later, the stream begins anew with the next message, so
+   * that no sample can spoil a stream for good.
    */
   handle(message: Message): Promise<Outcome>;
 }
@@ -66,16 +67,26 @@ export function createPipeline(trigger: Trigger, context: PipelineContext): Pipe
     async handle(message) {
       const levels = filter.match(message.topic);
       if (!levels) throw new Error(`topic "${message.topic}" does not match the trigger's "${trigger.topic}"`);
-      return streams.run(message.topic, (state) => answer(message, levels, state));
+      const answered = await streams.run(message.topic, async (state) => {
+        const decoded = await decode(message.payload);
+        try {
+          return await answer(message, decoded, levels, state);
+        } catch (error) {
+          const failure = error instanceof Error ? error : new Error(String(error));
+          return [{ chain: {}, sentAt: state?.sentAt ?? [], lastAt: message.receivedAt }, failure];
+        }
+      });
+      if (answered instanceof Error) throw answered;
+      return answered;
     },
   };
 
   async function answer(
-    { topic, payload, receivedAt }: Message,
+    { topic, receivedAt }: Message,
+    { body = null, id, content }: Decoded,
     levels: Readonly<Record<string, string>>,
     before: StreamState | undefined,
-  ): Promise<[StreamState, Outcome]> {
-    const { body = null, id, content } = await decode(payload);
+  ): Promise<[StreamState, Outcome | Error]> {
     const gapMs = trigger.window?.gapMs ?? Number.POSITIVE_INFINITY;
     const continued = before && receivedAt - before.lastAt <= gapMs ? before : undefined;
     const { sources, window } = sourcesOf(trigger, content, continued?.window);

@@ -5,6 +5,7 @@ import type { Tensor } from '../../../runtime/engine/tensor.ts';
 import { encodePng } from '../../../runtime/media/png.ts';
 import { readSafetensors } from '../../../runtime/triggers/safetensors.ts';
 import { bodies, counter, modelOf, pipelineOf, refusal, scalar, send, stage } from './arithmetic.ts';
+import { randomFrom } from './random.ts';
 
 test('a result carries its fields, and who answered what and how fast', async () => {
   const outcome = await send(pipelineOf(), { v: [1, 2, 3.5], id: 'a1' }, 1234);
@@ -148,19 +149,45 @@ test('a pause longer than gapMs starts the stream afresh', async () => {
   assert.is(bodies(await send(pipeline, pcm(1, 1, 1, 1), 301, 'a/x'))[0]?.seen, 1);
 });
 
-test('a message that fails leaves its stream as it was', async () => {
+test('a message that cannot be decoded leaves its stream as it was, one that fails later starts it afresh', async () => {
+  const seed = 8;
+  const random = randomFrom(seed);
   const pipeline = pipelineOf(streaming, modelOf(counter));
-  assert.is(bodies(await send(pipeline, pcm(1, 1, 1, 1), 0, 'a/x'))[0]?.seen, 1);
-  const failed = await refusal(() => send(pipeline, pcm(5, 5, 5, -100), 1, 'a/x'));
-  assert.is(failed, 'trigger "t", stage "sum" (model "m"): negative sound');
-  assert.is(
-    await refusal(() => send(pipeline, Uint8Array.of(1), 2, 'a/x')),
-    'message: expected a multiple of 2 bytes (int16), got 1',
-  );
-  assert.equal(
-    bodies(await send(pipeline, pcm(1, 1), 3, 'a/x')).map(({ sum, seen }) => [sum, seen]),
-    [[5, 2]],
-  );
+  // Samples since the stream began, after the zero of context; windows answered so far.
+  let stream = [0];
+  let answered = 0;
+  const seen = { undecodable: 0, failed: 0, answered: 0 };
+  for (let round = 0; round < 1000; round++) {
+    const values = Array.from({ length: 1 + random(9) }, () => random(50) - (random(60) === 0 ? 400 : 0));
+    if (random(10) === 0) {
+      const half = new Uint8Array([...pcm(...values), 0]);
+      assert.match(await refusal(() => send(pipeline, half, 0, 'a/x')), /^message: expected a multiple of 2 bytes/);
+      seen.undecodable++;
+      continue;
+    }
+    stream.push(...values);
+    const expected: [sum: number, seen: number][] = [];
+    for (let at = answered * 2; at + 5 <= stream.length; at += 2) {
+      expected.push([stream.slice(at, at + 5).reduce((sum, value) => sum + value), answered + expected.length + 1]);
+    }
+    if (expected.some(([sum]) => sum < 0)) {
+      const message = await refusal(() => send(pipeline, pcm(...values), 0, 'a/x'));
+      assert.is(message, 'trigger "t", stage "sum" (model "m"): negative sound');
+      stream = [0];
+      answered = 0;
+      seen.failed++;
+    } else {
+      const found = bodies(await send(pipeline, pcm(...values), 0, 'a/x'));
+      assert.equal(
+        found.map(({ sum, seen }) => [sum, seen]),
+        expected,
+        `seed ${seed}, round ${round}`,
+      );
+      answered += found.length;
+      seen.answered += found.length;
+    }
+  }
+  assert.ok(seen.undecodable > 50 && seen.failed > 50 && seen.answered > 500, JSON.stringify(seen));
 });
 
 test('the stream that was silent longest is forgotten when there are too many', async () => {
