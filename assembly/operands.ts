@@ -136,15 +136,14 @@ export class Cast {
   x: Address; y: Address; from: i32; to: i32; count: i32;
 }
 
-/** [outer, axis, inner] → [outer, inner]; rows [begin, end) of outer. */
+/**
+ * REDUCE: [outer, axis, inner] → [outer, inner]; rows [begin, end) of outer. SOFTMAX (kind 1: its logarithm) and ARG_MAX (kind ignored)
+ * have the same operands.
+ */
 @unmanaged
 export class Reduce {
   kind: i32; x: Address; y: Address; axis: i32; inner: i32; begin: i32; end: i32;
 }
-
-/** SOFTMAX: kind 1 gives the logarithm. ARG_MAX ignores kind. Layout as Reduce's. */
-export type Softmax = Reduce;
-export type ArgMax = Reduce;
 
 @unmanaged
 export class LayerNorm {

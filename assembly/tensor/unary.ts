@@ -1,7 +1,6 @@
 // One float in, one float out.
 import * as op from '../opcodes.ts';
 import { clip, madd, splat } from './simd.ts';
-import { scratch } from './scratch.ts';
 import { erf, exp, log, sigmoid, tanh } from './transcendental.ts';
 
 const K: usize = memory.data<f32>([0, 1, 0.5, 0.7071067811865476, 0.7978845608028654, 0.044715], 16);
@@ -70,14 +69,10 @@ function map(kind: i32, x: usize, y: usize, count: i32, alpha: f32, beta: f32): 
     x += 32;
     y += 32;
   }
-  // Four at a time and not as a pair: V8's fusing of pairs was seen to read scratch before it was filled.
-  for (; count > 0; count -= 4) {
-    const left = min(count, 4);
-    for (let i = 0; i < left; i++) store<f32>(scratch + (<usize>i << 2), load<f32>(x + (<usize>i << 2)));
-    v128.store(scratch, apply(kind, v128.load(scratch), a, b));
-    for (let i = 0; i < left; i++) store<f32>(y + (<usize>i << 2), load<f32>(scratch + (<usize>i << 2)));
-    x += 16;
-    y += 16;
+  for (; count > 0; count--) {
+    v128.store_lane<f32>(y, apply(kind, splat(x), a, b), 0);
+    x += 4;
+    y += 4;
   }
 }
 

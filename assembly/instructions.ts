@@ -1,0 +1,167 @@
+// What each opcode does with its operands: one small function each. They return OK or a fault.
+import * as op from './opcodes.ts';
+import {
+  Activation, Broadcast, Cast, Col2im, ConvShape, Copy, Depthwise, Fill, Gather, Gemm, Im2col, LayerNorm, LstmCell, PackMatrix, Pool,
+  Reduce, Resize, Unary, at,
+} from './operands.ts';
+import { binary, compareAll, where } from './tensor/broadcast.ts';
+import { castAll } from './tensor/cast.ts';
+import { depthwise } from './tensor/depthwise.ts';
+import { activate, gemm, packMatrix } from './tensor/gemm.ts';
+import { copyStrided, fill, gather } from './tensor/layout.ts';
+import { layerNorm } from './tensor/norm.ts';
+import { col2im, im2col } from './tensor/patches.ts';
+import { pool } from './tensor/pool.ts';
+import { lstmCell } from './tensor/recurrent.ts';
+import { argMax, reduce } from './tensor/reduce.ts';
+import { resizeLinear, resizeNearest } from './tensor/resize.ts';
+import { softmax } from './tensor/softmax.ts';
+import { unary } from './tensor/unary.ts';
+
+export const OK: i32 = -1;
+
+export type Instruction = (operands: usize) => i32;
+
+/** By opcode. A table, not a switch, so that V8 compiles only what a program uses. */
+export const INSTRUCTIONS: StaticArray<Instruction> = [
+  unknown, runGemm, runPackMatrix, runIm2col, runCol2im, runDepthwise, runPool, runUnary, runBinary, runCompare, runWhere, runCast,
+  runReduce, runSoftmax, runArgMax, runLayerNorm, runCopy, runFill, runGather, runResizeNearest, runResizeLinear, runLstmCell,
+];
+
+function unknown(operands: usize): i32 {
+  return op.FAULT_OPCODE;
+}
+
+function runGemm(operands: usize): i32 {
+  const o = changetype<Gemm>(operands);
+  const c = at(o.c), ldc = <usize>o.ldc << 2;
+  gemm(
+    at(o.a), <usize>o.lda << 2, at(o.b), c, ldc, o.m, o.n, o.k, o.panel,
+    at(o.bias), at(o.residual), <usize>o.ldr << 2, o.low, o.high,
+  );
+  activate(o.kind, c, ldc, o.m, o.n, o.alpha, o.beta);
+  return OK;
+}
+
+function runPackMatrix(operands: usize): i32 {
+  const o = changetype<PackMatrix>(operands);
+  packMatrix(at(o.b), at(o.packed), o.k, o.n, o.transposed != 0, o.panel, o.begin, o.end);
+  return OK;
+}
+
+function runIm2col(operands: usize): i32 {
+  const o = changetype<Im2col>(operands);
+  im2col(changetype<ConvShape>(operands), at(o.x), at(o.columns), o.channelBegin, o.channels, o.begin, o.end);
+  return OK;
+}
+
+function runCol2im(operands: usize): i32 {
+  const o = changetype<Col2im>(operands);
+  col2im(changetype<ConvShape>(operands), at(o.columns), at(o.y), o.channelBegin, o.channels, o.begin, o.end);
+  return OK;
+}
+
+function runDepthwise(operands: usize): i32 {
+  const o = changetype<Depthwise>(operands);
+  const activation = changetype<Activation>(operands + offsetof<Depthwise>('low'));
+  depthwise(
+    changetype<ConvShape>(operands), activation,
+    at(o.x), at(o.weights), at(o.bias), at(o.y), <usize>o.yPixelStride << 2, at(o.residual), o.begin, o.end,
+  );
+  return OK;
+}
+
+function runPool(operands: usize): i32 {
+  const o = changetype<Pool>(operands);
+  pool(o.kind, changetype<ConvShape>(operands), at(o.x), at(o.y), o.padBottom, o.padRight, o.begin, o.end);
+  return OK;
+}
+
+function runUnary(operands: usize): i32 {
+  const o = changetype<Unary>(operands);
+  unary(o.kind, at(o.x), at(o.y), o.count, o.alpha, o.beta);
+  return OK;
+}
+
+function runBinary(operands: usize): i32 {
+  binary(changetype<Broadcast>(operands));
+  return OK;
+}
+
+function runCompare(operands: usize): i32 {
+  compareAll(changetype<Broadcast>(operands));
+  return OK;
+}
+
+function runWhere(operands: usize): i32 {
+  where(changetype<Broadcast>(operands));
+  return OK;
+}
+
+function runCast(operands: usize): i32 {
+  const o = changetype<Cast>(operands);
+  castAll(at(o.x), o.from, at(o.y), o.to, o.count);
+  return OK;
+}
+
+function runReduce(operands: usize): i32 {
+  const o = changetype<Reduce>(operands);
+  const x = at(o.x) + (<usize>o.begin * o.axis * o.inner << 2);
+  reduce(o.kind, x, at(o.y) + (<usize>o.begin * o.inner << 2), o.end - o.begin, o.axis, o.inner);
+  return OK;
+}
+
+function runSoftmax(operands: usize): i32 {
+  const o = changetype<Reduce>(operands);
+  const offset = <usize>o.begin * o.axis * o.inner << 2;
+  softmax(o.kind != 0, at(o.x) + offset, at(o.y) + offset, o.end - o.begin, o.axis, o.inner);
+  return OK;
+}
+
+function runArgMax(operands: usize): i32 {
+  const o = changetype<Reduce>(operands);
+  const x = at(o.x) + (<usize>o.begin * o.axis * o.inner << 2);
+  argMax(x, at(o.y) + (<usize>o.begin * o.inner << 3), o.end - o.begin, o.axis, o.inner);
+  return OK;
+}
+
+function runLayerNorm(operands: usize): i32 {
+  const o = changetype<LayerNorm>(operands);
+  const offset = <usize>o.begin * o.size << 2;
+  layerNorm(at(o.x) + offset, at(o.y) + offset, at(o.scale), at(o.bias), o.end - o.begin, o.size, o.epsilon);
+  return OK;
+}
+
+function runCopy(operands: usize): i32 {
+  copyStrided(changetype<Copy>(operands));
+  return OK;
+}
+
+function runFill(operands: usize): i32 {
+  const o = changetype<Fill>(operands);
+  fill(at(o.y), o.count, o.value);
+  return OK;
+}
+
+function runGather(operands: usize): i32 {
+  const o = changetype<Gather>(operands);
+  return gather(at(o.x), at(o.indices), o.wide != 0, at(o.y), o.axis, o.count, o.innerBytes, o.begin, o.end, OK);
+}
+
+function runResizeNearest(operands: usize): i32 {
+  resizeNearest(changetype<Resize>(operands));
+  return OK;
+}
+
+function runResizeLinear(operands: usize): i32 {
+  resizeLinear(changetype<Resize>(operands));
+  return OK;
+}
+
+function runLstmCell(operands: usize): i32 {
+  const o = changetype<LstmCell>(operands);
+  const offset = <usize>o.begin * o.hidden << 2;
+  const c0 = at(o.c0) + offset, h = at(o.h) + offset, c = at(o.c) + offset;
+  lstmCell(at(o.gates) + (offset << 2), c0, h, c, at(o.peephole), o.end - o.begin, o.hidden);
+  return OK;
+}

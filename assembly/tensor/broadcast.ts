@@ -1,0 +1,149 @@
+// Element-wise functions of two tensors with numpy's broadcasting. The innermost axis is a row; rows are walked block by block along the
+// last outer axis, so that positions are computed once a block.
+import * as op from '../opcodes.ts';
+import { Broadcast, at } from '../operands.ts';
+import { scalar, vector } from './binary.ts';
+
+/** One outer axis as it lies behind the instruction's operands. */
+@unmanaged
+class Axis {
+  size: i32; conditionStride: i32; aStride: i32; bStride: i32;
+}
+
+/** `rows` rows; strides between them are those of `axis`. */
+type Rows = (o: Broadcast, axis: Axis, rows: i32, condition: usize, a: usize, b: usize, y: usize) => void;
+
+const NO_AXIS: usize = memory.data<i32>([1, 0, 0, 0]);
+
+function walk(o: Broadcast, yShift: i32, run: Rows): void {
+  const axes = changetype<usize>(o) + offsetof<Broadcast>();
+  const last = o.axes ? changetype<Axis>(axes + <usize>(o.axes - 1) * offsetof<Axis>()) : changetype<Axis>(NO_AXIS);
+  const condition = at(o.condition), a = at(o.a), b = at(o.b), y = at(o.y);
+  for (let row = o.begin; row < o.end; ) {
+    let rest = row, conditionOffset = 0, aOffset = 0, bOffset = 0;
+    for (let i = o.axes - 1; i >= 0; i--) {
+      const axis = changetype<Axis>(axes + <usize>i * offsetof<Axis>());
+      const index = rest % axis.size;
+      rest /= axis.size;
+      conditionOffset += index * axis.conditionStride;
+      aOffset += index * axis.aStride;
+      bOffset += index * axis.bStride;
+    }
+    const rows = min(o.end - row, last.size - row % last.size);
+    const target = y + (<usize>(row * o.yRow) << yShift);
+    run(o, last, rows, condition + conditionOffset, a + (aOffset << 2), b + (bOffset << 2), target);
+    row += rows;
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function rowsOf(kind: i32, o: Broadcast, axis: Axis, rows: i32, a: usize, b: usize, y: usize): void {
+  const aRow = axis.aStride << 2, bRow = axis.bStride << 2, yRow = o.yRow << 2;
+  for (; rows > 0; rows--) {
+    row(kind, a, b, y, o.count, o.aStep, o.bStep);
+    a += aRow;
+    b += bRow;
+    y += yRow;
+  }
+}
+
+/** Vectors where both inputs are dense or repeated; one by one where not, and for what is left. */
+// @ts-ignore: decorator
+@inline
+function row(kind: i32, a: usize, b: usize, y: usize, count: i32, aStep: i32, bStep: i32): void {
+  if (aStep == 1 && bStep == 1) {
+    for (; count >= 8; count -= 8) {
+      const low = vector(kind, v128.load(a), v128.load(b)), high = vector(kind, v128.load(a, 16), v128.load(b, 16));
+      v128.store(y, low);
+      v128.store(y, high, 16);
+      a += 32;
+      b += 32;
+      y += 32;
+    }
+  } else if (aStep == 1 && bStep == 0) {
+    const value = v128.load_splat<f32>(b);
+    for (; count >= 8; count -= 8) {
+      const low = vector(kind, v128.load(a), value), high = vector(kind, v128.load(a, 16), value);
+      v128.store(y, low);
+      v128.store(y, high, 16);
+      a += 32;
+      y += 32;
+    }
+  } else if (aStep == 0 && bStep == 1) {
+    const value = v128.load_splat<f32>(a);
+    for (; count >= 8; count -= 8) {
+      const low = vector(kind, value, v128.load(b)), high = vector(kind, value, v128.load(b, 16));
+      v128.store(y, low);
+      v128.store(y, high, 16);
+      b += 32;
+      y += 32;
+    }
+  }
+  for (; count > 0; count--) {
+    store<f32>(y, scalar(kind, load<f32>(a), load<f32>(b)));
+    a += aStep << 2;
+    b += bStep << 2;
+    y += 4;
+  }
+}
+
+function addRows(o: Broadcast, axis: Axis, rows: i32, c: usize, a: usize, b: usize, y: usize): void { rowsOf(op.ADD, o, axis, rows, a, b, y); }
+function subRows(o: Broadcast, axis: Axis, rows: i32, c: usize, a: usize, b: usize, y: usize): void { rowsOf(op.SUB, o, axis, rows, a, b, y); }
+function mulRows(o: Broadcast, axis: Axis, rows: i32, c: usize, a: usize, b: usize, y: usize): void { rowsOf(op.MUL, o, axis, rows, a, b, y); }
+function divRows(o: Broadcast, axis: Axis, rows: i32, c: usize, a: usize, b: usize, y: usize): void { rowsOf(op.DIV, o, axis, rows, a, b, y); }
+function powRows(o: Broadcast, axis: Axis, rows: i32, c: usize, a: usize, b: usize, y: usize): void { rowsOf(op.POW, o, axis, rows, a, b, y); }
+function minRows(o: Broadcast, axis: Axis, rows: i32, c: usize, a: usize, b: usize, y: usize): void { rowsOf(op.MIN, o, axis, rows, a, b, y); }
+function maxRows(o: Broadcast, axis: Axis, rows: i32, c: usize, a: usize, b: usize, y: usize): void { rowsOf(op.MAX, o, axis, rows, a, b, y); }
+function preluRows(o: Broadcast, axis: Axis, rows: i32, c: usize, a: usize, b: usize, y: usize): void { rowsOf(op.PRELU, o, axis, rows, a, b, y); }
+
+const BINARY: StaticArray<Rows> = [addRows, subRows, mulRows, divRows, powRows, minRows, maxRows, preluRows];
+
+function compareRows(o: Broadcast, axis: Axis, rows: i32, condition: usize, a: usize, b: usize, y: usize): void {
+  for (; rows > 0; rows--) {
+    for (let i = 0; i < o.count; i++) {
+      const p = load<f32>(a + (i * o.aStep << 2)), q = load<f32>(b + (i * o.bStep << 2));
+      store<u8>(y + i, compare(o.kind, p, q));
+    }
+    a += axis.aStride << 2;
+    b += axis.bStride << 2;
+    y += o.yRow;
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function compare(kind: i32, a: f32, b: f32): bool {
+  switch (kind) {
+    case op.EQUAL: return a == b;
+    case op.LESS: return a < b;
+    case op.LESS_OR_EQUAL: return a <= b;
+    case op.GREATER: return a > b;
+    default: return a >= b;
+  }
+}
+
+function whereRows(o: Broadcast, axis: Axis, rows: i32, condition: usize, a: usize, b: usize, y: usize): void {
+  for (; rows > 0; rows--) {
+    for (let i = 0; i < o.count; i++) {
+      const source = load<u8>(condition + i * o.conditionStep) ? a + (i * o.aStep << 2) : b + (i * o.bStep << 2);
+      store<u32>(y + (i << 2), load<u32>(source));
+    }
+    condition += axis.conditionStride;
+    a += axis.aStride << 2;
+    b += axis.bStride << 2;
+    y += o.yRow << 2;
+  }
+}
+
+export function binary(o: Broadcast): void {
+  walk(o, 2, unchecked(BINARY[o.kind]));
+}
+
+export function compareAll(o: Broadcast): void {
+  walk(o, 0, compareRows);
+}
+
+export function where(o: Broadcast): void {
+  walk(o, 2, whereRows);
+}

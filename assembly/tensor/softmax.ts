@@ -1,0 +1,173 @@
+// Softmax and its logarithm over the middle axis of [outer, axis, inner]; the maximum is subtracted first, so that nothing overflows.
+import { scratch } from './scratch.ts';
+import { exp, log } from './transcendental.ts';
+
+// @ts-ignore: decorator
+@inline
+function exp1(x: f32): f32 {
+  return f32x4.extract_lane(exp(f32x4.splat(x)), 0);
+}
+
+// @ts-ignore: decorator
+@inline
+function log1(x: f32): f32 {
+  return f32x4.extract_lane(log(f32x4.splat(x)), 0);
+}
+
+function rowMaximum(x: usize, count: i32): f32 {
+  let low = f32x4.splat(-Infinity), high = f32x4.splat(-Infinity);
+  for (; count >= 8; count -= 8) {
+    low = f32x4.pmax(low, v128.load(x));
+    high = f32x4.pmax(high, v128.load(x, 16));
+    x += 32;
+  }
+  v128.store(scratch, low);
+  v128.store(scratch, high, 16);
+  let best = load<f32>(scratch);
+  for (let lane: usize = 4; lane < 32; lane += 4) best = max(best, load<f32>(scratch + lane));
+  for (; count > 0; count--) {
+    best = max(best, load<f32>(x));
+    x += 4;
+  }
+  return best;
+}
+
+/** y = exp(x - maximum) (unless only the sum is wanted); returns the sum. */
+// @ts-ignore: decorator
+@inline
+function exponentials(keep: bool, x: usize, y: usize, count: i32, maximum: f32): f32 {
+  const m = f32x4.splat(maximum);
+  let sumLow = f32x4.splat(0), sumHigh = f32x4.splat(0);
+  for (; count >= 8; count -= 8) {
+    const low = exp(f32x4.sub(v128.load(x), m)), high = exp(f32x4.sub(v128.load(x, 16), m));
+    if (keep) {
+      v128.store(y, low);
+      v128.store(y, high, 16);
+    }
+    sumLow = f32x4.add(sumLow, low);
+    sumHigh = f32x4.add(sumHigh, high);
+    x += 32;
+    y += 32;
+  }
+  v128.store(scratch, sumLow);
+  v128.store(scratch, sumHigh, 16);
+  let sum: f32 = 0;
+  for (let lane: usize = 0; lane < 32; lane += 4) sum += load<f32>(scratch + lane);
+  for (; count > 0; count--) {
+    const value = exp1(load<f32>(x) - maximum);
+    if (keep) store<f32>(y, value);
+    sum += value;
+    x += 4;
+    y += 4;
+  }
+  return sum;
+}
+
+function scaleRow(y: usize, count: i32, factor: f32): void {
+  const f = f32x4.splat(factor);
+  for (; count >= 8; count -= 8) {
+    const low = f32x4.mul(v128.load(y), f), high = f32x4.mul(v128.load(y, 16), f);
+    v128.store(y, low);
+    v128.store(y, high, 16);
+    y += 32;
+  }
+  for (; count > 0; count--) {
+    store<f32>(y, load<f32>(y) * factor);
+    y += 4;
+  }
+}
+
+function softmaxRow(x: usize, y: usize, count: i32): void {
+  const sum = exponentials(true, x, y, count, rowMaximum(x, count));
+  scaleRow(y, count, 1 / sum);
+}
+
+function logSoftmaxRow(x: usize, y: usize, count: i32): void {
+  const maximum = rowMaximum(x, count);
+  const logarithm = log1(exponentials(false, x, y, count, maximum));
+  for (; count > 0; count--) {
+    store<f32>(y, load<f32>(x) - maximum - logarithm);
+    x += 4;
+    y += 4;
+  }
+}
+
+/** Eight columns (or one, `wide` false), down an axis whose elements are `stride` bytes apart. */
+// @ts-ignore: decorator
+@inline
+function columns(wide: bool, logarithmic: bool, x: usize, y: usize, axis: i32, stride: usize): void {
+  const least = f32x4.splat(-Infinity), zero = f32x4.splat(0);
+  const bytes = <usize>axis * stride;
+  let maxLow = least, maxHigh = least;
+  for (let i: usize = 0; i < bytes; i += stride) {
+    maxLow = f32x4.pmax(maxLow, wide ? v128.load(x + i) : v128.load_splat<f32>(x + i));
+    if (wide) maxHigh = f32x4.pmax(maxHigh, v128.load(x + i, 16));
+  }
+  let sumLow = zero, sumHigh = zero;
+  for (let i: usize = 0; i < bytes; i += stride) {
+    const low = exp(f32x4.sub(wide ? v128.load(x + i) : v128.load_splat<f32>(x + i), maxLow));
+    sumLow = f32x4.add(sumLow, low);
+    if (wide) {
+      const high = exp(f32x4.sub(v128.load(x + i, 16), maxHigh));
+      sumHigh = f32x4.add(sumHigh, high);
+      if (!logarithmic) {
+        v128.store(y + i, low);
+        v128.store(y + i, high, 16);
+      }
+    } else if (!logarithmic) {
+      v128.store_lane<f32>(y + i, low, 0);
+    }
+  }
+  if (logarithmic) {
+    const shiftLow = f32x4.add(maxLow, log(sumLow)), shiftHigh = f32x4.add(maxHigh, log(sumHigh));
+    for (let i: usize = 0; i < bytes; i += stride) {
+      if (wide) {
+        v128.store(y + i, f32x4.sub(v128.load(x + i), shiftLow));
+        v128.store(y + i, f32x4.sub(v128.load(x + i, 16), shiftHigh), 16);
+      } else {
+        v128.store_lane<f32>(y + i, f32x4.sub(v128.load_splat<f32>(x + i), shiftLow), 0);
+      }
+    }
+    return;
+  }
+  for (let i: usize = 0; i < bytes; i += stride) {
+    if (wide) {
+      v128.store(y + i, f32x4.div(v128.load(y + i), sumLow));
+      v128.store(y + i, f32x4.div(v128.load(y + i, 16), sumHigh), 16);
+    } else {
+      v128.store_lane<f32>(y + i, f32x4.div(v128.load_splat<f32>(y + i), sumLow), 0);
+    }
+  }
+}
+
+function softmaxColumns(x: usize, y: usize, axis: i32, stride: usize): void { columns(true, false, x, y, axis, stride); }
+function softmaxColumn(x: usize, y: usize, axis: i32, stride: usize): void { columns(false, false, x, y, axis, stride); }
+function logSoftmaxColumns(x: usize, y: usize, axis: i32, stride: usize): void { columns(true, true, x, y, axis, stride); }
+function logSoftmaxColumn(x: usize, y: usize, axis: i32, stride: usize): void { columns(false, true, x, y, axis, stride); }
+
+export function softmax(logarithmic: bool, x: usize, y: usize, outer: i32, axis: i32, inner: i32): void {
+  const stride = <usize>inner << 2;
+  for (let i = 0; i < outer; i++) {
+    let left = inner;
+    let from = x, to = y;
+    if (inner == 1) {
+      if (logarithmic) logSoftmaxRow(x, y, axis);
+      else softmaxRow(x, y, axis);
+      left = 0;
+    }
+    for (; left >= 8; left -= 8) {
+      if (logarithmic) logSoftmaxColumns(from, to, axis, stride);
+      else softmaxColumns(from, to, axis, stride);
+      from += 32;
+      to += 32;
+    }
+    for (; left > 0; left--) {
+      if (logarithmic) logSoftmaxColumn(from, to, axis, stride);
+      else softmaxColumn(from, to, axis, stride);
+      from += 4;
+      to += 4;
+    }
+    x += <usize>axis * stride;
+    y += <usize>axis * stride;
+  }
+}
