@@ -39,8 +39,8 @@ async function each<T>(
     if (name === undefined) continue;
     try {
       found.push(await read(join(folder, file), name));
-    } catch (error) {
-      onError(error as Error);
+    } catch (cause) {
+      onError(new Error(`${join(folder, file)}: ${(cause as Error).message}`, { cause }));
     }
   }
   return found;
@@ -48,7 +48,7 @@ async function each<T>(
 
 async function readModel(path: string, name: string, blobs: Blobs): Promise<Local['models'][number]> {
   if (!nameSchema.safeParse(name).success)
-    throw new Error(`${path}: a model's name has letters, digits, _ and - only, 1 to 64 of them; rename the file`);
+    throw new Error("a model's name has letters, digits, _ and - only, 1 to 64 of them; rename the file");
   const { sha256, bytes } = await blobs.put(createReadStream(path));
   const list = await readFile(path.replace(/\.onnx$/, '.labels.txt'), 'utf8').catch(() => undefined);
   const labels = list === undefined ? undefined : await putLabels(list, blobs);
@@ -64,5 +64,5 @@ async function putLabels(list: string, blobs: Blobs): Promise<string> {
 }
 
 async function readTrigger(path: string): Promise<Trigger> {
-  return parseTrigger(await readFile(path, 'utf8'), path);
+  return parseTrigger(await readFile(path, 'utf8'), 'trigger');
 }

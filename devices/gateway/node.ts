@@ -70,7 +70,12 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     const local = await readLocal(options, blobs, (error) => log.error({ err: error }, 'a local file was left out'));
     const node = wire(options, state, blobs);
     await node.start(readDesired(state, name, log), local);
-    return { close: () => node.close().finally(release) };
+    let closing: Promise<void> | undefined;
+    const close = (): Promise<void> => {
+      closing ??= node.close().finally(release);
+      return closing;
+    };
+    return { close };
   } catch (error) {
     release();
     throw error;

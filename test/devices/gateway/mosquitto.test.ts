@@ -1,0 +1,107 @@
+/** The same node with a broker and clients that are not ours: Debian's mosquitto. */
+import { execFile, spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { findProgram, testWhere } from '../../requirement.ts';
+import { connectClient, localFiles, newFolder, removeFolders, spawnNode } from './bench.ts';
+
+const mosquitto = findProgram('mosquitto');
+const publisher = findProgram('mosquitto_pub');
+const subscriber = findProgram('mosquitto_sub');
+const testMosquitto = testWhere(
+  test,
+  mosquitto && publisher && subscriber,
+  'the Debian packages mosquitto and mosquitto-clients',
+);
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function startMosquitto(port: number, folder: string) {
+  const file = join(folder, 'mosquitto.conf');
+  writeFileSync(file, `listener ${port} 127.0.0.1\nallow_anonymous true\npersistence false\n`);
+  const child = spawn(mosquitto as string, ['-c', file], { stdio: 'ignore' });
+  const exited = new Promise((resolve) => child.on('close', resolve));
+  const client = await connectClient(`mqtt://127.0.0.1:${port}`, ['answers/#', 'llmasos/#']);
+  return {
+    client,
+    async stop() {
+      await client.mqtt.endAsync(true);
+      child.kill('SIGTERM');
+      await exited;
+    },
+  };
+}
+
+const run = (program: string, args: string[]): Promise<string> =>
+  new Promise((resolve, reject) =>
+    execFile(program, args, (error, stdout) => (error ? reject(error) : resolve(stdout))),
+  );
+
+testMosquitto('mosquitto_pub asks and mosquitto_sub hears the right answer', async () => {
+  const port = await freePort();
+  const broker = await startMosquitto(port, newFolder());
+  const node = spawnNode({ name: 'm', broker: `mqtt://127.0.0.1:${port}`, data: newFolder(), ...localFiles() });
+  await node.said('connected to the broker');
+  const heard = run(subscriber as string, ['-p', String(port), '-t', 'answers/+', '-C', '1', '-W', '10']);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  await run(publisher as string, [
+    '-p',
+    String(port),
+    '-t',
+    'sensors/a/values',
+    '-q',
+    '1',
+    '-m',
+    '{"id":1,"v":[4,9,2]}',
+  ]);
+  assert.is(JSON.parse(await heard).score, 18);
+  assert.is(await node.stop('SIGTERM'), 0);
+  await broker.client.wait('the farewell', ({ topic, json }) => topic.endsWith('/presence') && json.online === false);
+  await broker.stop();
+});
+
+testMosquitto(
+  'more than its window of unacknowledged messages flows, and a restart of mosquitto is survived',
+  async () => {
+    const port = await freePort();
+    const folder = newFolder();
+    const first = await startMosquitto(port, folder);
+    const node = spawnNode({ name: 'm', broker: `mqtt://127.0.0.1:${port}`, data: newFolder(), ...localFiles() });
+    await node.said('connected to the broker');
+    await first.client.send('sensors/a/values', { id: -1, v: [1, 2, 3] });
+    await first.client.wait('the first answer', (message) => message.json?.id === -1);
+    // mosquitto sends 20 unacknowledged messages at most (max_inflight_messages).
+    await Promise.all(
+      Array.from({ length: 200 }, (_, id) => first.client.send('sensors/a/values', { id, v: [1, 2, id] })),
+    );
+    await first.client.wait('the last answer', (message) => message.json?.id === 199);
+    const ids = first.client.heard.flatMap(({ topic, json }) =>
+      topic === 'answers/a' && json.id >= 0 ? [json.id] : [],
+    );
+    assert.equal(
+      [...new Set(ids)],
+      Array.from({ length: 200 }, (_, id) => id),
+    );
+    await first.stop();
+    await node.said('no connection to the broker');
+    const second = await startMosquitto(port, folder);
+    await second.client.wait('presence', ({ topic, json }) => topic.endsWith('/presence') && json.online);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await second.client.send('sensors/a/values', { id: 500, v: [1, 2, 3] });
+    await second.client.wait('an answer', (message) => message.json?.id === 500);
+    assert.is(await node.stop('SIGTERM'), 0);
+    await second.stop();
+  },
+);
+
+test.after(removeFolders);
+test.run();
