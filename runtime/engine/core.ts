@@ -38,7 +38,7 @@ export class Core {
   #thread(): Worker {
     if (this.#closed) throw new Error('the engine is closed');
     if (this.#worker) return this.#worker;
-    const worker = new Worker(workerUrl('core-worker', import.meta.url), { workerData: this.#setup });
+    const worker = new Worker(workerUrl('core-worker', import.meta.url), { workerData: this.#setup, execArgv: [] });
     // A thread that waits for work keeps no process alive.
     worker.unref();
     worker.on('message', (stop: Stop) => {

@@ -1,5 +1,5 @@
 /** A model that our own kernels run: compiled once per concrete input shape, its weights packed once. */
-import { compile, NeedsValueError, type Prepared, prepare } from '../compile/compile.ts';
+import { compile, type InputShape, NeedsValueError, type Prepared, prepare } from '../compile/compile.ts';
 import type { OnnxModel } from '../onnx/graph.ts';
 import { checkInputs } from './check-inputs.ts';
 import type { Dispatcher } from './dispatcher.ts';
@@ -72,19 +72,22 @@ export class EngineModel implements Model {
         this.#programs.set(key, program);
         return program;
       } catch (error) {
-        if (!(error instanceof NeedsValueError) || this.#specialised.has(error.input)) throw error;
-        this.#specialised.add(error.input);
+        const found =
+          error instanceof NeedsValueError ? error.inputs.filter((name) => !this.#specialised.has(name)) : [];
+        if (found.length === 0) throw error;
+        for (const name of found) this.#specialised.add(name);
       }
     }
   }
 
   #compile(inputs: Readonly<Record<string, Tensor>>): LoadedProgram {
     const { memory, panel } = this.#home;
-    const concrete = this.inputs.map(({ name }) => {
-      const { type, dims, data } = inputs[name] as Tensor;
-      return this.#specialised.has(name) ? { name, type, dims, value: data } : { name, type, dims };
+    const shapes = this.inputs.map(({ name }): [string, InputShape] => {
+      const tensor = inputs[name] as Tensor;
+      const { type, dims } = tensor;
+      return [name, this.#specialised.has(name) ? { type, dims, value: tensor } : { type, dims }];
     });
-    const program = compile(this.#prepared, concrete, this.#weights, panel);
+    const program = compile(this.#prepared, Object.fromEntries(shapes), this.#weights, panel);
     this.#makeRoom();
     return new LoadedProgram(program, this.#weights, memory, this.name);
   }

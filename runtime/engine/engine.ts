@@ -1,10 +1,10 @@
 /** The engine: one memory, one core, and the models that run on them by our own kernels. */
 
-import { UnsupportedError } from '../compile/program.ts';
 import { externalReader } from '../onnx/external-io.ts';
 import { readModel } from '../onnx/read.ts';
 import { Core } from './core.ts';
 import { Dispatcher } from './dispatcher.ts';
+import { EngineModel } from './engine-model.ts';
 import { type KernelBuild, loadKernels, prepareV8 } from './kernels.ts';
 import { EngineMemory } from './memory.ts';
 import type { Model } from './model.ts';
@@ -69,9 +69,6 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
     },
     async load(bytes, { name, folder }) {
       const file = readModel(bytes, { readExternal: folder === undefined ? undefined : externalReader(folder) });
-      const { EngineModel } = await import('./engine-model.ts').catch(() => {
-        throw new UnsupportedError('the compiler is not part of this build yet');
-      });
       const model = new EngineModel(file, name, bytes.length, { memory, dispatcher, panel, models });
       // While the caller prepares its first input, the thread gets ready.
       core.start();

@@ -1,23 +1,79 @@
 /** One way to load a model, whichever engine runs it. */
 import { UnsupportedError } from '../compile/program.ts';
-import type { Engine } from '../engine/engine.ts';
-import type { Model } from '../engine/model.ts';
+import type { Engine, LoadOptions } from '../engine/engine.ts';
+import type { Model, RunOptions, RunResult } from '../engine/model.ts';
+import type { Tensor } from '../engine/tensor.ts';
 import { loadOnnxruntime } from './onnxruntime.ts';
 
 /**
  * Loads an ONNX model into our own engine, or, where that lacks something the model needs, into onnxruntime: then
  * `model.engine` and `model.fallbackReason` say so. Rejects with an Error when the file is no valid model.
- * `folder` is where weights beside the model file are looked for.
+ * `bytes` must not change afterwards.
  */
-export async function loadModel(
-  engine: Engine,
-  bytes: Uint8Array,
-  options: { name: string; folder?: string },
-): Promise<Model> {
-  try {
-    return await engine.load(bytes, options);
-  } catch (error) {
+export async function loadModel(engine: Engine, bytes: Uint8Array, options: LoadOptions): Promise<Model> {
+  const fallBack = (error: unknown): Promise<Model> => {
     if (!(error instanceof UnsupportedError)) throw error;
     return loadOnnxruntime(bytes, { ...options, reason: error.message });
+  };
+  return engine.load(bytes, options).then((model) => new ModelWithFallback(model, fallBack), fallBack);
+}
+
+/**
+ * Some needs show only when the shapes of the inputs are known, that is at a run. The model then changes engines with
+ * that run, and says so from then on.
+ */
+class ModelWithFallback implements Model {
+  #model: Model;
+  readonly #fallBack: (error: unknown) => Promise<Model>;
+  #change: Promise<void> | undefined;
+
+  constructor(model: Model, fallBack: (error: unknown) => Promise<Model>) {
+    this.#model = model;
+    this.#fallBack = fallBack;
+  }
+
+  get name(): string {
+    return this.#model.name;
+  }
+
+  get engine(): Model['engine'] {
+    return this.#model.engine;
+  }
+
+  get fallbackReason(): string | undefined {
+    return this.#model.fallbackReason;
+  }
+
+  get inputs(): Model['inputs'] {
+    return this.#model.inputs;
+  }
+
+  get outputs(): Model['outputs'] {
+    return this.#model.outputs;
+  }
+
+  async run(inputs: Readonly<Record<string, Tensor>>, options?: RunOptions): Promise<RunResult> {
+    await this.#change;
+    const model = this.#model;
+    try {
+      return await model.run(inputs, options);
+    } catch (error) {
+      if (!(error instanceof UnsupportedError)) throw error;
+      // Runs that fail together change engines once.
+      if (model === this.#model) this.#change ??= this.#changeEngine(error);
+      await this.#change;
+      return this.#model.run(inputs, options);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#change?.catch(() => undefined);
+    await this.#model.close();
+  }
+
+  async #changeEngine(error: UnsupportedError): Promise<void> {
+    const own = this.#model;
+    this.#model = await this.#fallBack(error);
+    await own.close();
   }
 }

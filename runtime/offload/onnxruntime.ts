@@ -26,7 +26,7 @@ interface Waiting {
 
 /** One worker holds the library (its memory is large) and the sessions of all models; it lives while there are any. */
 class OnnxruntimeWorker {
-  readonly #worker = new Worker(workerUrl('onnxruntime-worker', import.meta.url));
+  readonly #worker = new Worker(workerUrl('onnxruntime-worker', import.meta.url), { execArgv: [] });
   readonly #waiting = new Map<number, Waiting>();
   #requests = 0;
   #sessions = 0;

@@ -60,7 +60,10 @@ export function judge(report: ProbeReport, where: string): GpuProbe {
 /** In a process of its own: a broken driver may take its process down. */
 function report(): Promise<ProbeReport> {
   return new Promise((resolve) => {
-    const child = fork(workerUrl('probe-worker', import.meta.url), { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
+    const child = fork(workerUrl('probe-worker', import.meta.url), {
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+      execArgv: [],
+    });
     const fail = (message: string): void => resolve({ kind: 'failed', message });
     const timer = setTimeout(() => {
       fail(`no answer within ${PROBE_MS_MAX / 1000} s`);

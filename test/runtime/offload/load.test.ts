@@ -1,0 +1,76 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { UnsupportedError } from '../../../runtime/compile/program.ts';
+import { createEngine, type Engine } from '../../../runtime/engine/engine.ts';
+import { loadModel } from '../../../runtime/offload/load.ts';
+import { type NodeSpec, writeModel } from '../onnx/write-model.ts';
+
+const matrix = { type: 1, dims: [2, 2] };
+const x = { type: 'float32', dims: [2, 2], data: Float32Array.of(2, 0, 0, 4) } as const;
+
+function modelOf(operator: string): Uint8Array {
+  const node: NodeSpec = { operator, inputs: ['x'], outputs: ['y'] };
+  return writeModel({
+    graph: {
+      inputs: [{ ...matrix, name: 'x' }],
+      outputs: [{ name: 'y', type: 1, dims: operator === 'Det' ? [] : [2, 2] }],
+      nodes: [node],
+    },
+  });
+}
+
+test('a model with an operator that our kernels lack runs in onnxruntime, and says why', async () => {
+  const engine = await createEngine();
+  const model = await loadModel(engine, modelOf('Det'), { name: 'determinant' });
+  assert.is(model.engine, 'onnxruntime');
+  assert.match(model.fallbackReason ?? '', /Det/);
+  assert.equal((await model.run({ x })).outputs.y?.data, Float32Array.of(8));
+  await model.close();
+  await engine.close();
+});
+
+test('a model that our kernels run has no reason to give', async () => {
+  const engine = await createEngine();
+  const model = await loadModel(engine, modelOf('Neg'), { name: 'negative' });
+  assert.is(model.engine, 'llmasos');
+  assert.is(model.fallbackReason, undefined);
+  assert.equal((await model.run({ x })).outputs.y?.data, Float32Array.of(-2, -0, -0, -4));
+  await model.close();
+  await engine.close();
+});
+
+test('a lack that shows only at a run changes the engine once, for all runs that wait', async () => {
+  const own = await createEngine();
+  let closed = 0;
+  // An engine whose compiler finds out late; everything else is real.
+  const late: Engine = {
+    ...own,
+    load: async (bytes, options) => ({
+      ...(await loadModel(own, bytes, options)),
+      engine: 'llmasos',
+      name: options.name,
+      run: () => Promise.reject(new UnsupportedError('node "n": rank 9 is not supported')),
+      close: async () => void closed++,
+    }),
+  };
+  const model = await loadModel(late, modelOf('Neg'), { name: 'late' });
+  assert.is(model.engine, 'llmasos');
+  const results = await Promise.all([model.run({ x }), model.run({ x }), model.run({ x })]);
+  for (const { outputs } of results) assert.equal(outputs.y?.data, Float32Array.of(-2, -0, -0, -4));
+  assert.is(model.engine, 'onnxruntime');
+  assert.is(model.fallbackReason, 'node "n": rank 9 is not supported');
+  assert.is(closed, 1);
+  await model.close();
+  await own.close();
+});
+
+test('a file that is no model is refused, by whichever engine', async () => {
+  const engine = await createEngine();
+  const error = await loadModel(engine, new Uint8Array([0xff, 0xd8, 0xff, 0xe0]), { name: 'photo' }).catch(
+    (reason) => reason,
+  );
+  assert.match(String(error), /expected an ONNX model, got a JPEG picture/);
+  await engine.close();
+});
+
+test.run();
