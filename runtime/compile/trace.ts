@@ -4,7 +4,7 @@ import type { Graph, GraphNode, OnnxModel } from '../onnx/graph.ts';
 import { type Build, OperatorContext, placeOf, type Surroundings } from '../ops/context.ts';
 import { Builder, type ConstantKeys, prune } from './builder.ts';
 import { isInteger } from './evaluate.ts';
-import type { KernelGraph, NamedValue, Value } from './graph.ts';
+import type { KernelGraph, NamedValue, Node, Value } from './graph.ts';
 import { RANK_MAX, SPECIALISED_ELEMENTS_MAX, SUBGRAPH_DEPTH_MAX } from './limits.ts';
 import { UnsupportedError } from './program.ts';
 
@@ -28,6 +28,10 @@ export class NeedsValueError extends Error {
 
 /** Finds the operator for a node, or throws an UnsupportedError. */
 export type FindOperator = (node: GraphNode, opsets: OnnxModel['opsets']) => Build;
+
+const arithmetic: ReadonlySet<Node['operation']['kind']> = new Set([
+  ...(['unary', 'binary', 'compare', 'where', 'reduce', 'argMax', 'softmax', 'matMul'] as const),
+]);
 
 /** Names in sight, own before outer. */
 interface Scope {
@@ -109,6 +113,15 @@ class Tracer {
     throw new UnsupportedError(`${place}: values that are known only during the run are not supported here`);
   }
 
+  /** The kernels reckon with float32 only: integers must be known, or become known when the program is specialised. */
+  checkArithmetic(node: Node): void {
+    if (!arithmetic.has(node.operation.kind)) return;
+    const operands = node.operation.kind === 'where' ? node.inputs.slice(1) : node.inputs;
+    if (!operands.some((value) => value && isInteger(value.type))) return;
+    const [output] = node.outputs as [Value];
+    this.#contents(output, `node "${node.origin}", ${node.operation.kind} of integers,`);
+  }
+
   /** The graph inputs that a value is computed from. */
   #inputsBehind(value: Value): Value[] {
     const seen = new Set([value]);
@@ -152,5 +165,7 @@ export function traceModel(
   }
   const results = tracer.trace(model.graph, scope);
   const outputs = model.graph.outputs.map(({ name }, index) => ({ name, value: results[index] as Value }));
-  return prune({ inputs, outputs, nodes: tracer.builder.nodes });
+  const graph = prune({ inputs, outputs, nodes: tracer.builder.nodes });
+  for (const node of graph.nodes) tracer.checkArithmetic(node);
+  return graph;
 }

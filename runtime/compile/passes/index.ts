@@ -1,8 +1,19 @@
 /** The passes, in the order in which they run. */
-import type { ConstantKeys } from '../builder.ts';
-import type { KernelGraph } from '../graph.ts';
+import { joinActivations } from './activations.ts';
+import { foldAffine, joinScales } from './affine.ts';
+import { fuseEpilogues } from './epilogue.ts';
+import { joinLayerNorm } from './layer-norm.ts';
+import { moveTransposes } from './layout.ts';
+import type { Pass } from './rewrite.ts';
 
-/** A graph that gives the same outputs, with less work. */
-export type Pass = (graph: KernelGraph, keys: ConstantKeys) => KernelGraph;
-
-export const passes: readonly Pass[] = [];
+export const passes: readonly Pass[] = [
+  moveTransposes,
+  foldAffine,
+  joinScales,
+  joinLayerNorm,
+  joinActivations,
+  // What an activation left behind (6 · hardSwish / 6) joins, and scales before a layer normalisation's ends move in.
+  joinScales,
+  foldAffine,
+  fuseEpilogues,
+];
