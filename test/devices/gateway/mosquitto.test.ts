@@ -1,7 +1,7 @@
 /** The same node with a broker and clients that are not ours: Debian's mosquitto. */
 import { execFile, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -25,11 +25,24 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+async function listening(port: number): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const open = await new Promise((resolve) => {
+      const socket = connect(port, '127.0.0.1', () => resolve(true)).on('error', () => resolve(false));
+      socket.on('connect', () => socket.end());
+    });
+    if (open) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`nothing listens on port ${port}`);
+}
+
 async function startMosquitto(port: number, folder: string) {
   const file = join(folder, 'mosquitto.conf');
   writeFileSync(file, `listener ${port} 127.0.0.1\nallow_anonymous true\npersistence false\n`);
   const child = spawn(mosquitto as string, ['-c', file], { stdio: 'ignore' });
   const exited = new Promise((resolve) => child.on('close', resolve));
+  await listening(port);
   const client = await connectClient(`mqtt://127.0.0.1:${port}`, ['answers/#', 'llmasos/#']);
   return {
     client,

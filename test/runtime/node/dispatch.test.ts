@@ -1,0 +1,154 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { createDispatch } from '../../../runtime/node/dispatch.ts';
+import { createCounter } from '../../../runtime/node/metrics.ts';
+import type { Message, Outcome, Pipeline } from '../../../runtime/triggers/pipeline.ts';
+
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+const input = (words: string, qos: 0 | 1 = 0) => ({
+  topic: 't',
+  payload: new TextEncoder().encode(words),
+  qos,
+  receivedAt: 1,
+});
+const result = (words: string) => ({
+  topic: 'out',
+  payload: new TextEncoder().encode(words),
+  qos: 0 as const,
+  retain: false,
+  summary: words,
+});
+
+/** A pipeline whose messages wait until they are let through. */
+function held(prefix = '') {
+  const waiting: (() => void)[] = [];
+  const pipeline: Pipeline = {
+    handle: ({ payload }: Message) =>
+      new Promise<Outcome>((resolve) => {
+        waiting.push(() => resolve({ results: [result(prefix + new TextDecoder().decode(payload))] }));
+      }),
+  };
+  return { pipeline, waiting };
+}
+
+function setUp() {
+  const published: string[] = [];
+  const refused: string[] = [];
+  const dispatch = createDispatch({
+    publish({ payload, qos }, safe) {
+      published.push(`${new TextDecoder().decode(payload)} ${qos}`);
+      safe();
+    },
+    refuse: (trigger, topic, error) => refused.push(`${trigger} ${topic} ${error}`),
+  });
+  return { dispatch, published, refused };
+}
+
+const drain = async (waiting: (() => void)[]) => {
+  for (let rounds = 0; rounds < 20_000; rounds++) {
+    const next = waiting.shift();
+    if (!next) return;
+    next();
+    await settle();
+  }
+};
+
+test('messages of one trigger are answered one after the other, at the QoS they came with', async () => {
+  const { dispatch, published } = setUp();
+  const { pipeline, waiting } = held();
+  dispatch.set('a', () => true, pipeline);
+  let answered = 0;
+  for (const [words, qos] of [
+    ['1', 0],
+    ['2', 1],
+  ] as const)
+    dispatch.deliver(input(words, qos), () => answered++);
+  assert.is(waiting.length, 1);
+  await drain(waiting);
+  assert.equal(published, ['1 0', '2 1']);
+  assert.is(answered, 2);
+  const [metrics] = dispatch.metrics();
+  assert.is(metrics?.results, 2);
+  assert.is(metrics?.lastResult, '2');
+});
+
+test('a message that no trigger wants is answered at once', () => {
+  const { dispatch } = setUp();
+  let answered = 0;
+  dispatch.deliver(input('1', 1), () => answered++);
+  assert.is(answered, 1);
+});
+
+test('a message is answered when all its triggers are done, whether they answered or refused', async () => {
+  const { dispatch, refused } = setUp();
+  const { pipeline, waiting } = held();
+  dispatch.set('good', () => true, pipeline);
+  dispatch.set('bad', () => true, { handle: () => Promise.reject(new Error('expected a picture, got text')) });
+  let answered = 0;
+  dispatch.deliver(input('1', 1), () => answered++);
+  await settle();
+  assert.is(answered, 0);
+  await drain(waiting);
+  assert.is(answered, 1);
+  assert.equal(refused, ['bad t expected a picture, got text']);
+  assert.is(dispatch.metrics().find(({ name }) => name === 'bad')?.failures, 1);
+});
+
+test('a full queue drops its oldest QoS 0 message and keeps those of QoS 1', async () => {
+  const { dispatch, published } = setUp();
+  const { pipeline, waiting } = held();
+  dispatch.set('a', () => true, pipeline);
+  dispatch.deliver(input('first'), () => {});
+  dispatch.deliver(input('kept', 1), () => {});
+  for (let count = 0; count < 300; count++) dispatch.deliver(input(String(count)), () => {});
+  await drain(waiting);
+  assert.equal(published.slice(0, 3), ['first 0', 'kept 1', '44 0']);
+  assert.is(published.length, 258);
+  assert.is(dispatch.metrics()[0]?.dropped, 44);
+});
+
+test('a swapped trigger finishes its message, then the new form takes over the queue and the counts', async () => {
+  const { dispatch, published } = setUp();
+  const [before, after] = [held('old '), held('new ')];
+  dispatch.set('a', () => true, before.pipeline);
+  for (const words of ['1', '2', '3']) dispatch.deliver(input(words), () => {});
+  dispatch.set('a', () => true, after.pipeline);
+  let quiet = false;
+  void dispatch.quiet().then(() => {
+    quiet = true;
+  });
+  dispatch.deliver(input('4'), () => {});
+  await settle();
+  assert.is(after.waiting.length, 0);
+  assert.not.ok(quiet);
+  await drain(before.waiting);
+  assert.ok(quiet);
+  await drain(after.waiting);
+  assert.equal(published, ['old 1 0', 'new 2 0', 'new 3 0', 'new 4 0']);
+  assert.is(dispatch.metrics()[0]?.messages, 4);
+});
+
+test('closing waits for the message in work and leaves the queued ones unanswered', async () => {
+  const { dispatch, published } = setUp();
+  const { pipeline, waiting } = held();
+  dispatch.set('a', () => true, pipeline);
+  let answered = 0;
+  for (const words of ['1', '2']) dispatch.deliver(input(words, 1), () => answered++);
+  const closed = dispatch.close();
+  await drain(waiting);
+  await closed;
+  assert.equal(published, ['1 1']);
+  assert.is(answered, 1);
+});
+
+test('quantiles are those of the last thousand messages, by nearest rank', () => {
+  const counter = createCounter('a');
+  assert.is(counter.read().latencyMsP50, null);
+  for (let ms = 1; ms <= 1500; ms++) counter.answered(ms, 1, undefined);
+  const { latencyMsP50, latencyMsP99, results } = counter.read();
+  assert.is(latencyMsP50, 1000);
+  assert.is(latencyMsP99, 1490);
+  assert.is(results, 1500);
+});
+
+test.run();
