@@ -7,7 +7,10 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const listed = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' });
+const listed = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
+  cwd: root,
+  encoding: 'utf8',
+});
 const sources = listed.split('\n').filter((name) => /\.(ts|mjs|js)$/.test(name));
 const text = new Map(sources.map((name) => [name, readFileSync(join(root, name), 'utf8')]));
 const inHouse = sources.filter((name) => /^(assembly|runtime|devices|fleet)\//.test(name));
@@ -71,7 +74,10 @@ test('nothing imports in a circle', () => {
 test(`no file is longer than ${LINES_MAX} lines`, () => {
   for (const [name, body] of text) {
     const lines = body.split('\n').length - 1;
-    assert.ok(lines <= LINES_MAX, `${name} has ${lines} lines: expected at most ${LINES_MAX}; would a reader look for two things here?`);
+    assert.ok(
+      lines <= LINES_MAX,
+      `${name} has ${lines} lines: expected at most ${LINES_MAX}; would a reader look for two things here?`,
+    );
   }
 });
 
@@ -103,9 +109,13 @@ test('every test file runs its tests and leaves no .only or .skip behind', () =>
 
 test('no machine path and no registry host is written into the project', () => {
   const forbidden = /\/(work|root|home)\/[a-z]|registry\.[a-z]+\.[a-z]+|"resolved":/;
-  const names = listed.split('\n').filter((name) => /\.(ts|mjs|js|json|md|ya?ml)$/.test(name) && name !== 'test/house.test.ts');
+  const names = listed
+    .split('\n')
+    .filter((name) => /\.(ts|mjs|js|json|md|ya?ml)$/.test(name) && name !== 'test/house.test.ts');
   for (const name of names) {
-    const line = readFileSync(join(root, name), 'utf8').split('\n').findIndex((candidate) => forbidden.test(candidate));
+    const line = readFileSync(join(root, name), 'utf8')
+      .split('\n')
+      .findIndex((candidate) => forbidden.test(candidate));
     assert.is(line, -1, `${name}:${line + 1} names a machine's path or a registry's host`);
   }
 });

@@ -12,6 +12,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { createLogUpdate } from 'log-update';
 import { type Box, startBox } from '../../fleet/cli/box.ts';
 import { createStyle, wantsColour } from '../../fleet/cli/style.ts';
+import type { ControllerService } from '../../fleet/controller/service.ts';
 import { install } from './install.ts';
 import { createJudge } from './judge.ts';
 import { listen } from './listen.ts';
@@ -21,6 +22,8 @@ import { readTruth } from './truth.ts';
 const RIGHT_WANTED = 20;
 const ONCE_MS_MAX = 10 * 60_000;
 const REFRESH_MS = 500;
+const READY_MS_MAX = 60_000;
+const READY_POLL_MS = 100;
 
 const nodes = ['vehicle-1', 'factory-1', 'city-1'].map((name) => ({
   name,
@@ -82,6 +85,7 @@ process.exit();
 async function run({ controller, mqttUrl, httpUrl, supervisor }: Box): Promise<number> {
   await install(controller, say);
   const judge = createJudge(readTruth());
+  await triggersReady(controller, stopping.signal);
   const ear = await listen(mqttUrl, judge);
   for (const feed of feeds)
     supervisor.start({ name: feed, file: here(`feeds/${feed}.ts`), arguments: ['--broker', mqttUrl] });
@@ -103,6 +107,24 @@ async function run({ controller, mqttUrl, httpUrl, supervisor }: Box): Promise<n
   live?.done();
   if (!options.once) return 0;
   return report(progress);
+}
+
+/** A feed that begins before its models are loaded would only prove that they were not. */
+async function triggersReady(controller: ControllerService, signal: AbortSignal): Promise<void> {
+  const until = performance.now() + READY_MS_MAX;
+  while (!signal.aborted) {
+    const states = (await controller.triggers()).flatMap(({ trigger, nodes }) =>
+      nodes.length === 0
+        ? [`${trigger.name}: no node yet`]
+        : nodes
+            .filter(({ state }) => state !== 'ready')
+            .map(({ node, state, error }) => `${trigger.name} on ${node}: ${error ?? state}`),
+    );
+    if (states.length === 0) return;
+    if (performance.now() > until)
+      throw new Error(`triggers are not ready after ${READY_MS_MAX / 1000} s: ${states.join('; ')}`);
+    await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
+  }
 }
 
 /** Prints the table and what is missing. Returns the exit code. */

@@ -52,9 +52,11 @@ function addCommand(parent: Command, command: FleetCommand, program: Command, te
   declareFlags(typed, schema, positionals);
   // `infer --json FILE` names an input: there the flag for machines stands before the command.
   if (!('json' in schema.shape)) typed.option('--json', 'print JSON for machines');
+  typed.option('--controller <url>', 'address of the controller');
   typed.action(async (...given: unknown[]) => {
     const words = given.slice(0, -2);
-    const { json, controller: url } = program.opts<{ json: boolean; controller: string }>();
+    const { json, controller } = program.opts<{ json: boolean; controller: string }>();
+    const url = typed.opts().controller ?? controller;
     const args = collectFlags(schema, positionals, words, typed.opts());
     const asJson = json || typed.opts().json === true;
     if (command.name[0] === 'infer' && (await inferHere(args, asJson, terminal))) return;

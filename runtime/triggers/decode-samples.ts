@@ -51,8 +51,9 @@ function elementsOf(payload: Uint8Array, type: DataType): TypedArray {
   if (payload.byteLength % size !== 0) {
     throw new Error(`message: expected a multiple of ${size} bytes (${type}), got ${payload.byteLength}`);
   }
-  // A copy, because a typed array must begin at a multiple of its element size and a message need not.
-  return new (arrayOf(type))(payload.slice().buffer);
+  // A copy, because a typed array must begin at a multiple of its element size and a message need not. Not by slice(),
+  // which for a Buffer, as MQTT delivers, is a view of the whole pool it came from.
+  return new (arrayOf(type))(new Uint8Array(payload).buffer);
 }
 
 /**

@@ -266,4 +266,10 @@ test('random and damaged messages are decoded or refused, never worse', async ()
   assert.ok(refused > 400 && decoded > 100, `refused ${refused}, decoded ${decoded}`);
 });
 
+test('a payload in the middle of a pooled Buffer, as MQTT delivers it, is read alone', async () => {
+  const pool = Buffer.from([9, 9, 9, 1, 0, 2, 0, 9, 9]);
+  const alone = await decode({ format: 'raw', type: 'int16' }, Buffer.from([1, 0, 2, 0]));
+  assert.equal(await decode({ format: 'raw', type: 'int16' }, pool.subarray(3, 7)), alone);
+});
+
 test.run();
