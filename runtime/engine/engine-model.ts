@@ -1,13 +1,14 @@
 /** A model that our own kernels run: compiled once per concrete input shape, its weights packed once. */
 import { compile, type InputShape, NeedsValueError, type Prepared, prepare } from '../compile/compile.ts';
+import { UnsupportedError } from '../compile/program.ts';
 import type { OnnxModel } from '../onnx/graph.ts';
 import { checkInputs } from './check-inputs.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { LoadedProgram } from './loaded-program.ts';
-import type { EngineMemory } from './memory.ts';
+import { type EngineMemory, MemoryLimitError } from './memory.ts';
 import { MemoryWeights } from './memory-weights.ts';
 import type { Model, RunOptions, RunResult } from './model.ts';
-import type { Tensor } from './tensor.ts';
+import type { DataType, Tensor } from './tensor.ts';
 
 /** Programs kept per model: one for each set of input shapes in use. The one unused for longest makes room. */
 const PROGRAMS_MAX = 16;
@@ -44,6 +45,23 @@ export class EngineModel implements Model {
     this.#prepared = prepare(file);
     this.#weights = new MemoryWeights(home.memory, name, fileBytes);
     home.models.add(this);
+  }
+
+  /**
+   * Compiles ahead where the file fixes every shape, so that the first run is quick and a lack shows at once: throws
+   * an UnsupportedError or a MemoryLimitError. Whatever else is wrong may be due to values that only a run has.
+   */
+  compileAhead(): void {
+    const inputs: Record<string, Tensor> = {};
+    for (const { name, type, dims } of this.inputs) {
+      if (!dims.every((dim) => typeof dim === 'number')) return;
+      inputs[name] = { type: type as DataType, dims, data: new Uint8Array() };
+    }
+    try {
+      this.#programs.set(this.#keyOf(inputs), this.#compile(inputs));
+    } catch (error) {
+      if (error instanceof UnsupportedError || error instanceof MemoryLimitError) throw error;
+    }
   }
 
   async run(inputs: Readonly<Record<string, Tensor>>, options: RunOptions = {}): Promise<RunResult> {

@@ -70,6 +70,12 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
     async load(bytes, { name, folder }) {
       const file = readModel(bytes, { readExternal: folder === undefined ? undefined : externalReader(folder) });
       const model = new EngineModel(file, name, bytes.length, { memory, dispatcher, panel, models });
+      try {
+        model.compileAhead();
+      } catch (error) {
+        await model.close();
+        throw error;
+      }
       // While the caller prepares its first input, the thread gets ready.
       core.start();
       return model;

@@ -220,6 +220,19 @@ test('closing ends what runs, and nothing keeps the process alive afterwards', a
   }
 });
 
+test('a lack that fixed shapes bring to light is known when the model is loaded, and leaves nothing behind', async () => {
+  const engine = await createEngine();
+  const used = engine.info.memoryUsedBytes;
+  const half = { type: 10, dims: [2, 2] };
+  const node: NodeSpec = { operator: 'Neg', inputs: ['x'], outputs: ['y'] };
+  const file = writeModel({
+    graph: { inputs: [{ ...half, name: 'x' }], outputs: [{ ...half, name: 'y' }], nodes: [node] },
+  });
+  await rejects(engine.load(file, { name: 'half' }), /UnsupportedError: node "Neg_0".*float16/);
+  assert.is(engine.info.memoryUsedBytes, used);
+  await engine.close();
+});
+
 test('a model of constants alone needs no input', async () => {
   const engine = await createEngine();
   const file = writeModel({
