@@ -154,12 +154,12 @@ test('health and the description of everything are there to be asked for', async
   assert.equal(await (await fetch(`${url}/healthz`)).json(), { ok: true, broker: 'connected' });
   const description = (await (await fetch(`${url}/v1/openapi.json`)).json()) as {
     openapi: string;
-    paths: Record<string, any>;
+    paths: Record<string, { post: { requestBody: { content: Record<string, { schema: { required: string[] } }> } } }>;
   };
   assert.is(description.openapi, '3.1.0');
   assert.ok(description.paths['/v1/blobs/{sha256}']);
-  const add = description.paths['/v1/commands/models.add'].post.requestBody.content['application/json'].schema;
-  assert.equal(add.required, ['name', 'sha256']);
+  const add = description.paths['/v1/commands/models.add']?.post.requestBody.content['application/json']?.schema;
+  assert.equal(add?.required, ['name', 'sha256']);
 });
 
 test('live results come as server-sent events with the payload in base64', async () => {

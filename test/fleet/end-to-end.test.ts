@@ -1,0 +1,110 @@
+/** A controller and a node as processes of their own: from `models add` to right answers, through kill -9 of the controller. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { connectAsync } from 'mqtt';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { createClient } from '../../fleet/api/client.ts';
+import { triggerSchema } from '../../runtime/triggers/schema.ts';
+import { floats, writeModel } from '../runtime/onnx/write-model.ts';
+import { chunks, eventually, hashOf, startProcess, temporary } from './fleet-parts.ts';
+
+const main = fileURLToPath(new URL('../../devices/gateway/main.ts', import.meta.url));
+
+/** y = factor · x for three floats. */
+function scaling(factor: number): Uint8Array {
+  return writeModel({
+    graph: {
+      inputs: [{ name: 'x', type: 1, dims: [1, 3] }],
+      outputs: [{ name: 'y', type: 1, dims: [1, 3] }],
+      initializers: [floats('f', [1], Float32Array.of(factor))],
+      nodes: [{ operator: 'Mul', inputs: ['x', 'f'], outputs: ['y'] }],
+    },
+  });
+}
+
+const largest = triggerSchema.parse({
+  name: 'largest',
+  topic: 'sensors/{device}/values',
+  qos: 1,
+  decode: { format: 'json', values: '$.v', id: '$.id' },
+  stages: [{ name: 'answer', model: 'scale', post: { step: 'top-k', k: 1 } }],
+  output: { topic: 'answers/{device}', qos: 1, fields: { score: 'answer[0].score' } },
+});
+
+test('models, triggers, answers and one-off inference, before and after kill -9 of the controller', async () => {
+  const data = temporary();
+  let controller = await startProcess(data);
+  const { mqttUrl, httpUrl } = controller;
+  const service = createClient(httpUrl);
+  const node = spawn(process.execPath, [
+    main,
+    '--name',
+    'city-1',
+    '--broker',
+    mqttUrl,
+    '--data',
+    temporary(),
+    '--labels',
+    'site=north',
+  ]);
+  const left = once(node, 'close');
+  let log = '';
+  node.stdout.on('data', (text) => (log += text));
+  node.stderr.on('data', (text) => (log += text));
+
+  const add = async (factor: number) => {
+    const bytes = scaling(factor);
+    await service.putBlob(hashOf(bytes), chunks(bytes));
+    return service.addModel('scale', hashOf(bytes));
+  };
+  const ready = () =>
+    eventually('the trigger is ready on the node', async () => {
+      const nodes = (await service.triggers())[0]?.nodes ?? [];
+      return nodes.length === 1 && nodes[0]?.state === 'ready';
+    });
+  const ask = async (): Promise<number> => {
+    const client = await connectAsync(mqttUrl, { protocolVersion: 4 });
+    const answers: number[] = [];
+    client.on('message', (_, payload) => answers.push(JSON.parse(payload.toString()).score));
+    await client.subscribeAsync('answers/m1', { qos: 1 });
+    await client.publishAsync('sensors/m1/values', '{"id":"1","v":[1,5,3]}', { qos: 1 });
+    const answer = await eventually('an answer', () => answers[0]);
+    await client.endAsync();
+    return answer;
+  };
+
+  try {
+    await add(2);
+    await service.putTrigger(largest, { labels: { site: 'north' } });
+    await ready();
+    assert.is(await ask(), 10);
+    await add(3);
+    await eventually('version 2 is in use', async () => (await ask()) === 15);
+
+    controller.child.kill('SIGKILL');
+    await controller.kill('SIGKILL');
+    const port = (url: string) => new URL(url).port;
+    controller = await startProcess(data, ['--mqtt-port', port(mqttUrl), '--http-port', port(httpUrl)]);
+    await ready();
+    assert.is(await ask(), 15);
+    // The node reads the input as its trigger for this model would.
+    const input = { base64: Buffer.from('{"id": "1", "v": [1, 5, 3]}').toString('base64') };
+    const result = await service.infer('city-1', { model: 'scale', format: 'json', input }, 10_000);
+    assert.match(JSON.stringify(result), /"score":15/);
+    await service.removeTrigger('largest');
+    await eventually(
+      'the node has nothing left to do',
+      async () => (await service.nodes())[0]?.reported?.triggers.length === 0,
+    );
+  } catch (error) {
+    throw new Error(`${(error as Error).message}\n${log.slice(-3_000)}`, { cause: error });
+  } finally {
+    node.kill('SIGTERM');
+    await left;
+    await controller.kill('SIGTERM');
+  }
+});
+
+test.run();
