@@ -79,6 +79,7 @@ export function emitProgram(graph: KernelGraph, weights: Weights, panel: 8 | 16)
   );
   const at = (value: Value): Address => {
     const { constant } = value;
+    if (isEmpty(value)) return address(SPACE_ARENA, 0);
     if (constant) return constants.place(constant, 'plain', () => constant.tensor.data);
     return address(SPACE_ARENA, plan.offsetOf(value));
   };
@@ -101,7 +102,7 @@ export function emitProgram(graph: KernelGraph, weights: Weights, panel: 8 | 16)
     name,
     type: value.type,
     dims: value.dims,
-    address: isEmpty(value) ? address(SPACE_ARENA, 0) : at(value),
+    address: at(value),
   });
   const [inputs, outputs] = [graph.inputs.map(described), graph.outputs.map(described)];
   return { ...assembler.finish(), arenaBytes: plan.arenaBytes, inputs, outputs };

@@ -1,6 +1,7 @@
 /** ONNX graph + concrete input shapes → kernel graph: looks up each node's operator and lets it build its part. */
 import { elementCount, type Tensor } from '../engine/tensor.ts';
 import type { Graph, GraphNode, OnnxModel } from '../onnx/graph.ts';
+import { isDataType } from '../onnx/tensor-data.ts';
 import { type Build, OperatorContext, placeOf, type Surroundings } from '../ops/context.ts';
 import { Builder, type ConstantKeys, prune } from './builder.ts';
 import { isInteger } from './evaluate.ts';
@@ -159,6 +160,7 @@ export function traceModel(
   for (const { name } of model.graph.inputs) {
     const shape = Object.hasOwn(shapes, name) ? shapes[name] : undefined;
     if (!shape) throw new Error(`input "${name}": expected a type and shape, found none`);
+    if (!isDataType(shape.type)) throw new UnsupportedError(`input "${name}": type ${shape.type} is not supported`);
     const value = tracer.addInput(name, shape);
     scope.values.set(name, value);
     if (!value.constant) inputs.push({ name, value });

@@ -2,6 +2,9 @@
 import type { Value } from '../compile/graph.ts';
 import type { Build, OperatorContext } from './context.ts';
 
+/** The least positive float32 that is not denormal. */
+const FLOAT32_LEAST = 2 ** -126;
+
 /** A vector over the channels, shaped to broadcast against [n, c, ...]. */
 function perChannel(node: OperatorContext, vector: Value, rank: number): Value {
   const channels = vector.dims[0] ?? 1;
@@ -101,7 +104,8 @@ export const lpNormalization: Build = (node) => {
   const x = node.input(0);
   const axis = node.axis(node.int('axis', -1), x.dims.length);
   const norm = node.builder.reduce(node.int('p', 2) === 1 ? 'l1' : 'l2', x, [axis]);
-  return node.builder.binary('div', x, norm);
+  // A vector of zeros stays one.
+  return node.builder.binary('div', x, node.builder.binary('max', norm, node.builder.scalar(FLOAT32_LEAST)));
 };
 
 export function softmax(log: boolean): Build {
