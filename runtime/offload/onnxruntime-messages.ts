@@ -1,4 +1,4 @@
-/** What the main thread and the worker that holds onnxruntime say to each other. */
+/** What we and the process that holds onnxruntime say to each other. */
 import type { Tensor } from '../engine/tensor.ts';
 
 export type Request =

@@ -1,14 +1,7 @@
-/**
- * Holds onnxruntime-web and its sessions away from the main thread: a run computes for as long as it takes without
- * giving way, which would block the event loop.
- */
-import { parentPort } from 'node:worker_threads';
+/** The process behind `loadOnnxruntime`: holds onnxruntime-web and its sessions. */
 import type * as Ort from 'onnxruntime-web';
 import { arrayOf, type DataType, type Tensor, type TypedArray } from '../engine/tensor.ts';
 import type { Reply, Request } from './onnxruntime-messages.ts';
-
-const port = parentPort;
-if (!port) throw new Error('onnxruntime-worker.ts runs as a worker thread only');
 
 let loaded: Promise<typeof Ort> | undefined;
 const sessions = new Map<number, Ort.InferenceSession>();
@@ -76,21 +69,21 @@ function tensorOf(name: string, value: Ort.Tensor): Tensor {
   return { type, dims: [...value.dims], data: new (arrayOf(type))(bytes.buffer) as TypedArray };
 }
 
+function reply(message: Reply): void {
+  process.send?.(message);
+}
+
 let last: Promise<void> = Promise.resolve();
-port.on('message', (request: Request) => {
+process.on('message', (request: Request) => {
   // The library allows one call at a time.
   last = last.then(async () => {
     try {
-      const reply = await answer(request);
-      const buffers =
-        reply.kind === 'done' ? Object.values(reply.outputs).map(({ data }) => data.buffer as ArrayBuffer) : [];
-      port.postMessage(reply, buffers);
+      reply(await answer(request));
     } catch (error) {
-      port.postMessage({
-        kind: 'failed',
-        id: request.id,
-        message: error instanceof Error ? error.message : String(error),
-      } satisfies Reply);
+      reply({ kind: 'failed', id: request.id, message: error instanceof Error ? error.message : String(error) });
     }
   });
 });
+// It ends with its parent, and not before: Ctrl-C reaches both, and the parent may still want an answer.
+process.on('disconnect', () => process.exit());
+process.on('SIGINT', () => undefined);

@@ -1,5 +1,10 @@
-/** Models that our own kernels do not run, by onnxruntime-web's WebAssembly provider in a worker of its own. */
-import { Worker } from 'node:worker_threads';
+/**
+ * Models that our own kernels do not run, by onnxruntime-web's WebAssembly provider. It has a process of its own, since
+ * V8's flags are for a whole process: those that serve our few kernels make the library, with its ten thousand
+ * functions, take seconds to load and twice the memory.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
 import { checkInputs } from '../engine/check-inputs.ts';
 import type { Model, RunOptions, RunResult } from '../engine/model.ts';
 import type { Tensor } from '../engine/tensor.ts';
@@ -24,19 +29,25 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-/** One worker holds the library (its memory is large) and the sessions of all models; it lives while there are any. */
-class OnnxruntimeWorker {
-  readonly #worker = new Worker(workerUrl('onnxruntime-worker', import.meta.url), { execArgv: [] });
+/** One process holds the library (its memory is large) and the sessions of all models; it lives while there are any. */
+class OnnxruntimeProcess {
+  readonly #child: ChildProcess;
   readonly #waiting = new Map<number, Waiting>();
   #requests = 0;
   #sessions = 0;
   ended = false;
 
   constructor() {
-    this.#worker.on('message', (reply: Reply) => this.#take(reply));
-    this.#worker.on('error', (error) => this.#end(error));
-    this.#worker.on('exit', () => this.#end(new Error('it was stopped')));
-    this.#worker.unref();
+    this.#child = fork(workerUrl('onnxruntime-worker', import.meta.url), {
+      // Typed arrays cross as they are.
+      serialization: 'advanced',
+      execArgv: [],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    this.#child.on('message', (reply) => this.#take(reply as Reply));
+    this.#child.on('error', (error) => this.#end(error.message));
+    this.#child.on('exit', (code, signal) => this.#end(signal ?? `code ${code}`));
+    this.#keepAlive(false);
   }
 
   /** A number for a model's session. */
@@ -45,42 +56,50 @@ class OnnxruntimeWorker {
   }
 
   send(request: Unnumbered<Request>): Promise<Reply & { kind: 'done' }> {
-    if (this.ended) return Promise.reject(new Error('its worker has ended'));
+    if (this.ended) return Promise.reject(new Error('its process has ended'));
     const id = ++this.#requests;
-    // The worker keeps the process alive only while somebody waits for it.
-    this.#worker.ref();
+    this.#keepAlive(true);
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.#worker.postMessage({ ...request, id });
+      this.#child.send({ ...request, id });
     });
   }
 
   async stop(): Promise<void> {
-    this.ended = true;
-    await this.#worker.terminate();
+    if (this.ended) return;
+    this.#keepAlive(true);
+    this.#child.kill('SIGKILL');
+    await once(this.#child, 'exit');
+  }
+
+  /** The child keeps this process alive only while somebody waits for an answer. */
+  #keepAlive(alive: boolean): void {
+    for (const handle of [this.#child, this.#child.channel]) {
+      if (alive) handle?.ref();
+      else handle?.unref();
+    }
   }
 
   #take(reply: Reply): void {
     const waiting = this.#waiting.get(reply.id);
     this.#waiting.delete(reply.id);
-    if (this.#waiting.size === 0) this.#worker.unref();
+    if (this.#waiting.size === 0) this.#keepAlive(false);
     if (reply.kind === 'done') waiting?.resolve(reply);
     else waiting?.reject(new Error(reply.message));
   }
 
-  #end(error: unknown): void {
+  #end(reason: string): void {
     this.ended = true;
-    const reason = error instanceof Error ? error.message : String(error);
-    for (const { reject } of this.#waiting.values()) reject(new Error(`onnxruntime's worker ended: ${reason}`));
+    for (const { reject } of this.#waiting.values()) reject(new Error(`its process ended (${reason})`));
     this.#waiting.clear();
   }
 }
 
-let shared: OnnxruntimeWorker | undefined;
+let shared: OnnxruntimeProcess | undefined;
 const openModels = new Set<OnnxruntimeModel>();
 
-function sharedWorker(): OnnxruntimeWorker {
-  if (!shared || shared.ended) shared = new OnnxruntimeWorker();
+function sharedProcess(): OnnxruntimeProcess {
+  if (!shared || shared.ended) shared = new OnnxruntimeProcess();
   return shared;
 }
 
@@ -90,8 +109,8 @@ class OnnxruntimeModel implements Model {
   readonly fallbackReason: string;
   readonly inputs: Model['inputs'];
   readonly outputs: Model['outputs'];
-  readonly #load: (worker: OnnxruntimeWorker, session: number) => Promise<unknown>;
-  #home: { readonly worker: OnnxruntimeWorker; readonly session: number; readonly ready: Promise<unknown> } | undefined;
+  readonly #load: (child: OnnxruntimeProcess, session: number) => Promise<unknown>;
+  #home: { readonly child: OnnxruntimeProcess; readonly session: number; readonly ready: Promise<unknown> } | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(bytes: Uint8Array, options: OnnxruntimeOptions) {
@@ -100,22 +119,22 @@ class OnnxruntimeModel implements Model {
     this.fallbackReason = options.reason;
     this.inputs = file.graph.inputs;
     this.outputs = file.graph.outputs;
-    this.#load = async (worker, session) => {
+    this.#load = async (child, session) => {
       const externalData = file.externalFiles.map((path) => {
         if (options.folder === undefined)
           throw new Error(`its weights lie in "${path}" beside it, and no folder was given`);
         return { path, data: readExternalFile(options.folder, path) };
       });
-      return worker.send({ kind: 'load', session, bytes, externalData });
+      return child.send({ kind: 'load', session, bytes, externalData });
     };
   }
 
-  /** Loads the model, again where the worker that held it has died. */
-  async ready(): Promise<{ readonly worker: OnnxruntimeWorker; readonly session: number }> {
-    if (!this.#home || this.#home.worker.ended) {
-      const worker = sharedWorker();
-      const session = worker.openSession();
-      this.#home = { worker, session, ready: this.#load(worker, session) };
+  /** Loads the model, again where the process that held it has died. */
+  async ready(): Promise<{ readonly child: OnnxruntimeProcess; readonly session: number }> {
+    if (!this.#home || this.#home.child.ended) {
+      const child = sharedProcess();
+      const session = child.openSession();
+      this.#home = { child, session, ready: this.#load(child, session) };
     }
     const home = this.#home;
     try {
@@ -129,7 +148,7 @@ class OnnxruntimeModel implements Model {
   async run(inputs: Readonly<Record<string, Tensor>>, options: RunOptions = {}): Promise<RunResult> {
     checkInputs(this.name, this.inputs, inputs);
     const submitted = performance.now();
-    // One run of a model is with the worker at a time, so that a waiting one can still be called back.
+    // One run of a model is with the process at a time, so that a waiting one can still be called back.
     const result = this.#last.then(async () => {
       options.signal?.throwIfAborted();
       return this.#runNow(inputs, submitted);
@@ -140,9 +159,9 @@ class OnnxruntimeModel implements Model {
 
   async #runNow(inputs: Readonly<Record<string, Tensor>>, submitted: number): Promise<RunResult> {
     if (!openModels.has(this)) throw new Error(`model "${this.name}" is closed`);
-    const { worker, session } = await this.ready();
+    const { child, session } = await this.ready();
     try {
-      const { outputs, runMs } = await worker.send({ kind: 'run', session, inputs });
+      const { outputs, runMs } = await child.send({ kind: 'run', session, inputs });
       return { outputs, runMs, queueMs: Math.max(0, performance.now() - submitted - runMs) };
     } catch (cause) {
       throw new Error(`model "${this.name}": onnxruntime failed to run it: ${(cause as Error).message}`, { cause });
@@ -152,9 +171,9 @@ class OnnxruntimeModel implements Model {
   async close(): Promise<void> {
     if (!openModels.delete(this)) return;
     const home = this.#home;
-    if (!home || home.worker.ended) return;
-    if (openModels.size === 0) await home.worker.stop();
-    else await home.worker.send({ kind: 'release', session: home.session });
+    if (!home || home.child.ended) return;
+    if (openModels.size === 0) await home.child.stop();
+    else await home.child.send({ kind: 'release', session: home.session });
   }
 }
 

@@ -1,3 +1,6 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -84,6 +87,60 @@ async function rejects(promise: Promise<unknown>, message: RegExp): Promise<void
     (reason) => reason,
   );
   assert.match(String(error), message);
+}
+
+/** The process that the next load starts. */
+function nextChild(): Promise<ChildProcess> {
+  return new Promise((resolve) => {
+    const take = (message: unknown): void => {
+      unsubscribe('child_process', take);
+      resolve((message as { process: ChildProcess }).process);
+    };
+    subscribe('child_process', take);
+  });
+}
+
+test('when the process dies, its runs reject and the next one is served by a new process', async () => {
+  const starting = nextChild();
+  const model = await loadOnnxruntime(vad, { name: 'vad', reason: 'test' });
+  const before = await model.run(vadInputs());
+  const child = await starting;
+  const lost = rejects(
+    model.run(vadInputs()),
+    /model "vad": onnxruntime failed to run it: its process ended \(SIGKILL\)/,
+  );
+  child.kill('SIGKILL');
+  await lost;
+  assert.equal((await model.run(vadInputs())).outputs, before.outputs);
+  await model.close();
+});
+
+test('the process ends with its parent, however that ends', async () => {
+  const script = `
+    import { subscribe } from 'node:diagnostics_channel';
+    import { readFileSync } from 'node:fs';
+    let child;
+    subscribe('child_process', (message) => (child = message.process));
+    const { loadOnnxruntime } = await import(${JSON.stringify(new URL('../../../runtime/offload/onnxruntime.ts', import.meta.url))});
+    await loadOnnxruntime(new Uint8Array(readFileSync(0)), { name: 'vad', reason: 'test' });
+    console.log(child.pid);
+    process.kill(process.pid, 'SIGKILL');
+  `;
+  const parent = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['pipe', 'pipe', 'inherit'] });
+  parent.stdin.end(vad);
+  const output = parent.stdout.setEncoding('utf8').toArray();
+  await once(parent, 'exit');
+  const pid = Number((await output).join(''));
+  assert.ok(pid > 0);
+  while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 5));
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 test('every element type crosses both ways', async () => {
