@@ -11,6 +11,11 @@ import { parseRange } from './range.ts';
 const READ_BYTES = 2 ** 20;
 
 export function blobRoutes(app: Hono, service: ControllerService, blobs: Blobs): void {
+  app.use('/v1/blobs/:sha256', async (context, next) => {
+    await next();
+    // The rest of a refused upload is still on its way: no next request can share this connection (RFC 9112, 9.3).
+    if (context.req.method === 'PUT' && !context.res.ok) context.res.headers.set('connection', 'close');
+  });
   app.put('/v1/blobs/:sha256', async (context) => {
     const sha256 = hashOf(context);
     const announced = Number(context.req.header('content-length') ?? 0);

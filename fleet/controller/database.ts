@@ -76,7 +76,11 @@ function openSqlite(file: string): SqliteDatabase {
         return {
           reader: statement.columns().length > 0,
           all: (parameters) => statement.all(...(parameters as string[])),
-          run: (parameters) => statement.run(...(parameters as string[])),
+          run(parameters) {
+            // SQLite has rolled back by itself after some errors (a full disk), and a second time would hide the first error.
+            if (sql === 'rollback' && !sqlite.isTransaction) return { changes: 0, lastInsertRowid: 0 };
+            return statement.run(...(parameters as string[]));
+          },
           iterate: (parameters) => statement.iterate(...(parameters as string[])),
         };
       },

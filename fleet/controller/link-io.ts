@@ -1,11 +1,11 @@
 /** The controller's connections to the broker, embedded or not: one for its own topics, and one for each person who watches. */
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
-import { checkBrokerUrl } from '../../runtime/node/broker-io.ts';
 
 const RECONNECT_MS = 1_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 const KEEPALIVE_S = 15;
 const CLOSE_MS = 1_000;
+const PROTOCOLS = ['mqtt:', 'mqtts:', 'ws:', 'wss:'];
 
 export type OnMessage = (topic: string, payload: Uint8Array) => void;
 
@@ -39,7 +39,7 @@ const settings: IClientOptions = {
 
 /** Throws an Error when the address is not that of a broker; everything else is told through `onDown`. */
 export function openLink(options: LinkOptions): Link {
-  checkBrokerUrl(options.url);
+  checkAddress(options.url);
   const { clientId } = options;
   const client = connect(options.url, {
     ...settings,
@@ -140,6 +140,12 @@ async function endClient(client: MqttClient): Promise<void> {
 function describeError(error: Error): string {
   if (error instanceof AggregateError) return error.errors.map((each: Error) => each.message).join('; ');
   return error.message || String(error);
+}
+
+function checkAddress(text: string): void {
+  const url = URL.parse(text);
+  if (!url || !PROTOCOLS.includes(url.protocol) || url.hostname === '')
+    throw new Error(`broker "${text}": expected an address such as mqtt://host:1883 or mqtts://host:8883`);
 }
 
 /** A broker's address as it may be shown and logged. */

@@ -6,7 +6,7 @@
 import type { Logger } from 'pino';
 import type { NodeMessage } from './registry.ts';
 
-const OUTBOX_MESSAGES_MAX = 1_000;
+const OUTBOX_MESSAGES_MAX = 200;
 const RETRY_MS = 1_000;
 
 export type StoredMessage = Exclude<NodeMessage, { kind: 'reply' }>;

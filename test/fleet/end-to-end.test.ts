@@ -8,7 +8,7 @@ import * as assert from 'uvu/assert';
 import { createClient } from '../../fleet/api/client.ts';
 import { triggerSchema } from '../../runtime/triggers/schema.ts';
 import { floats, writeModel } from '../runtime/onnx/write-model.ts';
-import { chunks, eventually, hashOf, startProcess, temporary } from './fleet-parts.ts';
+import { chunks, eventually, hashOf, killProcesses, startProcess, temporary } from './fleet-parts.ts';
 
 const main = fileURLToPath(new URL('../../devices/gateway/main.ts', import.meta.url));
 
@@ -32,6 +32,8 @@ const largest = triggerSchema.parse({
   stages: [{ name: 'answer', model: 'scale', post: { step: 'top-k', k: 1 } }],
   output: { topic: 'answers/{device}', qos: 1, fields: { score: 'answer[0].score' } },
 });
+
+test.after(killProcesses);
 
 test('models, triggers, answers and one-off inference, before and after kill -9 of the controller', async () => {
   const data = temporary();

@@ -153,12 +153,30 @@ export interface ControllerProcess {
   kill(signal: NodeJS.Signals): Promise<number | null>;
 }
 
-/** `fleet/main.ts` in a process of its own; rejects with its output when it ends before it is ready. */
-export async function startProcess(data: string, flags: readonly string[] = []): Promise<ControllerProcess> {
+const processes: ChildProcess[] = [];
+
+/** For `test.after`: a test that failed half-way leaves its processes behind. */
+export function killProcesses(): void {
+  for (const child of processes) child.kill('SIGKILL');
+}
+
+/**
+ * `fleet/main.ts` in a process of its own; rejects with its output when it ends before it is ready.
+ * @param fileKilobytes no file may grow beyond: what a full disk is like for the process
+ */
+export async function startProcess(
+  data: string,
+  flags: readonly string[] = [],
+  fileKilobytes?: number,
+): Promise<ControllerProcess> {
   const ports = ['--mqtt-port', '--ws-port', '--http-port'].flatMap((flag) =>
     flags.includes(flag) ? [] : [flag, '0'],
   );
-  const child = spawn(process.execPath, [join(root, 'fleet/main.ts'), '--data', data, ...ports, ...flags]);
+  const program = [process.execPath, join(root, 'fleet/main.ts'), '--data', data, ...ports, ...flags];
+  const child = fileKilobytes
+    ? spawn('bash', ['-c', `ulimit -f ${fileKilobytes}; exec "$@"`, 'bash', ...program])
+    : spawn(program[0] as string, program.slice(1));
+  processes.push(child);
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));
   const closed = once(child, 'close') as Promise<[number | null]>;

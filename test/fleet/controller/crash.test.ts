@@ -1,13 +1,15 @@
 /** kill -9 of a controller process right after an acknowledgement: what was acknowledged is there after the restart. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createClient } from '../../../fleet/api/client.ts';
+import { findProgram, testWhere } from '../../requirement.ts';
 import {
   chunks,
   hashOf,
+  killProcesses,
   modelBytes,
   ProtocolNode,
   refusalOf,
@@ -18,6 +20,8 @@ import {
 } from '../fleet-parts.ts';
 
 const ROUNDS = 6;
+
+test.after(killProcesses);
 
 test('no acknowledged model, trigger or node is lost, and nodes hear their desired state again', async () => {
   const data = temporary();
@@ -121,6 +125,40 @@ test('a damaged database is refused, and so is one that a later version wrote', 
     await refusalOf(startProcess(later)),
     /^exit code 2: .*if a later version of the program wrote it, install that one again\n$/,
   );
+});
+
+testWhere(
+  test,
+  findProgram('bash'),
+  'bash',
+)('a full disk refuses what it cannot keep and keeps what it acknowledged', async () => {
+  const data = temporary();
+  const controller = await startProcess(data, [], 3_000);
+  const service = createClient(controller.httpUrl);
+  await service.putBlob(hashOf(modelBytes), chunks(modelBytes));
+  await service.addModel('vad', hashOf(modelBytes));
+  const large = new Uint8Array(4_000_000);
+  assert.match(await refusalOf(service.putBlob(hashOf(large), chunks(large))), /too large/);
+  assert.equal(await readdir(join(data, 'blobs')), [hashOf(modelBytes)]);
+  const filler = Object.fromEntries(Array.from({ length: 25 }, (_, index) => [`x${index}`, `"${'y'.repeat(1_900)}"`]));
+  let acknowledged = 0;
+  let refusal: string | undefined;
+  while (refusal === undefined && acknowledged < 200)
+    await service.putTrigger(trigger(`t${acknowledged}`, 'vad', { let: filler }), {}).then(
+      () => acknowledged++,
+      (error: Error) => {
+        refusal = error.message;
+      },
+    );
+  assert.match(refusal ?? 'nothing was refused', /disk|full/);
+  assert.ok(acknowledged > 0);
+  assert.is((await service.triggers()).length, acknowledged);
+  await controller.kill('SIGKILL');
+  const roomy = await startProcess(data);
+  const again = createClient(roomy.httpUrl);
+  assert.is((await again.triggers()).length, acknowledged);
+  await again.putTrigger(trigger('one-more', 'vad'), {});
+  await roomy.kill('SIGTERM');
 });
 
 test.run();
