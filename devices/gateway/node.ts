@@ -7,7 +7,8 @@ import type { Logger } from 'pino';
 import packageFile from '../../package.json' with { type: 'json' };
 import type { Engine } from '../../runtime/engine/engine.ts';
 import type { Model } from '../../runtime/engine/model.ts';
-import { type Broker, checkBrokerUrl, createBroker } from '../../runtime/node/broker-io.ts';
+import { type Broker, createBroker } from '../../runtime/node/broker-io.ts';
+import { parseBrokerUrl } from '../../runtime/node/broker-stream-io.ts';
 import { createControl } from '../../runtime/node/control.ts';
 import { createConverge } from '../../runtime/node/converge.ts';
 import { openDelivery } from '../../runtime/node/delivery.ts';
@@ -57,7 +58,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { name, data, log } = options;
   if (!nameSchema.safeParse(name).success)
     throw new Error(`node name "${name}": expected letters, digits, _ and - only, 1 to 64 of them`);
-  checkBrokerUrl(options.broker);
+  parseBrokerUrl(options.broker);
   await mkdir(data, { recursive: true });
   const releases = [lockFolder(data)];
   const release = (): void => {
@@ -269,7 +270,7 @@ function wire({ name, broker: url, labels = {}, data, log }: NodeOptions, state:
       return;
     }
     delivery.incoming.replay();
-    broker.start();
+    broker.start().catch((error: Error) => fail('the broker cannot be reached', error));
   };
 
   return {

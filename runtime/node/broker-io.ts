@@ -7,16 +7,22 @@
  * message when `handleMessage` calls back, one message after the other; here the callback is told not to, and PUBACK is
  * sent when the message is safe (incoming.ts), so that many may be in work at once.
  */
-import { connect, type IClientOptions, type MqttClient } from 'mqtt';
+import type { Duplex } from 'node:stream';
+import type { IClientOptions, MqttClient } from 'mqtt';
+import clientModule from 'mqtt/lib/client';
+import { parseBrokerUrl, streamFactory } from './broker-stream-io.ts';
 import type { IncomingMessage } from './incoming.ts';
 import type { Link, OutgoingMessage } from './outgoing.ts';
+
+/** CommonJS: its default export is a property of what an ES module gets. */
+const { default: Client } = clientModule;
+type StreamBuilder = ConstructorParameters<typeof Client>[0];
 
 const BACKOFF_MS = { first: 500, max: 30_000 };
 const CONNECT_TIMEOUT_MS = 10_000;
 /** A broker that leaves a QoS 1 message unconfirmed for so long has lost it: a new connection sends it again. */
 const CONFIRM_MS = 30_000;
 const CLOSE_MS = 400;
-const PROTOCOLS = ['mqtt:', 'mqtts:', 'tcp:', 'ssl:', 'ws:', 'wss:'];
 
 export interface BrokerOptions {
   readonly url: string;
@@ -33,7 +39,7 @@ export interface BrokerOptions {
 
 export interface Broker extends Link {
   readonly connected: boolean;
-  start(): void;
+  start(): Promise<void>;
   /** Resolves with the filters that the broker refused. Rejects when the connection ends first. */
   subscribe(filters: Readonly<Record<string, 0 | 1>>): Promise<string[]>;
   /** Rejects when the connection ends first. */
@@ -42,17 +48,9 @@ export interface Broker extends Link {
   close(farewell: OutgoingMessage): Promise<void>;
 }
 
-/** Throws an Error when the text is not the address of a broker. */
-export function checkBrokerUrl(text: string): void {
-  const url = URL.parse(text);
-  if (!url || !PROTOCOLS.includes(url.protocol) || url.hostname === '')
-    throw new Error(
-      `broker "${text}": expected an address such as mqtt://host:1883, mqtts://host:8883 or ws://host:9001`,
-    );
-}
-
+/** Throws an Error when the URL is not the address of a broker. */
 export function createBroker(options: BrokerOptions): Broker {
-  checkBrokerUrl(options.url);
+  const url = parseBrokerUrl(options.url);
   let client: MqttClient | undefined;
   let retry: NodeJS.Timeout | undefined;
   /** QoS 1 messages of this connection, oldest first. */
@@ -60,7 +58,7 @@ export function createBroker(options: BrokerOptions): Broker {
   let failures = 0;
   let closed = false;
 
-  const open = (): void => {
+  const open = (openStream: () => Duplex): void => {
     const settings: IClientOptions = {
       clientId: options.clientId,
       protocolVersion: 4,
@@ -70,11 +68,15 @@ export function createBroker(options: BrokerOptions): Broker {
       keepalive: 15,
       resubscribe: false,
       queueQoSZero: false,
+      // The cache holds a Buffer for each of 65,536 numbers: 10 MB to save a four-byte allocation.
+      writeCache: false,
+      timerVariant: 'native',
+      ...(url.username && { username: decodeURIComponent(url.username) }),
+      ...(url.password && { password: decodeURIComponent(url.password) }),
       will: willOf(options.will()),
     };
-    const made = connect(options.url, settings);
+    const made = new Client(openStream as unknown as StreamBuilder, settings);
     client = made;
-    disableNagle(made);
     let reason = 'the connection ended';
     made.handleMessage = (packet, done) => {
       const { topic, qos, messageId } = packet;
@@ -106,7 +108,7 @@ export function createBroker(options: BrokerOptions): Broker {
       if (closed) return;
       const delay = Math.min(BACKOFF_MS.max, BACKOFF_MS.first * 2 ** failures) * (0.5 + Math.random() * 0.5);
       failures++;
-      retry = setTimeout(open, delay);
+      retry = setTimeout(open, delay, openStream);
       options.onDisconnected(reason, delay);
     });
   };
@@ -115,7 +117,10 @@ export function createBroker(options: BrokerOptions): Broker {
     get connected() {
       return client?.connected ?? false;
     },
-    start: open,
+    async start() {
+      const openStream = await streamFactory(url);
+      if (!closed) open(openStream);
+    },
     send(message, confirmed) {
       const sender = client;
       const sent = { sentMs: performance.now() };
@@ -168,11 +173,6 @@ function willOf({ topic, payload, qos, retain }: OutgoingMessage): IClientOption
 /** PUBACK, MQTT 3.1.1 section 3.4: type 4, two bytes, the packet identifier. */
 function acknowledge(client: MqttClient, messageId: number): void {
   if (client.connected) client.stream.write(Uint8Array.of(0x40, 2, messageId >> 8, messageId & 255));
-}
-
-/** Small packets must not wait for the acknowledgement of the ones before (RFC 896). */
-function disableNagle({ stream }: MqttClient): void {
-  if ('setNoDelay' in stream && typeof stream.setNoDelay === 'function') stream.setNoDelay(true);
 }
 
 /** Calls `onStuck` when the oldest unconfirmed message has been on its way for too long. */

@@ -1,0 +1,58 @@
+/**
+ * The byte stream to a broker, by the protocol of its address. Made here and not by `mqtt.connect`, which loads every
+ * transport there is (WebSocket, SOCKS, …: some 10 MB that a small gateway has a better use for).
+ */
+import { connect, isIP } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { connect as connectSecurely } from 'node:tls';
+
+type Protocol = 'mqtt:' | 'tcp:' | 'mqtts:' | 'ssl:' | 'ws:' | 'wss:';
+
+const factories: Record<Protocol, (url: URL) => Promise<() => Duplex>> = {
+  'mqtt:': plain,
+  'tcp:': plain,
+  'mqtts:': secure,
+  'ssl:': secure,
+  'ws:': webSocket,
+  'wss:': webSocket,
+};
+
+/** Throws an Error when the text is not the address of a broker. */
+export function parseBrokerUrl(text: string): URL {
+  const url = URL.parse(text);
+  if (!url || !(url.protocol in factories) || url.hostname === '')
+    throw new Error(
+      `broker "${text}": expected an address such as mqtt://host:1883, mqtts://host:8883 or ws://host:9001`,
+    );
+  return url;
+}
+
+/** Resolves with a function that opens a new stream each time. */
+export function streamFactory(url: URL): Promise<() => Duplex> {
+  return factories[url.protocol as Protocol](url);
+}
+
+/** `noDelay`: small packets must not wait for the acknowledgement of the ones before (RFC 896). */
+async function plain(url: URL): Promise<() => Duplex> {
+  return () => connect({ host: hostOf(url), port: Number(url.port || 1883), noDelay: true });
+}
+
+/** A server name is a name, never an address (RFC 6066, section 3). */
+async function secure(url: URL): Promise<() => Duplex> {
+  const host = hostOf(url);
+  return () => {
+    const socket = connectSecurely({ host, port: Number(url.port || 8883), servername: isIP(host) ? '' : host });
+    return socket.setNoDelay(true);
+  };
+}
+
+async function webSocket(url: URL): Promise<() => Duplex> {
+  const { createWebSocketStream, WebSocket } = await import('ws');
+  // "mqtt" is the subprotocol's name [MQTT-6.0.0-3].
+  return () => createWebSocketStream(new WebSocket(url, 'mqtt'));
+}
+
+/** An IPv6 address stands in brackets in a URL, and without them everywhere else. */
+function hostOf({ hostname }: URL): string {
+  return hostname.replace(/^\[(.*)\]$/, '$1');
+}
