@@ -1,0 +1,157 @@
+/**
+ * Do our own kernels give what onnxruntime gives? Runs real inputs through both and prints the differences.
+ * Ends with 1 when a required model is out of bounds, needs the fallback, or fails.
+ *   npm run agree [-- --data DIR]
+ */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import Table from 'cli-table3';
+import * as ort from 'onnxruntime-web';
+import { createEngine, type Engine } from '../runtime/engine/engine.ts';
+import type { Model } from '../runtime/engine/model.ts';
+import type { Tensor } from '../runtime/engine/tensor.ts';
+import { agreeCases, type Case, missingFile, type Tensors } from './agree-cases.ts';
+
+const RELATIVE_MAX = 1e-4;
+const COSINE_MIN = 0.99999;
+
+type Run = (inputs: Tensors) => Promise<Tensors>;
+
+/** Running comparison of one output over all runs. */
+class Difference {
+  #error = 0;
+  #largest = 0;
+  #dot = 0;
+  #own = 0;
+  #other = 0;
+
+  add(own: Tensor, other: Tensor): void {
+    if (own.dims.join() !== other.dims.join()) throw new Error(`shape [${own.dims}] instead of [${other.dims}]`);
+    for (let i = 0; i < other.data.length; i++) {
+      const [a, b] = [Number(own.data[i]), Number(other.data[i])];
+      const error = Object.is(a, b) ? 0 : Math.abs(a - b);
+      // A NaN on one side only would slip through every comparison.
+      this.#error = Number.isNaN(error) ? Infinity : Math.max(this.#error, error);
+      this.#largest = Math.max(this.#largest, Math.abs(b));
+      this.#dot += a * b;
+      this.#own += a * a;
+      this.#other += b * b;
+    }
+  }
+
+  get result(): Result {
+    const cosine = this.#error === 0 ? 1 : this.#dot / Math.sqrt(this.#own * this.#other);
+    return { error: this.#error, relative: this.#error === 0 ? 0 : this.#error / this.#largest, cosine };
+  }
+}
+
+interface Result {
+  readonly error: number;
+  readonly relative: number;
+  readonly cosine: number;
+}
+
+function withinBounds({ relative, cosine }: Result): boolean {
+  return relative <= RELATIVE_MAX && cosine >= COSINE_MIN;
+}
+
+async function runOracle(bytes: Uint8Array): Promise<{ run: Run; close(): Promise<void> }> {
+  const session = await ort.InferenceSession.create(bytes, { executionProviders: ['wasm'], logSeverityLevel: 3 });
+  const run: Run = async (inputs) => {
+    const feeds = Object.entries(inputs).map(([name, { type, data, dims }]) => [
+      name,
+      new ort.Tensor(type as 'float32', data as Float32Array, dims),
+    ]);
+    return (await session.run(Object.fromEntries(feeds))) as unknown as Tensors;
+  };
+  return { run, close: () => session.release() };
+}
+
+/** Each engine goes on from its own state: differences may add up. */
+async function runAll(run: Run, runs: readonly Tensors[], carry: Case['carry'] = {}): Promise<Tensors[]> {
+  const results: Tensors[] = [];
+  for (const inputs of runs) {
+    const carried = Object.entries(carry).map(([name, { from, dims }]): [string, Tensor] => {
+      const before = results.at(-1)?.[from]?.data as Float32Array | undefined;
+      const data = before ?? new Float32Array(dims.reduce((product, size) => product * size, 1));
+      return [name, { type: 'float32', dims, data }];
+    });
+    results.push(await run({ ...inputs, ...Object.fromEntries(carried) }));
+  }
+  return results;
+}
+
+async function compare(each: Case, model: Model, bytes: Uint8Array): Promise<{ result: Result; runs: number }> {
+  const oracle = await runOracle(bytes);
+  const differences = new Map<string, Difference>();
+  let runs = 0;
+  for (const source of each.sources) {
+    const inputs = await each.inputs(source);
+    const own = await runAll(async (tensors) => (await model.run(tensors)).outputs, inputs, each.carry);
+    const other = await runAll(oracle.run, inputs, each.carry);
+    own.forEach((outputs, index) => {
+      for (const [name, tensor] of Object.entries(outputs)) {
+        const difference = differences.get(name) ?? new Difference();
+        differences.set(name, difference);
+        difference.add(tensor, other[index]?.[name] as Tensor);
+      }
+    });
+    runs += inputs.length;
+  }
+  await oracle.close();
+  const all = [...differences.values()].map((difference) => difference.result);
+  const result = {
+    error: Math.max(...all.map(({ error }) => error)),
+    relative: Math.max(...all.map(({ relative }) => relative)),
+    cosine: Math.min(...all.map(({ cosine }) => cosine)),
+  };
+  return { result, runs };
+}
+
+interface Row {
+  readonly cells: readonly string[];
+  readonly failed: boolean;
+}
+
+async function check(each: Case, engine: Engine): Promise<Row> {
+  const missing = missingFile(each);
+  if (missing) return { cells: [each.name, `absent: no file ${missing}`, '', '', '', ''], failed: false };
+  const bytes = new Uint8Array(readFileSync(each.model));
+  let model: Model | undefined;
+  try {
+    model = await engine.load(bytes, { name: each.name });
+    const { result, runs } = await compare(each, model, bytes);
+    const good = withinBounds(result);
+    const verdict = good ? model.engine : `${model.engine}: OUT OF BOUNDS`;
+    const figures = [result.error.toExponential(1), result.relative.toExponential(1), result.cosine.toFixed(7)];
+    return { cells: [each.name, verdict, String(runs), ...figures], failed: each.required && !good };
+  } catch (error) {
+    const reason = (error as Error).name === 'UnsupportedError' ? 'onnxruntime (fallback)' : 'FAILED';
+    const cells = [each.name, `${reason}: ${(error as Error).message}`, '', '', '', ''];
+    return { cells, failed: each.required };
+  } finally {
+    await model?.close();
+  }
+}
+
+const { values } = parseArgs({ options: { data: { type: 'string' } } });
+const folder = values.data ?? fileURLToPath(new URL('../../shared/data/', import.meta.url));
+// Threads inside the library need a page's fetch; there is none in Node.
+ort.env.wasm.numThreads = 1;
+ort.env.logLevel = 'error';
+const engine = await createEngine();
+const table = new Table({ head: ['model', 'engine', 'runs', 'max abs error', 'relative to max |y|', 'cosine'] });
+let failures = 0;
+for (const each of agreeCases(folder)) {
+  const row = await check(each, engine);
+  table.push([...row.cells]);
+  if (row.failed) failures++;
+}
+await engine.close();
+console.log(table.toString());
+console.log(
+  `kernels: ${engine.info.build}; bounds for required models: relative ${RELATIVE_MAX}, cosine ${COSINE_MIN}`,
+);
+if (failures > 0) console.log(`${failures} required models do not agree`);
+process.exitCode = failures > 0 ? 1 : 0;
