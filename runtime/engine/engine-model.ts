@@ -11,7 +11,7 @@ import type { Model, RunOptions, RunResult } from './model.ts';
 import type { DataType, Tensor } from './tensor.ts';
 
 /** Programs kept per model: one for each set of input shapes in use. The one unused for longest makes room. */
-const PROGRAMS_MAX = 16;
+const PROGRAMS_MAX = 32;
 
 export interface ModelHome {
   readonly memory: EngineMemory;

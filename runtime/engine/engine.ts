@@ -63,11 +63,13 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   const core = new Core({ memory: memory.memory, build, module });
   const dispatcher = new Dispatcher(core, memory);
   const models = new Set<Model>();
+  let closed = false;
   return {
     get info() {
       return { build, notes, memoryUsedBytes: memory.usedBytes, memoryMaxBytes };
     },
     async load(bytes, { name, folder }) {
+      if (closed) throw new Error(`model "${name}": the engine is closed`);
       const file = readModel(bytes, { readExternal: folder === undefined ? undefined : externalReader(folder) });
       const model = new EngineModel(file, name, bytes.length, { memory, dispatcher, panel, models });
       try {
@@ -82,6 +84,7 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
     },
     suspend: () => dispatcher.suspend(),
     async close() {
+      closed = true;
       await Promise.all([...models].map((model) => model.close()));
       await core.close();
     },

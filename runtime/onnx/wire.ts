@@ -17,6 +17,8 @@ const VARINT = 0;
 const FIXED64 = 1;
 const LENGTH_DELIMITED = 2;
 const FIXED32 = 5;
+/** Groups (3 and 4) are of protobuf's past; ONNX never used them. */
+const wireTypes: ReadonlySet<number> = new Set([VARINT, FIXED64, LENGTH_DELIMITED, FIXED32]);
 
 function expectWireType(reader: Reader, type: number): void {
   if (reader.type !== type) {
@@ -43,7 +45,10 @@ export function readFields<T>(reader: Reader, end: number, fields: Fields<T>, me
     throw new Error(`expected at most ${MESSAGES_MAX} protobuf messages in a model file`);
   if (++reader.depth > MESSAGE_DEPTH_MAX)
     throw new Error(`expected at most ${MESSAGE_DEPTH_MAX} levels of nested messages (subgraphs)`);
-  for (let field = reader.nextField(end); field !== 0; field = reader.nextField(end)) fields[field]?.(message, reader);
+  for (let field = reader.nextField(end); field !== 0; field = reader.nextField(end)) {
+    if (!wireTypes.has(reader.type)) throw new Error(`byte ${reader.pos}: protobuf has no wire type ${reader.type}`);
+    fields[field]?.(message, reader);
+  }
   if (reader.pos !== end)
     throw new Error(`byte ${reader.pos}: a message should have ended at byte ${end}; the file is truncated or corrupt`);
   reader.depth--;
@@ -77,6 +82,8 @@ export function readName(reader: Reader): string {
   if (name.length > NAME_LENGTH_MAX) {
     throw new Error(`byte ${reader.pos}: expected a name of at most ${NAME_LENGTH_MAX} characters, got ${name.length}`);
   }
+  // Names stand in messages to people, whose terminals obey control characters.
+  if (/\p{Cc}/u.test(name)) throw new Error(`byte ${reader.pos}: expected a name without control characters`);
   return name;
 }
 

@@ -84,6 +84,7 @@ test('names that do not resolve, or resolve twice, are refused', () => {
     }),
     /two initializers "w"/,
   );
+  refuses(graph({ nodes: [{ ...relu, outputs: ['\x1b[2J'] }] }), /without control characters/);
   refuses(graph({ nodes: [{ ...relu, domain: 'com.example' }] }), /no opset version for its domain "com\.example"/);
 });
 
