@@ -119,13 +119,13 @@ function columns(wide: bool, logarithmic: bool, x: usize, y: usize, axis: i32, s
     }
   }
   if (logarithmic) {
-    const shiftLow = f32x4.add(maxLow, log(sumLow)), shiftHigh = f32x4.add(maxHigh, log(sumHigh));
+    const logLow = log(sumLow), logHigh = log(sumHigh);
     for (let i: usize = 0; i < bytes; i += stride) {
       if (wide) {
-        v128.store(y + i, f32x4.sub(v128.load(x + i), shiftLow));
-        v128.store(y + i, f32x4.sub(v128.load(x + i, 16), shiftHigh), 16);
+        v128.store(y + i, f32x4.sub(f32x4.sub(v128.load(x + i), maxLow), logLow));
+        v128.store(y + i, f32x4.sub(f32x4.sub(v128.load(x + i, 16), maxHigh), logHigh), 16);
       } else {
-        v128.store_lane<f32>(y + i, f32x4.sub(v128.load_splat<f32>(x + i), shiftLow), 0);
+        v128.store_lane<f32>(y + i, f32x4.sub(f32x4.sub(v128.load_splat<f32>(x + i), maxLow), logLow), 0);
       }
     }
     return;

@@ -3,13 +3,14 @@ import * as op from '../opcodes.ts';
 import { clip, madd, splat } from './simd.ts';
 import { erf, exp, log, sigmoid, tanh } from './transcendental.ts';
 
-const K: usize = memory.data<f32>([0, 1, 0.5, 0.7071067811865476, 0.7978845608028654, 0.044715], 16);
+const K: usize = memory.data<f32>([0, 1, 0.5, 0.7071067811865476, 0.7978845608028654, 0.044715, -6], 16);
 const ZERO: usize = K;
 const ONE: usize = K + 4;
 const HALF: usize = K + 8;
 const SQRT_HALF: usize = K + 12;
 const SQRT_TWO_OVER_PI: usize = K + 16;
 const GELU_CUBIC: usize = K + 20;
+const GELU_END: usize = K + 24;
 
 /** log(1 + e), exact also where 1 + e rounds to 1 (W. Kahan: log(u) · e / (u - 1) with u = 1 + e). */
 // @ts-ignore: decorator
@@ -19,6 +20,14 @@ function log1p(e: v128): v128 {
   const u = f32x4.add(one, e);
   const y = f32x4.div(f32x4.mul(log(u), e), f32x4.sub(u, one));
   return v128.bitselect(e, y, f32x4.eq(u, one));
+}
+
+/** x · (1 + t) / 2; 0 far below, where an error of t would be magnified by x. */
+// @ts-ignore: decorator
+@inline
+function gelu(x: v128, t: v128): v128 {
+  const y = f32x4.mul(f32x4.mul(x, splat(HALF)), f32x4.add(splat(ONE), t));
+  return v128.andnot(y, f32x4.lt(x, splat(GELU_END)));
 }
 
 /** `kind` is a constant at each call, so one line of this list remains. */
@@ -45,10 +54,10 @@ function apply(kind: i32, x: v128, alpha: v128, beta: v128): v128 {
   if (kind == op.CEIL) return f32x4.ceil(x);
   if (kind == op.ROUND) return f32x4.nearest(x);
   if (kind == op.ERF) return erf(x);
-  if (kind == op.GELU) return f32x4.mul(f32x4.mul(x, splat(HALF)), f32x4.add(one, erf(f32x4.mul(x, splat(SQRT_HALF)))));
+  if (kind == op.GELU) return gelu(x, erf(f32x4.mul(x, splat(SQRT_HALF))));
   if (kind == op.GELU_TANH) {
     const cubic = madd(f32x4.mul(splat(GELU_CUBIC), f32x4.mul(x, x)), x, x);
-    return f32x4.mul(f32x4.mul(x, splat(HALF)), f32x4.add(one, tanh(f32x4.mul(cubic, splat(SQRT_TWO_OVER_PI)))));
+    return gelu(x, tanh(f32x4.mul(cubic, splat(SQRT_TWO_OVER_PI))));
   }
   if (kind == op.SOFTPLUS) return f32x4.add(f32x4.pmax(x, zero), log1p(exp(f32x4.neg(f32x4.abs(x)))));
   if (kind == op.SOFTSIGN) return f32x4.div(x, f32x4.add(one, f32x4.abs(x)));

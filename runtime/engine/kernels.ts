@@ -114,8 +114,8 @@ export function loadKernels(
   memory: WebAssembly.Memory,
   options: { build?: KernelBuild; module?: WebAssembly.Module } = {},
 ): Kernels {
-  const buffer: ArrayBufferLike = memory.buffer;
-  if (!(buffer instanceof SharedArrayBuffer) || buffer.byteLength < MEMORY_PAGES_MIN * PAGE_BYTES)
+  const shared = (memory.buffer as ArrayBufferLike) instanceof SharedArrayBuffer;
+  if (!shared || memory.buffer.byteLength < MEMORY_PAGES_MIN * PAGE_BYTES)
     throw new Error(`kernel memory: expected a shared one of at least ${MEMORY_PAGES_MIN} pages`);
   if (options.build) {
     const module = options.module ?? moduleOf(options.build);

@@ -1,0 +1,20 @@
+/** One row a kernel: what to run, on which sizes, and how exact it must be. Everything that tests kernels is driven by this table. */
+
+import type { Trial } from './machine.ts';
+import { elementwiseRows } from './table-elementwise.ts';
+import { layoutRows } from './table-layout.ts';
+import { matrixRows } from './table-matrix.ts';
+import { reduceRows } from './table-reduce.ts';
+
+export interface Row {
+  readonly name: string;
+  /** Opcodes (assembly/opcodes.ts) that the row's programs use. */
+  readonly opcodes: readonly number[];
+  /** Bounds of |actual - expected| / max(1, |expected|), or of |actual - expected| / |expected| when `relative`. */
+  readonly tolerance: number;
+  readonly relative?: boolean;
+  /** Each lays out inputs and expected outputs, and calls the assembler. */
+  readonly cases: readonly ((trial: Trial) => void)[];
+}
+
+export const kernelTable: readonly Row[] = [...matrixRows, ...elementwiseRows, ...reduceRows, ...layoutRows];

@@ -1,0 +1,360 @@
+import * as op from '../../assembly/opcodes.ts';
+import type { BinaryName, CastType, CompareName, UnaryName } from '../../runtime/compile/instructions.ts';
+import type { TypedArray } from '../../runtime/engine/tensor.ts';
+import type { Row } from './kernel-table.ts';
+import type { Expected, Trial } from './machine.ts';
+import * as reference from './reference.ts';
+
+/** Sizes around a pair of vectors (8 floats), and one that is cut into several instructions. */
+const counts = [0, 1, 3, 4, 7, 8, 9, 16, 17, 31, 100];
+const LONG = 70_001;
+
+const specials = [
+  Number.NaN,
+  Infinity,
+  -Infinity,
+  0,
+  -0,
+  1e30,
+  -1e30,
+  1e-30,
+  -1e-30,
+  100,
+  -100,
+  88.6,
+  -87.2,
+  1,
+  -1,
+  0.5,
+  -0.5,
+  8,
+  -8,
+  4.2,
+  -4.2,
+];
+
+interface UnaryFunction {
+  readonly f: (x: number, alpha: number, beta: number) => number;
+  readonly tolerance: number;
+  readonly relative?: boolean;
+  readonly range?: readonly [number, number];
+  readonly constants?: readonly [alpha: number, beta: number];
+  /** Arguments where the function has no useful value in float32. */
+  readonly without?: readonly number[];
+}
+
+const tanhCubic = (x: number) => Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3));
+const roundEven = (x: number) => {
+  const floor = Math.floor(x);
+  if (x - floor !== 0.5) return Math.round(x);
+  return floor % 2 === 0 ? floor : floor + 1;
+};
+
+const functions: Record<UnaryName, UnaryFunction> = {
+  relu: { f: (x) => (x < 0 ? 0 : x), tolerance: 0 },
+  leakyRelu: { f: (x, alpha) => (x < 0 ? alpha * x : x), tolerance: 1e-7, constants: [0.01, 0] },
+  clip: { f: (x, low, high) => (x < low ? low : x > high ? high : x), tolerance: 0, constants: [-0.5, 0.75] },
+  sigmoid: { f: reference.sigmoid, tolerance: 2e-7, relative: true, range: [-20, 20] },
+  silu: { f: (x) => x * reference.sigmoid(x), tolerance: 3e-7, relative: true, range: [-20, 20], without: [-Infinity] },
+  hardSigmoid: {
+    f: (x, a, b) => Math.min(Math.max(a * x + b, 0), 1),
+    tolerance: 2e-7,
+    constants: [0.2, 0.5],
+    range: [-6, 6],
+  },
+  hardSwish: {
+    f: (x, a, b) => x * Math.min(Math.max(a * x + b, 0), 1),
+    tolerance: 5e-7,
+    constants: [1 / 6, 0.5],
+    range: [-6, 6],
+    without: [-Infinity],
+  },
+  tanh: { f: Math.tanh, tolerance: 4e-7, relative: true, range: [-10, 10] },
+  exp: { f: Math.exp, tolerance: 2e-7, relative: true, range: [-80, 80] },
+  log: { f: Math.log, tolerance: 1e-7, range: [0, 100] },
+  sqrt: { f: Math.sqrt, tolerance: 1e-7, relative: true, range: [0, 100] },
+  reciprocal: { f: (x) => 1 / x, tolerance: 1e-7, relative: true },
+  neg: { f: (x) => -x, tolerance: 0 },
+  abs: { f: Math.abs, tolerance: 0 },
+  sign: { f: (x) => (x > 0 ? 1 : x < 0 ? -1 : 0), tolerance: 0 },
+  floor: { f: Math.floor, tolerance: 0, range: [-5, 5] },
+  ceil: { f: Math.ceil, tolerance: 0, range: [-5, 5] },
+  round: { f: roundEven, tolerance: 0, range: [-5, 5] },
+  erf: { f: reference.erf, tolerance: 4e-7, range: [-5, 5] },
+  gelu: {
+    f: (x) => 0.5 * x * (1 + reference.erf(x * Math.SQRT1_2)),
+    tolerance: 1e-6,
+    range: [-8, 8],
+    without: [-Infinity],
+  },
+  geluTanh: { f: (x) => 0.5 * x * (1 + tanhCubic(x)), tolerance: 1e-6, range: [-8, 8], without: [-Infinity] },
+  softplus: {
+    f: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+    tolerance: 3e-7,
+    relative: true,
+    range: [-30, 30],
+  },
+  softsign: { f: (x) => x / (1 + Math.abs(x)), tolerance: 1e-7, without: [Infinity, -Infinity] },
+  elu: { f: (x, a) => (x < 0 ? a * Math.expm1(x) : x), tolerance: 2e-7, constants: [1.3, 0], range: [-10, 10] },
+  selu: {
+    f: (x, a, b) => b * (x < 0 ? a * Math.expm1(x) : x),
+    tolerance: 3e-7,
+    constants: [1.6732632, 1.050701],
+    range: [-10, 10],
+  },
+  sin: { f: Math.sin, tolerance: 2e-7, range: [-3000, 3000] },
+  cos: { f: Math.cos, tolerance: 2e-7, range: [-3000, 3000] },
+  scale: { f: (x, a, b) => a * x + b, tolerance: 2e-7, constants: [2.5, -1], without: [-Infinity, Infinity] },
+  square: { f: (x) => x * x, tolerance: 1e-7, relative: true },
+};
+
+function unaryRow(name: UnaryName): Row {
+  const { f, tolerance, relative, range = [-4, 4], constants = [0, 0], without = [] } = functions[name];
+  const [alpha, beta] = [Math.fround(constants[0]), Math.fround(constants[1])];
+  const of = (x: Float32Array) => Array.from(x, (value) => f(value, alpha, beta));
+  const separate = (trial: Trial, x: Float32Array) =>
+    trial.assembler.unary(name, trial.input(x), trial.output(of(x)), x.length, alpha, beta);
+  const inPlace = (trial: Trial) => {
+    const x = trial.floats(21, ...range);
+    const y = trial.inPlace(x, of(x));
+    trial.assembler.unary(name, y, y, x.length, alpha, beta);
+  };
+  const special = Float32Array.from(specials.filter((value) => !without.includes(value)));
+  return {
+    name: `unary ${name}`,
+    opcodes: [op.UNARY],
+    tolerance,
+    relative,
+    cases: [
+      ...[...counts, LONG].map((count) => (trial: Trial) => separate(trial, trial.floats(count, ...range))),
+      (trial) => separate(trial, special),
+      inPlace,
+    ],
+  };
+}
+
+const binaries: Record<BinaryName, { f: (a: number, b: number) => number; tolerance: number; positive?: boolean }> = {
+  add: { f: (a, b) => a + b, tolerance: 1e-7 },
+  sub: { f: (a, b) => a - b, tolerance: 1e-7 },
+  mul: { f: (a, b) => a * b, tolerance: 1e-7 },
+  div: { f: (a, b) => a / b, tolerance: 1e-7 },
+  pow: { f: (a, b) => a ** b, tolerance: 2e-7, positive: true },
+  min: { f: Math.min, tolerance: 0 },
+  max: { f: Math.max, tolerance: 0 },
+  prelu: { f: (a, b) => (a < 0 ? a * b : a), tolerance: 1e-7 },
+};
+
+/** [shape, strides of a, strides of b]: same shape, scalars, row and column vectors, permuted axes, up to rank 8. */
+const broadcasts: readonly (readonly [number[], number[], number[]])[] = [
+  ...counts.map((count): [number[], number[], number[]] => [[count], [1], [1]]),
+  [[LONG], [1], [1]],
+  [[], [], []],
+  [[19], [1], [0]],
+  [[19], [0], [1]],
+  [
+    [5, 24],
+    [24, 1],
+    [0, 1],
+  ],
+  [
+    [5, 13],
+    [0, 1],
+    [13, 1],
+  ],
+  [
+    [7, 9],
+    [9, 1],
+    [1, 0],
+  ],
+  [
+    [4, 6],
+    [1, 4],
+    [6, 1],
+  ],
+  [
+    [6, 1, 5],
+    [5, 5, 1],
+    [0, 0, 1],
+  ],
+  [
+    [2, 3, 4, 17],
+    [204, 68, 17, 1],
+    [0, 17, 0, 1],
+  ],
+  [
+    [3, 4, 8],
+    [0, 8, 1],
+    [8, 0, 1],
+  ],
+  [
+    [2, 2, 2, 2, 2, 2, 2, 3],
+    [0, 3, 0, 6, 0, 12, 0, 1],
+    [3, 0, 6, 0, 12, 0, 24, 1],
+  ],
+  [
+    [300, 301],
+    [301, 1],
+    [0, 1],
+  ],
+];
+
+const reach = (shape: readonly number[], strides: readonly number[]) =>
+  shape.includes(0) ? 0 : 1 + shape.reduce((sum, size, axis) => sum + (size - 1) * (strides[axis] as number), 0);
+
+function binaryRow(name: BinaryName): Row {
+  const { f, tolerance, positive } = binaries[name];
+  const range: [number, number] = positive ? [0.1, 3] : [-3, 3];
+  const general =
+    ([shape, aStrides, bStrides]: (typeof broadcasts)[number]) =>
+    (trial: Trial) => {
+      const a = trial.floats(reach(shape, aStrides), ...range);
+      const b = trial.floats(reach(shape, bStrides), ...range);
+      const expected: number[] = [];
+      reference.walk(shape, [aStrides, bStrides], ([i, j]) =>
+        expected.push(f(a[i as number] as number, b[j as number] as number)),
+      );
+      trial.assembler.binary(name, trial.input(a), trial.input(b), trial.output(expected), shape, aStrides, bStrides);
+    };
+  const special = (trial: Trial) => {
+    const pairs = specials.flatMap((a) =>
+      [0, -0, 1, -2, 0.5, Infinity, -Infinity, Number.NaN].map((b) => [a, b] as const),
+    );
+    const [a, b] = [Float32Array.from(pairs, (pair) => pair[0]), Float32Array.from(pairs, (pair) => pair[1])];
+    const expected = Array.from(a, (value, i) => f(value, b[i] as number));
+    trial.assembler.binary(name, trial.input(a), trial.input(b), trial.output(expected), [a.length], [1], [1]);
+  };
+  const inPlace = (trial: Trial) => {
+    const [a, b] = [trial.floats(33, ...range), trial.floats(11, ...range)];
+    const y = trial.inPlace(
+      a,
+      Array.from(a, (value, i) => f(value, b[i % 11] as number)),
+    );
+    trial.assembler.binary(name, y, trial.input(b), y, [3, 11], [11, 1], [0, 1]);
+  };
+  return {
+    name: `binary ${name}`,
+    opcodes: [op.BINARY],
+    tolerance,
+    cases: [...broadcasts.map(general), special, inPlace],
+  };
+}
+
+const compares: Record<CompareName, (a: number, b: number) => boolean> = {
+  equal: (a, b) => a === b,
+  less: (a, b) => a < b,
+  lessOrEqual: (a, b) => a <= b,
+  greater: (a, b) => a > b,
+  greaterOrEqual: (a, b) => a >= b,
+};
+
+function compareRow(name: CompareName): Row {
+  const cases = broadcasts.map(([shape, aStrides, bStrides]) => (trial: Trial) => {
+    const values = [-1, 0, 0.5, 1, Number.NaN, Infinity];
+    const pick = (count: number) => trial.floats(count, 0, values.length).map((x) => values[Math.floor(x)] as number);
+    const [a, b] = [pick(reach(shape, aStrides)), pick(reach(shape, bStrides))];
+    const expected: number[] = [];
+    reference.walk(shape, [aStrides, bStrides], ([i, j]) =>
+      expected.push(compares[name](a[i as number] as number, b[j as number] as number) ? 1 : 0),
+    );
+    const y = trial.output(expected, 'uint8');
+    trial.assembler.compare(name, trial.input(a), trial.input(b), y, shape, aStrides, bStrides);
+  });
+  return { name: `compare ${name}`, opcodes: [op.COMPARE], tolerance: 0, cases };
+}
+
+const whereRow: Row = {
+  name: 'where',
+  opcodes: [op.WHERE],
+  tolerance: 0,
+  cases: broadcasts.flatMap(([shape, aStrides, bStrides]) =>
+    [aStrides, bStrides].map((conditionStrides) => (trial: Trial) => {
+      const condition = Uint8Array.from(trial.floats(reach(shape, conditionStrides)), (x) => (x > 0 ? 1 : 0));
+      const [a, b] = [trial.floats(reach(shape, aStrides)), trial.floats(reach(shape, bStrides))];
+      const expected: number[] = [];
+      reference.walk(shape, [conditionStrides, aStrides, bStrides], ([c, i, j]) =>
+        expected.push((condition[c as number] ? a[i as number] : b[j as number]) as number),
+      );
+      const inputs = [trial.input(condition), trial.input(a), trial.input(b)] as const;
+      trial.assembler.where(...inputs, trial.output(expected), shape, conditionStrides, aStrides, bStrides);
+    }),
+  ),
+};
+
+const castArrays = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array, int8: Int8Array, bool: Uint8Array };
+const limits = { int32: [-(2 ** 31), 2 ** 31 - 1], uint8: [0, 255], int8: [-128, 127] } as const;
+
+/** What ONNX Cast gives, for values that a number can hold exactly. */
+function castValue(value: number, from: CastType, to: CastType): number | bigint {
+  if (to === 'bool') return value !== 0 ? 1 : 0;
+  if (to === 'float32') return value;
+  const fromFloat = from === 'float32';
+  const whole = Number.isNaN(value) ? 0 : Math.trunc(value) + 0;
+  if (to === 'int64') {
+    if (whole >= 2 ** 63) return 2n ** 63n - 1n;
+    return whole < -(2 ** 63) ? -(2n ** 63n) : BigInt(whole);
+  }
+  const [low, high] = limits[to];
+  if (fromFloat) return Math.min(Math.max(whole, low), high);
+  const bits = to === 'int32' ? 32 : 8;
+  return Number(to === 'uint8' ? BigInt.asUintN(bits, BigInt(whole)) : BigInt.asIntN(bits, BigInt(whole)));
+}
+
+const castTypes: readonly CastType[] = ['float32', 'int32', 'int64', 'uint8', 'int8', 'bool'];
+const castSamples: Record<CastType, readonly number[]> = {
+  float32: [
+    0,
+    -0,
+    1,
+    -1,
+    2.7,
+    -2.7,
+    127.9,
+    128,
+    -129,
+    255.5,
+    300,
+    3e9,
+    -3e9,
+    1e30,
+    -1e30,
+    Number.NaN,
+    Infinity,
+    -Infinity,
+  ],
+  int32: [0, 1, -1, 127, 128, -129, 255, 256, 70_000, -70_000, 2 ** 31 - 1, -(2 ** 31)],
+  int64: [0, 1, -1, 128, -129, 256, 2 ** 31, -(2 ** 33) - 5, 2 ** 52],
+  uint8: [0, 1, 127, 128, 255],
+  int8: [0, 1, -1, 127, -128],
+  bool: [0, 1],
+};
+
+const castRow: Row = {
+  name: 'cast',
+  opcodes: [op.CAST],
+  tolerance: 0,
+  cases: castTypes.flatMap((from) =>
+    castTypes.flatMap((to) =>
+      [0, 1, castSamples[from].length, LONG].map((count) => (trial: Trial) => {
+        const samples = Array.from(
+          { length: count },
+          (_, i) => castSamples[from][i % castSamples[from].length] as number,
+        );
+        const x: TypedArray = from === 'int64' ? BigInt64Array.from(samples, BigInt) : castArrays[from].from(samples);
+        const expected = Array.from(x as ArrayLike<number | bigint>, (value) => castValue(Number(value), from, to));
+        const values = to === 'float32' ? expected.map((value) => Math.fround(Number(value))) : expected;
+        const type = (to === 'bool' ? 'uint8' : to) as Expected['type'];
+        trial.assembler.cast(trial.input(x), from, trial.output(values, type), to, count);
+      }),
+    ),
+  ),
+};
+
+const keys = <Key extends string>(record: Record<Key, unknown>) => Object.keys(record) as Key[];
+
+export const elementwiseRows: readonly Row[] = [
+  ...keys(functions).map(unaryRow),
+  ...keys(binaries).map(binaryRow),
+  ...keys(compares).map(compareRow),
+  whereRow,
+  castRow,
+];

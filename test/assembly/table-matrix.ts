@@ -1,0 +1,332 @@
+import * as op from '../../assembly/opcodes.ts';
+import type { Activation, Address, ConvShape } from '../../runtime/compile/instructions.ts';
+import type { Row } from './kernel-table.ts';
+import type { Trial } from './machine.ts';
+import * as reference from './reference.ts';
+
+const activations: readonly [Activation, (x: number) => number][] = [
+  [{ kind: 'none' }, (x) => x],
+  [{ kind: 'clip', min: 0, max: Infinity }, (x) => Math.max(x, 0)],
+  [{ kind: 'clip', min: -0.5, max: 0.25 }, (x) => Math.min(Math.max(x, -0.5), 0.25)],
+  [{ kind: 'leakyRelu', alpha: 0.1 }, (x) => (x < 0 ? 0.1 * x : x)],
+  [{ kind: 'sigmoid' }, reference.sigmoid],
+  [{ kind: 'silu' }, (x) => x * reference.sigmoid(x)],
+  [{ kind: 'hardSigmoid', alpha: 0.2, beta: 0.5 }, (x) => Math.min(Math.max(0.2 * x + 0.5, 0), 1)],
+  [{ kind: 'hardSwish', alpha: 1 / 6, beta: 0.5 }, (x) => x * Math.min(Math.max(x / 6 + 0.5, 0), 1)],
+  [{ kind: 'tanh' }, Math.tanh],
+];
+
+interface GemmOptions {
+  readonly bias?: boolean;
+  readonly residual?: boolean;
+  readonly activation?: Activation;
+  readonly after?: (x: number) => number;
+  /** Elements by which rows of A and C are longer than needed. */
+  readonly slack?: number;
+}
+
+function gemmCase(m: number, n: number, k: number, options: GemmOptions = {}): (trial: Trial) => void {
+  return (trial) => {
+    const { slack = 0, after = (x: number) => x } = options;
+    const [lda, ldc] = [k + slack, n + slack];
+    const a = trial.floats(m * lda);
+    const b = trial.floats(k * n);
+    const bias = options.bias ? trial.floats(n) : undefined;
+    const before = trial.floats(m * ldc);
+    const dense = Float32Array.from({ length: m * k }, (_, i) => a[Math.floor(i / k) * lda + (i % k)] as number);
+    const product = reference.gemm(dense, b, m, n, k);
+    const expected = Float64Array.from(before, (old, i) => {
+      const [row, column] = [Math.floor(i / ldc), i % ldc];
+      if (column >= n) return old; // rows of C are not written beyond n
+      const sum = (product[row * n + column] as number) + (bias?.[column] ?? 0) + (options.residual ? old : 0);
+      return after(sum);
+    });
+    const c = trial.inPlace(before, expected);
+    trial.assembler.gemm({
+      a: trial.input(a),
+      lda,
+      packedB: trial.input(trial.assembler.packGemm(b, k, n), 'weights'),
+      c,
+      ldc,
+      m,
+      n,
+      k,
+      bias: bias && trial.input(bias, 'weights'),
+      residual: options.residual ? c : undefined,
+      activation: options.activation,
+    });
+  };
+}
+
+/** Sizes around the micro-kernel's 6 rows and panels of 8 and 16 columns. */
+const gemmSizes = [
+  [1, 1, 1],
+  [1, 3, 5],
+  [1, 1000, 64],
+  [2, 8, 3],
+  [3, 7, 31],
+  [4, 16, 2],
+  [5, 17, 9],
+  [6, 15, 8],
+  [6, 16, 16],
+  [7, 13, 31],
+  [11, 33, 7],
+  [12, 48, 40],
+  [13, 31, 1],
+  [100, 24, 17],
+  [5, 40, 1025],
+  [14, 20, 2100],
+  [70, 130, 300],
+] as const;
+
+/** [kernel, stride, dilation, pad before, pad after], each for both axes. */
+type Window = readonly [kernel: number, stride: number, dilation: number, before: number, after: number];
+
+function shapeOf(
+  [height, width]: readonly [number, number],
+  [inputChannels, outputChannels, group]: readonly [number, number, number],
+  [kernel, stride, dilation, before, after]: Window,
+  batch = 1,
+): ConvShape {
+  const out = (size: number) => Math.floor((size + before + after - dilation * (kernel - 1) - 1) / stride) + 1;
+  return {
+    batch,
+    inputHeight: height,
+    inputWidth: width,
+    inputChannels,
+    outputHeight: out(height),
+    outputWidth: out(width),
+    outputChannels,
+    group,
+    kernel: [kernel, kernel],
+    strides: [stride, stride],
+    dilations: [dilation, dilation],
+    pads: [before, before, after, after],
+  };
+}
+
+interface ConvOptions {
+  readonly activation?: Activation;
+  readonly after?: (x: number) => number;
+  readonly residual?: boolean;
+  /** Channels of a wider tensor that y is part of. */
+  readonly wide?: number;
+}
+
+function convCase(shape: ConvShape, options: ConvOptions = {}): (trial: Trial) => void {
+  return (trial) => {
+    const { after = (x: number) => x } = options;
+    const { inputChannels, outputChannels, group } = shape;
+    const x = trial.floats(shape.batch * shape.inputHeight * shape.inputWidth * inputChannels);
+    const weights = trial.floats(((outputChannels * inputChannels) / group) * shape.kernel[0] * shape.kernel[1]);
+    const bias = trial.floats(outputChannels);
+    const sums = reference.conv(x, weights, bias, shape);
+    const residual = options.residual ? trial.floats(sums.length) : undefined;
+    const values = sums.map((sum, i) => after(sum + (residual?.[i] ?? 0)));
+    const stride = options.wide ?? outputChannels;
+    const before = trial.floats((values.length / outputChannels) * stride);
+    const expected = Float64Array.from(before, (old, i) =>
+      i % stride < outputChannels ? (values[Math.floor(i / stride) * outputChannels + (i % stride)] as number) : old,
+    );
+    const { assembler } = trial;
+    assembler.conv({
+      x: trial.input(x),
+      weights: trial.input(assembler.packConv(weights, shape), 'weights'),
+      bias: trial.input(assembler.packBias(bias, outputChannels), 'weights'),
+      y: trial.inPlace(before, expected),
+      scratch: trial.scratch(assembler.convScratchBytes(shape)),
+      shape,
+      activation: options.activation,
+      residual: residual && trial.input(residual),
+      yPixelStride: options.wide,
+    });
+  };
+}
+
+function convTransposeCase(
+  shape: ConvShape,
+  activation?: Activation,
+  after = (x: number) => x,
+): (trial: Trial) => void {
+  return (trial) => {
+    const { inputChannels, outputChannels, group } = shape;
+    const x = trial.floats(shape.batch * shape.inputHeight * shape.inputWidth * inputChannels);
+    const weights = trial.floats(((outputChannels * inputChannels) / group) * shape.kernel[0] * shape.kernel[1]);
+    const bias = trial.floats(outputChannels);
+    const expected = reference.convTranspose(x, weights, bias, shape).map(after);
+    const { assembler } = trial;
+    assembler.convTranspose({
+      x: trial.input(x),
+      weights: trial.input(assembler.packConvTranspose(weights, shape), 'weights'),
+      bias: trial.input(assembler.packBias(bias, outputChannels), 'weights'),
+      y: trial.output(expected),
+      scratch: trial.scratch(assembler.convTransposeScratchBytes(shape)),
+      shape,
+      activation,
+    });
+  };
+}
+
+/** The ConvTranspose that goes back from the output of `forward` to its input. */
+function backwards(forward: ConvShape): ConvShape {
+  return {
+    ...forward,
+    inputHeight: forward.outputHeight,
+    inputWidth: forward.outputWidth,
+    inputChannels: forward.outputChannels,
+    outputHeight: forward.inputHeight,
+    outputWidth: forward.inputWidth,
+    outputChannels: forward.inputChannels,
+  };
+}
+
+function poolCase(shape: ConvShape, kind: 'max' | 'average' | 'averagePadded'): (trial: Trial) => void {
+  return (trial) => {
+    const x = trial.floats(shape.batch * shape.inputHeight * shape.inputWidth * shape.inputChannels);
+    const emit = (y: Address, input: Address) => {
+      if (kind === 'max') trial.assembler.maxPool(input, y, shape);
+      else trial.assembler.averagePool(input, y, shape, kind === 'averagePadded');
+    };
+    const expected =
+      kind === 'max' ? reference.maxPool(x, shape) : reference.averagePool(x, shape, kind === 'averagePadded');
+    emit(trial.output(expected), trial.input(x));
+  };
+}
+
+const poolShapes = [
+  shapeOf([6, 6], [1, 1, 1], [2, 2, 1, 0, 0]),
+  shapeOf([7, 9], [8, 8, 1], [3, 2, 1, 1, 1], 2),
+  shapeOf([9, 7], [13, 13, 1], [3, 1, 1, 1, 1]),
+  shapeOf([11, 10], [16, 16, 1], [3, 2, 2, 0, 2]),
+  shapeOf([13, 13], [20, 20, 1], [5, 1, 1, 2, 2]),
+  shapeOf([64, 64], [40, 40, 1], [5, 1, 1, 2, 2]),
+];
+
+export const matrixRows: readonly Row[] = [
+  {
+    name: 'gemm',
+    opcodes: [op.GEMM],
+    tolerance: 2e-5,
+    cases: [
+      ...gemmSizes.flatMap(([m, n, k]) => [gemmCase(m, n, k), gemmCase(m, n, k, { bias: true, slack: 3 })]),
+      ...[1, 2, 3, 4, 5, 6].map((m) => gemmCase(m, 21, 10, { bias: true, residual: true })),
+      gemmCase(13, 37, 1500, {
+        bias: true,
+        residual: true,
+        activation: { kind: 'clip', min: 0, max: 6 },
+        after: (x) => Math.min(Math.max(x, 0), 6),
+      }),
+      ...activations.flatMap(([activation, after]) => [
+        gemmCase(7, 19, 11, { bias: true, activation, after }),
+        gemmCase(7, 19, 11, { residual: true, slack: 5, activation, after }),
+      ]),
+      gemmCase(3, 5, 0, { bias: true }),
+    ],
+  },
+  {
+    name: 'gemm of a matrix packed at run time',
+    opcodes: [op.PACK_MATRIX, op.GEMM],
+    tolerance: 1e-5,
+    cases: [
+      [1, 1, 1],
+      [7, 13, 31],
+      [6, 16, 8],
+      [5, 40, 33],
+      [9, 1200, 100],
+    ].flatMap(([m, n, k]) =>
+      [false, true].map((transposed) => (trial: Trial) => {
+        const [rows, columns, depth] = [m as number, n as number, k as number];
+        const [a, b] = [trial.floats(rows * depth), trial.floats(depth * columns)];
+        const packedB = trial.scratch(trial.assembler.packedBytes(depth, columns));
+        trial.assembler.packMatrix(trial.input(b), packedB, depth, columns, transposed);
+        const c = trial.output(reference.gemm(a, b, rows, columns, depth, transposed));
+        trial.assembler.gemm({
+          a: trial.input(a),
+          lda: depth,
+          packedB,
+          c,
+          ldc: columns,
+          m: rows,
+          n: columns,
+          k: depth,
+        });
+      }),
+    ),
+  },
+  {
+    name: 'conv',
+    opcodes: [op.IM2COL, op.GEMM],
+    tolerance: 6e-5,
+    cases: [
+      convCase(shapeOf([1, 1], [1, 1, 1], [1, 1, 1, 0, 0])),
+      convCase(shapeOf([5, 7], [3, 9, 1], [1, 1, 1, 0, 0], 2)),
+      convCase(shapeOf([5, 7], [12, 33, 1], [1, 2, 1, 0, 0])),
+      convCase(shapeOf([9, 8], [3, 16, 1], [3, 2, 1, 1, 1])),
+      convCase(shapeOf([9, 8], [3, 16, 1], [3, 2, 1, 0, 1])),
+      convCase(shapeOf([7, 13], [5, 31, 1], [3, 1, 1, 1, 1], 2)),
+      convCase(shapeOf([10, 11], [8, 17, 1], [3, 1, 2, 2, 2])),
+      convCase(shapeOf([6, 6], [4, 5, 1], [7, 1, 1, 3, 3])),
+      convCase(shapeOf([4, 3], [2, 3, 1], [5, 3, 1, 4, 4])),
+      convCase(shapeOf([8, 8], [8, 12, 2], [3, 1, 1, 1, 1])),
+      convCase(shapeOf([8, 8], [6, 12, 6], [3, 1, 1, 1, 1])), // depth multiplier 2
+      convCase(shapeOf([5, 5], [6, 9, 3], [1, 1, 1, 0, 0])),
+      convCase(shapeOf([14, 14], [64, 40, 1], [3, 1, 1, 1, 1])),
+      convCase(shapeOf([7, 7], [300, 20, 1], [3, 1, 1, 1, 1])),
+      convCase(shapeOf([8, 9], [5, 10, 1], [3, 1, 1, 1, 1]), { residual: true, wide: 23 }),
+      convCase(shapeOf([8, 9], [5, 10, 1], [1, 1, 1, 0, 0]), { residual: true, wide: 23 }),
+      ...activations.map(([activation, after]) =>
+        convCase(shapeOf([6, 7], [4, 19, 1], [3, 1, 1, 1, 1]), { activation, after, residual: true }),
+      ),
+    ],
+  },
+  {
+    name: 'depthwise conv',
+    opcodes: [op.DEPTHWISE],
+    tolerance: 1e-5,
+    cases: [
+      ...[2, 7, 8, 9, 16, 24, 27].flatMap((channels) =>
+        (
+          [
+            [3, 1, 1, 1, 1],
+            [3, 2, 1, 1, 1],
+            [5, 1, 1, 2, 2],
+            [5, 2, 1, 1, 2],
+            [3, 1, 2, 2, 2],
+            [1, 1, 1, 0, 0],
+          ] as Window[]
+        ).map((window) => convCase(shapeOf([11, 13], [channels, channels, channels], window))),
+      ),
+      convCase(shapeOf([1, 1], [8, 8, 8], [3, 1, 1, 1, 1])),
+      convCase(shapeOf([3, 2], [8, 8, 8], [7, 1, 1, 3, 3])),
+      convCase(shapeOf([2, 30], [9, 9, 9], [3, 1, 1, 3, 3])),
+      convCase(shapeOf([12, 12], [40, 40, 40], [3, 1, 1, 1, 1], 3)),
+      convCase(shapeOf([9, 9], [12, 12, 12], [3, 1, 1, 1, 1]), { residual: true, wide: 30 }),
+      convCase(shapeOf([60, 60], [64, 64, 64], [3, 1, 1, 1, 1])),
+      ...activations.map(([activation, after]) =>
+        convCase(shapeOf([6, 9], [11, 11, 11], [3, 1, 1, 1, 1]), { activation, after, residual: true }),
+      ),
+    ],
+  },
+  {
+    name: 'transposed conv',
+    opcodes: [op.GEMM, op.COL2IM, op.COPY],
+    tolerance: 1e-5,
+    cases: [
+      convTransposeCase(backwards(shapeOf([8, 8], [3, 5, 1], [2, 2, 1, 0, 0]))),
+      convTransposeCase(backwards(shapeOf([9, 7], [17, 8, 1], [3, 2, 1, 1, 1], 2))),
+      convTransposeCase(backwards(shapeOf([9, 9], [4, 6, 2], [3, 1, 2, 1, 2]))),
+      convTransposeCase(backwards(shapeOf([10, 12], [6, 6, 6], [4, 2, 1, 1, 1]))),
+      convTransposeCase(backwards(shapeOf([40, 40], [24, 33, 1], [2, 2, 1, 0, 0]))),
+      ...activations.map(([activation, after]) =>
+        convTransposeCase(backwards(shapeOf([8, 6], [3, 5, 1], [2, 2, 1, 0, 0])), activation, after),
+      ),
+    ],
+  },
+  { name: 'max pool', opcodes: [op.POOL], tolerance: 0, cases: poolShapes.map((shape) => poolCase(shape, 'max')) },
+  {
+    name: 'average pool',
+    opcodes: [op.POOL],
+    tolerance: 1e-6,
+    cases: poolShapes.flatMap((shape) => [poolCase(shape, 'average'), poolCase(shape, 'averagePadded')]),
+  },
+];
