@@ -12,22 +12,18 @@ import type {
   TriggerView,
 } from '../controller/service.ts';
 
-/** Beyond the time that an inference may take by itself. */
-const ANSWER_MS = 30_000;
-
-/** @param url for example http://127.0.0.1:7700. Throws an Error when it is no such address; nothing is asked yet. */
-export function createClient(url: string): ControllerClient {
-  const parsed = URL.parse(url);
-  if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:')
-    throw new Error(`--controller "${url}": expected an address such as http://127.0.0.1:7700`);
-  return new ControllerClient(parsed.href.replace(/\/$/, ''));
-}
+/** A large model is read and checked in this time; an inference may take its own time beside it. */
+const ANSWER_MS = 120_000;
 
 export class ControllerClient implements ControllerService {
   readonly #url: string;
 
+  /** @param url for example http://127.0.0.1:7700. Throws an Error when it is no such address; nothing is asked yet. */
   constructor(url: string) {
-    this.#url = url;
+    const parsed = URL.parse(url);
+    if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:')
+      throw new Error(`--controller "${url}": expected an address such as http://127.0.0.1:7700`);
+    this.#url = parsed.href.replace(/\/$/, '');
   }
 
   /** Runs a command over there. Rejects with the reason when it is refused. @param name words joined by dots */

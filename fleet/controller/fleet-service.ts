@@ -175,9 +175,9 @@ export class Fleet implements ControllerService {
       return { ...changes, publications: await refreshDesired(transaction, refresh) };
     });
     for (const [node, state] of live) this.#live.set(node, state);
-    await this.#publisher.publish(publications);
+    this.#publisher.publish(publications);
     for (const { node, ids } of acknowledgements(items))
-      await this.#options.link.publish(nodeTopic(node, 'acks'), JSON.stringify({ ids })).catch(this.#warn);
+      this.#options.link.publish(nodeTopic(node, 'acks'), JSON.stringify({ ids })).catch(this.#warn);
   }
 
   /** The broker is there (again), and may have forgotten everything. */
@@ -216,7 +216,8 @@ export class Fleet implements ControllerService {
       const result = await work(transaction);
       return { result, publications: await refreshDesired(transaction, refresh) };
     });
-    await this.#publisher.publish(publications);
+    // Not waited for: the change is durable now, and a broker that hangs gets it on its next connection.
+    this.#publisher.publish(publications);
     return result;
   }
 

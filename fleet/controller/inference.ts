@@ -34,10 +34,8 @@ export function createInference(): Inference {
         );
       });
       try {
-        // An answer that fails while the request is still being sent must not count as an unhandled rejection.
-        answer.catch(() => {});
-        await send();
-        return await answer;
+        // The time-out also counts while a broker that hangs does not confirm the request.
+        return await Promise.race([answer, send().then(() => answer)]);
       } finally {
         clearTimeout(timer);
         pending.delete(request.id);

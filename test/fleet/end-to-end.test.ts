@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { connectAsync } from 'mqtt';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createClient } from '../../fleet/api/client.ts';
+import { ControllerClient } from '../../fleet/api/client.ts';
 import { triggerSchema } from '../../runtime/triggers/schema.ts';
 import { floats, writeModel } from '../runtime/onnx/write-model.ts';
 import { chunks, eventually, hashOf, killProcesses, startProcess, temporary } from './fleet-parts.ts';
@@ -39,7 +39,7 @@ test('models, triggers, answers and one-off inference, before and after kill -9 
   const data = temporary();
   let controller = await startProcess(data);
   const { mqttUrl, httpUrl } = controller;
-  const service = createClient(httpUrl);
+  const service = new ControllerClient(httpUrl);
   const node = spawn(process.execPath, [
     main,
     '--name',

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createClient } from '../../../fleet/api/client.ts';
+import { ControllerClient } from '../../../fleet/api/client.ts';
 import { type Command, parseArguments, type Style } from '../../../fleet/commands/command.ts';
 import { nameFromFile } from '../../../fleet/commands/files-io.ts';
 import { commands } from '../../../fleet/commands/index.ts';
@@ -11,7 +11,7 @@ import { startController } from '../../../fleet/controller/controller.ts';
 import { eventually, modelBytes, modelFile, ProtocolNode, refusalOf, temporary } from '../fleet-parts.ts';
 
 const controller = await startController({ data: temporary(), mqttPort: 0, webSocketPort: 0, httpPort: 0 });
-const service = createClient(controller.httpUrl);
+const service = new ControllerClient(controller.httpUrl);
 const node = await ProtocolNode.join(controller.mqttUrl, 'city-1', { site: 'north' });
 await eventually('the node is registered', async () => (await service.nodes())[0]?.reported);
 

@@ -1,8 +1,8 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createClient } from '../../../fleet/api/client.ts';
+import { ControllerClient } from '../../../fleet/api/client.ts';
 import { type Controller, startController } from '../../../fleet/controller/controller.ts';
 import {
   chunks,
@@ -20,7 +20,7 @@ const data = temporary();
 const options = { data, mqttPort: 0, webSocketPort: 0, httpPort: 0 };
 let controller: Controller = await startController(options);
 // Everything goes over real HTTP: the client is the same interface as the service.
-let service = createClient(controller.httpUrl);
+let service = new ControllerClient(controller.httpUrl);
 const nodes: ProtocolNode[] = [];
 const sha256 = hashOf(modelBytes);
 
@@ -294,7 +294,7 @@ test('after a restart everything is there, and desired states are published agai
   for (const node of nodes.splice(0)) await node.leave();
   await controller.close();
   controller = await startController(options);
-  service = createClient(controller.httpUrl);
+  service = new ControllerClient(controller.httpUrl);
   assert.equal(
     (await service.nodes()).map(({ name, online }) => [name, online]),
     [
@@ -315,14 +315,47 @@ test('after a restart everything is there, and desired states are published agai
   assert.is(desired.files, `${controller.httpUrl}/v1/blobs`);
 });
 
+test('files that nothing names are swept away after an hour, and the others stay', async () => {
+  const folder = temporary();
+  const here = { ...options, data: folder };
+  const first = await startController(here);
+  const [kept, old, fresh] = [modelBytes, Buffer.from('old'), Buffer.from('fresh')];
+  for (const bytes of [kept, old, fresh]) await first.service.putBlob(hashOf(bytes), chunks(bytes));
+  await first.service.addModel('vad', hashOf(kept));
+  await first.close();
+  for (const bytes of [kept, old]) await utimes(join(folder, 'blobs', hashOf(bytes)), 1_000, 1_000);
+  const second = await startController(here);
+  await eventually('the sweep', async () => (await readdir(join(folder, 'blobs'))).length === 2);
+  assert.equal((await readdir(join(folder, 'blobs'))).toSorted(), [hashOf(kept), hashOf(fresh)].toSorted());
+  await second.close();
+});
+
+test('changes that arrive at once all count, each version once', async () => {
+  const contents = Array.from({ length: 8 }, (_, index) => variant(modelBytes, `at once ${index}`));
+  const hashes = await Promise.all(contents.map(upload));
+  const added = await Promise.all(hashes.map((hash) => service.addModel('many', hash)));
+  assert.equal(added.map(({ version }) => version).toSorted(), [1, 2, 3, 4, 5, 6, 7, 8]);
+  const names = contents.map((_, index) => `many-${index}`);
+  await Promise.all(names.map((name) => service.putTrigger(trigger(name, 'many'), { nodes: ['city-2'] })));
+  const node = nodes.at(-1) as ProtocolNode;
+  const desired = await node.hears('all of them', ({ triggers }) => triggers.length === names.length + 1);
+  const versions = node.desired.map(({ version }) => version);
+  assert.equal(
+    versions,
+    versions.toSorted((a, b) => a - b),
+    'and never an older state after a newer one',
+  );
+  assert.is(desired.models.find(({ name }) => name === 'many')?.version, 8);
+});
+
 test('a controller that nobody answers for is named with what to do', async () => {
   const gone = await startController({ ...options, data: temporary() });
   await gone.close();
   assert.is(
-    await refusalOf(createClient(gone.httpUrl).nodes()),
+    await refusalOf(new ControllerClient(gone.httpUrl).nodes()),
     `no controller at ${gone.httpUrl}: start one with "llmasos up" or give --controller URL`,
   );
-  assert.throws(() => createClient('ftp://x'), /expected an address such as http/);
+  assert.throws(() => new ControllerClient('ftp://x'), /expected an address such as http/);
 });
 
 test.run();

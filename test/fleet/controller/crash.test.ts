@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createClient } from '../../../fleet/api/client.ts';
+import { ControllerClient } from '../../../fleet/api/client.ts';
 import { findProgram, testWhere } from '../../requirement.ts';
 import {
   chunks,
@@ -28,7 +28,7 @@ test('no acknowledged model, trigger or node is lost, and nodes hear their desir
   let killed = 0;
   for (let round = 1; round <= ROUNDS; round++) {
     const controller = await startProcess(data);
-    const service = createClient(controller.httpUrl);
+    const service = new ControllerClient(controller.httpUrl);
     const models = await service.models();
     assert.is(models.length, killed, `round ${round}: models`);
     assert.is((await service.triggers()).length, killed, `round ${round}: triggers`);
@@ -46,7 +46,7 @@ test('no acknowledged model, trigger or node is lost, and nodes hear their desir
     await node.leave();
   }
   const controller = await startProcess(data);
-  const service = createClient(controller.httpUrl);
+  const service = new ControllerClient(controller.httpUrl);
   assert.equal(
     (await service.nodes()).map(({ name }) => name),
     ['n1'],
@@ -61,7 +61,7 @@ test('no acknowledged model, trigger or node is lost, and nodes hear their desir
 test('a kill during an upload leaves nothing that counts as a file', async () => {
   const data = temporary();
   const controller = await startProcess(data);
-  const service = createClient(controller.httpUrl);
+  const service = new ControllerClient(controller.httpUrl);
   let sent = 0;
   async function* slowly(): AsyncGenerator<Uint8Array> {
     for await (const chunk of chunks(modelBytes)) {
@@ -134,7 +134,7 @@ testWhere(
 )('a full disk refuses what it cannot keep and keeps what it acknowledged', async () => {
   const data = temporary();
   const controller = await startProcess(data, [], 3_000);
-  const service = createClient(controller.httpUrl);
+  const service = new ControllerClient(controller.httpUrl);
   await service.putBlob(hashOf(modelBytes), chunks(modelBytes));
   await service.addModel('vad', hashOf(modelBytes));
   const large = new Uint8Array(4_000_000);
@@ -155,7 +155,7 @@ testWhere(
   assert.is((await service.triggers()).length, acknowledged);
   await controller.kill('SIGKILL');
   const roomy = await startProcess(data);
-  const again = createClient(roomy.httpUrl);
+  const again = new ControllerClient(roomy.httpUrl);
   assert.is((await again.triggers()).length, acknowledged);
   await again.putTrigger(trigger('one-more', 'vad'), {});
   await roomy.kill('SIGTERM');
