@@ -1,7 +1,7 @@
 // Builds everything that is out of date: the kernels (WebAssembly) and the bundle that a gateway runs (build/gateway).
-import { copyFileSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { buildKernels } from './build-kernels.mjs';
@@ -15,7 +15,9 @@ await buildGateway();
 /** A node in one folder: main.js, its workers beside it, and the WebAssembly they load. No node_modules needed. */
 async function buildGateway() {
   const folder = `${root}build/gateway`;
-  mkdirSync(folder, { recursive: true });
+  // Chunks are named after their content: those of an earlier build would stay beside the new ones.
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(`${folder}/kernels`, { recursive: true });
   await build({
     absWorkingDir: root,
     entryPoints: {
@@ -32,16 +34,19 @@ async function buildGateway() {
     format: 'esm',
     // Optional and large: a gateway that needs the fallback installs it beside the bundle.
     external: ['onnxruntime-web', 'onnxruntime-node'],
-    // CommonJS packages inside the bundle ask for Node's own modules by require().
-    banner: { js: "import { createRequire as _r } from 'node:module'; const require = _r(import.meta.url);" },
+    // CommonJS packages inside the bundle ask for Node's own modules by require(). The long name cannot meet one that
+    // the minifier makes up: it does not know of the banner.
+    banner: {
+      js: "import { createRequire as createBundleRequire } from 'node:module'; const require = createBundleRequire(import.meta.url);",
+    },
     logLevel: 'warning',
   });
-  const wasm = [
-    `${root}build/kernels-plain.wasm`,
-    `${root}build/kernels-relaxed.wasm`,
-    require.resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm'),
-  ];
-  for (const file of wasm) copyFileSync(file, `${folder}/${basename(file)}`);
-  const bytes = readdirSync(folder).reduce((sum, name) => sum + statSync(`${folder}/${name}`).size, 0);
+  // Where runtime/engine/kernels.ts and runtime/media/jpeg-io.ts look for them.
+  for (const name of ['kernels-plain.wasm', 'kernels-relaxed.wasm'])
+    copyFileSync(`${root}build/${name}`, `${folder}/kernels/${name}`);
+  const jpeg = require.resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm');
+  copyFileSync(jpeg, join(folder, basename(jpeg)));
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const bytes = files.reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0);
   console.error(`build/gateway: ${(bytes / 1e6).toFixed(2)} MB`);
 }
