@@ -55,7 +55,8 @@ function readOptions() {
 
 function readLabels(text: string | undefined): Record<string, string> {
   const labels: Record<string, string> = {};
-  for (const pair of text?.split(',') ?? []) {
+  if (!text) return labels;
+  for (const pair of text.split(',')) {
     const [key, value] = pair.split('=', 2);
     if (!key || value === undefined) throw new Error(`--labels: expected key=value,key=value, got "${text}"`);
     labels[key] = value;

@@ -22,7 +22,7 @@ const BACKOFF_MS = { first: 500, max: 30_000 };
 const CONNECT_TIMEOUT_MS = 10_000;
 /** A broker that leaves a QoS 1 message unconfirmed for so long has lost it: a new connection sends it again. */
 const CONFIRM_MS = 30_000;
-const CLOSE_MS = 400;
+const CLOSE_MS = 200;
 
 export interface BrokerOptions {
   readonly url: string;

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -131,8 +131,9 @@ test('a message that cannot be answered gets one clear error and the next one an
 
 test('a desired state is fetched, run and survives a restart without the controller', async () => {
   const [first, labels] = [scaleModel(1), new TextEncoder().encode('["a","b","c"]')];
-  const controller = await serveBlobs(first, labels);
-  const [sha256, labelHash] = controller.hashes as [string, string];
+  const input = new TextEncoder().encode('{"id":9,"v":[7,2,3]}');
+  const controller = await serveBlobs(first, labels, input);
+  const [sha256, labelHash, inputHash] = controller.hashes as [string, string, string];
   const { client, topic, node, ...options } = await setUp();
   const model = { name: 'double', version: 1, sha256, bytes: first.length, labels: labelHash };
   const trigger = largestTrigger();
@@ -143,6 +144,13 @@ test('a desired state is fetched, run and survives a restart without the control
   await client.send('sensors/a/values', { id: 1, v: [1, 5, 3] });
   assert.is((await client.wait('the answer', (message) => message.json?.id === 1)).json.score, 'b');
   assert.is(controller.counts.requests, 2);
+
+  // A large input of a one-off request comes the same way, and is not kept.
+  const request = { id: 'r', kind: 'infer', model: 'double', format: 'json', expiresAt: Date.now() + 60_000 };
+  await client.send(topic('requests'), { ...request, input: { sha256: inputHash } });
+  const reply = await client.wait('the reply', (message) => message.topic === topic('replies'));
+  assert.is(reply.json.result.score, 'a');
+  assert.equal(readdirSync(join(options.data, 'blobs')).sort(), [sha256, labelHash].sort());
 
   // The same again, an older one, a deleted one and nonsense change nothing.
   for (const payload of [desired, { ...desired, version: 3, models: [], triggers: [] }, '', 'nonsense'])
@@ -156,7 +164,7 @@ test('a desired state is fetched, run and survives a restart without the control
   await ready(client, 4);
   await client.send('sensors/a/values', { id: 3, v: [1, 2, 9] });
   assert.is((await client.wait('the answer', (message) => message.json?.id === 3)).json.score, 'c');
-  assert.is(controller.counts.requests, 2);
+  assert.is(controller.counts.requests, 3);
   await again.close();
   await client.mqtt.endAsync();
 });
@@ -249,7 +257,7 @@ test('while the broker is away a node stays up; results of before and after arri
 
 test('when a node dies the broker says so', async () => {
   const client = await connectClient(broker.url, ['llmasos/v1/nodes/mortal/#']);
-  const node = spawnNode({ name: 'mortal', broker: broker.url, data: newFolder() });
+  const node = spawnNode({ name: 'mortal', broker: broker.url, data: newFolder(), labels: '' });
   const presence = (online: boolean) =>
     client.wait(`online ${online}`, ({ topic, json }) => topic.endsWith('/presence') && json.online === online);
   await presence(true);
