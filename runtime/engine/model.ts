@@ -28,7 +28,10 @@ export interface Model {
   readonly fallbackReason?: string;
   readonly inputs: readonly ValueDescription[];
   readonly outputs: readonly ValueDescription[];
-  /** Rejects with an Error that names the input when one is missing, unknown, or of the wrong type or shape. */
+  /**
+   * Rejects with an Error that names the input when one is missing, unknown, or of the wrong type or shape. The data
+   * of the inputs must not change until the run has ended; the outputs belong to the caller.
+   */
   run(inputs: Readonly<Record<string, Tensor>>, options?: RunOptions): Promise<RunResult>;
   close(): Promise<void>;
 }

@@ -140,7 +140,10 @@ class OnnxruntimeModel implements Model {
     try {
       await home.ready;
     } catch (cause) {
-      throw new Error(`model "${this.name}": onnxruntime refuses it: ${(cause as Error).message}`, { cause });
+      throw new Error(
+        `model "${this.name}" needs onnxruntime (${this.fallbackReason}), which refuses it: ${(cause as Error).message}`,
+        { cause },
+      );
     }
     return home;
   }

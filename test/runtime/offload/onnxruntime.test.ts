@@ -185,7 +185,7 @@ test('a file that is no model, and one that the library refuses, are refused wit
   });
   await rejects(
     loadOnnxruntime(unknown, { name: 'unknown', reason: 'test' }),
-    /model "unknown": onnxruntime refuses it: .*NoSuchOperator/,
+    /model "unknown" needs onnxruntime \(test\), which refuses it: .*NoSuchOperator/,
   );
 });
 
