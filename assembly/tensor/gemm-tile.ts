@@ -138,3 +138,49 @@ const TILES: StaticArray<Tile> = [
 export function gemmTile(rows: i32, panel: i32, residual: bool): Tile {
   return unchecked(TILES[(panel == 16 ? 12 : 0) + (residual ? 6 : 0) + rows - 1]);
 }
+
+/**
+ * One row of A times 32 columns (2 panels of 16 or 4 of 8): with a single row, one panel alone would wait for its own additions.
+ * Each q points to 8 columns, which repeat after `step` bytes.
+ */
+// @ts-ignore: decorator
+@inline
+function row(
+  residual: bool, a: usize, k: i32, q0: usize, q1: usize, q2: usize, q3: usize, step: usize, bias: usize, r: usize, c: usize, low: f32, high: f32,
+): void {
+  let c0 = start(residual, v128.load(bias), r), c1 = start(residual, v128.load(bias, 16), r + 16);
+  let c2 = start(residual, v128.load(bias, 32), r + 32), c3 = start(residual, v128.load(bias, 48), r + 48);
+  let c4 = start(residual, v128.load(bias, 64), r + 64), c5 = start(residual, v128.load(bias, 80), r + 80);
+  let c6 = start(residual, v128.load(bias, 96), r + 96), c7 = start(residual, v128.load(bias, 112), r + 112);
+  while (k > 0) {
+    const x = splat(a);
+    c0 = madd(x, v128.load(q0), c0); c1 = madd(x, v128.load(q0, 16), c1);
+    c2 = madd(x, v128.load(q1), c2); c3 = madd(x, v128.load(q1, 16), c3);
+    c4 = madd(x, v128.load(q2), c4); c5 = madd(x, v128.load(q2, 16), c5);
+    c6 = madd(x, v128.load(q3), c6); c7 = madd(x, v128.load(q3, 16), c7);
+    a += 4;
+    q0 += step; q1 += step; q2 += step; q3 += step;
+    k--;
+  }
+  const lo = f32x4.splat(low), hi = f32x4.splat(high);
+  finish(4, c, c0, c1, c2, c3, lo, hi);
+  finish(4, c + 64, c4, c5, c6, c7, lo, hi);
+}
+
+function rowPlain(a: usize, k: i32, q0: usize, q1: usize, q2: usize, q3: usize, step: usize, bias: usize, c: usize, low: f32, high: f32): void {
+  row(false, a, k, q0, q1, q2, q3, step, bias, 0, c, low, high);
+}
+function rowResidual(a: usize, k: i32, q0: usize, q1: usize, q2: usize, q3: usize, step: usize, bias: usize, r: usize, c: usize, low: f32, high: f32): void {
+  row(true, a, k, q0, q1, q2, q3, step, bias, r, c, low, high);
+}
+
+/** `b` points to the first of the panels, which are `panelBytes` apart; r = 0 means that there is no residual. */
+export function gemmRow(panel: i32, a: usize, k: i32, b: usize, panelBytes: usize, bias: usize, r: usize, c: usize, low: f32, high: f32): void {
+  const wide = panel == 16;
+  const q1 = wide ? b + 32 : b + panelBytes;
+  const q2 = wide ? b + panelBytes : q1 + panelBytes;
+  const q3 = wide ? q2 + 32 : q2 + panelBytes;
+  const step = <usize>panel << 2;
+  if (r) rowResidual(a, k, b, q1, q2, q3, step, bias, r, c, low, high);
+  else rowPlain(a, k, b, q1, q2, q3, step, bias, c, low, high);
+}

@@ -1,7 +1,7 @@
 // C = activation(A · B + bias + residual), B packed in panels: [n / panel][k][panel], zero padded, as in Goto & van de Geijn,
 // "Anatomy of High-Performance Matrix Multiplication" (2008). A is read in place.
 import { IDENTITY } from '../opcodes.ts';
-import { gemmTile } from './gemm-tile.ts';
+import { gemmRow, gemmTile } from './gemm-tile.ts';
 import { scratch } from './scratch.ts';
 import { unary } from './unary.ts';
 
@@ -10,7 +10,8 @@ const TILE_ROWS: i32 = 6;
 const K_BLOCK: i32 = 512;
 const K_WHOLE_MAX: i32 = 1024;
 
-const ZEROS: usize = memory.data<f32>([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 16);
+const ROW_COLUMNS: i32 = 32;
+const ZEROS: usize = memory.data(128, 16);
 const BIAS_TAIL: usize = 384; // behind the 6 x 16 tile in scratch
 
 /** Strides in bytes. `bias` and `r` (residual) may be 0 for none; `c` may be `r`. */
@@ -18,7 +19,7 @@ export function gemm(
   a: usize, lda: usize, b: usize, c: usize, ldc: usize, m: i32, n: i32, k: i32, panel: i32,
   bias: usize, r: usize, ldr: usize, low: f32, high: f32,
 ): void {
-  if (k <= K_WHOLE_MAX) return block(a, lda, b, k, k, c, ldc, m, n, panel, bias, r, ldr, low, high);
+  if (k <= K_WHOLE_MAX || m == 1) return block(a, lda, b, k, k, c, ldc, m, n, panel, bias, r, ldr, low, high);
   block(a, lda, b, k, K_BLOCK, c, ldc, m, n, panel, bias, r, ldr, -Infinity, Infinity);
   for (let done = K_BLOCK; done < k; done += K_BLOCK) {
     const size = min(K_BLOCK, k - done);
@@ -34,7 +35,15 @@ function block(
   bias: usize, r: usize, ldr: usize, low: f32, high: f32,
 ): void {
   const panelBytes = <usize>k * (<usize>panel << 2);
-  for (let j = 0; j < n; j += panel) {
+  let j = 0;
+  if (m == 1)
+    for (; j + ROW_COLUMNS <= n; j += ROW_COLUMNS) {
+      const offset = <usize>j << 2;
+      const panels = b + <usize>j * (<usize>k << 2);
+      gemmRow(panel, a, size, panels, panelBytes, bias ? bias + offset : ZEROS, r ? r + offset : 0, c + offset, low, high);
+    }
+  b += <usize>j * (<usize>k << 2);
+  for (; j < n; j += panel) {
     const left = n - j;
     const offset = <usize>j << 2;
     if (left < panel) {
