@@ -98,7 +98,10 @@ export class Dispatcher {
 
   #start(run: Run): void {
     const { program } = run;
-    run.arena ??= program.openArena(run.inputs, run.model);
+    if (run.arena === undefined) {
+      run.arena = program.openArena(run.model);
+      program.writeInputs(run.arena, run.inputs);
+    }
     const bases = new Uint32Array(this.#memory.memory.buffer, this.#control + BASES, 3);
     bases.set([run.arena, program.weights.offset, program.tables]);
     this.#setFlag(0);

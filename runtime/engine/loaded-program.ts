@@ -7,6 +7,7 @@ import { arrayOf, elementBytes, elementCount, type Tensor } from './tensor.ts';
 
 /** Kernels may read a vector's width past the last element of a block. */
 const GUARD_BYTES = 64;
+const ALIGNMENT_BYTES = 64;
 const OFFSET_MASK = 0x3fffffff;
 
 /** A program whose words and tables lie in the engine's memory, until `free`. */
@@ -23,25 +24,28 @@ export class LoadedProgram {
     this.program = program;
     this.weights = weights;
     this.#memory = memory;
-    this.words = memory.allocate(program.words.byteLength + GUARD_BYTES, `a program of model "${model}"`);
-    this.tables = memory.allocate(program.tables.byteLength + GUARD_BYTES, `the tables of model "${model}"`);
+    // One block, so that there is nothing to give back when it does not fit.
+    const tablesAt = Math.ceil(program.words.byteLength / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+    this.words = memory.allocate(tablesAt + program.tables.byteLength + GUARD_BYTES, `a program of model "${model}"`);
+    this.tables = this.words + tablesAt;
     memory.bytes(this.words, program.words.byteLength).set(bytesOf(program.words));
     memory.bytes(this.tables, program.tables.byteLength).set(program.tables);
   }
 
   free(): void {
     this.#memory.free(this.words);
-    this.#memory.free(this.tables);
   }
 
-  /** Memory for one run, with its inputs in place. */
-  openArena(inputs: Readonly<Record<string, Tensor>>, model: string): number {
-    const arena = this.#memory.allocate(this.program.arenaBytes + GUARD_BYTES, `a run of model "${model}"`);
+  /** Memory for one run. */
+  openArena(model: string): number {
+    return this.#memory.allocate(this.program.arenaBytes + GUARD_BYTES, `a run of model "${model}"`);
+  }
+
+  writeInputs(arena: number, inputs: Readonly<Record<string, Tensor>>): void {
     for (const { name, address } of this.program.inputs) {
       const bytes = bytesOf((inputs[name] as Tensor).data);
       this.#memory.bytes(this.#place(address, arena), bytes.length).set(bytes);
     }
-    return arena;
   }
 
   /** Copies of the outputs. */
