@@ -1,7 +1,6 @@
 /** Operators that make, cut, join and move data. */
 import { tensorOf } from '../compile/evaluate.ts';
 import type { Value } from '../compile/graph.ts';
-import { FOLDED_ELEMENTS_MAX } from '../compile/limits.ts';
 import { isDataType } from '../onnx/tensor-data.ts';
 import type { Build, OperatorContext } from './context.ts';
 
@@ -193,13 +192,16 @@ export const tile: Build = (node) => {
   );
 };
 
+/** The table has as many elements as the square of this. */
+const ONE_HOT_DEPTH_MAX = 1024;
+
 /** Rows of a table with one `on` each. Indices outside [-depth, depth) would be all `off`, but fault the run here. */
 export const oneHot: Build = (node) => {
   const { builder } = node;
   const indices = node.input(0);
   const depth = node.numbers(1)[0] as number;
   const [off = 0, on = 0] = node.numbers(2);
-  if (!(depth >= 1 && depth * depth <= FOLDED_ELEMENTS_MAX * 16)) throw node.unsupported(`a depth of ${depth}`);
+  if (!(depth >= 1 && depth <= ONE_HOT_DEPTH_MAX)) throw node.unsupported(`a depth of ${depth}`);
   const values = Array.from({ length: depth * depth }, (_, i) => (i % (depth + 1) === 0 ? on : off));
   const table = builder.literal(node.input(2).type, [depth, depth], values);
   const rows = builder.gather(table, builder.cast(indices, 'int64'), 0);

@@ -64,9 +64,11 @@ function asGelu(builder: Builder, factor: Value, gate: Value): Value | undefined
   if (!erf || plus.alpha !== plus.beta) return undefined;
   const argument = scaled(builder, erf.x);
   const outer = scaled(builder, factor);
-  if (argument.x !== outer.x || !near(argument.alpha, Math.SQRT1_2) || argument.beta !== 0 || outer.beta !== 0)
-    return undefined;
-  return builder.scale(builder.unary('gelu', outer.x), 2 * outer.alpha * plus.alpha, 0);
+  if (argument.x !== outer.x || argument.beta !== 0 || outer.beta !== 0 || argument.alpha === 0) return undefined;
+  // With t = √2 · argument: outer · (1 + erf(t / √2)) = 2 · (outer / t) · gelu(t).
+  const stretch = argument.alpha * Math.SQRT2;
+  const t = near(stretch, 1) ? outer.x : builder.scale(outer.x, stretch, 0);
+  return builder.scale(builder.unary('gelu', t), Math.fround((2 * outer.alpha * plus.alpha) / stretch), 0);
 }
 
 function combine(visit: Visit): Value | undefined {

@@ -24,8 +24,7 @@ export const joinLayerNorm: Pass = (graph, keys) =>
     const shifted = unaryOf(builder, unaryOf(builder, deviation, 'sqrt')?.x, 'scale');
     const square = unaryOf(builder, meanOverLast(builder, shifted?.x), 'square');
     const difference = madeBy(builder, centred, 'binary');
-    if (!shifted || shifted.alpha !== 1 || square?.x !== centred || difference?.operation.name !== 'sub')
-      return undefined;
+    if (shifted?.alpha !== 1 || square?.x !== centred || difference?.operation.name !== 'sub') return undefined;
     const [x, mean] = difference.inputs as [Value, Value];
     if (meanOverLast(builder, mean) !== x) return undefined;
     const size = x.dims.at(-1) as number;
