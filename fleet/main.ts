@@ -1,6 +1,7 @@
 /** A controller as a process. Exit code 2: it could not start, for the reason in one line on stderr. */
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
+import { onStop } from '../runtime/node/stop-io.ts';
 import { type ControllerOptions, startController } from './controller/controller.ts';
 import { withoutPassword } from './controller/link-io.ts';
 
@@ -9,15 +10,13 @@ const HELP = `node fleet/main.ts --data DIR [--host ADDRESS] [--mqtt-port N] [--
 
 try {
   const log = pino({ level: process.env.LOG_LEVEL ?? 'info' }, pino.destination(2));
-  const controller = await startController({ ...readFlags(process.argv.slice(2)), log });
-  const { mqttUrl, webSocketUrl, httpUrl } = controller;
+  const starting = startController({ ...readFlags(process.argv.slice(2)), log });
+  onStop((reason) => {
+    log.info(`${reason}: stopping`);
+    starting.then((controller) => controller.close()).then(() => process.exit(0));
+  });
+  const { mqttUrl, webSocketUrl, httpUrl } = await starting;
   log.info({ mqttUrl: withoutPassword(mqttUrl), webSocketUrl, httpUrl }, 'the controller is ready');
-  const stop = (signal: string): void => {
-    log.info(`${signal}: stopping`);
-    controller.close().then(() => process.exit(0));
-  };
-  process.once('SIGINT', stop);
-  process.once('SIGTERM', stop);
 } catch (error) {
   process.stderr.write(`llmasos controller: ${(error as Error).message}\n`);
   process.exit(2);

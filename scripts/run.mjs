@@ -6,7 +6,10 @@ import { prepare } from './prepare.mjs';
 
 const [file, ...rest] = process.argv.slice(2);
 const node = await prepare();
-const child = spawn(node, [fileURLToPath(new URL(`../${file}`, import.meta.url)), ...rest], { stdio: 'inherit' });
+const child = spawn(node, [fileURLToPath(new URL(`../${file}`, import.meta.url)), ...rest], {
+  // The channel's end tells the child when this process is gone without a word (kill -9).
+  stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+});
 // Ctrl-C reaches the whole process group; this wrapper only waits for the child's own clean end.
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => signal === 'SIGTERM' && child.kill(signal));
 child.on('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)));

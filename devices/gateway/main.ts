@@ -1,6 +1,7 @@
 /** Starts a node from the command line: reads flags and environment, nothing else. `--help` names them. */
 import { parseArgs } from 'node:util';
 import pino from 'pino';
+import { onStop } from '../../runtime/node/stop-io.ts';
 import { startNode } from './node.ts';
 
 const HELP = `A node: runs models on messages from an MQTT broker.
@@ -72,22 +73,21 @@ async function main(): Promise<void> {
   }
   const { level, ...rest } = options;
   const log = pino({ level, base: { node: rest.name } }, pino.destination(2));
-  const node = await startNode({ ...rest, log });
+  const starting = startNode({ ...rest, log });
+  onStop((reason) => {
+    log.info({ reason }, 'stopping');
+    starting
+      .then((node) => node.close())
+      .then(
+        () => process.exit(0),
+        (error: Error) => {
+          log.error({ err: error }, 'stopping failed');
+          process.exit(1);
+        },
+      );
+  });
+  await starting;
   log.info({ data: rest.data }, 'node started');
-  let closing = false;
-  const stop = (signal: string): void => {
-    if (closing) return;
-    closing = true;
-    log.info({ signal }, 'stopping');
-    node.close().then(
-      () => process.exit(0),
-      (error: Error) => {
-        log.error({ err: error }, 'stopping failed');
-        process.exit(1);
-      },
-    );
-  };
-  process.on('SIGINT', stop).on('SIGTERM', stop);
 }
 
 main().catch((error: Error) => {

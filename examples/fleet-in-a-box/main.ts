@@ -13,6 +13,7 @@ import { createLogUpdate } from 'log-update';
 import { type Box, startBox } from '../../fleet/cli/box.ts';
 import { createStyle, wantsColour } from '../../fleet/cli/style.ts';
 import type { ControllerService } from '../../fleet/controller/service.ts';
+import { onStop } from '../../runtime/node/stop-io.ts';
 import { install } from './install.ts';
 import { createJudge } from './judge.ts';
 import { listen } from './listen.ts';
@@ -58,7 +59,7 @@ const options = new Command('npm start --')
 
 const startedAt = performance.now();
 const stopping = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
+onStop(() => stopping.abort());
 
 const style = createStyle(wantsColour(process.env, process.stdout.isTTY));
 const live = process.stdout.isTTY && !options.once ? createLogUpdate(process.stdout) : undefined;

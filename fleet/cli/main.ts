@@ -1,10 +1,11 @@
 /** The command `llmasos`. Exit code 1: it did not work, for the reason on stderr. 2: it was typed wrongly. */
 import { CommanderError } from 'commander';
+import { onStop } from '../../runtime/node/stop-io.ts';
 import { createProgram } from './program.ts';
 import { createStyle, wantsColour } from './style.ts';
 
 const stopping = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
+onStop(() => stopping.abort());
 // `llmasos watch | head` closes the pipe: that is an end, not an error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 

@@ -71,9 +71,10 @@ class Watched implements Running {
   #spawn(): void {
     const log = openSync(this.#log, 'a');
     const startedAt = performance.now();
-    // A group of its own, so that Ctrl-C in the terminal reaches only the supervisor, which then stops them in order.
+    // A group of its own, so that Ctrl-C in the terminal reaches only the supervisor, which then stops them in order; and
+    // a channel whose end tells the child that the supervisor is gone, however that happened (runtime/node/stop-io.ts).
     const child = spawn(process.execPath, [this.#service.file, ...this.#service.arguments], {
-      stdio: ['ignore', log, log],
+      stdio: ['ignore', log, log, 'ipc'],
       detached: true,
     });
     closeSync(log);

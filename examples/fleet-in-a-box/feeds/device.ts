@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { connect, type MqttClient } from 'mqtt';
+import { onStop } from '../../../runtime/node/stop-io.ts';
 import { encodeNote, type SentNote, sentTopic } from '../sent.ts';
 
 export interface Device {
@@ -39,7 +40,7 @@ export async function runDevice(name: string, play: (device: Device, seed: numbe
     lastError = '';
   });
   const off = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => off.abort());
+  onStop(() => off.abort());
   const send = (topic: string, payload: Uint8Array | string) => {
     if (client.connected) client.publish(topic, payload as Buffer, { qos: 0 });
   };
