@@ -1,0 +1,268 @@
+/** Wires a node: the machines of runtime/node with this machine's clock, disk, engine and broker. */
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import packageFile from '../../package.json' with { type: 'json' };
+import { type Broker, createBroker } from '../../runtime/node/broker-io.ts';
+import { type Control, createControl } from '../../runtime/node/control.ts';
+import { type Converge, createConverge } from '../../runtime/node/converge.ts';
+import { type Delivery, openDelivery } from '../../runtime/node/delivery.ts';
+import { createDispatch, type Dispatch } from '../../runtime/node/dispatch.ts';
+import { takeInventory } from '../../runtime/node/inventory-io.ts';
+import type { CheckedDesired } from '../../runtime/node/reconcile.ts';
+import { createRequests, type Requests } from '../../runtime/node/requests.ts';
+import { createSubscriptions, type Subscriptions } from '../../runtime/node/subscriptions.ts';
+import type { Blobs } from '../../runtime/store/blobs.ts';
+import type { State } from '../../runtime/store/state.ts';
+import type { Trigger } from '../../runtime/triggers/schema.ts';
+import type { LoadedModel } from '../../runtime/triggers/stage.ts';
+import { parseFilter } from '../../runtime/triggers/topic-filter.ts';
+import { Loader } from './loader.ts';
+import type { Local } from './local.ts';
+
+const METRICS_MS = 2_000;
+const REPORT_DELAY_MS = 50;
+/** The broker is joined when what is on disk runs, so that what it kept for us meets its triggers; or after this. */
+const READY_MS_MAX = 15_000;
+/** What is in work at the end may still finish; after this it comes again at the next start. */
+const CLOSE_MS = 250;
+/** A connection that ends so soon was probably ended by a second node of the same name [MQTT-3.1.4-2]. */
+const SHORT_CONNECTION_MS = 2_000;
+
+export interface NodeOptions {
+  readonly name: string;
+  readonly broker: string;
+  /** Folder for everything the node keeps; made when absent. */
+  readonly data: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Folders of the node's own models and triggers (local.ts). */
+  readonly models?: string | undefined;
+  readonly triggers?: string | undefined;
+  readonly log: Logger;
+}
+
+export class GatewayNode {
+  readonly #options: NodeOptions;
+  readonly #state: State;
+  readonly #blobs: Blobs;
+  readonly #log: Logger;
+  readonly #loader: Loader;
+  readonly #delivery: Delivery;
+  readonly #dispatch: Dispatch;
+  readonly #converge: Converge;
+  readonly #control: Control;
+  readonly #broker: Broker;
+  readonly #subscriptions: Subscriptions;
+  readonly #running = new Map<string, Trigger>();
+  readonly #startedMs = performance.now();
+  readonly #metricsTimer: NodeJS.Timeout;
+  #reportTimer: NodeJS.Timeout | undefined;
+  #joinTimer: NodeJS.Timeout | undefined;
+  #connectedMs: number | undefined;
+
+  /** Throws an Error when the queue's file cannot be opened. */
+  constructor(options: NodeOptions, state: State, blobs: Blobs) {
+    this.#options = options;
+    this.#state = state;
+    this.#blobs = blobs;
+    this.#log = options.log;
+    this.#loader = new Loader(options.log);
+    this.#delivery = openDelivery({
+      file: join(options.data, 'queue.db'),
+      handle: (message, answered) => {
+        if (!this.#control.receive(message, answered)) this.#dispatch.deliver(message, answered);
+      },
+      onDisk: this.#onDisk,
+    });
+    this.#dispatch = createDispatch({ publish: this.#delivery.outgoing.publish, refuse: this.#refuse });
+    this.#converge = this.#createConverge();
+    this.#control = this.#createControl();
+    this.#broker = createBroker({
+      url: options.broker,
+      clientId: options.name,
+      will: () => this.#control.presence(false),
+      onConnected: this.#onConnected,
+      onDisconnected: this.#onDisconnected,
+      onMessage: this.#delivery.incoming.receive,
+    });
+    this.#subscriptions = this.#createSubscriptions();
+    this.#metricsTimer = setInterval(this.#sendMetrics, METRICS_MS);
+  }
+
+  async start(desired: CheckedDesired | null, local: Local): Promise<void> {
+    await this.#converge.start(desired, local);
+    this.#join(performance.now() + READY_MS_MAX);
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#joinTimer);
+    clearTimeout(this.#reportTimer);
+    clearInterval(this.#metricsTimer);
+    await Promise.race([this.#dispatch.close(), pause(CLOSE_MS, undefined, { ref: false })]);
+    await this.#broker.close(this.#control.presence(false));
+    this.#delivery.outgoing.disconnected();
+    this.#delivery.close();
+    const unloaded = this.#converge.close().then(() => this.#loader.close());
+    await Promise.race([unloaded, pause(CLOSE_MS, undefined, { ref: false })]);
+  }
+
+  #createConverge(): Converge {
+    return createConverge(this.#options.name, {
+      blobs: this.#blobs,
+      now: Date.now,
+      loadModel: this.#loader.load,
+      startTrigger: this.#startTrigger,
+      stopTrigger: this.#stopTrigger,
+      quiet: this.#dispatch.quiet,
+      saveDesired: (desired) => this.#state.set('desired', desired),
+      reportChanged: () => {
+        this.#reportTimer ??= setTimeout(() => {
+          this.#reportTimer = undefined;
+          this.#control.report();
+        }, REPORT_DELAY_MS);
+      },
+      log: this.#fail,
+    });
+  }
+
+  #createControl(): Control {
+    return createControl({
+      node: this.#options.name,
+      labels: this.#options.labels ?? {},
+      now: Date.now,
+      inventory: () => takeInventory(packageFile.version, this.#loader.simd),
+      converge: this.#converge,
+      requests: this.#createRequests(),
+      send: (message) => this.#broker.send(message, () => {}),
+      log: this.#fail,
+    });
+  }
+
+  #createRequests(): Requests {
+    const converge = this.#converge;
+    return createRequests({
+      node: this.#options.name,
+      now: Date.now,
+      createPipeline: this.#loader.createPipeline,
+      loaded: converge.loaded,
+      readyModels: () => converge.describe().models.flatMap(({ state, name }) => (state === 'ready' ? [name] : [])),
+      triggers: () => [...this.#running.values()],
+      fetchInput: (sha256) => fetchInput(this.#blobs, converge.desired, sha256),
+    });
+  }
+
+  #createSubscriptions(): Subscriptions {
+    const broker = this.#broker;
+    return createSubscriptions({
+      connected: () => broker.connected,
+      subscribe: broker.subscribe,
+      unsubscribe: broker.unsubscribe,
+      load: () => (this.#state.get('subscriptions') as string[] | undefined) ?? [],
+      save: (filters) => {
+        try {
+          this.#state.set('subscriptions', filters);
+        } catch (error) {
+          this.#fail('the list of subscriptions could not be saved', error as Error);
+        }
+      },
+      onRefused: (filter) =>
+        this.#log.error({ filter }, 'the broker refused a subscription; its trigger gets no messages'),
+    });
+  }
+
+  #join(deadlineMs: number): void {
+    if (!this.#converge.idle && performance.now() < deadlineMs) {
+      this.#joinTimer = setTimeout(() => this.#join(deadlineMs), 10);
+      return;
+    }
+    this.#delivery.incoming.replay();
+    this.#broker.start().catch((error: Error) => this.#fail('the broker cannot be reached', error));
+  }
+
+  #startTrigger = (trigger: Trigger, models: Readonly<Record<string, LoadedModel>>): void => {
+    const node = this.#options.name;
+    const pipeline = this.#loader.createPipeline(trigger, { node, models: (name) => models[name] as LoadedModel });
+    const { match } = parseFilter(trigger.topic);
+    this.#dispatch.set(trigger.name, (topic) => match(topic) !== undefined, pipeline);
+    this.#running.set(trigger.name, trigger);
+    this.#subscribe();
+    this.#log.info({ trigger: trigger.name, topic: trigger.topic }, 'trigger started');
+  };
+
+  #stopTrigger = (trigger: string): void => {
+    this.#dispatch.delete(trigger);
+    this.#running.delete(trigger);
+    this.#subscribe();
+    this.#log.info({ trigger }, 'trigger stopped');
+  };
+
+  /** Triggers may share a filter: then the broker gives it the higher QoS. */
+  #subscribe(): void {
+    const filters: Record<string, 0 | 1> = {};
+    for (const { topic, qos } of this.#running.values()) {
+      const { mqtt } = parseFilter(topic);
+      filters[mqtt] = qos === 1 ? 1 : (filters[mqtt] ?? 0);
+    }
+    this.#subscriptions.want(filters);
+  }
+
+  #onConnected = (resumed: boolean): void => {
+    this.#connectedMs = performance.now();
+    this.#log.info({ broker: withoutPassword(this.#options.broker), resumed }, 'connected to the broker');
+    this.#control.announce();
+    this.#broker.subscribe(this.#control.filters).then(
+      (refused) => refused.length > 0 && this.#log.error({ refused }, 'the broker keeps this node from its controller'),
+      () => this.#log.debug('the connection ended before the broker confirmed the subscriptions'),
+    );
+    this.#subscriptions.connected(resumed);
+    this.#delivery.outgoing.connected(this.#broker);
+  };
+
+  #onDisconnected = (reason: string, retryMs: number): void => {
+    const { name, broker } = this.#options;
+    const short = this.#connectedMs !== undefined && performance.now() - this.#connectedMs < SHORT_CONNECTION_MS;
+    this.#connectedMs = undefined;
+    const hint = short ? `; is another node named "${name}" connected?` : '';
+    const details = { broker: withoutPassword(broker), retryMs: Math.round(retryMs) };
+    this.#log.warn(details, `no connection to the broker: ${reason}${hint}`);
+    this.#delivery.outgoing.disconnected();
+    this.#delivery.incoming.disconnected();
+  };
+
+  #onDisk = (error: Error | undefined): void => {
+    if (error) this.#log.error({ err: error }, 'the queue cannot be written; QoS 1 messages wait unacknowledged');
+    else this.#log.info('the queue can be written again');
+  };
+
+  #refuse = (trigger: string, topic: string, error: string): void => {
+    this.#log.debug({ trigger, topic, error }, 'a message could not be answered');
+    this.#control.messageError(trigger, topic, error);
+  };
+
+  #sendMetrics = (): void => {
+    if (!this.#broker.connected) return;
+    this.#control.metrics({
+      uptimeMs: performance.now() - this.#startedMs,
+      residentBytes: process.memoryUsage.rss(),
+      outboxItems: this.#delivery.outboxItems,
+      triggers: this.#dispatch.metrics(),
+    });
+  };
+
+  #fail = (message: string, error?: Error): void => this.#log.error({ err: error }, message);
+}
+
+/** An input that was uploaded to the controller for one request; not kept. */
+async function fetchInput(blobs: Blobs, desired: CheckedDesired | null, sha256: string): Promise<Uint8Array> {
+  if (!desired) throw new Error('an input by hash needs a controller, and none has spoken to this node yet');
+  await blobs.download(desired.files, sha256, undefined);
+  const content = await blobs.read(sha256);
+  if (!desired.models.some((model) => model.sha256 === sha256)) await blobs.remove(sha256);
+  return content;
+}
+
+function withoutPassword(url: string): string {
+  const shown = new URL(url);
+  if (shown.password) shown.password = '***';
+  return shown.href;
+}

@@ -1,0 +1,45 @@
+/** The engine, and what triggers are made of, come with the first model: an idle node stays small. */
+import assert from 'node:assert';
+import type { Logger } from 'pino';
+import type { Engine } from '../../runtime/engine/engine.ts';
+import type { Model } from '../../runtime/engine/model.ts';
+
+type Pipelines = typeof import('../../runtime/triggers/pipeline.ts');
+
+export class Loader {
+  readonly #log: Logger;
+  #engine: Promise<Engine> | undefined;
+  #pipelines: Pipelines | undefined;
+  /** The kernel build in use. */
+  simd = 'not loaded yet';
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  load = async (content: Uint8Array, name: string): Promise<Model> => {
+    const { loadModel } = await import('../../runtime/offload/load.ts');
+    this.#pipelines = await import('../../runtime/triggers/pipeline.ts');
+    this.#engine ??= this.#createEngine();
+    return loadModel(await this.#engine, content, { name });
+  };
+
+  /** No trigger starts before its models are loaded. */
+  createPipeline: Pipelines['createPipeline'] = (...parameters) => {
+    assert(this.#pipelines, 'a trigger was started before any model was loaded');
+    return this.#pipelines.createPipeline(...parameters);
+  };
+
+  async close(): Promise<void> {
+    const engine = await this.#engine?.catch(() => undefined);
+    await engine?.close();
+  }
+
+  async #createEngine(): Promise<Engine> {
+    const { createEngine } = await import('../../runtime/engine/engine.ts');
+    const engine = await createEngine();
+    this.#log.info({ build: engine.info.build, notes: engine.info.notes }, 'engine ready');
+    this.simd = engine.info.build;
+    return engine;
+  }
+}
