@@ -11,7 +11,17 @@ import {
 } from './instructions.ts';
 import { unaryKinds } from './kinds.ts';
 import * as pack from './pack.ts';
-import { behind, checkAligned, ELEMENTS_MAX, FLOPS_MAX, floatWord, inParts, TAPS_MAX, type Writer } from './writer.ts';
+import {
+  behind,
+  checkAligned,
+  checkMatrices,
+  ELEMENTS_MAX,
+  FLOPS_MAX,
+  floatWord,
+  inParts,
+  TAPS_MAX,
+  type Writer,
+} from './writer.ts';
 
 /** A block of B that stays in the second-level cache while rows of A stream past it. */
 const B_BLOCK_BYTES = 262_144;
@@ -106,7 +116,7 @@ export function assemblePackMatrix(
   call: { b: Address; packed: Address; k: number; n: number; transposed: boolean },
 ): void {
   const { b, packed, k, n, transposed } = call;
-  checkAligned(b, packed);
+  checkMatrices(b, packed);
   const panels = Math.max(1, Math.floor(ELEMENTS_MAX / Math.max(1, k) / panel));
   inParts(n, panels * panel, (begin, end) => {
     writer.emit(op.PACK_MATRIX, [b, packed, k, n, transposed ? 1 : 0, panel, begin, end]);

@@ -11,7 +11,7 @@ import { type Address, type ConvShape, type Instructions, NO_ADDRESS, type Strid
 import { binaryKinds, castTypes, compareKinds, reduceKinds, unaryKinds } from './kinds.ts';
 import * as pack from './pack.ts';
 import { stridesOf } from './strides.ts';
-import { behind, checkAligned, ELEMENTS_MAX, floatWord, inParts, Writer } from './writer.ts';
+import { behind, checkAligned, checkMatrices, ELEMENTS_MAX, floatWord, inParts, Writer } from './writer.ts';
 
 const FOUR_BYTES = 4;
 
@@ -77,7 +77,7 @@ export class Assembler implements Instructions {
   // ---- matrix and convolution
 
   gemm(call: contract.GemmCall): void {
-    checkAligned(call.a, call.packedB, call.c, call.bias, call.residual);
+    checkMatrices(call.a, call.packedB, call.c, call.bias, call.residual);
     matrix.assembleGemm(this.#writer, this.panel, { ...call, ldr: call.ldc });
   }
 

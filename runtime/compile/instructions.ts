@@ -3,7 +3,8 @@
  * the assembler (`assembler.ts`) turns each call into one or more flat instructions, cutting long work into tiles
  * so that a run can be suspended between them.
  *
- * Every tensor is dense, row-major and, for images, NHWC. All addresses are byte offsets that are multiples of 16.
+ * Every tensor is dense, row-major and, for images, NHWC. All addresses are byte offsets that are multiples of 16; those of `gemm` and
+ * `packMatrix` may be multiples of 4, since the matrices of a batch lie one behind the other.
  */
 
 /**

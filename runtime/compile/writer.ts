@@ -76,6 +76,12 @@ export function inParts(count: number, size: number, part: (begin: number, end: 
   for (let begin = 0; begin < count; begin += step) part(begin, Math.min(begin + step, count));
 }
 
+/** Matrices of a batch lie one behind the other, so they begin at any float. */
+export function checkMatrices(...addresses: (Address | undefined)[]): void {
+  for (const each of addresses)
+    assert(each === undefined || each === NO_ADDRESS || each % 4 === 0, `address ${each} is no multiple of 4`);
+}
+
 export function checkAligned(...addresses: (Address | undefined)[]): void {
   for (const each of addresses)
     assert(each === undefined || each === NO_ADDRESS || each % 16 === 0, `address ${each} is no multiple of 16`);
