@@ -19,7 +19,11 @@ export interface OnnxruntimeOptions {
   readonly reason: string;
   /** Folder of the model file, for weights that lie beside it. */
   readonly folder?: string;
+  /** A run (or the loading) that takes longer is ended with its process; 120 000 ms when absent. */
+  readonly runMsMax?: number;
 }
+
+const RUN_MS_MAX = 120_000;
 
 /** A request as its sender states it; the number that finds the answer is given when it is sent. */
 type Unnumbered<T> = T extends unknown ? Omit<T, 'id'> : never;
@@ -27,6 +31,7 @@ type Unnumbered<T> = T extends unknown ? Omit<T, 'id'> : never;
 interface Waiting {
   resolve(reply: Reply & { kind: 'done' }): void;
   reject(error: Error): void;
+  readonly timer: NodeJS.Timeout;
 }
 
 /** One process holds the library (its memory is large) and the sessions of all models; it lives while there are any. */
@@ -35,6 +40,7 @@ class OnnxruntimeProcess {
   readonly #waiting = new Map<number, Waiting>();
   #requests = 0;
   #sessions = 0;
+  #endedBy: string | undefined;
   ended = false;
 
   constructor() {
@@ -46,7 +52,7 @@ class OnnxruntimeProcess {
     });
     this.#child.on('message', (reply) => this.#take(reply as Reply));
     this.#child.on('error', (error) => this.#end(error.message));
-    this.#child.on('exit', (code, signal) => this.#end(signal ?? `code ${code}`));
+    this.#child.on('exit', (code, signal) => this.#end(this.#endedBy ?? signal ?? `code ${code}`));
     this.#keepAlive(false);
   }
 
@@ -55,12 +61,17 @@ class OnnxruntimeProcess {
     return ++this.#sessions;
   }
 
-  send(request: Unnumbered<Request>): Promise<Reply & { kind: 'done' }> {
+  send(request: Unnumbered<Request>, msMax: number): Promise<Reply & { kind: 'done' }> {
     if (this.ended) return Promise.reject(new Error('its process has ended'));
     const id = ++this.#requests;
     this.#keepAlive(true);
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
+      // A model from a file may compute for ever (a Loop); the library cannot be called back.
+      const timer = setTimeout(() => {
+        this.#endedBy = `no answer within ${msMax} ms`;
+        this.#child.kill('SIGKILL');
+      }, msMax);
+      this.#waiting.set(id, { resolve, reject, timer });
       this.#child.send({ ...request, id });
     });
   }
@@ -82,6 +93,7 @@ class OnnxruntimeProcess {
 
   #take(reply: Reply): void {
     const waiting = this.#waiting.get(reply.id);
+    clearTimeout(waiting?.timer);
     this.#waiting.delete(reply.id);
     if (this.#waiting.size === 0) this.#keepAlive(false);
     if (reply.kind === 'done') waiting?.resolve(reply);
@@ -90,7 +102,10 @@ class OnnxruntimeProcess {
 
   #end(reason: string): void {
     this.ended = true;
-    for (const { reject } of this.#waiting.values()) reject(new Error(`its process ended (${reason})`));
+    for (const { reject, timer } of this.#waiting.values()) {
+      clearTimeout(timer);
+      reject(new Error(`its process ended (${reason})`));
+    }
     this.#waiting.clear();
   }
 }
@@ -109,6 +124,7 @@ class OnnxruntimeModel implements Model {
   readonly fallbackReason: string;
   readonly inputs: Model['inputs'];
   readonly outputs: Model['outputs'];
+  readonly #runMsMax: number;
   readonly #load: (child: OnnxruntimeProcess, session: number) => Promise<unknown>;
   #home: { readonly child: OnnxruntimeProcess; readonly session: number; readonly ready: Promise<unknown> } | undefined;
   #last: Promise<unknown> = Promise.resolve();
@@ -117,6 +133,7 @@ class OnnxruntimeModel implements Model {
     const file = readModel(bytes);
     this.name = options.name;
     this.fallbackReason = options.reason;
+    this.#runMsMax = options.runMsMax ?? RUN_MS_MAX;
     this.inputs = file.graph.inputs;
     this.outputs = file.graph.outputs;
     this.#load = async (child, session) => {
@@ -125,7 +142,7 @@ class OnnxruntimeModel implements Model {
           throw new Error(`its weights lie in "${path}" beside it, and no folder was given`);
         return { path, data: readExternalFile(options.folder, path) };
       });
-      return child.send({ kind: 'load', session, bytes, externalData });
+      return child.send({ kind: 'load', session, bytes, externalData }, this.#runMsMax);
     };
   }
 
@@ -164,7 +181,7 @@ class OnnxruntimeModel implements Model {
     if (!openModels.has(this)) throw new Error(`model "${this.name}" is closed`);
     const { child, session } = await this.ready();
     try {
-      const { outputs, runMs } = await child.send({ kind: 'run', session, inputs });
+      const { outputs, runMs } = await child.send({ kind: 'run', session, inputs }, this.#runMsMax);
       return { outputs, runMs, queueMs: Math.max(0, performance.now() - submitted - runMs) };
     } catch (cause) {
       throw new Error(`model "${this.name}": onnxruntime failed to run it: ${(cause as Error).message}`, { cause });
@@ -176,7 +193,7 @@ class OnnxruntimeModel implements Model {
     const home = this.#home;
     if (!home || home.child.ended) return;
     if (openModels.size === 0) await home.child.stop();
-    else await home.child.send({ kind: 'release', session: home.session });
+    else await home.child.send({ kind: 'release', session: home.session }, this.#runMsMax);
   }
 }
 

@@ -11,7 +11,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
 import { loadOnnxruntime } from '../../../runtime/offload/onnxruntime.ts';
-import { type TensorSpec, writeModel } from '../onnx/write-model.ts';
+import { type GraphSpec, type TensorSpec, writeGraph, writeModel } from '../onnx/write-model.ts';
 
 ort.env.wasm.numThreads = 1;
 
@@ -113,6 +113,53 @@ test('when the process dies, its runs reject and the next one is served by a new
   await lost;
   assert.equal((await model.run(vadInputs())).outputs, before.outputs);
   await model.close();
+});
+
+/** x + x, 2⁴⁰ times. */
+function endless(): Uint8Array {
+  const [flag, float] = [
+    { type: 9, dims: [] },
+    { type: 1, dims: [1] },
+  ];
+  const body: GraphSpec = {
+    inputs: [
+      { name: 'i', type: 7, dims: [] },
+      { ...flag, name: 'going' },
+      { ...float, name: 'a' },
+    ],
+    outputs: [
+      { ...flag, name: 'goes on' },
+      { ...float, name: 'b' },
+    ],
+    nodes: [
+      { operator: 'Identity', inputs: ['going'], outputs: ['goes on'] },
+      { operator: 'Add', inputs: ['a', 'a'], outputs: ['b'] },
+    ],
+  };
+  const attributes = [
+    { name: 'body', type: 5, write: (writer: PbfWriter) => writer.writeMessage(6, writeGraph, body) },
+  ];
+  return writeModel({
+    graph: {
+      inputs: [{ ...float, name: 'x' }],
+      outputs: [{ ...float, name: 'y' }],
+      initializers: [{ name: 'n', type: 7, dims: [], write: (writer) => writer.writePackedVarint(7, [2 ** 40]) }],
+      nodes: [{ operator: 'Loop', inputs: ['n', '', 'x'], outputs: ['y'], attributes }],
+    },
+  });
+}
+
+test('a model that computes for ever is ended, and others go on', async () => {
+  const other = await loadOnnxruntime(vad, { name: 'vad', reason: 'test' });
+  const model = await loadOnnxruntime(endless(), { name: 'endless', reason: 'test', runMsMax: 3000 });
+  const x: Tensor = { type: 'float32', dims: [1], data: Float32Array.of(1) };
+  await rejects(
+    model.run({ x }),
+    /model "endless": onnxruntime failed to run it: its process ended \(no answer within 3000 ms\)/,
+  );
+  assert.ok((await other.run(vadInputs())).outputs.output);
+  await model.close();
+  await other.close();
 });
 
 test('the process ends with its parent, however that ends', async () => {
