@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import packageFile from '../../package.json' with { type: 'json' };
 import { type Broker, createBroker } from '../../runtime/node/broker-io.ts';
 import { type Control, createControl } from '../../runtime/node/control.ts';
-import { type Converge, createConverge } from '../../runtime/node/converge.ts';
+import { Converge } from '../../runtime/node/converge.ts';
 import { type Delivery, openDelivery } from '../../runtime/node/delivery.ts';
 import { createDispatch, type Dispatch } from '../../runtime/node/dispatch.ts';
 import { takeInventory } from '../../runtime/node/inventory-io.ts';
@@ -107,7 +107,7 @@ export class GatewayNode {
   }
 
   #createConverge(): Converge {
-    return createConverge(this.#options.name, {
+    return new Converge(this.#options.name, {
       blobs: this.#blobs,
       now: Date.now,
       loadModel: this.#loader.load,
@@ -245,6 +245,7 @@ export class GatewayNode {
       uptimeMs: performance.now() - this.#startedMs,
       residentBytes: process.memoryUsage.rss(),
       outboxItems: this.#delivery.outboxItems,
+      outboxDropped: this.#delivery.outgoing.dropped,
       triggers: this.#dispatch.metrics(),
     });
   };

@@ -3,7 +3,7 @@
  * (topics: runtime/protocol/topics.ts). None of it needs the outbox: every connection begins by saying all of it again.
  */
 import type { Inventory, MessageError, Metrics, Presence, ReportedState } from '../protocol/messages.ts';
-import { parsePayload, type Request, requestSchema, type TriggerMetrics } from '../protocol/messages.ts';
+import { parsePayload, type Request, requestSchema } from '../protocol/messages.ts';
 import { errorTopic, nodeTopic } from '../protocol/topics.ts';
 import type { Converge } from './converge.ts';
 import { checkDesired } from './desired.ts';
@@ -29,7 +29,7 @@ export interface Control {
   readonly filters: Readonly<Record<string, 1>>;
   announce(): void;
   report(): void;
-  metrics(counts: { triggers: TriggerMetrics[]; outboxItems: number; residentBytes: number; uptimeMs: number }): void;
+  metrics(counts: Omit<Metrics, 'at'>): void;
   messageError(trigger: string, topic: string, error: string): void;
   /** True when the message was for the node itself. `done` is called when it is dealt with. */
   receive(message: IncomingMessage, done: () => void): boolean;

@@ -33,160 +33,179 @@ export interface ConvergePorts {
   log(message: string, error?: Error): void;
 }
 
-export interface Converge {
-  start(desired: CheckedDesired | null, local: Pick<DesiredState, 'models' | 'triggers'>): Promise<void>;
-  desire(desired: CheckedDesired): void;
-  readonly desired: CheckedDesired | null;
-  describe(): ReturnType<typeof describe>;
-  readonly reached: number;
-  /** Whether nothing is being loaded or started; downloads may go on. */
-  readonly idle: boolean;
-  /** The model that is ready under this name, the wanted version first. */
-  loaded(name: string): LoadedModel | undefined;
-  /** Unloads everything; nothing may be in work any more. */
-  close(): Promise<void>;
-}
-
-export function createConverge(node: string, ports: ConvergePorts): Converge {
-  let state: NodeState = initialState(node);
-  const loaded = new Map<string, LoadedModel>();
-  const stop = new AbortController();
-  const events: Event[] = [];
-  let working = false;
-  let timer: NodeJS.Timeout | undefined;
+export class Converge {
+  readonly #ports: ConvergePorts;
+  #state: NodeState;
+  readonly #loaded = new Map<string, LoadedModel>();
+  readonly #stop = new AbortController();
+  readonly #events: Event[] = [];
+  #working = false;
+  #timer: NodeJS.Timeout | undefined;
   /** One model is loaded after the other: compiling takes memory. */
-  let loading = Promise.resolve();
+  #loading = Promise.resolve();
 
-  const send = (event: Event): void => {
-    if (stop.signal.aborted) return;
-    events.push(event);
-    if (working) return;
-    working = true;
-    for (let next = events.shift(); next; next = events.shift()) {
-      const result = step(state, next, ports.now());
-      state = result.state;
-      for (const effect of result.effects) carryOut(effect);
+  constructor(node: string, ports: ConvergePorts) {
+    this.#ports = ports;
+    this.#state = initialState(node);
+  }
+
+  async start(desired: CheckedDesired | null, local: Pick<DesiredState, 'models' | 'triggers'>): Promise<void> {
+    this.#send({ type: 'started', desired, present: await this.#ports.blobs.list(), local });
+  }
+
+  desire(desired: CheckedDesired): void {
+    this.#send({ type: 'desired', desired });
+  }
+
+  get desired(): CheckedDesired | null {
+    return this.#state.desired;
+  }
+
+  describe(): ReturnType<typeof describe> {
+    return describe(this.#state);
+  }
+
+  get reached(): number {
+    return reachedVersion(this.#state);
+  }
+
+  /** Whether nothing is being loaded or started; downloads may go on. */
+  get idle(): boolean {
+    const { models, triggers } = this.describe();
+    return ![...models, ...triggers].some((item) => item.state === 'loading');
+  }
+
+  /** The model that is ready under this name, the wanted version first. */
+  loaded = (name: string): LoadedModel | undefined => {
+    const ready = Object.values(this.#state.models).filter(
+      (slot) => slot.model.name === name && slot.state === 'ready',
+    );
+    const wanted = this.describe().models.find((model) => model.name === name);
+    const slot = ready.find((candidate) => candidate.model.sha256 === wanted?.sha256) ?? ready[0];
+    return slot && this.#loaded.get(modelId(slot.model));
+  };
+
+  /** Unloads everything; nothing may be in work any more. */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    clearTimeout(this.#timer);
+    await this.#ports.quiet();
+    await Promise.allSettled([...this.#loaded.values()].map(({ model }) => model.close()));
+    this.#loaded.clear();
+  }
+
+  /** Effects that end at once send their outcome from within; it waits its turn. */
+  #send(event: Event): void {
+    if (this.#stop.signal.aborted) return;
+    this.#events.push(event);
+    if (this.#working) return;
+    this.#working = true;
+    for (let next = this.#events.shift(); next; next = this.#events.shift()) {
+      const { state, effects } = step(this.#state, next, this.#ports.now());
+      this.#state = state;
+      for (const effect of effects) this.#carryOut(effect);
     }
-    working = false;
-    wake();
-  };
-  const wake = (): void => {
-    clearTimeout(timer);
-    const at = nextWake(state);
-    if (at !== undefined) timer = setTimeout(() => send({ type: 'tick' }), Math.max(10, at - ports.now()));
-  };
-  const carryOut = (effect: Effect): void => {
+    this.#working = false;
+    clearTimeout(this.#timer);
+    const wake = nextWake(this.#state);
+    if (wake === undefined) return;
+    const waitMs = Math.max(10, wake - this.#ports.now());
+    this.#timer = setTimeout(() => this.#send({ type: 'tick' }), waitMs);
+  }
+
+  #carryOut(effect: Effect): void {
     switch (effect.type) {
       case 'saveDesired':
-        try {
-          ports.saveDesired(effect.desired);
-        } catch (error) {
-          ports.log('the desired state could not be saved', error as Error);
-        }
+        this.#save(effect.desired);
         break;
       case 'download':
-        void download(effect);
+        void this.#download(effect);
         break;
       case 'removeBlob':
-        ports.blobs.remove(effect.sha256).catch((error: Error) => ports.log('a blob could not be removed', error));
+        this.#ports.blobs
+          .remove(effect.sha256)
+          .catch((error: Error) => this.#ports.log('a blob could not be removed', error));
         break;
       case 'load':
-        loading = loading.then(() => load(effect));
+        this.#loading = this.#loading.then(() => this.#load(effect));
         break;
       case 'unload':
-        void unload(effect.id);
+        void this.#unload(effect.id);
         break;
       case 'startTrigger':
-        startTrigger(effect);
+        this.#startTrigger(effect);
         break;
       case 'stopTrigger':
-        ports.stopTrigger(effect.name);
+        this.#ports.stopTrigger(effect.name);
         break;
       case 'report':
-        ports.reportChanged();
+        this.#ports.reportChanged();
     }
-  };
-  const download = async ({ sha256, bytes, files }: Effect & { type: 'download' }): Promise<void> => {
+  }
+
+  /** A disk that is full keeps the node from remembering, not from obeying. */
+  #save(desired: CheckedDesired): void {
     try {
-      await ports.blobs.download(files, sha256, bytes, stop.signal);
-      send({ type: 'downloaded', sha256 });
+      this.#ports.saveDesired(desired);
     } catch (error) {
-      if (stop.signal.aborted) return;
-      ports.log('a download failed', error as Error);
-      send({ type: 'downloadFailed', sha256, error: (error as Error).message });
+      this.#ports.log('the desired state could not be saved', error as Error);
     }
-  };
-  const read = async (sha256: string): Promise<Uint8Array | undefined> => {
+  }
+
+  async #download({ sha256, bytes, files }: Effect & { type: 'download' }): Promise<void> {
     try {
-      return await ports.blobs.read(sha256);
+      await this.#ports.blobs.download(files, sha256, bytes, this.#stop.signal);
+      this.#send({ type: 'downloaded', sha256 });
     } catch (error) {
-      ports.log('a blob is lost', error as Error);
-      send({ type: 'blobLost', sha256 });
+      if (this.#stop.signal.aborted) return;
+      this.#ports.log('a download failed', error as Error);
+      this.#send({ type: 'downloadFailed', sha256, error: (error as Error).message });
+    }
+  }
+
+  async #read(sha256: string): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#ports.blobs.read(sha256);
+    } catch (error) {
+      this.#ports.log('a blob is lost', error as Error);
+      this.#send({ type: 'blobLost', sha256 });
       return undefined;
     }
-  };
-  const load = async ({ id, model }: Effect & { type: 'load' }): Promise<void> => {
-    if (stop.signal.aborted) return;
-    const content = await read(model.sha256);
-    const list = model.labels === undefined ? undefined : await read(model.labels);
+  }
+
+  async #load({ id, model }: Effect & { type: 'load' }): Promise<void> {
+    if (this.#stop.signal.aborted) return;
+    const content = await this.#read(model.sha256);
+    const list = model.labels === undefined ? undefined : await this.#read(model.labels);
     if (!content || (model.labels !== undefined && !list)) return;
     try {
       const labels = list && parseLabels(list);
-      const made = await ports.loadModel(content, model.name);
-      if (stop.signal.aborted) return await made.close();
-      loaded.set(id, { model: made, version: model.version, ...(labels && { labels }) });
-      send({ type: 'loaded', id, engine: made.engine, fallbackReason: made.fallbackReason });
+      const made = await this.#ports.loadModel(content, model.name);
+      if (this.#stop.signal.aborted) return await made.close();
+      this.#loaded.set(id, { model: made, version: model.version, ...(labels && { labels }) });
+      this.#send({ type: 'loaded', id, engine: made.engine, fallbackReason: made.fallbackReason });
     } catch (error) {
-      ports.log(`model "${model.name}" could not be loaded`, error as Error);
-      send({ type: 'loadFailed', id, error: (error as Error).message });
+      this.#ports.log(`model "${model.name}" could not be loaded`, error as Error);
+      this.#send({ type: 'loadFailed', id, error: (error as Error).message });
     }
-  };
-  const unload = async (id: string): Promise<void> => {
-    const entry = loaded.get(id);
-    loaded.delete(id);
-    await ports.quiet();
-    await entry?.model.close().catch((error: Error) => ports.log('a model did not close', error));
-  };
-  const startTrigger = ({ trigger, models, key }: Effect & { type: 'startTrigger' }): void => {
+  }
+
+  async #unload(id: string): Promise<void> {
+    const entry = this.#loaded.get(id);
+    this.#loaded.delete(id);
+    await this.#ports.quiet();
+    await entry?.model.close().catch((error: Error) => this.#ports.log('a model did not close', error));
+  }
+
+  #startTrigger({ trigger, models, key }: Effect & { type: 'startTrigger' }): void {
     const { name } = trigger;
     try {
-      const held = Object.entries(models).map(([model, id]) => [model, loaded.get(id) as LoadedModel]);
-      ports.startTrigger(trigger, Object.fromEntries(held));
-      send({ type: 'triggerStarted', name, key });
+      const held = Object.entries(models).map(([model, id]) => [model, this.#loaded.get(id) as LoadedModel]);
+      this.#ports.startTrigger(trigger, Object.fromEntries(held));
+      this.#send({ type: 'triggerStarted', name, key });
     } catch (error) {
-      ports.log(`trigger "${name}" could not be started`, error as Error);
-      send({ type: 'triggerFailed', name, key, error: (error as Error).message });
+      this.#ports.log(`trigger "${name}" could not be started`, error as Error);
+      this.#send({ type: 'triggerFailed', name, key, error: (error as Error).message });
     }
-  };
-
-  return {
-    async start(desired, local) {
-      send({ type: 'started', desired, present: await ports.blobs.list(), local });
-    },
-    desire: (desired) => send({ type: 'desired', desired }),
-    get desired() {
-      return state.desired;
-    },
-    describe: () => describe(state),
-    get reached() {
-      return reachedVersion(state);
-    },
-    get idle() {
-      const { models, triggers } = describe(state);
-      return ![...models, ...triggers].some((item) => item.state === 'loading');
-    },
-    loaded(name) {
-      const ready = Object.values(state.models).filter((slot) => slot.model.name === name && slot.state === 'ready');
-      const wanted = describe(state).models.find((model) => model.name === name);
-      const slot = ready.find((candidate) => candidate.model.sha256 === wanted?.sha256) ?? ready[0];
-      return slot && loaded.get(modelId(slot.model));
-    },
-    async close() {
-      stop.abort();
-      clearTimeout(timer);
-      await ports.quiet();
-      await Promise.allSettled([...loaded.values()].map(({ model }) => model.close()));
-      loaded.clear();
-    },
-  };
+  }
 }

@@ -6,7 +6,7 @@ import { inboxSchema, openInbox } from '../store/inbox.ts';
 import { openOutbox, outboxSchema } from '../store/outbox.ts';
 import { openDatabase, transaction } from '../store/state.ts';
 import { createIncoming, type Incoming, type IncomingMessage } from './incoming.ts';
-import { createOutgoing, type Outgoing } from './outgoing.ts';
+import { Outgoing } from './outgoing.ts';
 
 const COMMIT_MS = 20;
 const RETRY_MS = 1_000;
@@ -72,7 +72,7 @@ export function openDelivery({ file, handle, onDisk, fileBytesMax = FILE_BYTES_M
   const schedule = (): void => {
     if (!closed) timer ??= setTimeout(commit, broken ? RETRY_MS : COMMIT_MS);
   };
-  const outgoing = createOutgoing(outbox, schedule);
+  const outgoing = new Outgoing(outbox, schedule);
   const incoming = createIncoming(inbox, handle, schedule);
 
   return {

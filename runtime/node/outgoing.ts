@@ -32,148 +32,161 @@ interface Waiting {
   readonly safe: () => void;
 }
 
-export interface Outgoing {
-  /** Sends or keeps a message; `safe` is called when the broker has confirmed it or it is in the outbox. */
-  publish(message: OutgoingMessage, safe: () => void): void;
-  connected(link: Link): void;
-  disconnected(): void;
-  /** Messages not confirmed yet that left the direct way. */
-  readonly waiting: number;
-  readonly dropped: number;
-  readonly hasWork: boolean;
-  removeConfirmed(): void;
-  write(): void;
-  written(): void;
-  failed(): void;
-}
-
-/** `schedule` asks for a `write` soon. */
-export function createOutgoing(outbox: Outbox, schedule: () => void): Outgoing {
-  let link: Link | undefined;
-  const inFlight = new Map<number, Waiting>();
-  let inFlightBytes = 0;
-  let sequence = 0;
-  let toDisk: Waiting[] = [];
-  let toDiskBytes = 0;
-  const toDiskTopics = new Map<string, number>();
-  let dropped = 0;
+/** `removeConfirmed` and `write` run inside a transaction, then `written` or `failed`. */
+export class Outgoing {
+  readonly #outbox: Outbox;
+  readonly #schedule: () => void;
+  #link: Link | undefined;
+  readonly #inFlight = new Map<number, Waiting>();
+  #inFlightBytes = 0;
+  #sequence = 0;
+  #toDisk: Waiting[] = [];
+  #toDiskBytes = 0;
+  readonly #toDiskTopics = new Map<string, number>();
+  #dropped = 0;
   /** Outbox items that were sent and not confirmed, with their sizes. */
-  const draining = new Map<number, number>();
-  let drainingBytes = 0;
-  let cursor = 0;
-  let confirmed: number[] = [];
+  readonly #draining = new Map<number, number>();
+  #drainingBytes = 0;
+  #cursor = 0;
+  #confirmed: number[] = [];
 
-  const keep = (waiting: Waiting): void => {
-    const { topic, payload } = waiting.message;
-    toDisk.push(waiting);
-    toDiskBytes += payload.byteLength;
-    toDiskTopics.set(topic, (toDiskTopics.get(topic) ?? 0) + 1);
-    while (toDisk.length > MEMORY.messages || (toDiskBytes > MEMORY.bytes && toDisk.length > 1)) dropOldest();
-    schedule();
-  };
-  const dropOldest = (): void => {
-    const oldest = toDisk.shift() as Waiting;
-    toDiskBytes -= oldest.message.payload.byteLength;
-    const left = (toDiskTopics.get(oldest.message.topic) ?? 1) - 1;
-    if (left > 0) toDiskTopics.set(oldest.message.topic, left);
-    else toDiskTopics.delete(oldest.message.topic);
-    dropped++;
-    oldest.safe();
-  };
-  const takeAll = (): Waiting[] => {
-    const all = toDisk;
-    toDisk = [];
-    toDiskBytes = 0;
-    toDiskTopics.clear();
-    return all;
-  };
-  /** Everything sent and unconfirmed is older than what waits for the disk, so it goes in front. */
-  const spill = (): void => {
-    const later = takeAll();
-    const earlier = [...inFlight.values()];
-    inFlight.clear();
-    inFlightBytes = 0;
-    for (const waiting of [...earlier, ...later]) keep(waiting);
-  };
-  const sendNow = (to: Link, waiting: Waiting): void => {
-    const bytes = waiting.message.payload.byteLength;
-    const id = ++sequence;
-    inFlight.set(id, waiting);
-    inFlightBytes += bytes;
-    to.send(waiting.message, () => {
-      if (!inFlight.delete(id)) return;
-      inFlightBytes -= bytes;
-      waiting.safe();
-    });
-  };
-  const publish = (message: OutgoingMessage, safe: () => void): void => {
+  /** `schedule` asks for a `write` soon. */
+  constructor(outbox: Outbox, schedule: () => void) {
+    this.#outbox = outbox;
+    this.#schedule = schedule;
+  }
+
+  /** Sends or keeps a message; `safe` is called once when the broker has confirmed it or it is in the outbox. */
+  publish = (message: OutgoingMessage, safe: () => void): void => {
     const waiting = { message, safe };
-    if (!link || outbox.has(message.topic) || toDiskTopics.has(message.topic)) keep(waiting);
-    else if (message.qos === 0) link.send(message, safe);
-    else if (inFlight.size < WINDOW.messages && inFlightBytes < WINDOW.bytes) sendNow(link, waiting);
+    const { topic, qos } = message;
+    if (!this.#link || this.#outbox.has(topic) || this.#toDiskTopics.has(topic)) this.#keep(waiting);
+    else if (qos === 0) this.#link.send(message, safe);
+    else if (this.#inFlight.size < WINDOW.messages && this.#inFlightBytes < WINDOW.bytes)
+      this.#send(this.#link, waiting);
     else {
-      spill();
-      keep(waiting);
+      this.#spill();
+      this.#keep(waiting);
     }
   };
-  const resend = (to: Link, item: StoredItem): void => {
-    const bytes = item.payload.byteLength;
-    draining.set(item.id, bytes);
-    drainingBytes += bytes;
-    to.send({ ...item, qos: 1 }, () => {
-      if (!draining.delete(item.id)) return;
-      drainingBytes -= bytes;
-      confirmed.push(item.id);
-      schedule();
+
+  connected(link: Link): void {
+    this.#link = link;
+    this.#drain();
+  }
+
+  disconnected(): void {
+    this.#link = undefined;
+    this.#draining.clear();
+    this.#drainingBytes = 0;
+    this.#cursor = 0;
+    this.#spill();
+  }
+
+  /** Messages that are neither confirmed nor on disk. */
+  get waiting(): number {
+    return this.#inFlight.size + this.#toDisk.length;
+  }
+
+  get hasWork(): boolean {
+    return this.#toDisk.length > 0 || this.#confirmed.length > 0;
+  }
+
+  /** Messages given up because neither broker nor disk took them in time. */
+  get dropped(): number {
+    return this.#dropped + this.#outbox.dropped;
+  }
+
+  removeConfirmed(): void {
+    for (const id of this.#confirmed) this.#outbox.remove(id);
+  }
+
+  write(): void {
+    for (const { message } of this.#toDisk) this.#outbox.add(message);
+  }
+
+  written(): void {
+    this.#confirmed = [];
+    for (const { safe } of this.#takeAll()) safe();
+    this.#drain();
+  }
+
+  /** The disk does not take them: as long as the broker is there, it may. */
+  failed(): void {
+    if (this.#link) for (const { message, safe } of this.#takeAll()) this.publish(message, safe);
+  }
+
+  #send(link: Link, waiting: Waiting): void {
+    const bytes = waiting.message.payload.byteLength;
+    const id = ++this.#sequence;
+    this.#inFlight.set(id, waiting);
+    this.#inFlightBytes += bytes;
+    link.send(waiting.message, () => {
+      // Spilled meanwhile: then it is the outbox's to confirm.
+      if (!this.#inFlight.delete(id)) return;
+      this.#inFlightBytes -= bytes;
+      waiting.safe();
     });
-  };
-  const drain = (): void => {
-    while (link && draining.size < DRAIN.messages && drainingBytes < DRAIN.bytes) {
-      const items = outbox.next(cursor, DRAIN.step);
+  }
+
+  #keep(waiting: Waiting): void {
+    const { topic, payload } = waiting.message;
+    this.#toDisk.push(waiting);
+    this.#toDiskBytes += payload.byteLength;
+    this.#toDiskTopics.set(topic, (this.#toDiskTopics.get(topic) ?? 0) + 1);
+    while (this.#toDisk.length > MEMORY.messages || (this.#toDiskBytes > MEMORY.bytes && this.#toDisk.length > 1))
+      this.#dropOldest();
+    this.#schedule();
+  }
+
+  #dropOldest(): void {
+    const { message, safe } = this.#toDisk.shift() as Waiting;
+    this.#toDiskBytes -= message.payload.byteLength;
+    const left = (this.#toDiskTopics.get(message.topic) ?? 1) - 1;
+    if (left > 0) this.#toDiskTopics.set(message.topic, left);
+    else this.#toDiskTopics.delete(message.topic);
+    this.#dropped++;
+    safe();
+  }
+
+  #takeAll(): Waiting[] {
+    const all = this.#toDisk;
+    this.#toDisk = [];
+    this.#toDiskBytes = 0;
+    this.#toDiskTopics.clear();
+    return all;
+  }
+
+  /** Everything sent and unconfirmed is older than what waits for the disk, so it goes in front. */
+  #spill(): void {
+    const later = this.#takeAll();
+    const earlier = [...this.#inFlight.values()];
+    this.#inFlight.clear();
+    this.#inFlightBytes = 0;
+    for (const waiting of [...earlier, ...later]) this.#keep(waiting);
+  }
+
+  /** Sends what the outbox holds, a window at a time, oldest first. */
+  #drain(): void {
+    while (this.#link && this.#draining.size < DRAIN.messages && this.#drainingBytes < DRAIN.bytes) {
+      const items = this.#outbox.next(this.#cursor, DRAIN.step);
       for (const item of items) {
-        cursor = item.id;
-        resend(link, item);
+        this.#cursor = item.id;
+        this.#resend(this.#link, item);
       }
       if (items.length < DRAIN.step) return;
     }
-  };
+  }
 
-  return {
-    publish,
-    connected(to) {
-      link = to;
-      drain();
-    },
-    disconnected() {
-      link = undefined;
-      draining.clear();
-      drainingBytes = 0;
-      cursor = 0;
-      spill();
-    },
-    get waiting() {
-      return inFlight.size + toDisk.length;
-    },
-    get dropped() {
-      return dropped + outbox.dropped;
-    },
-    get hasWork() {
-      return toDisk.length > 0 || confirmed.length > 0;
-    },
-    removeConfirmed() {
-      for (const id of confirmed) outbox.remove(id);
-    },
-    write() {
-      for (const { message } of toDisk) outbox.add(message);
-    },
-    written() {
-      confirmed = [];
-      for (const { safe } of takeAll()) safe();
-      drain();
-    },
-    /** The disk does not take them: as long as the broker is there, it may. */
-    failed() {
-      if (link) for (const { message, safe } of takeAll()) publish(message, safe);
-    },
-  };
+  #resend(link: Link, item: StoredItem): void {
+    const bytes = item.payload.byteLength;
+    this.#draining.set(item.id, bytes);
+    this.#drainingBytes += bytes;
+    link.send({ ...item, qos: 1 }, () => {
+      if (!this.#draining.delete(item.id)) return;
+      this.#drainingBytes -= bytes;
+      this.#confirmed.push(item.id);
+      this.#schedule();
+    });
+  }
 }

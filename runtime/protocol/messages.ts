@@ -95,6 +95,8 @@ export const metricsSchema = z.object({
   uptimeMs: z.number(),
   residentBytes: z.number(),
   outboxItems: z.number().int(),
+  /** Results given up because the outbox was full, since the node started. */
+  outboxDropped: z.number().int().optional(),
   triggers: z.array(triggerMetricsSchema),
 });
 
