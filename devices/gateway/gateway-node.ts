@@ -240,6 +240,7 @@ export class GatewayNode {
   };
 
   #sendMetrics = (): void => {
+    this.#converge.checkEngines();
     if (!this.#broker.connected) return;
     this.#control.metrics({
       uptimeMs: performance.now() - this.#startedMs,

@@ -85,6 +85,14 @@ export class Converge {
     return slot && this.#loaded.get(modelId(slot.model));
   };
 
+  /** Looks whether a model has changed engines since, so that the report stays true. */
+  checkEngines(): void {
+    for (const [id, { model }] of this.#loaded) {
+      const { engine, fallbackReason } = model;
+      if (engine !== this.#state.models[id]?.engine) this.#send({ type: 'engineChanged', id, engine, fallbackReason });
+    }
+  }
+
   /** Unloads everything; nothing may be in work any more. */
   async close(): Promise<void> {
     this.#stop.abort();

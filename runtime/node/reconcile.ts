@@ -37,6 +37,8 @@ export type Event =
   | { type: 'blobLost'; sha256: string }
   | { type: 'loaded'; id: string; engine: 'llmasos' | 'onnxruntime'; fallbackReason?: string }
   | { type: 'loadFailed'; id: string; error: string }
+  /** A run showed that a loaded model needs another engine (runtime/offload/load.ts). */
+  | { type: 'engineChanged'; id: string; engine: 'llmasos' | 'onnxruntime'; fallbackReason?: string }
   | { type: 'triggerStarted'; name: string; key: string }
   | { type: 'triggerFailed'; name: string; key: string; error: string }
   /** Time has passed; see `nextWake`. */
@@ -161,6 +163,13 @@ function apply(state: NodeState, event: Event, now: number, effects: Effect[]): 
       if (slot?.state !== 'loading') return false;
       const { type, id: _, ...outcome } = event;
       state.models[event.id] = { model: slot.model, state: type === 'loaded' ? 'ready' : 'failed', ...outcome };
+      return true;
+    }
+    case 'engineChanged': {
+      const slot = state.models[event.id];
+      if (slot?.state !== 'ready') return false;
+      slot.engine = event.engine;
+      slot.fallbackReason = event.fallbackReason;
       return true;
     }
     case 'triggerStarted':

@@ -126,6 +126,14 @@ test('a trigger that this node cannot read is reported and its running form goes
   assert.match(describe(state()).triggers[0]?.error ?? '', /no such step; its previous form goes on/);
 });
 
+test('a model that changed engines is reported with the reason', () => {
+  const { send, state } = ready();
+  const change = { type: 'engineChanged', engine: 'onnxruntime', fallbackReason: 'shape [?] of Foo' } as const;
+  assert.equal(send({ ...change, id: modelId(model('m')) }), []);
+  assert.is(describe(state()).models[0]?.fallbackReason, 'shape [?] of Foo');
+  assert.is(describe(state()).models[0]?.engine, 'onnxruntime');
+});
+
 test('a failed download is tried again later and later, up to a minute', () => {
   const { send, state } = node();
   const m = model('m');
