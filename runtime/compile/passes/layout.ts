@@ -17,7 +17,19 @@ interface View {
 
 function viewOf(builder: Builder, value: Value | undefined): View | undefined {
   const made = madeBy(builder, value, 'transpose');
-  return made && { source: made.inputs[0] as Value, perm: made.operation.perm };
+  if (made) return { source: made.inputs[0] as Value, perm: made.operation.perm };
+  const source = madeBy(builder, value, 'reshape')?.inputs[0];
+  const perm = source && value && unitPerm(source.dims, value.dims);
+  return perm && { source, perm };
+}
+
+/** A reshape that only moves axes of size 1 is a transposition as well. */
+function unitPerm(from: readonly number[], to: readonly number[]): number[] | undefined {
+  if (from.length !== to.length) return undefined;
+  const axes = (unit: boolean): number[] => from.flatMap((size, axis) => ((size === 1) === unit ? [axis] : []));
+  const [units, others] = [axes(true), axes(false)];
+  const perm = to.map((size) => (size === 1 ? units : others).shift());
+  return perm.every((axis, i) => axis !== undefined && from[axis] === to[i]) ? (perm as number[]) : undefined;
 }
 
 /** Per-axis numbers of the transposed value, in the order of the source's axes. */
@@ -142,6 +154,12 @@ function pushMatMul({ builder, inputs }: Visit, operation: OperationOf<'matMul'>
   return builder.add({ ...operation, transposeB: !operation.transposeB }, inputs.with(1, view.source));
 }
 
+/** What is done to every element alike can as well be done before a reshape, where it meets what made the elements. */
+function beforeReshape(builder: Builder, operation: Operation, x: Value): Value | undefined {
+  const source = madeBy(builder, x, 'reshape')?.inputs[0];
+  return source && builder.reshape(builder.add(operation, [source]), x.dims);
+}
+
 function push(visit: Visit): Value | undefined {
   const { builder, node, inputs } = visit;
   const { operation } = node;
@@ -156,7 +174,7 @@ function push(visit: Visit): Value | undefined {
   }
   const x = inputs[0] as Value;
   const view = viewOf(builder, x);
-  if (!view) return undefined;
+  if (!view) return operation.kind === 'unary' ? beforeReshape(builder, operation, x) : undefined;
   if (operation.kind === 'reshape') return pushReshape(builder, x, view, operation.dims);
   if (operation.kind === 'gather') {
     const axis = view.perm[operation.axis] as number;
