@@ -1,5 +1,5 @@
 // The micro-kernel of all matrix work: up to 6 rows of A times one panel of packed B, accumulators held in registers.
-// One template; `rows` (1..6), `vectors` (2: panel of 8 columns, 4: panel of 16) and `residual` are constants at each call, so that
+// One template; `rows` (1..6), `vectors` (2 for 8 columns, 4 for 16) and `residual` are constants at each call, so that
 // every instance is straight code. A branch that merges two v128 values would keep V8 from fusing the pairs.
 import { clip, madd, splat } from './simd.ts';
 
@@ -21,12 +21,15 @@ function finish(vectors: i32, c: usize, x0: v128, x1: v128, x2: v128, x3: v128, 
   }
 }
 
-/** C[i][j] = clip(bias[j] + residual[i][j] + Σ A[i][p] · B[p][j]). Strides are in bytes; C may be the residual. */
+/**
+ * C[i][j] = clip(bias[j] + residual[i][j] + Σ A[i][p] · B[p][j]). Strides are in bytes; `step` is the one between rows of the panel, so
+ * that 8 columns can be taken of one that is 16 wide. C may be the residual.
+ */
 // @ts-ignore: decorator
 @inline
 function tile(
   rows: i32, vectors: i32, residual: bool,
-  a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32,
+  a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32,
 ): void {
   const wide = vectors > 2;
   const zero = f32x4.splat(0);
@@ -85,7 +88,7 @@ function tile(
       if (wide) { c52 = madd(x, b2, c52); c53 = madd(x, b3, c53); }
       a5 += 4;
     }
-    b += vectors << 4;
+    b += step;
     k--;
   }
   const lo = f32x4.splat(low), hi = f32x4.splat(high);
@@ -97,33 +100,33 @@ function tile(
   if (rows > 5) finish(vectors, (c += ldc), c50, c51, c52, c53, lo, hi);
 }
 
-function tile1x16(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(1, 4, false, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile2x16(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(2, 4, false, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile3x16(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(3, 4, false, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile4x16(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(4, 4, false, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile5x16(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(5, 4, false, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile6x16(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(6, 4, false, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile1x16r(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(1, 4, true, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile2x16r(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(2, 4, true, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile3x16r(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(3, 4, true, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile4x16r(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(4, 4, true, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile5x16r(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(5, 4, true, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile6x16r(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(6, 4, true, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile1x8(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(1, 2, false, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile2x8(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(2, 2, false, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile3x8(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(3, 2, false, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile4x8(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(4, 2, false, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile5x8(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(5, 2, false, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile6x8(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(6, 2, false, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile1x8r(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(1, 2, true, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile2x8r(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(2, 2, true, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile3x8r(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(3, 2, true, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile4x8r(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(4, 2, true, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile5x8r(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(5, 2, true, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
-function tile6x8r(a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(6, 2, true, a, lda, b, k, bias, r, ldr, c, ldc, low, high); }
+function tile1x16(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(1, 4, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile2x16(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(2, 4, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile3x16(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(3, 4, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile4x16(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(4, 4, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile5x16(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(5, 4, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile6x16(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(6, 4, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile1x16r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(1, 4, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile2x16r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(2, 4, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile3x16r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(3, 4, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile4x16r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(4, 4, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile5x16r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(5, 4, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile6x16r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(6, 4, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile1x8(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(1, 2, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile2x8(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(2, 2, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile3x8(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(3, 2, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile4x8(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(4, 2, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile5x8(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(5, 2, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile6x8(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(6, 2, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile1x8r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(1, 2, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile2x8r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(2, 2, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile3x8r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(3, 2, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile4x8r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(4, 2, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile5x8r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(5, 2, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile6x8r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(6, 2, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
 
 type Tile = (
-  a: usize, lda: usize, b: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32,
+  a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32,
 ) => void;
 
 // A table, not a switch: called once each, the instances would be inlined into one function too large for registers.
@@ -134,9 +137,9 @@ const TILES: StaticArray<Tile> = [
   tile1x16r, tile2x16r, tile3x16r, tile4x16r, tile5x16r, tile6x16r,
 ];
 
-/** The instance for 1..6 rows and a panel of 8 or 16 columns. */
-export function gemmTile(rows: i32, panel: i32, residual: bool): Tile {
-  return unchecked(TILES[(panel == 16 ? 12 : 0) + (residual ? 6 : 0) + rows - 1]);
+/** The instance for 1..6 rows and 8 or 16 columns. */
+export function gemmTile(rows: i32, columns: i32, residual: bool): Tile {
+  return unchecked(TILES[(columns == 16 ? 12 : 0) + (residual ? 6 : 0) + rows - 1]);
 }
 
 /**

@@ -44,40 +44,51 @@ function block(
     }
   b += <usize>j * (<usize>k << 2);
   for (; j < n; j += panel) {
-    const left = n - j;
     const offset = <usize>j << 2;
-    if (left < panel) {
-      tail(a, lda, b, size, c + offset, ldc, m, left, panel, bias ? bias + offset : 0, r ? r + offset : 0, ldr, low, high);
-      return;
-    }
-    const panelBias = bias ? bias + offset : ZEROS;
-    for (let i = 0; i < m; i += TILE_ROWS) {
-      const rows = min(TILE_ROWS, m - i);
-      const residual = r ? r + <usize>i * ldr + offset : 0;
-      const tile = gemmTile(rows, panel, r != 0);
-      tile(a + <usize>i * lda, lda, b, size, panelBias, residual, ldr, c + <usize>i * ldc + offset, ldc, low, high);
-    }
+    strip(a, lda, b, size, c + offset, ldc, m, min(panel, n - j), panel, bias ? bias + offset : 0, r ? r + offset : 0, ldr, low, high);
     b += panelBytes;
   }
 }
 
-/** The last panel when it is not full: computed whole in scratch, then only `width` columns are stored. */
-function tail(
+/** All rows times `width` columns, at most one panel. Eight columns are computed where they suffice. */
+function strip(
   a: usize, lda: usize, b: usize, k: i32, c: usize, ldc: usize, m: i32, width: i32, panel: i32,
   bias: usize, r: usize, ldr: usize, low: f32, high: f32,
 ): void {
-  const bytes = <usize>width << 2;
-  const stride = <usize>panel << 2;
-  let panelBias = ZEROS;
+  const columns = width <= 8 ? 8 : panel;
+  const step = <usize>panel << 2;
+  if (width < columns) return tail(a, lda, b, step, k, c, ldc, m, width, columns, bias, r, ldr, low, high);
+  if (bias == 0) bias = ZEROS;
+  const whole = gemmTile(TILE_ROWS, columns, r != 0);
+  let i = 0;
+  for (; i + TILE_ROWS <= m; i += TILE_ROWS) {
+    whole(a, lda, b, step, k, bias, r, ldr, c, ldc, low, high);
+    a += lda * TILE_ROWS;
+    c += ldc * TILE_ROWS;
+    if (r) r += ldr * TILE_ROWS;
+  }
+  if (i < m) {
+    const rest = gemmTile(m - i, columns, r != 0);
+    rest(a, lda, b, step, k, bias, r, ldr, c, ldc, low, high);
+  }
+}
+
+/** Columns that fill no vector: computed whole in scratch, then only `width` of them are stored. */
+function tail(
+  a: usize, lda: usize, b: usize, step: usize, k: i32, c: usize, ldc: usize, m: i32, width: i32, columns: i32,
+  bias: usize, r: usize, ldr: usize, low: f32, high: f32,
+): void {
+  const stride = <usize>columns << 2;
+  let wholeBias = ZEROS;
   if (bias) {
-    panelBias = scratch + BIAS_TAIL;
-    memory.copy(panelBias, bias, bytes);
+    wholeBias = scratch + BIAS_TAIL;
+    copyFloats(wholeBias, bias, width);
   }
   for (let i = 0; i < m; i += TILE_ROWS) {
     const rows = min(TILE_ROWS, m - i);
     if (r) for (let row = 0; row < rows; row++) copyFloats(scratch + <usize>row * stride, r + <usize>(i + row) * ldr, width);
-    const tile = gemmTile(rows, panel, r != 0);
-    tile(a + <usize>i * lda, lda, b, k, panelBias, r ? scratch : 0, stride, scratch, stride, low, high);
+    const tile = gemmTile(rows, columns, r != 0);
+    tile(a + <usize>i * lda, lda, b, step, k, wholeBias, r ? scratch : 0, stride, scratch, stride, low, high);
     for (let row = 0; row < rows; row++) copyFloats(c + <usize>(i + row) * ldc, scratch + <usize>row * stride, width);
   }
 }
