@@ -1,7 +1,8 @@
-// Builds everything that is out of date: the kernels (WebAssembly) and the bundle that a gateway runs (build/gateway).
+// Builds everything that is out of date: the kernels (WebAssembly) and the bundle that a gateway runs.
+//   node scripts/build.mjs [FOLDER]     FOLDER is for the bundle: build/gateway when absent
 import { copyFileSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { buildKernels } from './build-kernels.mjs';
@@ -10,14 +11,13 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const require = createRequire(import.meta.url);
 
 await buildKernels();
-await buildGateway();
+await buildGateway(resolve(process.argv[2] ?? `${root}build/gateway`));
 
 /** A node in one folder: main.js, its workers beside it, and the WebAssembly they load. No node_modules needed. */
-async function buildGateway() {
-  const folder = `${root}build/gateway`;
-  // Chunks are named after their content: those of an earlier build would stay beside the new ones.
-  rmSync(folder, { recursive: true, force: true });
+async function buildGateway(folder) {
   mkdirSync(`${folder}/kernels`, { recursive: true });
+  // Chunks are named after their content: those of an earlier build would stay beside the new ones.
+  for (const name of readdirSync(folder)) if (name.endsWith('.js')) rmSync(join(folder, name));
   await build({
     absWorkingDir: root,
     entryPoints: {
@@ -48,5 +48,5 @@ async function buildGateway() {
   copyFileSync(jpeg, join(folder, basename(jpeg)));
   const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
   const bytes = files.reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0);
-  console.error(`build/gateway: ${(bytes / 1e6).toFixed(2)} MB`);
+  console.error(`${folder}: ${(bytes / 1e6).toFixed(2)} MB`);
 }
