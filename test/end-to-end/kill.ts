@@ -1,0 +1,300 @@
+/**
+ * Kills controller, nodes and broker at random moments, under load, and checks afterwards that nothing acknowledged is lost.
+ *
+ *   node test/end-to-end/kill.ts --kills 50 [--seed N]
+ *
+ * Half of the kills are on the embedded broker (it dies with its controller), half on mosquitto as a process of its own.
+ * A supervisor starts again what died, later and later, as on a real machine; it may be killed while it starts.
+ *
+ * What is promised, and asserted:
+ *   - what the controller acknowledged over HTTP (a model's version, a trigger, a removal) is there, and every node is known;
+ *   - the nodes converge to it: the version that they report is the one that is desired, everything ready;
+ *   - a QoS 1 message that a node acknowledged (PUBACK, seen on the wire) is answered, and the broker has confirmed the answer;
+ *   - a sender that repeats what has no answer gets a right answer to everything;
+ *   - nobody ends by itself.
+ * Not promised: that a message survives in a broker that is killed. Brokers confirm what they hold in memory; `repeated`
+ * counts what the sender had to send again. The seed fixes victims and pauses, not what the machine does in between.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { ControllerClient } from '../../fleet/api/client.ts';
+import { createSupervisor } from '../../fleet/cli/supervisor.ts';
+import type { ControllerService } from '../../fleet/controller/service.ts';
+import { triggerSchema } from '../../runtime/triggers/schema.ts';
+import { largestTrigger, scaleModel } from '../devices/gateway/bench.ts';
+import { chunks, eventually, hashOf, temporary } from '../fleet/fleet-parts.ts';
+import { findProgram } from '../requirement.ts';
+import { type Person, type Sensor, startPerson, startSensor } from './load.ts';
+import { freePort, hasMosquitto, isListening } from './processes.ts';
+import { startTap, type Tap } from './tap.ts';
+
+/** How long a process may be left alone before its kill, and the fleet after it. */
+const PAUSE_MS_MAX = 1_200;
+const BROKER_RESTART_MS = 250;
+const NODES = ['north', 'south'];
+const file = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+export type BrokerKind = 'embedded' | 'mosquitto';
+
+export interface KillOptions {
+  readonly broker: BrokerKind;
+  readonly kills: number;
+  readonly seed: number;
+}
+
+export interface KillReport {
+  readonly figures: Readonly<Record<string, number | string>>;
+  /** One sentence for everything that should not have happened. */
+  readonly losses: readonly string[];
+}
+
+interface Victim {
+  readonly name: string;
+  pid(): number | undefined;
+}
+
+interface Fleet {
+  readonly controller: ControllerService;
+  readonly brokerUrl: string;
+  readonly victims: readonly Victim[];
+  readonly taps: readonly Tap[];
+  /** Processes that ended although nobody killed them. */
+  readonly ends: readonly string[];
+  stop(): Promise<void>;
+}
+
+/** Rejects when the fleet cannot be started, or does not come to rest afterwards. */
+export async function runKills({ broker, kills, seed }: KillOptions): Promise<KillReport> {
+  const folder = temporary();
+  const fleet = await startFleet(folder, broker);
+  try {
+    await install(fleet.controller);
+    const topics = NODES.map((name) => `sensors/${name}/values`);
+    const sensor = await startSensor(fleet.brokerUrl, topics);
+    const person = startPerson(fleet.controller, { model: 'scale' });
+    const counts = await killAtRandom(fleet.victims, kills, createRandom(seed));
+    sensor.finish();
+    const losses = await audit(fleet, person, sensor);
+    await sensor.close();
+    rmSync(folder, { recursive: true, force: true });
+    return { figures: figuresOf({ broker, counts, fleet, person, sensor }), losses };
+  } catch (error) {
+    throw new Error(`${(error as Error).message}; data and logs are in ${folder}`, { cause: error });
+  } finally {
+    await fleet.stop();
+  }
+}
+
+async function startFleet(folder: string, kind: BrokerKind): Promise<Fleet> {
+  const ends: string[] = [];
+  const supervisor = createSupervisor(join(folder, 'logs'), (name, reason) => {
+    if (!reason.startsWith('was ended by SIGKILL')) ends.push(`${name} ${reason}`);
+  });
+  const [mqttPort, httpPort] = [await freePort(), await freePort()];
+  const brokerUrl = `mqtt://127.0.0.1:${mqttPort}`;
+  const httpUrl = `http://127.0.0.1:${httpPort}`;
+  const mosquitto = kind === 'mosquitto' ? keepMosquitto(mqttPort, folder, ends) : undefined;
+  const flags = mosquitto
+    ? ['--broker', brokerUrl]
+    : ['--mqtt-port', `${mqttPort}`, '--ws-port', `${await freePort()}`];
+  const controller = supervisor.start({
+    name: 'controller',
+    file: file('fleet/main.ts'),
+    arguments: ['--data', join(folder, 'controller'), '--http-port', `${httpPort}`, ...flags],
+  });
+  const taps = await Promise.all(NODES.map(() => startTap(mqttPort)));
+  const nodes = NODES.map((name, index) =>
+    supervisor.start({
+      name,
+      file: file('devices/gateway/main.ts'),
+      arguments: [
+        ...['--name', name, '--broker', `mqtt://127.0.0.1:${taps[index]?.port}`],
+        ...['--data', join(folder, name), '--labels', `site=${name}`],
+      ],
+    }),
+  );
+  await eventually(
+    'the controller answers',
+    async () => (await fetch(`${httpUrl}/healthz`).catch(() => undefined))?.ok,
+  );
+  await eventually('the broker listens', () => isListening(mqttPort));
+  return {
+    controller: new ControllerClient(httpUrl),
+    victims: [controller, ...nodes, ...(mosquitto ? [mosquitto] : [])],
+    ...{ brokerUrl, taps, ends },
+    async stop() {
+      await supervisor.stop();
+      await mosquitto?.stop();
+      for (const tap of taps) await tap.close();
+    },
+  };
+}
+
+/** The supervisor starts programs of ours only. Its sessions and retained messages come back as of the last second, at best. */
+function keepMosquitto(port: number, folder: string, ends: string[]): Victim & { stop(): Promise<void> } {
+  const own = join(folder, 'mosquitto/');
+  mkdirSync(own);
+  const lines = ['user root', `listener ${port} 127.0.0.1`, 'allow_anonymous true', 'max_queued_messages 100000'];
+  lines.push('persistence true', `persistence_location ${own}`, 'autosave_interval 1');
+  writeFileSync(join(own, 'mosquitto.conf'), lines.join('\n'));
+  let child: ChildProcess | undefined;
+  let stopping = false;
+  const start = (): void => {
+    if (stopping) return;
+    child = spawn(findProgram('mosquitto') as string, ['-c', join(own, 'mosquitto.conf')], { stdio: 'ignore' });
+    child.on('close', (code, signal) => {
+      child = undefined;
+      if (!stopping && signal !== 'SIGKILL') ends.push(`mosquitto ended with ${signal ?? code}`);
+      setTimeout(start, BROKER_RESTART_MS);
+    });
+  };
+  start();
+  return {
+    name: 'broker',
+    pid: () => child?.pid,
+    async stop() {
+      stopping = true;
+      const last = child;
+      if (!last) return;
+      const closed = new Promise((resolve) => last.on('close', resolve));
+      last.kill('SIGTERM');
+      await closed;
+    },
+  };
+}
+
+/** One trigger a node, so that every message has exactly one node that answers it. */
+async function install(controller: ControllerService): Promise<void> {
+  await eventually('the nodes are known', async () => (await controller.nodes()).length === NODES.length);
+  const bytes = scaleModel(1);
+  await controller.putBlob(hashOf(bytes), chunks(bytes));
+  await controller.addModel('scale', hashOf(bytes));
+  for (const name of NODES) {
+    const trigger = { ...largestTrigger(`answer-${name}`, 'scale'), topic: `sensors/${name}/values` };
+    const output = { ...trigger.output, topic: `answers/${name}` };
+    await controller.putTrigger(triggerSchema.parse({ ...trigger, output }), { labels: { site: name } });
+  }
+  await converged(controller);
+}
+
+/** Whom the lot falls on is spared until everybody had a turn, so that a short run meets all of them. */
+async function killAtRandom(
+  victims: readonly Victim[],
+  kills: number,
+  random: () => number,
+): Promise<Map<string, number>> {
+  const counts = new Map(victims.map(({ name }) => [name, 0]));
+  let waiting: Victim[] = [];
+  for (let kill = 0; kill < kills; kill++) {
+    if (waiting.length === 0) waiting = [...victims];
+    const [victim] = waiting.splice(Math.floor(random() * waiting.length), 1) as [Victim];
+    await eventually(`${victim.name} has been started again`, victim.pid);
+    await pause(random() * PAUSE_MS_MAX);
+    const pid = victim.pid();
+    if (pid === undefined) throw new Error(`${victim.name} ended before it was killed`);
+    process.kill(pid, 'SIGKILL');
+    counts.set(victim.name, (counts.get(victim.name) ?? 0) + 1);
+    await pause(random() * PAUSE_MS_MAX);
+  }
+  return counts;
+}
+
+async function audit(fleet: Fleet, person: Person, sensor: Sensor): Promise<string[]> {
+  await eventually('every process runs', () => fleet.victims.every(({ pid }) => pid() !== undefined));
+  const losses = await eventually('the controller answers again', () => person.losses().catch(() => undefined));
+  await converged(fleet.controller);
+  await eventually('every message is answered', () => sensor.unanswered().length === 0).catch(() => {});
+  for (const id of sensor.unanswered()) losses.push(`message ${id}: sent again and again, never answered`);
+  const unanswered = () =>
+    fleet.taps.flatMap(({ acknowledged, answered }) => [...acknowledged].filter((id) => !answered.has(id)));
+  await eventually('every acknowledged message is answered', () => unanswered().length === 0).catch(() => {});
+  for (const id of unanswered()) losses.push(`message ${id}: acknowledged by its node, never answered`);
+  for (const node of await fleet.controller.nodes())
+    if (node.labels.site !== node.name) losses.push(`node ${node.name}: its labels are ${JSON.stringify(node.labels)}`);
+  for (const refusal of person.refused) losses.push(`refused: ${refusal}`);
+  return [...losses, ...sensor.wrong.map((answer) => `wrong answer: ${answer}`), ...fleet.ends];
+}
+
+/** All nodes are there, have reached the newest desired version, and everything on them is ready. */
+async function converged(controller: ControllerService): Promise<void> {
+  let state = 'nothing';
+  const look = async (): Promise<boolean> => {
+    const nodes = await controller.nodes();
+    const triggers = await controller.triggers();
+    state = JSON.stringify({
+      nodes: nodes.map(({ metrics, ...node }) => node),
+      triggers: triggers.map(({ nodes }) => nodes),
+    });
+    return (
+      nodes.length === NODES.length &&
+      nodes.every(({ online, desiredVersion, reported }) => online && reported?.desiredVersion === desiredVersion) &&
+      triggers.every((trigger) => trigger.nodes.length > 0 && trigger.nodes.every(({ state }) => state === 'ready'))
+    );
+  };
+  await eventually('the nodes converge', look).catch((error: Error) => {
+    throw new Error(`${error.message}: ${state}`, { cause: error });
+  });
+}
+
+function figuresOf(run: {
+  broker: BrokerKind;
+  counts: Map<string, number>;
+  fleet: Fleet;
+  person: Person;
+  sensor: Sensor;
+}) {
+  const { broker, counts, fleet, person, sensor } = run;
+  const size = (pick: (tap: Tap) => ReadonlySet<number>) => fleet.taps.reduce((sum, tap) => sum + pick(tap).size, 0);
+  return {
+    broker,
+    kills: [...counts.values()].reduce((sum, count) => sum + count, 0),
+    victims: [...counts].map(([name, count]) => `${name} ${count}`).join(', '),
+    'model versions acknowledged': person.acknowledged.models,
+    'triggers acknowledged': person.acknowledged.triggers,
+    'removals acknowledged': person.acknowledged.removals,
+    'changes that broke off': person.brokenOff,
+    'messages sent': sensor.sent,
+    'confirmed to the sender': sensor.confirmed,
+    'acknowledged by nodes': size(({ acknowledged }) => acknowledged),
+    'answers confirmed by the broker': size(({ answered }) => answered),
+    'repeated by the sender': sensor.repeated,
+  };
+}
+
+/** Numerical Recipes' linear congruential generator: the kills need variety, not quality. */
+function createRandom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+/** Prints the figures and what was lost. Returns whether all is well. */
+export function printReport({ figures, losses }: KillReport): boolean {
+  for (const [name, value] of Object.entries(figures)) console.log(`${name.padEnd(34)}${value}`);
+  console.log(`${'lost'.padEnd(34)}${losses.length}`);
+  for (const loss of losses) console.log(`  ${loss}`);
+  return losses.length === 0;
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { kills: { type: 'string', default: '50' }, seed: { type: 'string' } } });
+  const kills = Number(values.kills);
+  const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
+  console.log(`seed ${seed}\n`);
+  const kinds: BrokerKind[] = hasMosquitto ? ['embedded', 'mosquitto'] : ['embedded'];
+  if (!hasMosquitto) console.log("mosquitto is missing (Debian's package of that name): the embedded broker only\n");
+  for (const [index, broker] of kinds.entries()) {
+    const share = Math.floor((kills + index) / kinds.length);
+    const report = await runKills({ broker, kills: share, seed: seed + index });
+    if (!printReport(report)) process.exitCode = 1;
+    console.log();
+  }
+}
+
+if (import.meta.main) await main();

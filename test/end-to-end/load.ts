@@ -1,0 +1,194 @@
+/** What goes on while processes are killed: a sensor that publishes at a steady rate, and a person who changes the registry. */
+import { connectAsync } from 'mqtt';
+import type { ControllerService } from '../../fleet/controller/service.ts';
+import { triggerSchema } from '../../runtime/triggers/schema.ts';
+import { largestTrigger, scaleModel } from '../devices/gateway/bench.ts';
+import { chunks, hashOf } from '../fleet/fleet-parts.ts';
+
+const SEND_MS = 20;
+/** An answer that is not there after this long is given up, and the message is sent again. */
+const REPEAT_MS = 4_000;
+const CHANGE_MS = 150;
+const TRIGGER_NAMES = 12;
+const MODEL_NAMES = 4;
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+export interface Sensor {
+  readonly sent: number;
+  /** Messages that the broker confirmed. */
+  readonly confirmed: number;
+  readonly repeated: number;
+  readonly wrong: readonly string[];
+  /** Ids that have no answer yet. */
+  unanswered(): number[];
+  /** No new messages; what has no answer is sent on until `close`. */
+  finish(): void;
+  close(): Promise<void>;
+}
+
+/** Publishes `{ id, v: [1, 2, id] }` at QoS 1 on the topics in turn; the answer to it is twice the largest. */
+export async function startSensor(url: string, topics: readonly string[]): Promise<Sensor> {
+  const client = await connectAsync(url, {
+    protocolVersion: 4,
+    clientId: 'sensor',
+    clean: false,
+    reconnectPeriod: 100,
+  });
+  const sentAt = new Map<number, number>();
+  const wrong: string[] = [];
+  let [sent, confirmed, repeated] = [0, 0, 0];
+  client.on('error', () => {}); // it connects again by itself
+  client.on('message', (_, payload) => {
+    const { id, score } = JSON.parse(payload.toString());
+    if (score !== 2 * Math.max(2, id)) wrong.push(payload.toString());
+    sentAt.delete(id);
+  });
+  await client.subscribeAsync('answers/#', { qos: 1 });
+  const publish = (id: number): void => {
+    sentAt.set(id, performance.now());
+    const topic = topics[id % topics.length] as string;
+    client.publish(topic, JSON.stringify({ id, v: [1, 2, id] }), { qos: 1 }, (error) => {
+      if (!error) confirmed++;
+    });
+  };
+  const sending = setInterval(() => publish(sent++), SEND_MS);
+  const repeating = setInterval(() => {
+    if (!client.connected) return;
+    for (const [id, at] of [...sentAt]) {
+      if (performance.now() - at < REPEAT_MS) continue;
+      repeated++;
+      publish(id);
+    }
+  }, REPEAT_MS / 4);
+  return {
+    get sent() {
+      return sent;
+    },
+    get confirmed() {
+      return confirmed;
+    },
+    get repeated() {
+      return repeated;
+    },
+    wrong,
+    unanswered: () => [...sentAt.keys()],
+    finish: () => clearInterval(sending),
+    async close() {
+      clearInterval(sending);
+      clearInterval(repeating);
+      await client.endAsync(true);
+    },
+  };
+}
+
+/**
+ * What a name may stand for after the changes so far. An acknowledged change leaves one possibility; one that broke off may
+ * or may not have happened, until the next that is acknowledged.
+ */
+type Possible = Map<string, Set<string>>;
+
+const NOTHING = 'nothing';
+
+export interface Person {
+  readonly acknowledged: { models: number; triggers: number; removals: number };
+  readonly brokenOff: number;
+  /** Refusals that no dead process explains. */
+  readonly refused: readonly string[];
+  /** Ends the changes, compares, and gives one sentence for everything acknowledged that is not there. */
+  losses(): Promise<string[]>;
+}
+
+/** Adds model versions, puts triggers and removes triggers, one after the other, and notes what was acknowledged. */
+export function startPerson(controller: ControllerService, ready: { model: string }): Person {
+  const triggers: Possible = new Map();
+  const models: Possible = new Map();
+  const versions = new Map<string, string>();
+  const acknowledged = { models: 0, triggers: 0, removals: 0 };
+  const refused: string[] = [];
+  let brokenOff = 0;
+  let finished = false;
+
+  const attempt = async (
+    what: Possible,
+    name: string,
+    state: string,
+    act: () => Promise<unknown>,
+  ): Promise<boolean> => {
+    const before = what.get(name) ?? new Set([NOTHING]);
+    what.set(name, new Set([...before, state]));
+    try {
+      await act();
+      what.set(name, new Set([state]));
+      return true;
+    } catch (error) {
+      const { message } = error as Error;
+      // "there is no …": the removal before this one broke off after it was done.
+      if (!/no controller at|broke off|there is no/.test(message)) refused.push(message);
+      brokenOff++;
+      return false;
+    }
+  };
+  const addModel = async (turn: number): Promise<void> => {
+    const bytes = scaleModel(turn + 2);
+    const name = `extra-${turn % MODEL_NAMES}`;
+    const act = async () => {
+      await controller.putBlob(hashOf(bytes), chunks(bytes));
+      await controller.addModel(name, hashOf(bytes));
+    };
+    if (!(await attempt(models, name, hashOf(bytes), act))) return;
+    versions.set(hashOf(bytes), name);
+    acknowledged.models++;
+  };
+  const putTrigger = async (turn: number): Promise<void> => {
+    const name = `extra-${turn % TRIGGER_NAMES}`;
+    // A model whose acknowledgement we have: the trigger must never be refused for it.
+    const model = [...versions.values()].at(turn % MODEL_NAMES) ?? ready.model;
+    const description = `change ${turn}`;
+    const changes = { description, topic: `extra/{device}/${turn}`, output: { topic: 'extra/{device}/out' } };
+    const trigger = triggerSchema.parse({ ...largestTrigger(name, model), ...changes });
+    if (await attempt(triggers, name, description, () => controller.putTrigger(trigger, {}))) acknowledged.triggers++;
+  };
+  const removeTrigger = async (turn: number): Promise<void> => {
+    const name = [...triggers.keys()].at(turn % TRIGGER_NAMES);
+    if (name === undefined || triggers.get(name)?.has(NOTHING)) return;
+    if (await attempt(triggers, name, NOTHING, () => controller.removeTrigger(name))) acknowledged.removals++;
+  };
+  const work = async (): Promise<void> => {
+    for (let turn = 0; !finished; turn++) {
+      if (turn % 3 === 0) await addModel(turn);
+      else if (turn % 11 === 10) await removeTrigger(turn);
+      else await putTrigger(turn);
+      await pause(CHANGE_MS);
+    }
+  };
+  const working = work();
+  return {
+    acknowledged,
+    refused,
+    get brokenOff() {
+      return brokenOff;
+    },
+    async losses() {
+      finished = true;
+      await working;
+      const lost: string[] = [];
+      const there = new Map((await controller.triggers()).map(({ trigger }) => [trigger.name, trigger.description]));
+      for (const [name, states] of triggers) {
+        const now = there.get(name) ?? NOTHING;
+        if (!states.has(now)) lost.push(`trigger ${name}: expected ${[...states].join(' or ')}, found ${now}`);
+      }
+      const newest = new Map((await controller.models()).map(({ name, sha256 }) => [name, sha256]));
+      for (const [name, states] of models) {
+        const now = newest.get(name) ?? NOTHING;
+        if (!states.has(now)) lost.push(`model ${name}: expected ${[...states].join(' or ')} as newest, found ${now}`);
+      }
+      for (const name of new Set(versions.values())) {
+        const kept = new Set((await controller.modelVersions(name)).map(({ sha256 }) => sha256));
+        for (const [sha256, owner] of versions)
+          if (owner === name && !kept.has(sha256)) lost.push(`model ${name}: version with content ${sha256} is gone`);
+      }
+      return lost;
+    },
+  };
+}

@@ -1,0 +1,68 @@
+/**
+ * A wire between a node and its broker that reads along: it knows which messages the node has acknowledged, and which
+ * answers the broker has. Neither end can tell: what a process says about itself dies with it.
+ */
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { type Packet, parser } from 'mqtt-packet';
+
+export interface Tap {
+  readonly port: number;
+  /** Ids of messages that the node confirmed to the broker (PUBACK). */
+  readonly acknowledged: ReadonlySet<number>;
+  /** Ids of answers from the node that the broker confirmed. */
+  readonly answered: ReadonlySet<number>;
+  close(): Promise<void>;
+}
+
+/** Passes bytes between whoever connects and the broker at `brokerPort`, which may come and go. */
+export async function startTap(brokerPort: number): Promise<Tap> {
+  const acknowledged = new Set<number>();
+  const answered = new Set<number>();
+  const sockets = new Set<Socket>();
+  const server = createServer((node) => {
+    const broker = connect(brokerPort, '127.0.0.1');
+    for (const socket of [node, broker]) {
+      sockets.add(socket);
+      // A dead end on one side is a dead end on the other.
+      socket
+        .on('error', () => {})
+        .on('close', () => {
+          sockets.delete(socket);
+          node.destroy();
+          broker.destroy();
+        });
+    }
+    follow(broker, node, 'sensors/', acknowledged);
+    follow(node, broker, 'answers/', answered);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    port: (server.address() as { port: number }).port,
+    ...{ acknowledged, answered },
+    close: () => closeAll(server, sockets),
+  };
+}
+
+/** Adds to `confirmed` the id of every QoS 1 message on a `prefix` topic that went from one end and was confirmed by the other. */
+function follow(from: Socket, to: Socket, prefix: string, confirmed: Set<number>): void {
+  const onTheWay = new Map<number, number>();
+  const sent = parser({ protocolVersion: 4 }).on('packet', (packet: Packet) => {
+    if (packet.cmd !== 'publish' || packet.qos !== 1 || !packet.topic.startsWith(prefix)) return;
+    onTheWay.set(packet.messageId as number, JSON.parse(packet.payload.toString()).id);
+  });
+  const received = parser({ protocolVersion: 4 }).on('packet', ({ cmd, messageId }: Packet) => {
+    const id = cmd === 'puback' ? onTheWay.get(messageId as number) : undefined;
+    if (id !== undefined) confirmed.add(id);
+  });
+  from.on('data', (bytes: Buffer) => {
+    sent.parse(bytes);
+    to.write(bytes);
+  });
+  to.on('data', (bytes: Buffer) => received.parse(bytes));
+}
+
+async function closeAll(server: Server, sockets: ReadonlySet<Socket>): Promise<void> {
+  const closed = new Promise((resolve) => server.close(resolve));
+  for (const socket of sockets) socket.destroy();
+  await closed;
+}
