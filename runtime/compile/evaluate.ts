@@ -3,6 +3,7 @@ import { arrayOf, type DataType, elementCount, type Tensor, type TypedArray } fr
 import type { Operation } from './graph.ts';
 import { inferOutputs } from './infer.ts';
 import type { CompareName, ReduceName, UnaryName } from './instructions.ts';
+import { UnsupportedError } from './program.ts';
 import { broadcastStrides, stridesOf } from './strides.ts';
 
 const integers: ReadonlySet<DataType> = new Set([
@@ -160,7 +161,7 @@ function combine(
   });
   // Beyond 2^53 the sum of two integers need not be the sum any more.
   if (integers.has(type) && values.some((value) => Math.abs(value) > Number.MAX_SAFE_INTEGER && value < 2 ** 63))
-    throw new Error(`expected integers below 2^53 in constant arithmetic`);
+    throw new UnsupportedError('constant arithmetic beyond 2^53 is not supported');
   return tensorOf(type, dims, values);
 }
 

@@ -2,7 +2,7 @@
 import type { DataType } from '../engine/tensor.ts';
 import type { Operation, Value } from './graph.ts';
 import type { Window2d } from './instructions.ts';
-import { broadcastDims } from './strides.ts';
+import { broadcastDims, sameDims } from './strides.ts';
 
 export interface TypeAndDims {
   readonly type: DataType;
@@ -32,6 +32,12 @@ function broadcast(...values: readonly Value[]): number[] {
   return dims;
 }
 
+/** Optional operands whose shape follows from the others: a kernel would read beyond one that is too small. */
+function expectDims(what: string, value: Value | undefined, dims: readonly number[]): void {
+  if (value && !sameDims(value.dims, dims))
+    throw new Error(`expected ${what} of shape ${show(dims)}, got ${show(value.dims)}`);
+}
+
 function inferConv(operation: Operation & { kind: 'conv' }, inputs: readonly (Value | undefined)[]): TypeAndDims {
   const x = operand(inputs, 0);
   const weights = operand(inputs, 1);
@@ -46,7 +52,23 @@ function inferConv(operation: Operation & { kind: 'conv' }, inputs: readonly (Va
   const dims = [n, slidingSize(h, window, 0), slidingSize(w, window, 1), m];
   if (dims.some((size) => size < 0))
     throw new Error(`expected an input at least as large as the kernel, got ${h} x ${w}`);
+  expectDims('a bias', inputs[2], [m]);
+  expectDims('a residual', inputs[3], dims);
   return { type: x.type, dims };
+}
+
+function inferConvTranspose(
+  operation: Operation & { kind: 'convTranspose' },
+  inputs: readonly (Value | undefined)[],
+): TypeAndDims {
+  const x = operand(inputs, 0);
+  const weights = operand(inputs, 1);
+  const [n = 0, , , c = 0] = x.dims;
+  const { window, group, outputSize } = operation;
+  const channels = (weights.dims[1] ?? 0) * group;
+  expectDims('weights', weights, [c, channels / group, ...window.kernel]);
+  expectDims('a bias', inputs[2], [channels]);
+  return { type: x.type, dims: [n, ...outputSize, channels] };
 }
 
 function inferMatMul(operation: Operation & { kind: 'matMul' }, inputs: readonly (Value | undefined)[]): TypeAndDims {
@@ -57,7 +79,10 @@ function inferMatMul(operation: Operation & { kind: 'matMul' }, inputs: readonly
   const [kb, n = 0] = operation.transposeB ? [columns, rows] : [rows, columns];
   const batch = broadcastDims(a.dims.slice(0, -2), b.dims.slice(0, -2));
   if (k !== kb || !batch) throw new Error(`expected matrices that multiply, got ${show(a.dims)} and ${show(b.dims)}`);
-  return { type: a.type, dims: [...batch, m, n] };
+  const dims = [...batch, m, n];
+  expectDims('a bias', inputs[2], [n]);
+  expectDims('a residual', inputs[3], dims);
+  return { type: a.type, dims };
 }
 
 function inferConcat(axis: number, inputs: readonly (Value | undefined)[]): TypeAndDims {
@@ -81,13 +106,31 @@ function inferReshape(x: Value, dims: readonly number[]): TypeAndDims {
   return { type: x.type, dims };
 }
 
+function inferLstmCell(inputs: readonly (Value | undefined)[]): TypeAndDims[] {
+  const c = operand(inputs, 1);
+  const [batch = 0, hidden = 0] = c.dims;
+  expectDims('gates', inputs[0], [batch, 4 * hidden]);
+  expectDims('peephole weights', inputs[2], [3 * hidden]);
+  return [c, c].map(({ type, dims }) => ({ type, dims }));
+}
+
+function expectFilled(x: Value, axis: number): void {
+  if (x.dims[axis] === 0 && !x.dims.some((size, i) => size === 0 && i !== axis))
+    throw new Error(`expected axis ${axis} to have elements, got shape ${show(x.dims)}`);
+}
+
 /** Types and shapes of the outputs. Throws an Error that says what does not fit. */
 export function inferOutputs(operation: Operation, inputs: readonly (Value | undefined)[]): readonly TypeAndDims[] {
   const x = operand(inputs, 0);
   switch (operation.kind) {
     case 'unary':
+      return [x];
     case 'softmax':
+      expectFilled(x, operation.axis);
+      return [x];
     case 'layerNorm':
+      expectDims('scale and bias', inputs[1], x.dims.slice(-1));
+      expectDims('scale and bias', inputs[2], x.dims.slice(-1));
       return [x];
     case 'binary':
       return [{ type: x.type, dims: broadcast(x, operand(inputs, 1)) }];
@@ -101,10 +144,8 @@ export function inferOutputs(operation: Operation, inputs: readonly (Value | und
       return [{ type: operation.to, dims: x.dims }];
     case 'conv':
       return [inferConv(operation, inputs)];
-    case 'convTranspose': {
-      const channels = (operand(inputs, 1).dims[1] ?? 0) * operation.group;
-      return [{ type: x.type, dims: [x.dims[0] ?? 0, ...operation.outputSize, channels] }];
-    }
+    case 'convTranspose':
+      return [inferConvTranspose(operation, inputs)];
     case 'maxPool':
     case 'averagePool':
       return [{ type: x.type, dims: [x.dims[0] ?? 0, ...operation.outputSize, x.dims[3] ?? 0] }];
@@ -117,6 +158,7 @@ export function inferOutputs(operation: Operation, inputs: readonly (Value | und
     case 'reduce':
       return [{ type: x.type, dims: x.dims.map((size, axis) => (operation.axes.includes(axis) ? 1 : size)) }];
     case 'argMax':
+      expectFilled(x, operation.axis);
       return [{ type: 'int64', dims: x.dims.map((size, axis) => (axis === operation.axis ? 1 : size)) }];
     case 'reshape':
       return [inferReshape(x, operation.dims)];
@@ -143,9 +185,7 @@ export function inferOutputs(operation: Operation, inputs: readonly (Value | und
         { type: x.type, dims: [...x.dims.slice(0, axis), ...operand(inputs, 1).dims, ...x.dims.slice(axis + 1)] },
       ];
     }
-    case 'lstmCell': {
-      const c = operand(inputs, 1);
-      return [c, c].map(({ type, dims }) => ({ type, dims }));
-    }
+    case 'lstmCell':
+      return inferLstmCell(inputs);
   }
 }

@@ -154,10 +154,9 @@ function place(buffers: Buffer[]): number {
   let arenaBytes = 0;
   for (const buffer of buffers.toSorted((a, b) => b.bytes - a.bytes)) {
     const neighbours = placed.filter((other) => other.from <= buffer.to && buffer.from <= other.to);
+    neighbours.sort((a, b) => a.offset - b.offset);
     buffer.offset = tightestGap(neighbours, buffer.bytes);
     placed.push(buffer);
-    // Kept in order of offset, so that gaps are found in one pass.
-    placed.sort((a, b) => a.offset - b.offset);
     arenaBytes = Math.max(arenaBytes, buffer.offset + buffer.bytes);
   }
   if (arenaBytes >= SPACE_BYTES_MAX)

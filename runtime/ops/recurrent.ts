@@ -56,8 +56,14 @@ function sequenceOf(node: OperatorContext, gates: number, activations: readonly 
   const hidden = r.dims[2] ?? 0;
   const direction = node.text('direction', ['forward', 'reverse', 'bidirectional'], 'forward');
   const count = direction === 'bidirectional' ? 2 : 1;
-  if (x.dims.length !== 3 || w.dims.join() !== [count, gates * hidden, x.dims[2]].join() || r.dims[0] !== count)
-    throw new Error(`expected W [${count}, ${gates * hidden}, ${x.dims[2]}], got [${w.dims.join(', ')}]`);
+  const shapes: [string, Value | undefined, number[]][] = [
+    ['X', x, [time, batch, x.dims[2] ?? 0]],
+    ['W', w, [count, gates * hidden, x.dims[2] ?? 0]],
+    ['R', r, [count, gates * hidden, hidden]],
+    ['B', b, [count, 2 * gates * hidden]],
+  ];
+  const wrong = shapes.find(([, value, dims]) => value && value.dims.join() !== dims.join());
+  if (wrong) throw new Error(`expected ${wrong[0]} of shape [${wrong[2]}], got [${wrong[1]?.dims}]`);
   if (time > TIME_STEPS_MAX) throw node.unsupported(`a sequence of ${time} steps, more than ${TIME_STEPS_MAX},`);
   const lengths = node.optionalNumbers(4);
   if (lengths?.some((length) => length !== time)) throw node.unsupported('sequences of different lengths');

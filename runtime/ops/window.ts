@@ -18,6 +18,8 @@ export function pictureOf(node: OperatorContext, x: Value): Picture {
   const { builder } = node;
   const [n, c, ...spatial] = x.dims as [number, number, ...number[]];
   if (spatial.length !== 1 && spatial.length !== 2) throw node.unsupported(`an input of rank ${x.dims.length}`);
+  if (spatial.includes(0))
+    throw new Error(`expected a picture of at least one pixel, got shape [${x.dims.join(', ')}]`);
   const flat = spatial.length === 1;
   const image = flat ? builder.reshape(x, [n, c, 1, spatial[0] as number]) : x;
   return {

@@ -6,10 +6,11 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Tensor } from '../../../runtime/engine/tensor.ts';
+import { arrayOf, elementCount, type Tensor } from '../../../runtime/engine/tensor.ts';
 import { readModel } from '../../../runtime/onnx/read.ts';
 import { readTensorFile } from '../../onnx/tensor-file.ts';
 import { needsSharedData, sharedData, testWhere } from '../../requirement.ts';
+import { Random } from '../compile/graphs.ts';
 import { TestModel } from '../compile/run-program.ts';
 
 const folder = `${sharedData}onnx-node/node/`;
@@ -90,6 +91,46 @@ testWithData('the official conformance cases that are listed pass, and no others
     'pass without being listed',
   );
   assert.ok(names.length > 1500, `saw only ${names.length} cases`);
+});
+
+/** Some axes more, fewer or of other sizes, and elements from the case or small whole numbers. */
+function disturbed(tensor: Tensor, random: Random): Tensor {
+  const dims = [...tensor.dims];
+  for (let change = random.below(2); change >= 0; change--) {
+    const how = random.below(4);
+    if (how === 0) dims.push(1 + random.below(3));
+    else if (how === 1) dims.pop();
+    else if (dims.length > 0) dims[random.below(dims.length)] = random.below(7);
+  }
+  const data = new (arrayOf(tensor.type))(elementCount(dims));
+  for (let i = 0; i < data.length; i++) {
+    const given = tensor.data.length > 0 && random.below(3) > 0 ? tensor.data[i % tensor.data.length] : undefined;
+    const small = random.below(9) - 4;
+    data[i] = given ?? (typeof data[i] === 'bigint' ? BigInt(small) : small);
+  }
+  return { type: tensor.type, dims, data };
+}
+
+testWithData('inputs of wrong shapes give a result or one sentence, never a failed assertion', () => {
+  const seed = Number(process.env.SEED ?? 1);
+  console.log(`seed ${seed}`);
+  const random = new Random(seed);
+  let [ran, refused] = [0, 0];
+  for (const name of readFileSync(list, 'utf8').split('\n').filter(Boolean)) {
+    const file = readModel(new Uint8Array(readFileSync(`${folder}${name}/model.onnx`)));
+    const tensors = readAll(`${folder}${name}/test_data_set_0`, 'input');
+    const inputs = file.graph.inputs.map((input, i) => [input.name, disturbed(tensors[i] as Tensor, random)]);
+    try {
+      new TestModel(file).run(Object.fromEntries(inputs));
+      ran++;
+    } catch (error) {
+      const { name: kind, message } = error as Error;
+      const planned = (kind === 'Error' || kind === 'UnsupportedError') && !/assertion|fault/.test(message);
+      assert.ok(planned || /fault -3/.test(message), `${name}: ${kind}: ${message}`);
+      refused++;
+    }
+  }
+  assert.ok(ran > 200 && refused > 200, `saw ${ran} results and ${refused} refusals`);
 });
 
 test.run();
