@@ -3,6 +3,7 @@
 import { Activation, ConvShape } from '../operands.ts';
 import { activate } from './gemm.ts';
 import { clip, madd } from './simd.ts';
+import { ceilDivide } from './window.ts';
 
 const BLOCK_BYTES: usize = 32;
 const TILE: i32 = 4;
@@ -98,12 +99,6 @@ function scalar(x: usize, weights: usize, kernelWidth: i32, taps: i32, bias: usi
   if (sum > high) sum = high; // comparisons, since min and max would not keep NaN as `clip` does
   if (sum < low) sum = low;
   store<f32>(y + lane, sum);
-}
-
-// @ts-ignore: decorator
-@inline
-function ceilDivide(a: i32, b: i32): i32 {
-  return a <= 0 ? 0 : (a + b - 1) / b;
 }
 
 /** Output rows [begin, end) of batch * outputHeight. */

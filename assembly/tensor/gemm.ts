@@ -2,6 +2,7 @@
 // "Anatomy of High-Performance Matrix Multiplication" (2008). A is read in place.
 import { IDENTITY } from '../opcodes.ts';
 import { gemmRow, gemmTile } from './gemm-tile.ts';
+import { copyFloats } from './patches.ts';
 import { scratch } from './scratch.ts';
 import { unary } from './unary.ts';
 
@@ -91,12 +92,6 @@ function tail(
     tile(a + <usize>i * lda, lda, b, step, k, wholeBias, r ? scratch : 0, stride, scratch, stride, low, high);
     for (let row = 0; row < rows; row++) copyFloats(c + <usize>(i + row) * ldc, scratch + <usize>row * stride, width);
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function copyFloats(target: usize, source: usize, count: i32): void {
-  for (let i = 0; i < count; i++) store<f32>(target + (<usize>i << 2), load<f32>(source + (<usize>i << 2)));
 }
 
 /** Applies a kind of UNARY to rows of `n` floats, in place. */

@@ -1,14 +1,6 @@
 // Layer normalisation of rows: the variance is taken around the mean, in a second pass, so that a large mean costs no digits.
 import { madd } from './simd.ts';
-import { scratch } from './scratch.ts';
-
-// @ts-ignore: decorator
-@inline
-function sumOfScratch(): f32 {
-  let sum: f32 = 0;
-  for (let lane: usize = 0; lane < 32; lane += 4) sum += load<f32>(scratch + lane);
-  return sum;
-}
+import { scratch, sumOfScratch } from './scratch.ts';
 
 function rowSum(x: usize, count: i32): f32 {
   let low = f32x4.splat(0), high = f32x4.splat(0);

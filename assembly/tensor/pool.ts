@@ -1,6 +1,7 @@
 // Maximum and average over windows, 8 channels at a time.
 import * as op from '../opcodes.ts';
 import { ConvShape } from '../operands.ts';
+import { ceilDivide } from './window.ts';
 
 // @ts-ignore: decorator
 @inline
@@ -49,12 +50,6 @@ function maxPixel(x: usize, y: usize, channels: i32, rows: i32, rowBytes: usize,
 
 function averagePixel(x: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void {
   pixel(false, x, y, channels, rows, rowBytes, columns, tapBytes, factor);
-}
-
-// @ts-ignore: decorator
-@inline
-function ceilDivide(a: i32, b: i32): i32 {
-  return a <= 0 ? 0 : (a + b - 1) / b;
 }
 
 /** Output rows [begin, end) of batch * outputHeight. */

@@ -1,5 +1,5 @@
 // Softmax and its logarithm over the middle axis of [outer, axis, inner]; the maximum is subtracted first, so that nothing overflows.
-import { scratch } from './scratch.ts';
+import { scratch, sumOfScratch } from './scratch.ts';
 import { exp, log } from './transcendental.ts';
 
 // @ts-ignore: decorator
@@ -51,8 +51,7 @@ function exponentials(keep: bool, x: usize, y: usize, count: i32, maximum: f32):
   }
   v128.store(scratch, sumLow);
   v128.store(scratch, sumHigh, 16);
-  let sum: f32 = 0;
-  for (let lane: usize = 0; lane < 32; lane += 4) sum += load<f32>(scratch + lane);
+  let sum = sumOfScratch();
   for (; count > 0; count--) {
     const value = exp1(load<f32>(x) - maximum);
     if (keep) store<f32>(y, value);
