@@ -158,7 +158,7 @@ export interface Instructions {
     scratch: Address;
     shape: ConvShape;
     activation?: Activation;
-    residual?: Address; // shaped like y
+    residual?: Address; // dense [batch, outputHeight, outputWidth, outputChannels], whatever yPixelStride is
     /** Elements between two pixels of y; more than outputChannels writes into a wider tensor (Concat without a copy). */
     yPixelStride?: number;
   }): void;
