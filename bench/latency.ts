@@ -4,7 +4,7 @@
  * broker's own round trips with payloads of the same sizes: one hop (the client hears its own message) and two hops
  * (another process answers at once), which is the way that a message and its result have to go.
  *
- *   npm run latency [-- --count 5000 --rate 100 --qos 0 --broker URL --main FILE --json]
+ *   npm run latency [-- --count 5000 --rate 100 --warm-up 200 --qos 0 --broker URL --main FILE --json]
  *
  * Both qualities of service unless --qos names one; the controller's own broker unless --broker names another; the
  * node from its sources unless --main names a bundle's main.js.
@@ -17,7 +17,6 @@ import { decodeWav } from '../runtime/media/wav.ts';
 import { connectClient, type Times } from './latency-client.ts';
 import { createProcesses, machine, type Processes, SAMPLES, sourceNode, vadFolders } from './processes.ts';
 
-const WARM_UP = 200;
 const recording = new URL('../examples/fleet-in-a-box/materials/city-microphone/bus-stop.wav', import.meta.url);
 
 const text = { type: 'string' } as const;
@@ -25,6 +24,7 @@ const { values } = parseArgs({
   options: {
     count: { ...text, default: '5000' },
     rate: { ...text, default: '100' },
+    'warm-up': { ...text, default: '200' },
     qos: text,
     broker: text,
     main: { ...text, default: sourceNode },
@@ -50,16 +50,16 @@ interface Report {
 }
 
 async function measure(processes: Processes, broker: string, qos: 0 | 1): Promise<Report> {
-  const [count, rate] = [numberOf('count'), numberOf('rate')];
+  const [count, rate, warmUp] = [numberOf('count'), numberOf('rate'), numberOf('warm-up')];
   const node = await processes.startNode(values.main, {
     name: `latency-${qos}`,
     broker,
     ...vadFolders(processes.folder(), qos),
   });
   const sound = pcmOf(recording);
-  const options = { broker, qos, count: WARM_UP + count, sound, bytesPerMessage: SAMPLES * 2 };
+  const options = { broker, qos, count: warmUp + count, sound, bytesPerMessage: SAMPLES * 2 };
   const client = await connectClient(options);
-  await client.send(0, WARM_UP, rate, false);
+  await client.send(0, warmUp, rate, false);
   await client.settle();
   const bytes = { message: SAMPLES * 2, result: client.resultBytes };
   const { child: echo } = await processes.start('echo.ts', [
@@ -70,17 +70,17 @@ async function measure(processes: Processes, broker: string, qos: 0 | 1): Promis
     '--qos',
     `${qos}`,
   ]);
-  await client.send(WARM_UP, WARM_UP + count, rate, true);
+  await client.send(warmUp, warmUp + count, rate, true);
   await client.settle();
   await client.close();
   for (const each of [node, echo]) await processes.stop(each);
-  const probabilities = client.probabilities.subarray(WARM_UP);
+  const probabilities = client.probabilities.subarray(warmUp);
   return {
     qos,
     messages: count,
-    missing: [...client.times.result.subarray(WARM_UP)].filter(Number.isNaN).length,
+    missing: [...client.times.result.subarray(warmUp)].filter(Number.isNaN).length,
     bytes,
-    figures: figuresOf(client.times),
+    figures: figuresOf(client.times, warmUp),
     speechShare: [...probabilities].filter((probability) => probability > 0.5).length / count,
     answers: createHash('sha256')
       .update([...probabilities].map((probability) => probability.toFixed(2)).join())
@@ -90,9 +90,9 @@ async function measure(processes: Processes, broker: string, qos: 0 | 1): Promis
 }
 
 /** What is added is stated against the median round trip, so that its quantiles are those of our part of the way. */
-function figuresOf(times: Times): Report['figures'] {
+function figuresOf(times: Times, from: number): Report['figures'] {
   const [result, queue, run, oneHop, twoHops] = [times.result, times.queue, times.run, times.oneHop, times.twoHops].map(
-    (column) => column.subarray(WARM_UP),
+    (column) => column.subarray(from),
   ) as [Float64Array, Float64Array, Float64Array, Float64Array, Float64Array];
   const ours = result.map((ms, index) => ms - (run[index] as number));
   const [one, two] = [quantiles(oneHop).p50, quantiles(twoHops).p50];
@@ -119,7 +119,7 @@ function pcmOf(file: URL): Uint8Array {
   return new Uint8Array(Int16Array.from(samples, (value) => Math.round(value * 32_767)).buffer);
 }
 
-function numberOf(flag: 'count' | 'rate'): number {
+function numberOf(flag: 'count' | 'rate' | 'warm-up'): number {
   const number = Number(values[flag]);
   if (Number.isInteger(number) && number > 0) return number;
   throw new Error(`--${flag}: expected a positive whole number, got "${values[flag]}"`);

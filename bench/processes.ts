@@ -86,20 +86,20 @@ async function end(child: ChildProcess): Promise<void> {
 
 async function nodeReady(broker: string, name: string, withTriggers: boolean): Promise<void> {
   const client = await connectAsync(broker, { protocolVersion: 4 });
+  const ready = Promise.withResolvers<void>();
+  const timer = setTimeout(() => ready.reject(new Error(`node ${name} was not ready in time`)), READY_MS_MAX);
+  client.on('message', (_, payload) => {
+    const { triggers } = JSON.parse(payload.toString()) as { triggers: { state: string; error?: string }[] };
+    const failed = triggers.find(({ state }) => state === 'failed');
+    if (failed) ready.reject(new Error(`the trigger cannot run: ${failed.error}`));
+    else if (!withTriggers || (triggers.length > 0 && triggers.every(({ state }) => state === 'ready')))
+      ready.resolve();
+  });
+  client.subscribe(nodeTopic(name, 'reported'), { qos: 1 });
   try {
-    await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`node ${name} was not ready in time`)), READY_MS_MAX);
-      client.on('message', (_, payload) => {
-        const { triggers } = JSON.parse(payload.toString()) as { triggers: { state: string; error?: string }[] };
-        const failed = triggers.find(({ state }) => state === 'failed');
-        if (failed) reject(new Error(`the trigger cannot run: ${failed.error}`));
-        if (withTriggers && (triggers.length === 0 || triggers.some(({ state }) => state !== 'ready'))) return;
-        clearTimeout(timer);
-        resolve();
-      });
-      client.subscribe(nodeTopic(name, 'reported'), { qos: 1 });
-    });
+    await ready.promise;
   } finally {
+    clearTimeout(timer);
     await client.endAsync();
   }
 }
