@@ -12,9 +12,10 @@
  *   - a QoS 1 message that a node acknowledged (PUBACK, seen on the wire) is answered, and the broker has confirmed the answer;
  *   - a sender that repeats what has no answer gets it: every message has a right answer in the end;
  *   - nobody ends by itself.
- * Not promised: that a message survives in a broker that is killed. Brokers confirm what they hold in memory; the line
- * "repeated by the sender" counts what had no answer when everything ran again and had come to rest. The seed fixes victims
- * and pauses, not what the machine does in between.
+ * Not promised: that a message survives in a broker that is killed. Brokers confirm what they only hold in memory, and, once
+ * they have forgotten everything, what nobody has subscribed to again yet. The line "repeated by the sender" counts what
+ * had no answer when everything ran again and had come to rest. The seed fixes victims and pauses, not what the machine
+ * does in between.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
