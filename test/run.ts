@@ -23,17 +23,37 @@ const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
   .filter((name) => words.length === 0 || words.some((word) => name.includes(word)))
   .sort();
 
+const running = new Set<() => void>();
+process.on('SIGINT', () => {
+  for (const end of running) end();
+  process.exit(130);
+});
+
+/** A test file and every process that it started and forgot: they are one group. */
+function endGroup(leader: number | undefined): void {
+  try {
+    if (leader !== undefined) process.kill(-leader, 'SIGKILL');
+  } catch {
+    // All of them have ended, as they should.
+  }
+}
+
 function runFile(name: string): Promise<Verdict> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [folder + name], {
       env: { ...process.env, FORCE_COLOR: '0', NO_COLOR: '1' },
+      detached: true,
     });
-    const timer = setTimeout(() => child.kill('SIGKILL'), FILE_TIMEOUT_MS);
+    const end = () => endGroup(child.pid);
+    const timer = setTimeout(end, FILE_TIMEOUT_MS);
+    running.add(end);
     let output = '';
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text) => (output += text));
     child.on('close', (code) => {
       clearTimeout(timer);
+      running.delete(end);
+      end();
       resolve(judge(output, code));
     });
   });

@@ -165,6 +165,7 @@ export class GatewayNode {
           this.#fail('the list of subscriptions could not be saved', error as Error);
         }
       },
+      onGranted: (filters) => this.#log.info({ filters }, 'answering messages'),
       onRefused: (filter) =>
         this.#log.error({ filter }, 'the broker refused a subscription; its trigger gets no messages'),
     });

@@ -14,6 +14,8 @@ export interface SubscriptionPorts {
   unsubscribe(filters: readonly string[]): Promise<void>;
   load(): string[];
   save(filters: string[]): void;
+  /** The broker has granted these: what is published on them from now on arrives. */
+  onGranted(filters: readonly string[]): void;
   onRefused(filter: string): void;
 }
 
@@ -47,7 +49,10 @@ export function createSubscriptions(ports: SubscriptionPorts): Subscriptions {
   };
   const subscribe = async (filters: Filters): Promise<void> => {
     try {
-      for (const filter of await ports.subscribe(filters)) ports.onRefused(filter);
+      const refused = await ports.subscribe(filters);
+      for (const filter of refused) ports.onRefused(filter);
+      const granted = Object.keys(filters).filter((filter) => !refused.includes(filter));
+      if (granted.length > 0) ports.onGranted(granted);
     } catch {
       // The connection ended: ask again on the next one, whether or not the session is resumed.
       known = Object.fromEntries(Object.entries(known).filter(([filter]) => !(filter in filters)));

@@ -10,11 +10,11 @@ import * as assert from 'uvu/assert';
 import { demoModels } from '../../examples/fleet-in-a-box/models.ts';
 import { materialsFolder } from '../../examples/fleet-in-a-box/truth.ts';
 import {
+  cleanUp,
   connectClient,
   type Heard,
   largestTrigger,
   newFolder,
-  removeFolders,
   scaleModel,
   spawnNode,
 } from '../devices/gateway/bench.ts';
@@ -280,6 +280,6 @@ test.after(async () => {
   assert.is(await node.stop('SIGTERM'), 0);
   assert.is(await controller.kill('SIGTERM'), 0);
   killProcesses();
-  removeFolders();
+  cleanUp();
 });
 test.run();

@@ -8,7 +8,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { demoModels } from '../../examples/fleet-in-a-box/models.ts';
 import { materialsFolder, readTruth } from '../../examples/fleet-in-a-box/truth.ts';
-import { newFolder, removeFolders, spawnNode } from '../devices/gateway/bench.ts';
+import { cleanUp, newFolder, spawnNode } from '../devices/gateway/bench.ts';
 import { eventually, killProcesses, startProcess, temporary } from '../fleet/fleet-parts.ts';
 import {
   freePort,
@@ -105,6 +105,6 @@ whereMosquitto(test)(
 
 test.after(() => {
   killProcesses();
-  removeFolders();
+  cleanUp();
 });
 test.run();

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { newFolder, removeFolders } from '../devices/gateway/bench.ts';
+import { cleanUp, newFolder } from '../devices/gateway/bench.ts';
 import { eventually } from '../fleet/fleet-parts.ts';
 import { freePort, isListening } from './processes.ts';
 
@@ -53,5 +53,5 @@ test('a second start registers nothing anew, answers, and a signal ends every pr
   await nothingListens();
 });
 
-test.after(removeFolders);
+test.after(cleanUp);
 test.run();

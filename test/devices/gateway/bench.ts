@@ -19,7 +19,11 @@ export function newFolder(): string {
   return folder;
 }
 
-export function removeFolders(): void {
+const leftOver = new Set<() => void>();
+
+/** After a test that failed half-way too: nothing may keep the file running, and no process may outlive it. */
+export function cleanUp(): void {
+  for (const end of leftOver) end();
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 }
 
@@ -85,6 +89,11 @@ export async function startBroker(): Promise<TestBroker> {
     for (const socket of sockets) socket.destroy();
     return new Promise((resolve) => server.close(() => resolve()));
   };
+  leftOver.add(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    aedes.close();
+  });
   await listen(0);
   const { port } = server.address() as AddressInfo;
   return {
@@ -116,6 +125,7 @@ export interface TestClient {
 
 export async function connectClient(url: string, filters: string[], options: IClientOptions = {}): Promise<TestClient> {
   const mqtt = await connectAsync(url, { protocolVersion: 4, reconnectPeriod: 50, ...options });
+  leftOver.add(() => mqtt.end(true));
   const heard: Heard[] = [];
   const listeners = new Set<() => void>();
   mqtt.on('message', (topic, payload) => {
@@ -161,6 +171,7 @@ export interface NodeProcess {
 export function spawnNode(flags: Readonly<Record<string, string>>): NodeProcess {
   const listed = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
   const child = spawn(process.execPath, [main, ...listed], { stdio: ['ignore', 'ignore', 'pipe'] });
+  leftOver.add(() => child.kill('SIGKILL'));
   let log = '';
   const exited = new Promise<number | null>((resolve) => child.on('close', resolve));
   child.stderr.setEncoding('utf8').on('data', (text: string) => {

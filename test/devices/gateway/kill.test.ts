@@ -1,7 +1,7 @@
 /** kill -9 under load: every message that the broker took at QoS 1 is answered at least once. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { connectClient, localFiles, newFolder, removeFolders, spawnNode, startBroker } from './bench.ts';
+import { cleanUp, connectClient, localFiles, newFolder, spawnNode, startBroker } from './bench.ts';
 
 const ROUNDS = 4;
 const PER_ROUND = 250;
@@ -21,7 +21,7 @@ test('no acknowledged QoS 1 message is lost when the node is killed under load',
   let id = 0;
   let node = spawnNode(flags);
   // The first connection makes the session; from then on the broker keeps messages while the node is dead.
-  await node.said('connected to the broker');
+  await node.said('answering messages');
   await client.send('sensors/a/values', { id: -1, v: [1, 2, 3] });
   await client.wait('the first answer', (message) => message.json?.id === -1);
   for (let round = 0; round < ROUNDS; round++) {
@@ -33,7 +33,7 @@ test('no acknowledged QoS 1 message is lost when the node is killed under load',
       if (random() < 0.2) await new Promise((resolve) => setTimeout(resolve, 3));
     }
     node = spawnNode(flags);
-    await node.said('connected to the broker');
+    await node.said('answering messages');
   }
   for (const own of Array.from({ length: id }, (_, index) => index))
     await client.wait(`the answer to ${own}`, (message) => message.json?.id === own);
@@ -46,5 +46,5 @@ test('no acknowledged QoS 1 message is lost when the node is killed under load',
   await broker.close();
 });
 
-test.after(removeFolders);
+test.after(cleanUp);
 test.run();

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { findProgram, testWhere } from '../../requirement.ts';
-import { connectClient, localFiles, newFolder, removeFolders, spawnNode } from './bench.ts';
+import { cleanUp, connectClient, localFiles, newFolder, spawnNode } from './bench.ts';
 
 const mosquitto = findProgram('mosquitto');
 const publisher = findProgram('mosquitto_pub');
@@ -42,6 +42,7 @@ async function startMosquitto(port: number, folder: string) {
   writeFileSync(file, `listener ${port} 127.0.0.1\nallow_anonymous true\npersistence false\n`);
   const child = spawn(mosquitto as string, ['-c', file], { stdio: 'ignore' });
   const exited = new Promise((resolve) => child.on('close', resolve));
+  test.after(() => void child.kill('SIGKILL'));
   await listening(port);
   const client = await connectClient(`mqtt://127.0.0.1:${port}`, ['answers/#', 'llmasos/#']);
   return {
@@ -63,7 +64,7 @@ testMosquitto('mosquitto_pub asks and mosquitto_sub hears the right answer', asy
   const port = await freePort();
   const broker = await startMosquitto(port, newFolder());
   const node = spawnNode({ name: 'm', broker: `mqtt://127.0.0.1:${port}`, data: newFolder(), ...localFiles() });
-  await node.said('connected to the broker');
+  await node.said('answering messages');
   const heard = run(subscriber as string, ['-p', String(port), '-t', 'answers/+', '-C', '1', '-W', '10']);
   await new Promise((resolve) => setTimeout(resolve, 300));
   await run(publisher as string, [
@@ -89,7 +90,7 @@ testMosquitto(
     const folder = newFolder();
     const first = await startMosquitto(port, folder);
     const node = spawnNode({ name: 'm', broker: `mqtt://127.0.0.1:${port}`, data: newFolder(), ...localFiles() });
-    await node.said('connected to the broker');
+    await node.said('answering messages');
     await first.client.send('sensors/a/values', { id: -1, v: [1, 2, 3] });
     await first.client.wait('the first answer', (message) => message.json?.id === -1);
     // mosquitto sends 20 unacknowledged messages at most (max_inflight_messages).
@@ -116,5 +117,5 @@ testMosquitto(
   },
 );
 
-test.after(removeFolders);
+test.after(cleanUp);
 test.run();

@@ -9,12 +9,12 @@ import * as assert from 'uvu/assert';
 import { type NodeOptions, startNode } from '../../../devices/gateway/node.ts';
 import { metricsSchema, reportedSchema } from '../../../runtime/protocol/messages.ts';
 import {
+  cleanUp,
   connectClient,
   type Heard,
   largestTrigger,
   localFiles,
   newFolder,
-  removeFolders,
   scaleModel,
   spawnNode,
   startBroker,
@@ -334,6 +334,6 @@ test('local files that cannot be read are named and the others run', async () =>
 
 test.after(async () => {
   await broker.close();
-  removeFolders();
+  cleanUp();
 });
 test.run();

@@ -8,11 +8,13 @@ const settle = () => new Promise((resolve) => setImmediate(resolve));
 function world() {
   const listed = new Map<string, 0 | 1>();
   const calls: string[] = [];
+  const granted: string[] = [];
   let disk: string[] = [];
   let up = true;
   return {
     listed,
     calls,
+    granted,
     cut: () => (up = false),
     mend: () => (up = true),
     boot: () =>
@@ -37,6 +39,7 @@ function world() {
         save: (filters) => {
           disk = filters;
         },
+        onGranted: (filters) => granted.push(...filters),
         onRefused: (filter) => calls.push(`!${filter}`),
       }),
   };
@@ -75,7 +78,7 @@ test('what a trigger that went no longer needs is unsubscribed, also after a res
 });
 
 test('a subscription that was cut off is asked for again', async () => {
-  const { listed, boot, cut, mend } = world();
+  const { listed, granted, boot, cut, mend } = world();
   const subscriptions = boot();
   subscriptions.connected(false);
   subscriptions.want({ a: 1 });
@@ -88,6 +91,7 @@ test('a subscription that was cut off is asked for again', async () => {
   await settle();
   await settle();
   assert.ok(listed.has('a'));
+  assert.equal(granted, ['a']);
 });
 
 test.run();
