@@ -6,8 +6,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import Table from 'cli-table3';
 import * as ort from 'onnxruntime-web';
+import { createStyle, wantsColour } from '../fleet/cli/style.ts';
 import { createEngine, type Engine } from '../runtime/engine/engine.ts';
 import type { Model } from '../runtime/engine/model.ts';
 import type { Tensor } from '../runtime/engine/tensor.ts';
@@ -141,15 +141,21 @@ const folder = values.data ?? fileURLToPath(new URL('../../shared/data/', import
 ort.env.wasm.numThreads = 1;
 ort.env.logLevel = 'error';
 const engine = await createEngine();
-const table = new Table({ head: ['model', 'engine', 'runs', 'max abs error', 'relative to max |y|', 'cosine'] });
-let failures = 0;
+const style = createStyle(wantsColour(process.env, process.stdout.isTTY));
+const rows: Row[] = [];
 for (const each of agreeCases(folder)) {
-  const row = await check(each, engine);
-  table.push([...row.cells]);
-  if (row.failed) failures++;
+  process.stderr.write(`${each.name} …\n`);
+  rows.push(await check(each, engine));
 }
 await engine.close();
-console.log(table.toString());
+const header = ['model', 'engine', 'runs', 'max abs error', 'relative to max |y|', 'cosine'];
+console.log(
+  style.table(
+    header,
+    rows.map(({ cells }) => cells),
+  ),
+);
+const failures = rows.filter(({ failed }) => failed).length;
 console.log(
   `kernels: ${engine.info.build}; bounds for required models: relative ${RELATIVE_MAX}, cosine ${COSINE_MIN}`,
 );
