@@ -1,12 +1,12 @@
 // Makes a fresh clone ready: installs what is missing, builds what is out of date. Plain JavaScript, since it must run on
 // the Node (20 or later) that the machine happens to have; everything after it runs on the Node that `npm ci` brings.
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const stamp = `${root}node_modules/.llmasos-installed`;
+/** npm writes both files at the end of an installation, in any order. */
+const SLACK_MS = 5_000;
 const NODE_WANTED = [24, 20];
 
 /** Installs and builds where needed. Returns the path of a Node that can run the project. */
@@ -19,17 +19,16 @@ export async function prepare() {
 }
 
 function install() {
-  const lock = createHash('sha256')
-    .update(readFileSync(`${root}package-lock.json`))
-    .digest('hex');
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
+  const changed = statSync(`${root}package-lock.json`).mtimeMs;
+  // npm's own record of what is installed, written last: there is none after an installation that was interrupted.
+  const installed = statSync(`${root}node_modules/.package-lock.json`, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  if (installed + SLACK_MS >= changed) return;
   console.error('Installing packages (once; npm ci) …');
   const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
   const options = { cwd: root, stdio: 'inherit', shell: process.platform === 'win32' };
   const { status } = spawnSync(npm, ['ci', '--no-audit', '--no-fund', '--loglevel=error'], options);
   if (status !== 0)
     fail('npm ci failed (its message is above); the npm registry must be reachable for the first start');
-  writeFileSync(stamp, lock);
 }
 
 function findNode() {
