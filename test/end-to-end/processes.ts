@@ -79,7 +79,7 @@ function run(file: string, args: readonly string[]): Promise<Outcome> {
 
 /** The command `llmasos`, asking the controller at `url`. */
 export const llmasos = (url: string, ...words: string[]): Promise<Outcome> =>
-  run(process.execPath, [commandLine, ...words, '--controller', url]);
+  run(process.execPath, [commandLine, '--controller', url, ...words]);
 
 /** The same where nothing but success will do. */
 export async function llmasosDone(url: string, ...words: string[]): Promise<string> {
