@@ -48,7 +48,7 @@ whereMosquitto(test)(
     assert.not.match(listed, /edge/);
     await strict.stop();
     const open = await startMosquitto(port);
-    await node.said('connected to the broker');
+    await node.said('answering messages');
     const client = await connectClient(open.url, ['answers/#']);
     await ask(client);
     await eventually('the controller knows the node', async () =>
@@ -83,7 +83,7 @@ whereMosquitto(test)(
     assert.match(asked.stderr, /^llmasos: .*\n$/);
     const second = await startMosquitto(port);
     const client = await connectClient(second.url, ['answers/#']);
-    await node.said('"trigger":"largest"');
+    await node.said('answering messages');
     await ask(client);
     await client.mqtt.endAsync();
     assert.is(await node.stop('SIGTERM'), 0);
@@ -99,13 +99,7 @@ whereMosquitto(test)(
     const broker = await startMosquitto(await freePort());
     const client = await connectClient(broker.url, ['answers/#', 'llmasos/v1/nodes/edge/errors/#']);
     const node = spawnNode({ name: 'edge', broker: broker.url, data: newFolder(), ...localFiles() });
-    await node.said('connected to the broker');
-    await eventually('the node subscribes', () =>
-      ask(client).then(
-        () => true,
-        () => undefined,
-      ),
-    );
+    await node.said('answering messages');
     await client.send('sensors/d/values', Buffer.alloc(200 * 2 ** 20));
     await ask(client);
     const errors = client.heard.filter(({ topic }) => topic.includes('/errors/'));
@@ -157,13 +151,7 @@ testWhere(
   const { httpUrl, mqttUrl } = controller;
   const node = spawnNode({ name: 'edge', broker: mqttUrl, data: join(disk as string, 'node'), ...localFiles() });
   const client = await connectClient(mqttUrl, ['answers/#']);
-  await node.said('connected to the broker');
-  await eventually('the node subscribes', () =>
-    ask(client).then(
-      () => true,
-      () => undefined,
-    ),
-  );
+  await node.said('answering messages');
   const filler = fill(disk as string);
   await ask(client);
   const folder = newFolder();

@@ -9,12 +9,12 @@ import { eventually, temporary } from '../fleet/fleet-parts.ts';
 import { findProgram, testWhere } from '../requirement.ts';
 
 const commandLine = fileURLToPath(new URL('../../fleet/cli/main.ts', import.meta.url));
-const programs = ['mosquitto', 'mosquitto_pub', 'mosquitto_sub'] as const;
+const programs = ['mosquitto', 'mosquitto_pub', 'mosquitto_sub', 'stdbuf'] as const;
 const paths = Object.fromEntries(programs.map((name) => [name, findProgram(name)]));
 
 /** `test`, or its stand-in where the broker or its clients are missing. */
 export const whereMosquitto = (test: Parameters<typeof testWhere>[0]) =>
-  testWhere(test, hasMosquitto, 'the Debian packages mosquitto and mosquitto-clients');
+  testWhere(test, hasMosquitto, 'the Debian packages mosquitto, mosquitto-clients and coreutils');
 
 export const hasMosquitto = programs.every((name) => paths[name]);
 
@@ -96,7 +96,7 @@ export async function mosquittoPub(port: number, ...words: string[]): Promise<vo
 /** Subscribes, and resolves with a function that resolves with the next `count` messages as text. */
 export async function mosquittoSub(port: number, filter: string, count: number) {
   // Into a pipe it would gather its lines until it ends (setvbuf(3)); coreutils' stdbuf has it write each at once.
-  const child = spawn('stdbuf', [
+  const child = spawn(paths.stdbuf as string, [
     ...['-oL', paths.mosquitto_sub as string, '-d', '-p', String(port), '-t', filter, '-q', '1'],
     ...['-C', String(count), '-W', '30', '-F', 'message %t %p'],
   ]);
