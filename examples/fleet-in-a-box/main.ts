@@ -12,6 +12,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { createLogUpdate } from 'log-update';
 import { type Box, startBox } from '../../fleet/cli/box.ts';
 import { createStyle, wantsColour } from '../../fleet/cli/style.ts';
+import { DEFAULT_PORTS } from '../../fleet/controller/controller.ts';
 import type { ControllerService } from '../../fleet/controller/service.ts';
 import { onStop } from '../../runtime/node/stop-io.ts';
 import { install } from './install.ts';
@@ -100,7 +101,7 @@ async function run({ controller, mqttUrl, httpUrl, supervisor }: Box): Promise<n
       firstRightMs = performance.now() - startedAt;
       say(`First right answer after ${(firstRightMs / 1000).toFixed(1)} s`);
     }
-    live?.(`\n${renderTable(progress, style)}\n\n${ownMessages(mqttUrl)}\n\nCtrl-C ends everything.`);
+    live?.(`\n${renderTable(progress, style)}\n\n${ownMessages(mqttUrl, httpUrl)}\n\nCtrl-C ends everything.`);
     if (options.once && (done || performance.now() - startedAt > ONCE_MS_MAX)) break;
     await new Promise((resolve) => setTimeout(resolve, REFRESH_MS));
   }
@@ -139,12 +140,15 @@ function report(progress: readonly Progress[]): number {
   return missing.length === 0 ? 0 : 1;
 }
 
-function ownMessages(mqttUrl: string): string {
-  const at = `-p ${new URL(mqttUrl).port}`;
+/** Lines to paste that work as they stand, in the folder of the clone. */
+function ownMessages(mqttUrl: string, httpUrl: string): string {
+  const { port } = new URL(mqttUrl);
+  const at = port === String(DEFAULT_PORTS.mqtt) ? '' : ` -p ${port}`;
+  const controller = httpUrl.endsWith(`:${DEFAULT_PORTS.http}`) ? '' : ` --controller ${httpUrl}`;
+  const photo = 'examples/fleet-in-a-box/materials/factory-camera/filter.jpg';
   return [
-    style.dim('Send a message of your own:'),
-    `  mosquitto_sub ${at} -t 'factory/+/labels' &`,
-    `  mosquitto_pub ${at} -t factory/mine/camera -f photo.jpg`,
-    '  npx llmasos infer ppocr-det --image photo.jpg --node factory-1',
+    style.dim('Send a message of your own, from a second terminal in this folder:'),
+    `  mosquitto_sub${at} -t factory/mine/labels -C 1 & sleep 1; mosquitto_pub${at} -t factory/mine/camera -f ${photo}`,
+    `  npx llmasos infer ppocr-rec --image ${photo} --node factory-1${controller}`,
   ].join('\n');
 }
