@@ -114,9 +114,9 @@ function plainTrigger(name: string, model: Model, format: Request['format']): Tr
     model.inputs.map(({ name, dims }) => {
       if (format === 'tensors') return [name, { from: name }];
       if (format !== 'image') return [name, {}];
-      const layout = dims[3] === 3 || dims[3] === 1 ? 'NHWC' : 'NCHW';
-      const channels = layout === 'NHWC' ? dims[3] : dims[1];
-      return [name, { image: { layout, colour: channels === 1 ? 'grey' : 'rgb' } }];
+      const layout = dims[3] === 3 || dims[3] === 1 ? 'nhwc' : 'nchw';
+      const channels = layout === 'nhwc' ? dims[3] : dims[1];
+      return [name, { image: { layout, order: channels === 1 ? 'gray' : 'rgb' } }];
     }),
   );
   const stages = [{ name: 'answer', model: name, inputs }];
