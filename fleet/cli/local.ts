@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, extname } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import type { Request } from '../../runtime/protocol/messages.ts';
 import { examine } from './doctor.ts';
 import type { Terminal } from './program.ts';
@@ -18,9 +18,9 @@ export function addLocalCommands(program: Command, terminal: Terminal): void {
     .description('Start a fleet in a box: a controller with its broker, and nodes, as processes on this machine')
     .option('--nodes <names...>', 'names of the nodes', ['node-1'])
     .option('--data <folder>', 'where everything is kept', 'data/fleet')
-    .option('--mqtt-port <port>', 'MQTT over TCP')
-    .option('--ws-port <port>', 'MQTT over WebSocket')
-    .option('--http-port <port>', 'the controller')
+    .option('--mqtt-port <port>', 'MQTT over TCP', portOf)
+    .option('--ws-port <port>', 'MQTT over WebSocket', portOf)
+    .option('--http-port <port>', 'the controller', portOf)
     .action((options) => up(options, terminal));
   passThrough(program, 'controller', 'Start a controller', async () => import('../main.ts'));
   passThrough(program, 'node', 'Start a node', async () => import('../../devices/gateway/main.ts'));
@@ -28,11 +28,18 @@ export function addLocalCommands(program: Command, terminal: Terminal): void {
     .command('doctor')
     .description('Say what works on this machine and what to do about the rest')
     .option('--json', 'print JSON for machines')
+    .option('--controller <url>', 'address of the controller')
     .action(async (options) => {
-      const { checks, text } = await examine(program.opts().controller, terminal.style);
+      const { checks, text } = await examine(options.controller ?? program.opts().controller, terminal.style);
       terminal.print(options.json || program.opts().json ? JSON.stringify(checks, null, 2) : text);
       if (checks.some(({ state }) => state === 'failed')) process.exitCode = 1;
     });
+}
+
+function portOf(given: string): number {
+  const port = Number(given);
+  if (Number.isInteger(port) && port >= 1 && port <= 65_535) return port;
+  throw new InvalidArgumentError('expected a port from 1 to 65535.');
 }
 
 /** A program of its own with flags of its own: its file reads the rest of the words. */

@@ -1,22 +1,26 @@
+import { NAME_PATTERN } from '../../runtime/protocol/topics.ts';
 import { startBox } from './box.ts';
 import type { Terminal } from './program.ts';
 
 export interface UpOptions {
   readonly nodes: readonly string[];
   readonly data: string;
-  readonly mqttPort?: string;
-  readonly wsPort?: string;
-  readonly httpPort?: string;
+  readonly mqttPort?: number;
+  readonly wsPort?: number;
+  readonly httpPort?: number;
 }
 
 /** Runs a controller and nodes until the terminal's signal aborts. */
 export async function up(options: UpOptions, { print, style, signal }: Terminal): Promise<void> {
+  for (const name of options.nodes)
+    if (!NAME_PATTERN.test(name))
+      throw new Error(`--nodes "${name}": expected letters, digits, _ and - only, 1 to 64 of them`);
   const box = await startBox({
     data: options.data,
-    nodes: options.nodes.map((name) => ({ name, labels: {} })),
-    mqttPort: portOf('--mqtt-port', options.mqttPort),
-    webSocketPort: portOf('--ws-port', options.wsPort),
-    httpPort: portOf('--http-port', options.httpPort),
+    nodes: [...new Set(options.nodes)].map((name) => ({ name, labels: {} })),
+    mqttPort: options.mqttPort,
+    webSocketPort: options.wsPort,
+    httpPort: options.httpPort,
     onExit: (name, reason) => print(style.bad(`${name} ${reason}; starting it again`)),
   });
   try {
@@ -37,12 +41,4 @@ export async function up(options: UpOptions, { print, style, signal }: Terminal)
   } finally {
     await box.stop();
   }
-}
-
-function portOf(flag: string, given: string | undefined): number | undefined {
-  if (given === undefined) return undefined;
-  const port = Number(given);
-  if (!Number.isInteger(port) || port < 1 || port > 65_535)
-    throw new Error(`${flag} ${given}: expected a port from 1 to 65535`);
-  return port;
 }
