@@ -70,3 +70,13 @@ export async function unusedPort(): Promise<number> {
   await once(server, 'close');
   return port;
 }
+
+/** Whether a process exists: signal 0 only asks. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
