@@ -8,7 +8,7 @@ const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
 console.log(`seed ${seed}`);
 
 async function survive(broker: BrokerKind, kills: number): Promise<void> {
-  const { figures, losses } = await runKills({ broker, kills, seed });
+  const { figures, losses } = await runKills({ broker, kills, seed, pauseMs: 1_200 });
   assert.equal(losses, []);
   assert.is(figures.kills, kills);
   assert.ok(Number(figures['acknowledged by nodes']) > 0);

@@ -1,7 +1,7 @@
 /**
  * Kills controller, nodes and broker at random moments, under load, and checks afterwards that nothing acknowledged is lost.
  *
- *   node test/end-to-end/kill.ts --kills 50 [--seed N]
+ *   node test/end-to-end/kill.ts --kills 50 [--pause-ms 5000] [--seed N]
  *
  * Half of the kills are on the embedded broker (it dies with its controller), half on mosquitto as a process of its own.
  * A supervisor starts again what died, later and later, as on a real machine; it may be killed while it starts.
@@ -33,8 +33,6 @@ import { type Person, type Sensor, startPerson, startSensor } from './load.ts';
 import { freePort, hasMosquitto, isListening } from './processes.ts';
 import { startTap, type Tap } from './tap.ts';
 
-/** How long a process may be left alone before its kill, and the fleet after it. */
-const PAUSE_MS_MAX = 1_200;
 const BROKER_RESTART_MS = 250;
 /** While answers come, at least one comes in this time. */
 const REST_MS = 1_000;
@@ -48,6 +46,8 @@ export interface KillOptions {
   readonly broker: BrokerKind;
   readonly kills: number;
   readonly seed: number;
+  /** How long, at most, a process is left alone before its kill, and the fleet after it. */
+  readonly pauseMs: number;
 }
 
 export interface KillReport {
@@ -72,7 +72,7 @@ interface Fleet {
 }
 
 /** Rejects when the fleet cannot be started, or does not come to rest afterwards. */
-export async function runKills({ broker, kills, seed }: KillOptions): Promise<KillReport> {
+export async function runKills({ broker, kills, seed, pauseMs }: KillOptions): Promise<KillReport> {
   const folder = temporary();
   const fleet = await startFleet(folder, broker);
   try {
@@ -80,7 +80,7 @@ export async function runKills({ broker, kills, seed }: KillOptions): Promise<Ki
     const topics = NODES.map((name) => `sensors/${name}/values`);
     const sensor = await startSensor(fleet.brokerUrl, topics);
     const person = startPerson(fleet.controller, { model: 'scale' });
-    const counts = await killAtRandom(fleet.victims, kills, createRandom(seed));
+    const counts = await killAtRandom(fleet.victims, { kills, pauseMs }, createRandom(seed));
     sensor.finish();
     const losses = await audit(fleet, person, sensor);
     await sensor.close();
@@ -188,7 +188,7 @@ async function install(controller: ControllerService): Promise<void> {
 /** Whom the lot falls on is spared until everybody had a turn, so that a short run meets all of them. */
 async function killAtRandom(
   victims: readonly Victim[],
-  kills: number,
+  { kills, pauseMs }: Pick<KillOptions, 'kills' | 'pauseMs'>,
   random: () => number,
 ): Promise<Map<string, number>> {
   const counts = new Map(victims.map(({ name }) => [name, 0]));
@@ -197,12 +197,12 @@ async function killAtRandom(
     if (waiting.length === 0) waiting = [...victims];
     const [victim] = waiting.splice(Math.floor(random() * waiting.length), 1) as [Victim];
     await eventually(`${victim.name} has been started again`, victim.pid);
-    await pause(random() * PAUSE_MS_MAX);
+    await pause(random() * pauseMs);
     const pid = victim.pid();
     if (pid === undefined) throw new Error(`${victim.name} ended before it was killed`);
     process.kill(pid, 'SIGKILL');
     counts.set(victim.name, (counts.get(victim.name) ?? 0) + 1);
-    await pause(random() * PAUSE_MS_MAX);
+    await pause(random() * pauseMs);
   }
   return counts;
 }
@@ -275,6 +275,7 @@ function figuresOf(run: {
     'messages sent': sensor.sent,
     'confirmed to the sender': sensor.confirmed,
     'acknowledged by nodes': size(({ acknowledged }) => acknowledged),
+    'of these from the journal alone': fleet.taps.reduce((sum, tap) => sum + tap.journalled, 0),
     'answers confirmed by the broker': size(({ answered }) => answered),
     'repeated by the sender': sensor.repeated,
   };
@@ -298,15 +299,22 @@ export function printReport({ figures, losses }: KillReport): boolean {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { kills: { type: 'string', default: '50' }, seed: { type: 'string' } } });
+  const { values } = parseArgs({
+    options: {
+      kills: { type: 'string', default: '50' },
+      'pause-ms': { type: 'string', default: '5000' },
+      seed: { type: 'string' },
+    },
+  });
   const kills = Number(values.kills);
+  const pauseMs = Number(values['pause-ms']);
   const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
   console.log(`seed ${seed}\n`);
   const kinds: BrokerKind[] = hasMosquitto ? ['embedded', 'mosquitto'] : ['embedded'];
   if (!hasMosquitto) console.log("mosquitto is missing (Debian's package of that name): the embedded broker only\n");
   for (const [index, broker] of kinds.entries()) {
     const share = Math.floor((kills + index) / kinds.length);
-    const report = await runKills({ broker, kills: share, seed: seed + index });
+    const report = await runKills({ broker, kills: share, seed: seed + index, pauseMs });
     if (!printReport(report)) process.exitCode = 1;
     console.log();
   }

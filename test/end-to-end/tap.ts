@@ -9,6 +9,8 @@ export interface Tap {
   readonly port: number;
   /** Ids of messages that the node confirmed to the broker (PUBACK). */
   readonly acknowledged: ReadonlySet<number>;
+  /** How many of these had no answer at the broker yet: only the node's journal knew of them. */
+  readonly journalled: number;
   /** Ids of answers from the node that the broker confirmed. */
   readonly answered: ReadonlySet<number>;
   close(): Promise<void>;
@@ -18,6 +20,7 @@ export interface Tap {
 export async function startTap(brokerPort: number): Promise<Tap> {
   const acknowledged = new Set<number>();
   const answered = new Set<number>();
+  let journalled = 0;
   const sockets = new Set<Socket>();
   const server = createServer((node) => {
     const broker = connect(brokerPort, '127.0.0.1');
@@ -32,19 +35,25 @@ export async function startTap(brokerPort: number): Promise<Tap> {
           broker.destroy();
         });
     }
-    follow(broker, node, 'sensors/', acknowledged);
-    follow(node, broker, 'answers/', answered);
+    follow(broker, node, 'sensors/', (id) => {
+      acknowledged.add(id);
+      if (!answered.has(id)) journalled++;
+    });
+    follow(node, broker, 'answers/', (id) => answered.add(id));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     port: (server.address() as { port: number }).port,
     ...{ acknowledged, answered },
+    get journalled() {
+      return journalled;
+    },
     close: () => closeAll(server, sockets),
   };
 }
 
-/** Adds to `confirmed` the id of every QoS 1 message on a `prefix` topic that went from one end and was confirmed by the other. */
-function follow(from: Socket, to: Socket, prefix: string, confirmed: Set<number>): void {
+/** Tells the id of every QoS 1 message on a `prefix` topic that went from one end and was confirmed by the other. */
+function follow(from: Socket, to: Socket, prefix: string, confirmed: (id: number) => void): void {
   const onTheWay = new Map<number, number>();
   const sent = parser({ protocolVersion: 4 }).on('packet', (packet: Packet) => {
     if (packet.cmd !== 'publish' || packet.qos !== 1 || !packet.topic.startsWith(prefix)) return;
@@ -52,7 +61,7 @@ function follow(from: Socket, to: Socket, prefix: string, confirmed: Set<number>
   });
   const received = parser({ protocolVersion: 4 }).on('packet', ({ cmd, messageId }: Packet) => {
     const id = cmd === 'puback' ? onTheWay.get(messageId as number) : undefined;
-    if (id !== undefined) confirmed.add(id);
+    if (id !== undefined) confirmed(id);
   });
   from.on('data', (bytes: Buffer) => {
     sent.parse(bytes);
