@@ -43,7 +43,11 @@ export function openDelivery({ file, handle, onDisk, fileBytesMax = FILE_BYTES_M
 
   const commit = (): void => {
     timer = undefined;
-    if (!incoming.hasWork && !outgoing.hasWork) return;
+    const lookAgain = incoming.look();
+    if (incoming.hasWork || outgoing.hasWork) write();
+    if (lookAgain) schedule();
+  };
+  const write = (): void => {
     try {
       // Removing first and on its own frees the room that a full file needs for what comes after.
       transaction(database, () => {

@@ -13,10 +13,15 @@ export interface IncomingMessage extends InboxMessage {
   readonly qos: 0 | 1;
 }
 
+/** One look may come a moment after the message; two are a period apart. */
+const LOOKS = 2;
+
 interface Entry {
   readonly message: IncomingMessage;
   readonly acknowledge: () => void;
   answered: boolean;
+  /** Looks at it that found it unanswered: from the second on it has waited long enough to be journalled. */
+  looks: number;
   inboxId?: number;
   /** Given within a transaction that is not committed yet. */
   pendingId?: number | undefined;
@@ -29,6 +34,8 @@ export interface Incoming {
   replay(): void;
   /** The broker will send again what it has no acknowledgement for. */
   disconnected(): void;
+  /** Called once a period: what is unanswered for a whole one is to be written. Returns whether a further look is needed. */
+  look(): boolean;
   readonly hasWork: boolean;
   removeAnswered(): void;
   write(): void;
@@ -48,12 +55,14 @@ export function createIncoming(
   const flush = (): void => {
     let count = 0;
     for (const entry of unacknowledged) {
-      if (!entry.answered && entry.inboxId === undefined) break;
+      if (isOpen(entry)) break;
       entry.acknowledge();
       count++;
     }
     if (count > 0) unacknowledged.splice(0, count);
   };
+  const isOpen = (entry: Entry): boolean => !entry.answered && entry.inboxId === undefined;
+  const isDue = (entry: Entry): boolean => isOpen(entry) && entry.looks >= LOOKS;
   const forget = (inboxId: number): void => {
     answeredIds.push(inboxId);
     schedule();
@@ -62,7 +71,7 @@ export function createIncoming(
   return {
     receive(message, acknowledge) {
       if (!acknowledge) return handle(message, () => {});
-      const entry: Entry = { message, acknowledge, answered: false };
+      const entry: Entry = { message, acknowledge, answered: false, looks: 0 };
       unacknowledged.push(entry);
       handle(message, () => {
         entry.answered = true;
@@ -77,15 +86,19 @@ export function createIncoming(
     disconnected() {
       unacknowledged = [];
     },
+    look() {
+      const open = unacknowledged.filter(isOpen);
+      for (const entry of open) entry.looks++;
+      return open.some((entry) => !isDue(entry));
+    },
     get hasWork() {
-      return answeredIds.length > 0 || unacknowledged.some((entry) => !entry.answered && entry.inboxId === undefined);
+      return answeredIds.length > 0 || unacknowledged.some(isDue);
     },
     removeAnswered() {
       for (const id of answeredIds) inbox.remove(id);
     },
     write() {
-      for (const entry of unacknowledged)
-        if (!entry.answered && entry.inboxId === undefined) entry.pendingId = inbox.add(entry.message);
+      for (const entry of unacknowledged) if (isDue(entry)) entry.pendingId = inbox.add(entry.message);
     },
     written() {
       answeredIds = [];

@@ -11,7 +11,7 @@ let files = 0;
 const newFile = () => join(folder, `${files++}.db`);
 const open = (options: Partial<DeliveryOptions> = {}): Delivery =>
   openDelivery({ file: newFile(), handle: () => {}, onDisk: () => {}, ...options });
-const commit = () => new Promise((resolve) => setTimeout(resolve, 60));
+const commit = () => new Promise((resolve) => setTimeout(resolve, 120));
 const message = (topic: string, words: string, qos: 0 | 1 = 1): OutgoingMessage => ({
   topic,
   payload: new TextEncoder().encode(words),
@@ -142,6 +142,20 @@ test('an input is acknowledged when it is answered, or when it is journalled, in
   second.close();
   assert.equal(replayed, ['3 at QoS 1']);
   open({ file, handle: () => assert.unreachable('it was answered') }).incoming.replay();
+});
+
+test('an input is journalled only when it was open for a whole period: fast models cost no disk', () => {
+  const answers: (() => void)[] = [];
+  const { incoming: inputs, close } = open({ handle: (_, answered) => answers.push(answered) });
+  inputs.receive(incoming('fast'), () => {});
+  assert.ok(inputs.look());
+  answers[0]?.();
+  inputs.receive(incoming('slow'), () => {});
+  assert.ok(inputs.look());
+  assert.not.ok(inputs.hasWork);
+  assert.not.ok(inputs.look());
+  assert.ok(inputs.hasWork);
+  close();
 });
 
 test('after the connection ended nothing is acknowledged on the next one', async () => {
