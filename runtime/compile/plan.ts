@@ -135,17 +135,22 @@ function dyingOperand(
   for (const input of writableInputs(node)) {
     if (!input || input.constant || !sameDims(input.dims, output.dims) || input.type !== output.type) continue;
     const place = places.get(input) as Place;
-    // A matrix product must not overwrite what it multiplies, even when that is its residual as well.
-    const repeated =
-      node.operation.kind === 'matMul' && node.inputs.some((other, i) => i < 3 && shares(other, place, places));
     const whole = place.offset === 0 && place.buffer.bytes === bytesOf(output);
-    if (whole && place.buffer.to === index && lastUses.get(input) === index && !repeated) return place.buffer;
+    const dies = place.buffer.to === index && lastUses.get(input) === index;
+    const readLater = node.inputs.some(
+      (other, i) => other && places.get(other)?.buffer === place.buffer && isReadLater(node, other, i),
+    );
+    if (whole && dies && !readLater) return place.buffer;
   }
   return undefined;
 }
 
-function shares(value: Value | undefined, place: Place, places: ReadonlyMap<Value, Place>): boolean {
-  return value !== undefined && places.get(value)?.buffer === place.buffer;
+/** Whether the kernel still reads input `i` where it has written already, if both lie in one buffer. */
+function isReadLater({ operation, outputs }: Node, input: Value, i: number): boolean {
+  // A matrix product must not overwrite what it multiplies, even when that is its residual as well.
+  if (operation.kind === 'matMul') return i < 3;
+  // Element by element a value is read before it is overwritten; a part of it, broadcast, is read again and again.
+  return !sameDims(input.dims, (outputs[0] as Value).dims);
 }
 
 /** Largest first, each into the tightest gap among those that live at the same time. Returns the arena's size. */

@@ -41,6 +41,17 @@ test('a part of a tensor lies where the tensor lies', () => {
   assert.ok(farthest(runGraph(graph, inputs), evaluateGraph(graph, inputs)) < 1e-6);
 });
 
+test('a tensor is not overwritten by its difference to a part of itself, which every row needs', () => {
+  const { graph, inputs } = build({ x: [4, 8] }, (builder, [x]) => {
+    const [y, z] = [builder.unary('exp', x as Value), builder.unary('sin', x as Value)];
+    return [
+      builder.binary('sub', y, builder.sliceAxis(y, 0, 0, 1)),
+      builder.binary('add', builder.sliceAxis(z, 0, 0, 1), z),
+    ];
+  });
+  assert.ok(farthest(runGraph(graph, inputs), evaluateGraph(graph, inputs)) < 1e-6);
+});
+
 test('values that are alive together never overlap, unless one is a part of the other', () => {
   const seed = Number(process.env.SEED ?? 11);
   console.log(`seed ${seed}`);
