@@ -37,8 +37,15 @@ export function decodeAudio(payload: Uint8Array, decode: Extract<Decode, { forma
   if (decode.raw === undefined) throw new Error(`audio: expected a WAV file, got ${payload.byteLength} other bytes`);
   const data = elementsOf(payload, decode.raw);
   const { silence, full } = sampleRanges[decode.raw];
-  const samples = Float32Array.from(data as Int16Array, (sample) => (sample - silence) / full);
-  if (!samples.every(Number.isFinite)) throw new Error('audio: expected finite samples, got NaN or infinity');
+  const samples = new Float32Array(data.length);
+  // Not by `from` with a function and `every`, which take ten times as long, for every chunk of every microphone.
+  let finite = true;
+  for (let i = 0; i < samples.length; i++) {
+    const sample = ((data[i] as number) - silence) / full;
+    finite &&= Number.isFinite(sample);
+    samples[i] = sample;
+  }
+  if (!finite) throw new Error('audio: expected finite samples, got NaN or infinity');
   return { type: 'float32', dims: [samples.length], data: samples };
 }
 

@@ -22,9 +22,10 @@ export function parseFilter(text: string): TopicFilter {
     throw new Error(`topic filter "${text}": ${problem}`);
   };
   checkText(text, fail);
+  const variableOf = levels.map((level) => VARIABLE.exec(level)?.[1]);
   const names: string[] = [];
   for (const [index, level] of levels.entries()) {
-    const name = VARIABLE.exec(level)?.[1];
+    const name = variableOf[index];
     if (name !== undefined) {
       if (names.includes(name)) fail(`{${name}} stands in two levels; give each its own name`);
       names.push(name);
@@ -36,7 +37,11 @@ export function parseFilter(text: string): TopicFilter {
       fail(`level "${level}": a wildcard must fill its whole level: "+", "#" or "{name}"`);
     }
   }
-  return { mqtt: levels.map((level) => (VARIABLE.test(level) ? '+' : level)).join('/'), variables: names, match };
+  return {
+    mqtt: levels.map((level, index) => (variableOf[index] === undefined ? level : '+')).join('/'),
+    variables: names,
+    match,
+  };
 
   function match(topic: string): Record<string, string> | undefined {
     const given = topic.split('/');
@@ -47,7 +52,7 @@ export function parseFilter(text: string): TopicFilter {
       if (level === '#') return variables;
       const value = given[index];
       if (value === undefined) return undefined;
-      const name = VARIABLE.exec(level)?.[1];
+      const name = variableOf[index];
       if (name !== undefined) variables[name] = value;
       else if (level !== '+' && level !== value) return undefined;
     }
