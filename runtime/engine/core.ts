@@ -22,7 +22,7 @@ export class Core {
    * Executes until the program is done, faults, or the flag is set. One call at a time. Rejects when the thread dies;
    * the next call starts another.
    */
-  execute(segment: Segment): Promise<Stop> {
+  async execute(segment: Segment): Promise<Stop> {
     const worker = this.#thread();
     worker.ref();
     this.#waiting = Promise.withResolvers();
@@ -45,12 +45,16 @@ export class Core {
       worker.unref();
       this.#waiting?.resolve(stop);
     });
-    worker.on('error', (cause) => this.#waiting?.reject(new Error('the computing thread failed', { cause })));
-    worker.on('exit', () => {
-      if (this.#worker === worker) this.#worker = undefined;
-      this.#waiting?.reject(new Error('the computing thread ended'));
-    });
+    worker.on('error', (cause) => this.#lose(worker, new Error('the computing thread failed', { cause })));
+    worker.on('exit', () => this.#lose(worker, new Error('the computing thread ended')));
     this.#worker = worker;
     return worker;
+  }
+
+  /** A thread that fails says so first and ends later: by then the next run may be with another one. */
+  #lose(worker: Worker, reason: Error): void {
+    if (this.#worker !== worker) return;
+    this.#worker = undefined;
+    this.#waiting?.reject(reason);
   }
 }

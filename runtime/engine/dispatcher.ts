@@ -138,7 +138,14 @@ export class Dispatcher {
       return;
     }
     const startedMs = run.startedMs as number;
-    const outputs = run.program.readOutputs(run.arena as number);
+    let outputs: RunResult['outputs'];
+    try {
+      outputs = run.program.readOutputs(run.arena as number);
+    } catch (cause) {
+      const error = new Error(`model "${run.model}": there is no memory for the outputs`, { cause });
+      this.#end(run, () => run.promise.reject(error));
+      return;
+    }
     const result = { outputs, queueMs: Math.max(0, startedMs - run.submittedMs), runMs: stop.endedMs - startedMs };
     this.#end(run, () => run.promise.resolve(result));
   }

@@ -204,6 +204,47 @@ test('when the thread dies, its run rejects and the next one is served by a new 
   await core.close();
 });
 
+test('when a thread fails to start, its run alone is lost, not the one that waits behind it', async () => {
+  const memory = new EngineMemory(32 << 20);
+  const kernels = loadKernels(memory.memory, { build: 'plain' });
+  memory.reserve(kernels.heapBase);
+  let threads = 0;
+  const core = new Core({
+    memory: memory.memory,
+    build: kernels.build,
+    // What a thread is given is copied when it is made: the first gets nothing that computes.
+    get module() {
+      return ++threads === 1 ? ({} as WebAssembly.Module) : kernels.module;
+    },
+  });
+  const dispatcher = new Dispatcher(core, memory);
+  const program = chain(new MemoryWeights(memory, 'm', 1 << 16), memory, 3);
+  const lost = rejects(dispatcher.run('m', program, { x }, {}), /model "m": the run was lost/);
+  const next = dispatcher.run('m', program, { x }, {});
+  await lost;
+  assertClose(await next, 3);
+  assert.is(threads, 2);
+  await core.close();
+});
+
+test('outputs that the process has no memory for end their run, and the next one is served', async () => {
+  const { memory, core, dispatcher, weights } = setup();
+  const good = chain(weights, memory, 3);
+  const [output] = good.program.outputs;
+  const huge = { ...good.program, outputs: [{ ...(output as NonNullable<typeof output>), dims: [2 ** 40] }] };
+  await rejects(dispatcher.run('m', new LoadedProgram(huge, weights, memory, 'm'), { x }, {}), /model "m": .*outputs/);
+  assertClose(await dispatcher.run('m', good, { x }, {}), 3);
+  await core.close();
+});
+
+test('an engine that is closed rejects runs and blocks nobody', async () => {
+  const { memory, core, dispatcher, weights } = setup();
+  const program = chain(weights, memory, 3);
+  await core.close();
+  const runs = [0, 1].map(() => rejects(dispatcher.run('m', program, { x }, {}), /the run was lost/));
+  await Promise.all(runs);
+});
+
 test('a run that finds no memory is refused with the figures, and the others go on', async () => {
   const { memory, core, dispatcher, weights } = setup(4 << 20);
   const { program } = chain(weights, memory, 3);
