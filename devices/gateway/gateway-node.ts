@@ -7,7 +7,7 @@ import { type Broker, createBroker } from '../../runtime/node/broker-io.ts';
 import { type Control, createControl } from '../../runtime/node/control.ts';
 import { Converge } from '../../runtime/node/converge.ts';
 import { type Delivery, openDelivery } from '../../runtime/node/delivery.ts';
-import { createDispatch, type Dispatch } from '../../runtime/node/dispatch.ts';
+import { Dispatch } from '../../runtime/node/dispatch.ts';
 import { takeInventory } from '../../runtime/node/inventory-io.ts';
 import type { CheckedDesired } from '../../runtime/node/reconcile.ts';
 import { createRequests, type Requests } from '../../runtime/node/requests.ts';
@@ -22,8 +22,6 @@ import type { Local } from './local.ts';
 
 const METRICS_MS = 2_000;
 const REPORT_DELAY_MS = 50;
-/** The broker is joined when what is on disk runs, so that what it kept for us meets its triggers; or after this. */
-const READY_MS_MAX = 15_000;
 /** What is in work at the end may still finish; after this it comes again at the next start. */
 const CLOSE_MS = 250;
 /** A connection that ends so soon was probably ended by a second node of the same name [MQTT-3.1.4-2]. */
@@ -54,10 +52,11 @@ export class GatewayNode {
   readonly #broker: Broker;
   readonly #subscriptions: Subscriptions;
   readonly #running = new Map<string, Trigger>();
+  /** Triggers whose messages are subscribed: those that run and those that are about to. */
+  readonly #listening = new Map<string, Trigger>();
   readonly #startedMs = performance.now();
   readonly #metricsTimer: NodeJS.Timeout;
   #reportTimer: NodeJS.Timeout | undefined;
-  #joinTimer: NodeJS.Timeout | undefined;
   #connectedMs: number | undefined;
 
   /** Throws an Error when the queue's file cannot be opened. */
@@ -74,7 +73,7 @@ export class GatewayNode {
       },
       onDisk: this.#onDisk,
     });
-    this.#dispatch = createDispatch({ publish: this.#delivery.outgoing.publish, refuse: this.#refuse });
+    this.#dispatch = new Dispatch({ publish: this.#delivery.outgoing.publish, refuse: this.#refuse });
     this.#converge = this.#createConverge();
     this.#control = this.#createControl();
     this.#broker = createBroker({
@@ -91,11 +90,11 @@ export class GatewayNode {
 
   async start(desired: CheckedDesired | null, local: Local): Promise<void> {
     await this.#converge.start(desired, local);
-    this.#join(performance.now() + READY_MS_MAX);
+    this.#delivery.incoming.replay();
+    this.#broker.start().catch((error: Error) => this.#fail('the broker cannot be reached', error));
   }
 
   async close(): Promise<void> {
-    clearTimeout(this.#joinTimer);
     clearTimeout(this.#reportTimer);
     clearInterval(this.#metricsTimer);
     await Promise.race([this.#dispatch.close(), pause(CLOSE_MS, undefined, { ref: false })]);
@@ -111,9 +110,10 @@ export class GatewayNode {
       blobs: this.#blobs,
       now: Date.now,
       loadModel: this.#loader.load,
+      holdTrigger: this.#holdTrigger,
       startTrigger: this.#startTrigger,
       stopTrigger: this.#stopTrigger,
-      quiet: this.#dispatch.quiet,
+      quiet: () => this.#dispatch.quiet(),
       saveDesired: (desired) => this.#state.set('desired', desired),
       reportChanged: () => {
         this.#reportTimer ??= setTimeout(() => {
@@ -171,14 +171,11 @@ export class GatewayNode {
     });
   }
 
-  #join(deadlineMs: number): void {
-    if (!this.#converge.idle && performance.now() < deadlineMs) {
-      this.#joinTimer = setTimeout(() => this.#join(deadlineMs), 10);
-      return;
-    }
-    this.#delivery.incoming.replay();
-    this.#broker.start().catch((error: Error) => this.#fail('the broker cannot be reached', error));
-  }
+  #holdTrigger = (trigger: Trigger): void => {
+    const { match } = parseFilter(trigger.topic);
+    this.#dispatch.hold(trigger.name, (topic) => match(topic) !== undefined);
+    this.#listen(trigger);
+  };
 
   #startTrigger = (trigger: Trigger, models: Readonly<Record<string, LoadedModel>>): void => {
     const node = this.#options.name;
@@ -186,21 +183,27 @@ export class GatewayNode {
     const { match } = parseFilter(trigger.topic);
     this.#dispatch.set(trigger.name, (topic) => match(topic) !== undefined, pipeline);
     this.#running.set(trigger.name, trigger);
-    this.#subscribe();
+    this.#listen(trigger);
     this.#log.info({ trigger: trigger.name, topic: trigger.topic }, 'trigger started');
   };
 
   #stopTrigger = (trigger: string): void => {
     this.#dispatch.delete(trigger);
     this.#running.delete(trigger);
+    this.#listening.delete(trigger);
     this.#subscribe();
     this.#log.info({ trigger }, 'trigger stopped');
   };
 
+  #listen(trigger: Trigger): void {
+    this.#listening.set(trigger.name, trigger);
+    this.#subscribe();
+  }
+
   /** Triggers may share a filter: then the broker gives it the higher QoS. */
   #subscribe(): void {
     const filters: Record<string, 0 | 1> = {};
-    for (const { topic, qos } of this.#running.values()) {
+    for (const { topic, qos } of this.#listening.values()) {
       const { mqtt } = parseFilter(topic);
       filters[mqtt] = qos === 1 ? 1 : (filters[mqtt] ?? 0);
     }

@@ -201,7 +201,7 @@ export class Fleet implements ControllerService {
     return this.#exclusively(async () => {
       const { blobs } = this.#options;
       const old: string[] = [];
-      for (const sha256 of await blobs.list()) {
+      for (const sha256 of (await blobs.list()).present) {
         const { mtimeMs } = await stat(blobs.path(sha256));
         if (this.#options.now() - mtimeMs > UNNAMED_BLOB_MS) old.push(sha256);
       }

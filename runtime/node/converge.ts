@@ -22,6 +22,8 @@ export interface ConvergePorts {
   readonly blobs: Blobs;
   readonly now: () => number;
   loadModel(content: Uint8Array, name: string): Promise<Model>;
+  /** Keeps the messages that come for the trigger until it is started, or stopped. */
+  holdTrigger(trigger: Trigger): void;
   /** Makes the trigger ready and puts it, or its new form, to work. Throws when its models cannot be fed that way. */
   startTrigger(trigger: Trigger, models: Readonly<Record<string, LoadedModel>>): void;
   stopTrigger(name: string): void;
@@ -50,7 +52,7 @@ export class Converge {
   }
 
   async start(desired: CheckedDesired | null, local: Pick<DesiredState, 'models' | 'triggers'>): Promise<void> {
-    this.#send({ type: 'started', desired, present: await this.#ports.blobs.list(), local });
+    this.#send({ type: 'started', desired, ...(await this.#ports.blobs.list()), local });
   }
 
   desire(desired: CheckedDesired): void {
@@ -67,12 +69,6 @@ export class Converge {
 
   get reached(): number {
     return reachedVersion(this.#state);
-  }
-
-  /** Whether nothing is being loaded or started; downloads may go on. */
-  get idle(): boolean {
-    const { models, triggers } = this.describe();
-    return ![...models, ...triggers].some((item) => item.state === 'loading');
   }
 
   /** The model that is ready under this name, the wanted version first. */
@@ -139,6 +135,9 @@ export class Converge {
         break;
       case 'unload':
         void this.#unload(effect.id);
+        break;
+      case 'holdTrigger':
+        this.#ports.holdTrigger(effect.trigger);
         break;
       case 'startTrigger':
         this.#startTrigger(effect);

@@ -6,6 +6,7 @@
  */
 
 import type { TriggerMetrics } from '../protocol/messages.ts';
+import type { Result } from '../triggers/encode.ts';
 import type { Pipeline } from '../triggers/pipeline.ts';
 import type { IncomingMessage } from './incoming.ts';
 import { createCounter, type TriggerCounter } from './metrics.ts';
@@ -13,7 +14,12 @@ import type { OutgoingMessage } from './outgoing.ts';
 
 const QUEUE = { qos0: 256, messages: 10_000, bytes: 64 * 2 ** 20 };
 /** A sensor message larger than this is refused. */
-export const MESSAGE_BYTES_MAX = 32 * 2 ** 20;
+const MESSAGE_BYTES_MAX = 16 * 2 ** 20;
+/**
+ * A broker ends the connection over a packet that it does not take, and a QoS 1 result would be sent again on the next one,
+ * for ever. These are the limits of the broker that a controller brings along (topic and payload share a packet).
+ */
+const RESULT = { payloadBytes: 16 * 2 ** 20 - 70_000, topicBytes: 65_535, topicLevels: 16 };
 
 interface Job {
   readonly message: IncomingMessage;
@@ -21,15 +27,7 @@ interface Job {
   readonly answered: () => void;
 }
 
-interface Route {
-  readonly matches: (topic: string) => boolean;
-  pipeline: Pipeline;
-  readonly counter: TriggerCounter;
-  readonly queue: Job[];
-  queuedBytes: number;
-  queuedQos0: number;
-  working: Promise<void> | undefined;
-}
+type Matches = (topic: string) => boolean;
 
 export interface DispatchPorts {
   /** `safe` is called when the result is confirmed or durable. */
@@ -38,137 +36,210 @@ export interface DispatchPorts {
   refuse(trigger: string, topic: string, error: string): void;
 }
 
-export interface Dispatch {
+export class Dispatch {
+  readonly #ports: DispatchPorts;
+  readonly #routes = new Map<string, Route>();
+  readonly #retired = new Set<Promise<void>>();
+  #closed = false;
+
+  constructor(ports: DispatchPorts) {
+    this.#ports = ports;
+  }
+
+  /** Keeps messages for a trigger that is not ready yet; `set` answers them. */
+  hold(name: string, matches: Matches): void {
+    if (!this.#routes.has(name)) this.#routes.set(name, new Route(name, matches, undefined, this.#ports));
+  }
+
   /** Adds a trigger, or swaps its pipeline: the message in work is finished by the old one. */
-  set(name: string, matches: (topic: string) => boolean, pipeline: Pipeline): void;
-  delete(name: string): void;
+  set(name: string, matches: Matches, pipeline: Pipeline): void {
+    const before = this.#routes.get(name);
+    const route = new Route(name, matches, pipeline, this.#ports, before?.counter);
+    this.#routes.set(name, route);
+    if (!before) return;
+    this.#retire(before);
+    route.succeed(before);
+  }
+
+  delete(name: string): void {
+    const route = this.#routes.get(name);
+    if (!route) return;
+    this.#routes.delete(name);
+    for (const { answered } of route.empty()) answered();
+    this.#retire(route);
+  }
+
   /** Hands the message to every trigger that matches; `answered` is called once all of them are done with it. */
-  deliver(message: IncomingMessage, answered: () => void): void;
+  deliver(message: IncomingMessage, answered: () => void): void {
+    if (this.#closed) return;
+    const matching = [...this.#routes.values()].filter((route) => route.matches(message.topic));
+    let open = matching.length + 1;
+    const done = (): void => {
+      if (--open === 0) answered();
+    };
+    const arrivedMs = performance.now();
+    for (const route of matching) route.add({ message, arrivedMs, answered: done });
+    done();
+  }
+
   /** Resolves when the pipelines that were swapped or deleted have finished their last message. */
-  quiet(): Promise<void>;
-  metrics(): TriggerMetrics[];
+  async quiet(): Promise<void> {
+    await Promise.all(this.#retired);
+  }
+
+  metrics(): TriggerMetrics[] {
+    return [...this.#routes.values()].map(({ counter }) => counter.read());
+  }
+
   /** Takes no more; resolves when the messages in work are done. Those in the queues stay unanswered: they come again. */
-  close(): Promise<void>;
+  async close(): Promise<void> {
+    this.#closed = true;
+    const working = [...this.#routes.values()].map((route) => {
+      route.empty();
+      return route.working;
+    });
+    this.#routes.clear();
+    await Promise.all([...working, ...this.#retired]);
+  }
+
+  #retire({ working }: Route): void {
+    if (!working) return;
+    this.#retired.add(working);
+    void working.finally(() => this.#retired.delete(working));
+  }
 }
 
-export function createDispatch({ publish, refuse }: DispatchPorts): Dispatch {
-  const routes = new Map<string, Route>();
-  const retired = new Set<Promise<void>>();
-  let closed = false;
+/** One trigger: the messages that wait for it, and the one that it has in work. */
+class Route {
+  readonly matches: Matches;
+  readonly counter: TriggerCounter;
+  /** Settles when the queue is empty. */
+  working: Promise<void> | undefined;
+  readonly #name: string;
+  readonly #pipeline: Pipeline | undefined;
+  readonly #ports: DispatchPorts;
+  #queue: Job[] = [];
+  #queuedBytes = 0;
+  #queuedQos0 = 0;
 
-  const fail = (name: string, { counter }: Route, topic: string, error: unknown): void => {
-    const text = error instanceof Error ? error.message : String(error);
-    counter.failed(text);
-    refuse(name, topic, text);
-  };
-  const answer = async (name: string, route: Route, job: Job): Promise<void> => {
-    const { topic, payload, receivedAt, qos } = job.message;
-    try {
-      const { results, dropped } = await route.pipeline.handle({ topic, payload, receivedAt });
-      let open = results.length + 1;
-      const safe = (): void => {
-        if (--open === 0) job.answered();
-      };
-      // An answer to a QoS 1 message is as safe as the message was.
-      for (const { topic, payload, qos: own, retain } of results)
-        publish({ topic, payload, qos: own === 1 ? 1 : qos, retain }, safe);
-      route.counter.answered(performance.now() - job.arrivedMs, results.length, results.at(-1)?.summary);
-      if (dropped !== undefined) route.counter.dropped(1);
-      safe();
-    } catch (error) {
-      fail(name, route, topic, error);
-      job.answered();
-    }
-  };
-  const work = async (name: string, route: Route): Promise<void> => {
-    for (let job = route.queue.shift(); job; job = route.queue.shift()) {
-      weigh(route, job, -1);
-      await answer(name, route, job);
-    }
-    route.working = undefined;
-  };
-  const drop = (route: Route, index: number): void => {
-    for (const job of route.queue.splice(index, 1)) {
-      weigh(route, job, -1);
-      route.counter.dropped(1);
-      job.answered();
-    }
-  };
-  const enqueue = (name: string, route: Route, job: Job): void => {
-    route.counter.message();
-    const bytes = job.message.payload.byteLength;
+  constructor(
+    name: string,
+    matches: Matches,
+    pipeline: Pipeline | undefined,
+    ports: DispatchPorts,
+    counter = createCounter(name),
+  ) {
+    this.#name = name;
+    this.matches = matches;
+    this.#pipeline = pipeline;
+    this.#ports = ports;
+    this.counter = counter;
+  }
+
+  add(job: Job): void {
+    this.counter.message();
+    const { payload, qos, topic } = job.message;
+    const bytes = payload.byteLength;
     if (bytes > MESSAGE_BYTES_MAX) {
-      fail(
-        name,
-        route,
-        job.message.topic,
-        new Error(`message: expected at most ${MESSAGE_BYTES_MAX} bytes, got ${bytes}`),
-      );
+      this.#refuse(topic, `message: expected at most ${MESSAGE_BYTES_MAX} bytes, got ${bytes}`);
       job.answered();
       return;
     }
-    if (job.message.qos === 0 && route.queuedQos0 >= QUEUE.qos0)
-      drop(
-        route,
-        route.queue.findIndex((waiting) => waiting.message.qos === 0),
-      );
-    while (route.queue.length > 0 && (route.queue.length >= QUEUE.messages || route.queuedBytes + bytes > QUEUE.bytes))
-      drop(route, 0);
-    route.queue.push(job);
-    weigh(route, job, 1);
-    route.working ??= work(name, route);
-  };
-  const retire = (route: Route): void => {
-    const { working } = route;
-    if (!working) return;
-    retired.add(working);
-    void working.finally(() => retired.delete(working));
-  };
+    if (qos === 0 && this.#queuedQos0 >= QUEUE.qos0)
+      this.#drop(this.#queue.findIndex(({ message }) => message.qos === 0));
+    while (this.#queue.length > 0 && (this.#queue.length >= QUEUE.messages || this.#queuedBytes + bytes > QUEUE.bytes))
+      this.#drop(0);
+    this.#put(job);
+    this.#begin();
+  }
 
-  return {
-    set(name, matches, pipeline) {
-      const before = routes.get(name);
-      const { queuedBytes = 0, queuedQos0 = 0, counter = createCounter(name) } = before ?? {};
-      const queue = before?.queue.splice(0) ?? [];
-      if (before) retire(before);
-      const route: Route = { matches, pipeline, counter, queue, queuedBytes, queuedQos0, working: undefined };
-      routes.set(name, route);
-      // The successor begins when its predecessor has finished, so that results keep their order.
-      if (before?.working) route.working = before.working.then(() => work(name, route));
-    },
-    delete(name) {
-      const route = routes.get(name);
-      if (!route) return;
-      for (const job of route.queue.splice(0)) job.answered();
-      retire(route);
-      routes.delete(name);
-    },
-    deliver(message, answered) {
-      if (closed) return;
-      const matching = [...routes].filter(([, route]) => route.matches(message.topic));
-      let open = matching.length + 1;
-      const done = (): void => {
+  /** Takes over what waits, to begin when the predecessor has finished its message, so that results keep their order. */
+  succeed(before: Route): void {
+    const { working } = before;
+    for (const job of before.empty()) this.#put(job);
+    if (working) this.working = working.then(() => this.#work());
+    else this.#begin();
+  }
+
+  empty(): Job[] {
+    const waiting = this.#queue;
+    this.#queue = [];
+    this.#queuedBytes = 0;
+    this.#queuedQos0 = 0;
+    return waiting;
+  }
+
+  #begin(): void {
+    if (this.#pipeline && this.#queue.length > 0) this.working ??= this.#work();
+  }
+
+  async #work(): Promise<void> {
+    for (let job = this.#queue.shift(); job; job = this.#queue.shift()) {
+      this.#weigh(job, -1);
+      await this.#answer(this.#pipeline as Pipeline, job);
+    }
+    this.working = undefined;
+  }
+
+  async #answer(pipeline: Pipeline, { message, arrivedMs, answered }: Job): Promise<void> {
+    const { topic, payload, receivedAt, qos } = message;
+    try {
+      const { results, dropped } = await pipeline.handle({ topic, payload, receivedAt });
+      for (const result of results) checkResult(result);
+      let open = results.length + 1;
+      const safe = (): void => {
         if (--open === 0) answered();
       };
-      const arrivedMs = performance.now();
-      for (const [name, route] of matching) enqueue(name, route, { message, arrivedMs, answered: done });
-      done();
-    },
-    async quiet() {
-      await Promise.all(retired);
-    },
-    async close() {
-      const working = [...retired, ...[...routes.values()].map((route) => route.working)];
-      for (const route of routes.values()) route.queue.length = 0;
-      routes.clear();
-      closed = true;
-      await Promise.all(working);
-    },
-    metrics: () => [...routes.values()].map(({ counter }) => counter.read()),
-  };
+      // An answer to a QoS 1 message is as safe as the message was.
+      for (const { topic, payload, qos: own, retain } of results)
+        this.#ports.publish({ topic, payload, qos: own === 1 ? 1 : qos, retain }, safe);
+      this.counter.answered(performance.now() - arrivedMs, results.length, results.at(-1)?.summary);
+      if (dropped !== undefined) this.counter.dropped(1);
+      safe();
+    } catch (error) {
+      this.#refuse(topic, error instanceof Error ? error.message : String(error));
+      answered();
+    }
+  }
+
+  #refuse(topic: string, error: string): void {
+    this.counter.failed(error);
+    this.#ports.refuse(this.#name, topic, error);
+  }
+
+  #put(job: Job): void {
+    this.#queue.push(job);
+    this.#weigh(job, 1);
+  }
+
+  #drop(index: number): void {
+    for (const job of this.#queue.splice(index, 1)) {
+      this.#weigh(job, -1);
+      this.counter.dropped(1);
+      job.answered();
+    }
+  }
+
+  #weigh({ message }: Job, sign: 1 | -1): void {
+    this.#queuedBytes += sign * message.payload.byteLength;
+    if (message.qos === 0) this.#queuedQos0 += sign;
+  }
 }
 
-function weigh(route: Route, { message }: Job, sign: 1 | -1): void {
-  route.queuedBytes += sign * message.payload.byteLength;
-  if (message.qos === 0) route.queuedQos0 += sign;
+/** Throws an Error when no broker could be expected to take the result. */
+function checkResult({ topic, payload }: Result): void {
+  const fail = (problem: string): never => {
+    throw new Error(`output.topic "${topic.slice(0, 100)}": ${problem}`);
+  };
+  if (topic === '') fail('expected at least one character');
+  // MQTT 3.1.1, 4.7.2: such topics belong to the broker. A level of the message's topic may have brought the "$" along.
+  if (topic.startsWith('$')) fail('expected a topic that does not begin with "$"; put a level of your own in front');
+  const levels = topic.split('/').length;
+  if (levels > RESULT.topicLevels) fail(`expected at most ${RESULT.topicLevels} levels, got ${levels}`);
+  const topicBytes = Buffer.byteLength(topic);
+  if (topicBytes > RESULT.topicBytes) fail(`expected at most ${RESULT.topicBytes} bytes, got ${topicBytes}`);
+  if (payload.byteLength > RESULT.payloadBytes)
+    fail(
+      `its result takes ${payload.byteLength} bytes, at most ${RESULT.payloadBytes} fit; publish fewer fields or tensors`,
+    );
 }

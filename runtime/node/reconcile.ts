@@ -3,10 +3,11 @@
  * state and the effects to carry out; their outcomes come back as events.
  *
  * - An older or repeated desired state changes nothing, so neither a reconnect nor a stale retained message can undo anything.
+ *   The same version made at another time comes from a controller that was restored from older data: it counts as new.
  * - Whatever runs goes on running until its successor is ready: a new model version is fetched and loaded beside the old
  *   one, then each trigger that uses it is swapped, then the old one is unloaded.
  * - What fails says why. A download is tried again with back-off; a file that does not load and a trigger that does not
- *   start would fail again in the same way, so they wait for the next desired state.
+ *   start would fail again in the same way, so they wait for another file or another form of the trigger.
  * - A blob is deleted only when everything has settled and neither this desired state nor the one before it names it.
  */
 import type { DesiredState, ReportedState } from '../protocol/messages.ts';
@@ -23,11 +24,12 @@ export interface CheckedDesired extends DesiredState {
 }
 
 export type Event =
-  /** `present`: hashes of the blobs on disk; `local`: models and triggers from this node's own folders. */
+  /** Hashes of the blobs that are on disk, whole and in part; `local`: models and triggers from this node's own folders. */
   | {
       type: 'started';
       desired: CheckedDesired | null;
       present: string[];
+      partial: string[];
       local: Pick<DesiredState, 'models' | 'triggers'>;
     }
   | { type: 'desired'; desired: CheckedDesired }
@@ -51,6 +53,8 @@ export type Effect =
   | { type: 'removeBlob'; sha256: string }
   | { type: 'load'; id: string; model: WantedModel }
   | { type: 'unload'; id: string }
+  /** What was running at the end of this process's predecessor: messages for it may come before it is ready, and wait. */
+  | { type: 'holdTrigger'; trigger: Trigger }
   /** Replaces a running trigger of that name once the new one is ready. `models`: model name to loaded id. */
   | { type: 'startTrigger'; key: string; trigger: Trigger; models: Record<string, string> }
   | { type: 'stopTrigger'; name: string }
@@ -73,6 +77,8 @@ interface ModelSlot {
 }
 
 interface TriggerSlot {
+  /** Messages were told to wait for it. */
+  held?: boolean;
   /** What runs now, and the loaded models that it holds. */
   running?: { key: string; models: string[] };
   starting?: { key: string; models: string[] };
@@ -88,7 +94,7 @@ export interface NodeState {
   blobs: Record<string, BlobSlot>;
   /** By `modelId`: several versions of one model may be there during a swap. */
   models: Record<string, ModelSlot>;
-  triggers: Record<string, TriggerSlot>;
+  triggers: Map<string, TriggerSlot>;
   reached: number;
   described: string;
 }
@@ -101,7 +107,7 @@ export function initialState(name: string): NodeState {
     local: { models: [], triggers: [] },
     blobs: {},
     models: {},
-    triggers: {},
+    triggers: new Map(),
     reached: 0,
     described: '',
   };
@@ -135,9 +141,14 @@ function apply(state: NodeState, event: Event, now: number, effects: Effect[]): 
       state.desired = event.desired;
       state.local = event.local;
       for (const sha256 of event.present) state.blobs[sha256] = { state: 'present', attempts: 0, retryAt: 0 };
+      for (const sha256 of event.partial) state.blobs[sha256] ??= { state: 'waiting', attempts: 0, retryAt: 0 };
+      for (const [name, trigger] of wantedTriggers(state)) {
+        state.triggers.set(name, { held: true });
+        effects.push({ type: 'holdTrigger', trigger });
+      }
       return true;
     case 'desired':
-      if (state.desired && event.desired.version <= state.desired.version) return false;
+      if (state.desired && !isNewer(event.desired, state.desired)) return false;
       state.previousBlobs = blobsOf(state.desired?.models ?? []).map(({ sha256 }) => sha256);
       state.desired = event.desired;
       effects.push({ type: 'saveDesired', desired: event.desired });
@@ -174,7 +185,7 @@ function apply(state: NodeState, event: Event, now: number, effects: Effect[]): 
     }
     case 'triggerStarted':
     case 'triggerFailed': {
-      const slot = state.triggers[event.name];
+      const slot = state.triggers.get(event.name);
       if (slot?.starting?.key !== event.key) return false;
       if (event.type === 'triggerFailed') slot.failed = { key: event.key, error: event.error };
       else slot.running = slot.starting;
@@ -184,6 +195,11 @@ function apply(state: NodeState, event: Event, now: number, effects: Effect[]): 
     case 'tick':
       return true;
   }
+}
+
+/** Within one controller's history a version is made once, at one time. */
+function isNewer(desired: DesiredState, held: DesiredState): boolean {
+  return desired.version > held.version || (desired.version === held.version && desired.at !== held.at);
 }
 
 /** Doubling, and spread by up to half, so that a fleet that lost its controller does not return in step. */
@@ -214,10 +230,14 @@ function blobsOf(models: Iterable<WantedModel>): { sha256: string; bytes: number
 
 function startDownloads(state: NodeState, now: number, effects: Effect[]): void {
   const wanted = blobsOf(wantedModels(state).values());
-  for (const [sha256, blob] of Object.entries(state.blobs))
-    if (blob.state === 'waiting' && !wanted.some((one) => one.sha256 === sha256)) delete state.blobs[sha256];
   const files = state.desired?.files;
   if (files === undefined) return;
+  for (const [sha256, blob] of Object.entries(state.blobs)) {
+    if (blob.state !== 'waiting' || wanted.some((one) => one.sha256 === sha256)) continue;
+    delete state.blobs[sha256];
+    // What has arrived of it would lie on the disk for ever.
+    effects.push({ type: 'removeBlob', sha256 });
+  }
   let running = downloading(state);
   for (const { sha256, bytes } of wanted) {
     const blob = state.blobs[sha256];
@@ -247,31 +267,30 @@ function swapTriggers(state: NodeState, effects: Effect[]): void {
   const triggers = wantedTriggers(state);
   const refused = new Set(state.desired?.refused.map(({ name }) => name));
   for (const trigger of triggers.values()) {
-    const ids: Record<string, string> = {};
-    for (const name of modelsOf(trigger)) {
+    const ids = modelsOf(trigger).flatMap((name) => {
       const model = models.get(name);
-      if (model) ids[name] = modelId(model);
-    }
-    const held = Object.values(ids);
+      return model ? [[name, modelId(model)] as const] : [];
+    });
+    const held = ids.map(([, id]) => id);
     if (held.length < modelsOf(trigger).length || held.some((id) => state.models[id]?.state !== 'ready')) continue;
     const key = JSON.stringify([trigger, held]);
-    const slot = state.triggers[trigger.name] ?? {};
-    state.triggers[trigger.name] = slot;
+    const slot = state.triggers.get(trigger.name) ?? {};
+    state.triggers.set(trigger.name, slot);
     if (slot.starting || slot.running?.key === key || slot.failed?.key === key) continue;
     delete slot.failed;
     slot.starting = { key, models: held };
-    effects.push({ type: 'startTrigger', key, trigger, models: ids });
+    effects.push({ type: 'startTrigger', key, trigger, models: Object.fromEntries(ids) });
   }
-  for (const [name, slot] of Object.entries(state.triggers)) {
+  for (const [name, slot] of state.triggers) {
     if (triggers.has(name) || refused.has(name) || slot.starting) continue;
-    delete state.triggers[name];
-    if (slot.running) effects.push({ type: 'stopTrigger', name });
+    state.triggers.delete(name);
+    if (slot.running || slot.held) effects.push({ type: 'stopTrigger', name });
   }
 }
 
 function releaseModels(state: NodeState, effects: Effect[]): void {
   const wanted = new Set([...wantedModels(state).values()].map(modelId));
-  for (const { running, starting } of Object.values(state.triggers))
+  for (const { running, starting } of state.triggers.values())
     for (const id of [...(running?.models ?? []), ...(starting?.models ?? [])]) wanted.add(id);
   for (const [id, slot] of Object.entries(state.models)) {
     if (wanted.has(id) || slot.state === 'loading') continue;
@@ -320,7 +339,7 @@ function describeModels(state: NodeState): Described['models'] {
 function describeTriggers(state: NodeState): Described['triggers'] {
   const models = new Map(describeModels(state).map((model) => [model.name, model]));
   const failed = (name: string, error: string): Described['triggers'][number] => {
-    const goesOn = state.triggers[name]?.running ? '; its previous form goes on' : '';
+    const goesOn = state.triggers.get(name)?.running ? '; its previous form goes on' : '';
     return { name, state: 'failed', error: error + goesOn };
   };
   const described = [...wantedTriggers(state).values()].map((trigger) => {
@@ -329,7 +348,7 @@ function describeTriggers(state: NodeState): Described['triggers'] {
     if (missing) return failed(name, `model "${missing}" is not on this node: add the model, or correct the name`);
     const broken = modelsOf(trigger).find((model) => models.get(model)?.state === 'failed');
     if (broken) return failed(name, `model "${broken}": ${models.get(broken)?.error}`);
-    const slot = state.triggers[name];
+    const slot = state.triggers.get(name);
     if (slot?.starting) return { name, state: 'loading' as const };
     if (slot?.failed) return failed(name, slot.failed.error);
     const ready = slot?.running && modelsOf(trigger).every((model) => models.get(model)?.state === 'ready');

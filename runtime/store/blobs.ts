@@ -9,17 +9,18 @@
 import { createHash, type Hash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
 export const BLOB_BYTES_MAX = 8 * 2 ** 30;
 const STALL_MS = 30_000;
+const PART = '.part';
 const HASH = /^[0-9a-f]{64}$/;
 
 export interface Blobs {
   path(sha256: string): string;
   has(sha256: string): Promise<boolean>;
-  /** Hashes of all whole files. */
-  list(): Promise<string[]>;
+  /** Hashes of all whole files, and of downloads that were cut short. */
+  list(): Promise<{ present: string[]; partial: string[] }>;
   /** The content, checked. A damaged file is removed and the promise rejects, so that it can be fetched again. */
   read(sha256: string): Promise<Uint8Array>;
   /** Durable when it resolves. Rejects when the content does not have the expected hash or exceeds `bytesMax`. */
@@ -29,11 +30,15 @@ export interface Blobs {
    * where it is not known, the answer's end is the file's.
    */
   download(base: string, sha256: string, bytes: number | undefined, signal?: AbortSignal): Promise<void>;
+  /** Also what has arrived of it. */
   remove(sha256: string): Promise<void>;
 }
 
 export async function openBlobs(folder: string, bytesMax = BLOB_BYTES_MAX): Promise<Blobs> {
-  await mkdir(folder, { recursive: true });
+  const made = await mkdir(folder, { recursive: true });
+  // A new folder is on the disk when the one that holds it is: each of those that were made, up to the one that was there.
+  if (made !== undefined)
+    for (let at = resolve(folder); at.length >= resolve(made).length; at = dirname(at)) await syncFolder(dirname(at));
   for (const name of await readdir(folder)) if (name.endsWith('.tmp')) await rm(join(folder, name), { force: true });
   const path = (sha256: string): string => {
     if (!HASH.test(sha256)) throw new Error(`blob "${sha256}": expected a SHA-256 in 64 hexadecimal digits`);
@@ -47,17 +52,24 @@ export async function openBlobs(folder: string, bytesMax = BLOB_BYTES_MAX): Prom
   return {
     path,
     has,
-    list: async () => (await readdir(folder)).filter((name) => HASH.test(name)),
+    async list() {
+      const names = await readdir(folder);
+      const partial = names.filter((name) => name.endsWith(PART)).map((name) => name.slice(0, -PART.length));
+      return { present: names.filter((name) => HASH.test(name)), partial: partial.filter((name) => HASH.test(name)) };
+    },
     read: (sha256) => readChecked(path(sha256), sha256),
     put: (content, expected) => put(folder, content, expected, bytesMax),
-    remove: (sha256) => rm(path(sha256), { force: true }),
+    async remove(sha256) {
+      for (const name of [path(sha256), path(sha256) + PART]) await rm(name, { force: true });
+    },
     async download(base, sha256, bytes, signal) {
       if (await has(sha256)) return;
       if (bytes !== undefined && bytes > bytesMax)
         throw new Error(`blob ${sha256}: expected at most ${bytesMax} bytes, the sender announces ${bytes}`);
       const size = { exact: bytes, max: bytes ?? bytesMax };
-      await downloadPart(`${base.replace(/\/$/, '')}/${sha256}`, `${path(sha256)}.part`, sha256, size, signal);
-      await rename(`${path(sha256)}.part`, path(sha256));
+      const part = path(sha256) + PART;
+      await downloadPart(`${base.replace(/\/$/, '')}/${sha256}`, part, sha256, size, signal);
+      await rename(part, path(sha256));
       await syncFolder(folder);
     },
   };

@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createDispatch } from '../../../runtime/node/dispatch.ts';
+import { Dispatch } from '../../../runtime/node/dispatch.ts';
 import { createCounter } from '../../../runtime/node/metrics.ts';
 import type { Message, Outcome, Pipeline } from '../../../runtime/triggers/pipeline.ts';
 
@@ -34,7 +34,7 @@ function held(prefix = '') {
 function setUp() {
   const published: string[] = [];
   const refused: string[] = [];
-  const dispatch = createDispatch({
+  const dispatch = new Dispatch({
     publish({ payload, qos }, safe) {
       published.push(`${new TextDecoder().decode(payload)} ${qos}`);
       safe();
@@ -126,6 +126,44 @@ test('a swapped trigger finishes its message, then the new form takes over the q
   await drain(after.waiting);
   assert.equal(published, ['old 1 0', 'new 2 0', 'new 3 0', 'new 4 0']);
   assert.is(dispatch.metrics()[0]?.messages, 4);
+});
+
+test('messages wait for a trigger that is not ready yet, and are let go when it is not wanted any more', async () => {
+  const { dispatch, published } = setUp();
+  const { pipeline, waiting } = held();
+  let answered = 0;
+  for (const name of ['a', 'b']) dispatch.hold(name, () => true);
+  dispatch.deliver(input('1', 1), () => answered++);
+  await settle();
+  dispatch.set('a', () => true, pipeline);
+  await drain(waiting);
+  assert.equal(published, ['1 1']);
+  assert.is(answered, 0, 'b has not answered');
+  dispatch.delete('b');
+  assert.is(answered, 1);
+});
+
+test('a result that no broker takes is refused with the reason, instead of ending every connection', async () => {
+  const { dispatch, published, refused } = setUp();
+  const fits = new Uint8Array(1000);
+  const bad: [topic: string, payload: Uint8Array, expected: RegExp][] = [
+    ['', fits, /at least one character/],
+    ['$SYS/x', fits, /does not begin with "\$"/],
+    ['l/'.repeat(16), fits, /at most 16 levels, got 17/],
+    ['é'.repeat(40_000), fits, /at most 65535 bytes, got 80000/],
+    ['out', new Uint8Array(17 * 2 ** 20), /takes 17825792 bytes/],
+  ];
+  const results = bad.map(([topic, payload]) => ({ ...result('x'), topic, payload }));
+  dispatch.set('a', () => true, {
+    handle: async () => ({ results: [result('first'), results.shift() ?? result('y')] }),
+  });
+  let answered = 0;
+  for (let count = 0; count <= bad.length; count++) dispatch.deliver(input('1', 1), () => answered++);
+  for (let turn = 0; turn < 20; turn++) await settle();
+  assert.is(answered, bad.length + 1);
+  assert.equal(published, ['first 1', 'y 1'], 'nothing of a refused answer is published');
+  assert.is(refused.length, bad.length);
+  for (const [index, [, , expected]] of bad.entries()) assert.match(refused[index] as string, expected);
 });
 
 test('closing waits for the message in work and leaves the queued ones unanswered', async () => {

@@ -37,7 +37,7 @@ function node() {
     state = result.state;
     return result.effects.filter((effect) => effect.type !== 'report');
   };
-  send({ type: 'started', desired: null, present: [], local });
+  send({ type: 'started', desired: null, present: [], partial: [], local });
   return { send, state: () => state, types: (event: Event, now = 0) => send(event, now).map((effect) => effect.type) };
 }
 
@@ -78,6 +78,66 @@ test('the same desired state again, or an older one, does nothing at all', () =>
   assert.equal(send({ type: 'desired', desired: desired(1, [], []) }), []);
   assert.equal(send({ type: 'desired', desired: desired(0, [], []) }), []);
   assert.is(state(), before);
+});
+
+test('the same version made at another time is new: its controller was restored from older data', () => {
+  const { types } = ready();
+  const other = { ...desired(1, [model('m')], []), at: 7 };
+  assert.equal(types({ type: 'desired', desired: other }), ['saveDesired', 'stopTrigger']);
+  assert.equal(types({ type: 'desired', desired: other }), []);
+});
+
+test('names that JavaScript objects have by themselves are names like any other', () => {
+  for (const name of ['constructor', 'toString', '__proto__', 'hasOwnProperty']) {
+    const { send, state } = node();
+    const m = model(name);
+    send({ type: 'desired', desired: desired(1, [m], [trigger(name, name)]) });
+    send({ type: 'downloaded', sha256: m.sha256 });
+    const effects = send({ type: 'loaded', id: modelId(m), engine: 'llmasos' });
+    const [start] = effects;
+    assert.ok(start?.type === 'startTrigger' && Object.values(start.models)[0] === modelId(m), name);
+    send(started(effects));
+    assert.equal(describe(state()).triggers, [{ name, state: 'ready' }]);
+    assert.equal(
+      send({ type: 'desired', desired: desired(2, [], []) }).map(({ type }) => type),
+      ['saveDesired', 'stopTrigger', 'unload'],
+    );
+  }
+});
+
+test('after a start messages wait for every trigger until it runs, or is no longer wanted', () => {
+  const m = model('m');
+  const local = { models: [], triggers: [] };
+  const kept = desired(1, [m], [trigger('t', 'm')]);
+  const first = step(initialState('n'), { type: 'started', desired: kept, present: [], partial: [], local }, 0);
+  assert.equal(
+    first.effects.map(({ type }) => type),
+    ['holdTrigger', 'download', 'report'],
+  );
+  const second = step(first.state, { type: 'desired', desired: desired(2, [], []) }, 0);
+  assert.equal(
+    second.effects.map(({ type }) => type),
+    ['saveDesired', 'stopTrigger', 'report'],
+  );
+});
+
+test('what has arrived of a file that is no longer wanted is removed, after a start too', () => {
+  const { send } = node();
+  const [first, second] = [model('m', 1), model('m', 2)];
+  send({ type: 'desired', desired: desired(1, [first], []) });
+  send({ type: 'downloadFailed', sha256: first.sha256, error: 'cut' });
+  assert.equal(
+    send({ type: 'desired', desired: desired(2, [second], []) }).filter(({ type }) => type === 'removeBlob'),
+    [{ type: 'removeBlob', sha256: first.sha256 }],
+  );
+  const local = { models: [], triggers: [] };
+  const partial = [first.sha256, second.sha256];
+  const kept = desired(2, [second], []);
+  const { effects } = step(initialState('n'), { type: 'started', desired: kept, present: [], partial, local }, 0);
+  assert.equal(
+    effects.filter(({ type }) => type === 'removeBlob'),
+    [{ type: 'removeBlob', sha256: first.sha256 }],
+  );
 });
 
 test('a new model version is loaded beside the old one, which is unloaded only after the swap', () => {
@@ -173,10 +233,10 @@ test('a damaged file is fetched again', () => {
 test("models and triggers from the node's own folders run without any controller", () => {
   const m = model('m');
   const local = { models: [m], triggers: [trigger('t', 'm')] };
-  const first = step(initialState('n'), { type: 'started', desired: null, present: [m.sha256], local }, 0);
+  const first = step(initialState('n'), { type: 'started', desired: null, present: [m.sha256], partial: [], local }, 0);
   assert.equal(
     first.effects.map((effect) => effect.type),
-    ['load', 'report'],
+    ['holdTrigger', 'load', 'report'],
   );
   const loaded = step(first.state, { type: 'loaded', id: modelId(m), engine: 'llmasos' }, 0);
   assert.equal(
@@ -202,6 +262,7 @@ function machine(random: () => number) {
   let pending: Event[] = [];
   let loaded = new Set<string>();
   let running = new Map<string, string[]>();
+  let held = new Set<string>();
   let faults = true;
   let now = 0;
   const fails = (odds: number) => faults && random() < odds;
@@ -243,8 +304,13 @@ function machine(random: () => number) {
         running.set(effect.trigger.name, Object.values(effect.models));
         pending.push({ type: 'triggerStarted', name: effect.trigger.name, key: effect.key });
         return;
-      case 'stopTrigger':
-        assert.ok(running.delete(effect.name), 'a trigger was stopped twice');
+      case 'holdTrigger':
+        held.add(effect.trigger.name);
+        return;
+      case 'stopTrigger': {
+        const stopped = [running.delete(effect.name), held.delete(effect.name)];
+        assert.ok(stopped.includes(true), 'a trigger was stopped twice');
+      }
     }
   };
   const send = (event: Event): void => {
@@ -253,8 +319,9 @@ function machine(random: () => number) {
     result.effects.forEach(carryOut);
   };
   const restart = (): void => {
-    [pending, loaded, running, state] = [[], new Set(), new Map(), initialState('n')];
-    send({ type: 'started', desired: disk.desired, present: [...disk.blobs], local: { models: [], triggers: [] } });
+    [pending, loaded, running, held, state] = [[], new Set(), new Map(), new Set(), initialState('n')];
+    const local = { models: [], triggers: [] };
+    send({ type: 'started', desired: disk.desired, present: [...disk.blobs], partial: [], local });
   };
   restart();
   return {
@@ -275,6 +342,7 @@ function machine(random: () => number) {
     },
     state: () => state,
     running: () => running,
+    held: () => held,
     loaded: () => loaded,
   };
 }
@@ -319,6 +387,8 @@ test('through lost, repeated and reordered messages, failed downloads and restar
       [...world.running().keys()].sort().filter((name) => expected.includes(name)),
       expected,
     );
+    const assigned = last.triggers.map(({ name }) => name);
+    for (const name of world.held()) assert.ok(assigned.includes(name), `seed ${seed}: messages wait for nobody`);
     for (const wanted of last.models) assert.ok(world.loaded().has(modelId(wanted)), `seed ${seed}, round ${round}`);
     converged++;
   }

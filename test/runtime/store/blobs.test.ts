@@ -54,7 +54,7 @@ test('content is kept under its hash and read back', async () => {
   assert.equal(await blobs.put(chunks(content)), { sha256, bytes: content.length });
   assert.ok(await blobs.has(sha256));
   assert.equal(Buffer.compare(await blobs.read(sha256), content), 0);
-  assert.equal(await blobs.list(), [sha256]);
+  assert.equal(await blobs.list(), { present: [sha256], partial: [] });
   await blobs.remove(sha256);
   assert.not.ok(await blobs.has(sha256));
 });
@@ -124,7 +124,7 @@ test('a download of the wrong content, the wrong size or a wrong status is refus
     (await readdir(where)).filter((name) => !name.endsWith('.part')),
     [],
   );
-  assert.equal(await blobs.list(), []);
+  assert.equal((await blobs.list()).present, []);
 });
 
 const canMount = process.platform === 'linux' && process.getuid?.() === 0 && tryMount();
@@ -155,7 +155,7 @@ testWhere(
     assert.match(await rejection(blobs.download(url, sha256, content.length)), /the disk is full/);
     assert.equal(await readdir(disk), []);
     await blobs.put(chunks(content.subarray(0, 50_000)));
-    assert.is((await blobs.list()).length, 1);
+    assert.is((await blobs.list()).present.length, 1);
   } finally {
     await close(server);
     execFileSync('umount', [disk]);
@@ -163,4 +163,15 @@ testWhere(
 });
 
 test.after(() => rm(folder, { recursive: true, force: true }));
+test('what an abandoned download has left is listed after a start, and removed with its blob', async () => {
+  const own = await fresh();
+  const { server, url } = await serve(content, { cutAt: 100_000 });
+  await rejection((await openBlobs(own)).download(url, sha256, content.length));
+  await close(server);
+  const blobs = await openBlobs(own);
+  assert.equal(await blobs.list(), { present: [], partial: [sha256] });
+  await blobs.remove(sha256);
+  assert.equal(await readdir(own), []);
+});
+
 test.run();
