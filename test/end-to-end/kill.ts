@@ -26,14 +26,15 @@ import { ControllerClient } from '../../fleet/api/client.ts';
 import { createSupervisor } from '../../fleet/cli/supervisor.ts';
 import type { ControllerService } from '../../fleet/controller/service.ts';
 import { triggerSchema } from '../../runtime/triggers/schema.ts';
-import { largestTrigger, scaleModel } from '../devices/gateway/bench.ts';
+import { largestTrigger } from '../devices/gateway/bench.ts';
 import { chunks, eventually, hashOf, temporary } from '../fleet/fleet-parts.ts';
 import { findProgram } from '../requirement.ts';
-import { type Person, type Sensor, startPerson, startSensor } from './load.ts';
+import { type Person, type Sensor, slowModel, startPerson, startSensor } from './load.ts';
 import { freePort, hasMosquitto, isListening } from './processes.ts';
 import { startTap, type Tap } from './tap.ts';
 
 const BROKER_RESTART_MS = 250;
+const OPEN_MS_MAX = 2_000;
 /** While answers come, at least one comes in this time. */
 const REST_MS = 1_000;
 const NODES = ['north', 'south'];
@@ -59,6 +60,8 @@ export interface KillReport {
 interface Victim {
   readonly name: string;
   pid(): number | undefined;
+  /** Only of a node: what it has acknowledged and not answered. */
+  readonly tap?: Tap | undefined;
 }
 
 interface Fleet {
@@ -79,13 +82,13 @@ export async function runKills({ broker, kills, seed, pauseMs }: KillOptions): P
     await install(fleet.controller);
     const topics = NODES.map((name) => `sensors/${name}/values`);
     const sensor = await startSensor(fleet.brokerUrl, topics);
-    const person = startPerson(fleet.controller, { model: 'scale' });
-    const counts = await killAtRandom(fleet.victims, { kills, pauseMs }, createRandom(seed));
+    const person = startPerson(fleet.controller, { model: 'slow' });
+    const killed = await killAtRandom(fleet.victims, { kills, pauseMs }, createRandom(seed));
     sensor.finish();
     const losses = await audit(fleet, person, sensor);
     await sensor.close();
     rmSync(folder, { recursive: true, force: true });
-    return { figures: figuresOf({ broker, counts, fleet, person, sensor }), losses };
+    return { figures: figuresOf({ broker, killed, fleet, person, sensor }), losses };
   } catch (error) {
     throw new Error(`${(error as Error).message}; data and logs are in ${folder}`, { cause: error });
   } finally {
@@ -128,7 +131,11 @@ async function startFleet(folder: string, kind: BrokerKind): Promise<Fleet> {
   await eventually('the broker listens', () => isListening(mqttPort));
   return {
     controller: new ControllerClient(httpUrl),
-    victims: [controller, ...nodes, ...(mosquitto ? [mosquitto] : [])],
+    victims: [
+      controller,
+      ...nodes.map(({ name, pid }, index) => ({ name, pid, tap: taps[index] })),
+      ...(mosquitto ? [mosquitto] : []),
+    ],
     ...{ brokerUrl, taps, ends },
     async stop() {
       await supervisor.stop();
@@ -174,52 +181,65 @@ function keepMosquitto(port: number, folder: string, ends: string[]): Victim & {
 /** One trigger a node, so that every message has exactly one node that answers it. */
 async function install(controller: ControllerService): Promise<void> {
   await eventually('the nodes are known', async () => (await controller.nodes()).length === NODES.length);
-  const bytes = scaleModel(1);
+  const bytes = slowModel();
   await controller.putBlob(hashOf(bytes), chunks(bytes));
-  await controller.addModel('scale', hashOf(bytes));
+  await controller.addModel('slow', hashOf(bytes));
   for (const name of NODES) {
-    const trigger = { ...largestTrigger(`answer-${name}`, 'scale'), topic: `sensors/${name}/values` };
+    const trigger = { ...largestTrigger(`answer-${name}`, 'slow'), topic: `sensors/${name}/values` };
     const output = { ...trigger.output, topic: `answers/${name}` };
     await controller.putTrigger(triggerSchema.parse({ ...trigger, output }), { labels: { site: name } });
   }
   await converged(controller);
 }
 
-/** Whom the lot falls on is spared until everybody had a turn, so that a short run meets all of them. */
+interface Kills {
+  readonly counts: ReadonlyMap<string, number>;
+  /** Messages that nodes had acknowledged and not answered when they were killed. */
+  readonly open: number;
+}
+
+/**
+ * Whom the lot falls on is spared until everybody had a turn, so that a short run meets all of them. Every other node is
+ * killed as soon as it has work that only its journal knows, which a random moment seldom finds.
+ */
 async function killAtRandom(
   victims: readonly Victim[],
   { kills, pauseMs }: Pick<KillOptions, 'kills' | 'pauseMs'>,
   random: () => number,
-): Promise<Map<string, number>> {
+): Promise<Kills> {
   const counts = new Map(victims.map(({ name }) => [name, 0]));
+  let open = 0;
   let waiting: Victim[] = [];
   for (let kill = 0; kill < kills; kill++) {
     if (waiting.length === 0) waiting = [...victims];
     const [victim] = waiting.splice(Math.floor(random() * waiting.length), 1) as [Victim];
     await eventually(`${victim.name} has been started again`, victim.pid);
     await pause(random() * pauseMs);
+    const { tap } = victim;
+    const until = performance.now() + OPEN_MS_MAX;
+    if (tap && random() < 0.5) while (tap.open().length === 0 && performance.now() < until) await pause(1);
     const pid = victim.pid();
     if (pid === undefined) throw new Error(`${victim.name} ended before it was killed`);
     process.kill(pid, 'SIGKILL');
+    open += tap?.open().length ?? 0;
     counts.set(victim.name, (counts.get(victim.name) ?? 0) + 1);
     await pause(random() * pauseMs);
   }
-  return counts;
+  return { counts, open };
 }
 
 async function audit(fleet: Fleet, person: Person, sensor: Sensor): Promise<string[]> {
   await eventually('every process runs', () => fleet.victims.every(({ pid }) => pid() !== undefined));
   const losses = await eventually('the controller answers again', () => person.losses().catch(() => undefined));
   await converged(fleet.controller);
-  // What brokers and nodes still hold is answered without our help; the rest died with a broker.
+  const unanswered = () => fleet.taps.flatMap((tap) => tap.open());
+  await eventually('every acknowledged message is answered', () => unanswered().length === 0).catch(() => {});
+  for (const id of unanswered()) losses.push(`message ${id}: acknowledged by its node, never answered`);
+  // Only now the sender may help, with what died in a broker: its repetition would hide what a node has lost.
   await answersStop(sensor);
   sensor.repeat();
   await eventually('every message is answered', () => sensor.unanswered().length === 0).catch(() => {});
   for (const id of sensor.unanswered()) losses.push(`message ${id}: sent twice, never answered`);
-  const unanswered = () =>
-    fleet.taps.flatMap(({ acknowledged, answered }) => [...acknowledged].filter((id) => !answered.has(id)));
-  await eventually('every acknowledged message is answered', () => unanswered().length === 0).catch(() => {});
-  for (const id of unanswered()) losses.push(`message ${id}: acknowledged by its node, never answered`);
   for (const node of await fleet.controller.nodes())
     if (node.labels.site !== node.name) losses.push(`node ${node.name}: its labels are ${JSON.stringify(node.labels)}`);
   for (const refusal of person.refused) losses.push(`refused: ${refusal}`);
@@ -255,19 +275,13 @@ async function converged(controller: ControllerService): Promise<void> {
   });
 }
 
-function figuresOf(run: {
-  broker: BrokerKind;
-  counts: Map<string, number>;
-  fleet: Fleet;
-  person: Person;
-  sensor: Sensor;
-}) {
-  const { broker, counts, fleet, person, sensor } = run;
+function figuresOf(run: { broker: BrokerKind; killed: Kills; fleet: Fleet; person: Person; sensor: Sensor }) {
+  const { broker, killed, fleet, person, sensor } = run;
   const size = (pick: (tap: Tap) => ReadonlySet<number>) => fleet.taps.reduce((sum, tap) => sum + pick(tap).size, 0);
   return {
     broker,
-    kills: [...counts.values()].reduce((sum, count) => sum + count, 0),
-    victims: [...counts].map(([name, count]) => `${name} ${count}`).join(', '),
+    kills: [...killed.counts.values()].reduce((sum, count) => sum + count, 0),
+    victims: [...killed.counts].map(([name, count]) => `${name} ${count}`).join(', '),
     'model versions acknowledged': person.acknowledged.models,
     'triggers acknowledged': person.acknowledged.triggers,
     'removals acknowledged': person.acknowledged.removals,
@@ -276,6 +290,7 @@ function figuresOf(run: {
     'confirmed to the sender': sensor.confirmed,
     'acknowledged by nodes': size(({ acknowledged }) => acknowledged),
     'of these from the journal alone': fleet.taps.reduce((sum, tap) => sum + tap.journalled, 0),
+    'open in nodes that were killed': killed.open,
     'answers confirmed by the broker': size(({ answered }) => answered),
     'repeated by the sender': sensor.repeated,
   };

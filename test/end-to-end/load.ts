@@ -1,11 +1,13 @@
-/** What goes on while processes are killed: a sensor that publishes at a steady rate, and a person who changes the registry. */
+/** What goes on while processes are killed: a sensor that publishes all the time, and a person who changes the registry. */
 import { connectAsync } from 'mqtt';
 import type { ControllerService } from '../../fleet/controller/service.ts';
 import { triggerSchema } from '../../runtime/triggers/schema.ts';
 import { largestTrigger, scaleModel } from '../devices/gateway/bench.ts';
 import { chunks, hashOf } from '../fleet/fleet-parts.ts';
+import { floats, writeModel } from '../runtime/onnx/write-model.ts';
 
-const SEND_MS = 20;
+/** Messages come in bursts, as from devices with one clock: so that nodes have a queue, and kills find answers half done. */
+const BURST = { messages: 25, everyMs: 500 };
 const CHANGE_MS = 150;
 const TRIGGER_NAMES = 12;
 const MODEL_NAMES = 4;
@@ -24,6 +26,38 @@ export interface Sensor {
   repeat(): void;
   finish(): void;
   close(): Promise<void>;
+}
+
+/**
+ * y = 2 · x for three floats, after a third of a billion multiplications whose result is zero: slow enough that messages
+ * wait, and with an answer that is known by heart.
+ */
+export function slowModel(): Uint8Array {
+  const [rows, width, layers] = [64, 512, 20];
+  const value = (name: string) => ({ name, type: 1, dims: [1, 3] });
+  const zeros = (name: string, dims: [number, number]) => floats(name, dims, new Float32Array(dims[0] * dims[1]));
+  const product = (left: string, right: string, output: string) => ({
+    ...{ operator: 'MatMul', inputs: [left, right], outputs: [output] },
+  });
+  return writeModel({
+    graph: {
+      ...{ inputs: [value('x')], outputs: [value('y')] },
+      initializers: [
+        floats('two', [1], Float32Array.of(2)),
+        ...[zeros('column', [rows, 1]), zeros('row', [1, rows])],
+        ...[zeros('widen', [3, width]), zeros('layer', [width, width]), zeros('narrow', [width, 3])],
+      ],
+      nodes: [
+        product('column', 'x', 'tall'),
+        product('tall', 'widen', 'h0'),
+        ...Array.from({ length: layers }, (_, index) => product(`h${index}`, 'layer', `h${index + 1}`)),
+        product(`h${layers}`, 'narrow', 'thin'),
+        product('row', 'thin', 'nothing'),
+        { operator: 'Mul', inputs: ['x', 'two'], outputs: ['twice'] },
+        { operator: 'Add', inputs: ['twice', 'nothing'], outputs: ['y'] },
+      ],
+    },
+  });
 }
 
 /** Publishes `{ id, v: [1, 2, id] }` at QoS 1 on the topics in turn; the answer to it is twice the largest. */
@@ -51,7 +85,9 @@ export async function startSensor(url: string, topics: readonly string[]): Promi
       if (!error) confirmed++;
     });
   };
-  const sending = setInterval(() => publish(sent++), SEND_MS);
+  const sending = setInterval(() => {
+    for (let count = 0; count < BURST.messages; count++) publish(sent++);
+  }, BURST.everyMs);
   return {
     get sent() {
       return sent;

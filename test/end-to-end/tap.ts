@@ -13,6 +13,8 @@ export interface Tap {
   readonly journalled: number;
   /** Ids of answers from the node that the broker confirmed. */
   readonly answered: ReadonlySet<number>;
+  /** Ids that the node acknowledged and whose answers the broker does not have. */
+  open(): number[];
   close(): Promise<void>;
 }
 
@@ -48,6 +50,7 @@ export async function startTap(brokerPort: number): Promise<Tap> {
     get journalled() {
       return journalled;
     },
+    open: () => [...acknowledged].filter((id) => !answered.has(id)),
     close: () => closeAll(server, sockets),
   };
 }
