@@ -26,6 +26,8 @@ class ModelWithFallback implements Model {
   #model: Model;
   readonly #fallBack: (error: unknown) => Promise<Model>;
   #change: Promise<void> | undefined;
+  readonly #running = new Set<Promise<RunResult>>();
+  #closed = false;
 
   constructor(model: Model, fallBack: (error: unknown) => Promise<Model>) {
     this.#model = model;
@@ -53,20 +55,30 @@ class ModelWithFallback implements Model {
   }
 
   async run(inputs: Readonly<Record<string, Tensor>>, options?: RunOptions): Promise<RunResult> {
-    await this.#change;
+    // A change that failed leaves our own engine in charge of the shapes that it can run.
+    await this.#change?.catch(() => undefined);
     const model = this.#model;
+    const running = model.run(inputs, options);
+    this.#running.add(running);
     try {
-      return await model.run(inputs, options);
+      return await running;
     } catch (error) {
-      if (!(error instanceof UnsupportedError)) throw error;
+      if (!(error instanceof UnsupportedError) || this.#closed) throw error;
       // Runs that fail together change engines once.
-      if (model === this.#model) this.#change ??= this.#changeEngine(error);
-      await this.#change;
+      if (model === this.#model) {
+        this.#change ??= this.#changeEngine(error).finally(() => {
+          this.#change = undefined;
+        });
+        await this.#change;
+      }
       return this.#model.run(inputs, options);
+    } finally {
+      this.#running.delete(running);
     }
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#change?.catch(() => undefined);
     await this.#model.close();
   }
@@ -74,6 +86,8 @@ class ModelWithFallback implements Model {
   async #changeEngine(error: UnsupportedError): Promise<void> {
     const own = this.#model;
     this.#model = await this.#fallBack(error);
+    // Closing a model ends its runs: those of shapes that it can do shall have their answers first.
+    await Promise.allSettled(this.#running);
     await own.close();
   }
 }

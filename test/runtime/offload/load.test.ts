@@ -1,7 +1,9 @@
+import { setTimeout } from 'node:timers/promises';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { UnsupportedError } from '../../../runtime/compile/program.ts';
 import { createEngine, type Engine } from '../../../runtime/engine/engine.ts';
+import type { Model } from '../../../runtime/engine/model.ts';
 import { loadModel } from '../../../runtime/offload/load.ts';
 import { type NodeSpec, writeModel } from '../onnx/write-model.ts';
 
@@ -61,6 +63,66 @@ test('a lack that shows only at a run changes the engine once, for all runs that
   assert.is(model.fallbackReason, 'node "n": rank 9 is not supported');
   assert.is(closed, 1);
   await model.close();
+  await own.close();
+});
+
+/** A model of ours that finds out at a run that it lacks something, for inputs that begin with a negative number. */
+async function loadLate(own: Engine, file: Uint8Array, pause = async () => {}): Promise<Model> {
+  const engine: Engine = {
+    ...own,
+    load: async (bytes, options) => {
+      const real = await own.load(modelOf('Neg'), options);
+      return {
+        ...{ name: real.name, engine: real.engine, inputs: real.inputs, outputs: real.outputs },
+        async run(inputs, given) {
+          if ((inputs.x?.data[0] as number) < 0) throw new UnsupportedError(`rank 9 of ${bytes.length} bytes`);
+          await pause();
+          return real.run(inputs, given);
+        },
+        close: () => real.close(),
+      };
+    },
+  };
+  return loadModel(engine, file, { name: 'late' });
+}
+
+const lacking = { x: { ...x, data: Float32Array.of(-1, 0, 0, 4) } };
+
+test('a run that our engine can do is answered though another one changes the engine meanwhile', async () => {
+  const own = await createEngine();
+  const model: Model = await loadLate(own, modelOf('Neg'), async () => {
+    while (model.engine === 'llmasos') await setTimeout(5);
+  });
+  const [slow, other] = await Promise.all([model.run({ x }), model.run(lacking)]);
+  assert.is(slow.outputs.y?.data[0], -2);
+  assert.is(other.outputs.y?.data[0], 1);
+  assert.is(model.engine, 'onnxruntime');
+  await model.close();
+  await own.close();
+});
+
+test('where onnxruntime refuses a model as well, the shapes that our engine can do go on', async () => {
+  const own = await createEngine();
+  // Both engines read this file; onnxruntime does not know the operator.
+  const model = await loadLate(own, modelOf('NoSuchOperator'));
+  for (let round = 0; round < 2; round++) {
+    const [refused, answered] = await Promise.allSettled([model.run(lacking), model.run({ x })]);
+    assert.match(String(refused.status === 'rejected' && refused.reason), /which refuses it/);
+    assert.is(answered.status === 'fulfilled' && answered.value.outputs.y?.data[0], -2);
+  }
+  assert.is(model.engine, 'llmasos');
+  await model.close();
+  await own.close();
+});
+
+test('a model that is closed while it changes engines leaves none behind', async () => {
+  const own = await createEngine();
+  const model = await loadLate(own, modelOf('Neg'));
+  const outcome = model.run(lacking).catch((error) => error);
+  await model.close();
+  await outcome;
+  const again = await model.run(lacking).catch((error) => error);
+  assert.match(String(again), /closed|UnsupportedError/);
   await own.close();
 });
 
