@@ -41,6 +41,7 @@ class OnnxruntimeProcess {
   #requests = 0;
   #sessions = 0;
   #endedBy: string | undefined;
+  /** It takes no more requests: it has ended, or is about to. */
   ended = false;
 
   constructor() {
@@ -69,6 +70,7 @@ class OnnxruntimeProcess {
       // A model from a file may compute for ever (a Loop); the library cannot be called back.
       const timer = setTimeout(() => {
         this.#endedBy = `no answer within ${msMax} ms`;
+        this.ended = true;
         this.#child.kill('SIGKILL');
       }, msMax);
       this.#waiting.set(id, { resolve, reject, timer });
@@ -78,6 +80,7 @@ class OnnxruntimeProcess {
 
   async stop(): Promise<void> {
     if (this.ended) return;
+    this.ended = true;
     this.#keepAlive(true);
     this.#child.kill('SIGKILL');
     await once(this.#child, 'exit');
@@ -193,7 +196,8 @@ class OnnxruntimeModel implements Model {
     const home = this.#home;
     if (!home || home.child.ended) return;
     if (openModels.size === 0) await home.child.stop();
-    else await home.child.send({ kind: 'release', session: home.session }, this.#runMsMax);
+    // A process that ends meanwhile has released it as well.
+    else await home.child.send({ kind: 'release', session: home.session }, this.#runMsMax).catch(() => undefined);
   }
 }
 

@@ -20,8 +20,13 @@ const DIFFERENCE_MAX = 1e-4;
 
 /** Device files of GPUs on Linux. Their absence saves the computation; their presence proves nothing. */
 function gpuDevices(): string[] {
-  const render = existsSync('/dev/dri') ? readdirSync('/dev/dri').filter((name) => name.startsWith('renderD')) : [];
   const named = ['/dev/nvidiactl', '/dev/dxg'].filter((path) => existsSync(path));
+  let render: string[] = [];
+  try {
+    render = readdirSync('/dev/dri').filter((name) => name.startsWith('renderD'));
+  } catch {
+    // Not there, or not for us.
+  }
   return [...named, ...render.map((name) => `/dev/dri/${name}`)];
 }
 

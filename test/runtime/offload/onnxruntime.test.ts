@@ -115,6 +115,24 @@ test('when the process dies, its runs reject and the next one is served by a new
   await model.close();
 });
 
+test('a model that is loaded while the last one is closed gets a process that lives', async () => {
+  const first = await loadOnnxruntime(vad, { name: 'vad', reason: 'test' });
+  const closing = first.close();
+  const second = await loadOnnxruntime(vad, { name: 'vad', reason: 'test' });
+  await closing;
+  assert.ok((await second.run(vadInputs())).outputs.output);
+  await second.close();
+});
+
+test('closing a model whose process has just died is no failure', async () => {
+  const starting = nextChild();
+  const models = [0, 1].map(() => loadOnnxruntime(vad, { name: 'vad', reason: 'test' }));
+  const [first, second] = await Promise.all(models);
+  (await starting).kill('SIGKILL');
+  await first?.close();
+  await second?.close();
+});
+
 /** x + x, 2⁴⁰ times. */
 function endless(): Uint8Array {
   const [flag, float] = [
