@@ -7,7 +7,8 @@
  *   npm run latency [-- --count 5000 --rate 100 --warm-up 200 --qos 0 --broker URL --main FILE --json]
  *
  * Both qualities of service unless --qos names one; the controller's own broker unless --broker names another; the
- * node from its sources unless --main names a bundle's main.js.
+ * node from its sources unless --main names a bundle's main.js. Mosquitto needs `set_tcp_nodelay true`: without it a
+ * message waits in the broker for the acknowledgement of the one before, whoever the clients are.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -110,7 +111,10 @@ function figuresOf(times: Times, from: number): Report['figures'] {
 /** Nearest rank, of what came. */
 function quantiles(column: Float64Array): Figures {
   const sorted = column.filter((ms) => !Number.isNaN(ms)).sort();
-  const at = (share: number): number => sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN;
+  const at = (share: number): number => {
+    const ms = sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN;
+    return Math.round(ms * 1000) / 1000;
+  };
   return { p50: at(0.5), p99: at(0.99) };
 }
 
