@@ -73,6 +73,7 @@ try {
   box = await startBox({
     ...{ data: options.data, nodes, mqttPort: options.mqttPort, httpPort: options.httpPort },
     webSocketPort: options.wsPort,
+    signal: stopping.signal,
     onExit: (name, reason) => say(style.bad(`${name} ${reason}; starting it again`)),
   });
   process.exitCode = await run(box);

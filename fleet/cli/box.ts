@@ -19,6 +19,8 @@ export interface BoxOptions {
   readonly httpPort?: number;
   /** Told about processes that ended and will be started again. */
   readonly onExit: (name: string, reason: string) => void;
+  /** Gives up while the controller is not there yet. */
+  readonly signal: AbortSignal;
 }
 
 export interface Box {
@@ -32,7 +34,7 @@ export interface Box {
 
 const file = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
-/** Resolves when the controller answers and every node has been started. */
+/** Resolves when the controller answers and every node has been started. Rejects, with nothing left running, when it never does. */
 export async function startBox(options: BoxOptions): Promise<Box> {
   const mqttPort = await choosePort(
     options.mqttPort ?? DEFAULT_PORTS.mqtt,
@@ -75,7 +77,7 @@ export async function startBox(options: BoxOptions): Promise<Box> {
   }));
   for (const node of nodes) supervisor.start(node);
   try {
-    await answering(httpUrl);
+    await answering(httpUrl, options.signal);
   } catch (error) {
     await supervisor.stop();
     throw error;
@@ -88,11 +90,12 @@ export async function startBox(options: BoxOptions): Promise<Box> {
   };
 }
 
-async function answering(httpUrl: string): Promise<void> {
+async function answering(httpUrl: string, signal: AbortSignal): Promise<void> {
   const until = performance.now() + READY_MS_MAX;
   while (performance.now() < until) {
     const response = await fetch(`${httpUrl}/healthz`).catch(() => undefined);
     if (response?.ok) return;
+    if (signal.aborted) throw new Error(`stopped before the controller answered at ${httpUrl}`);
     await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
   }
   throw new Error(`the controller did not answer at ${httpUrl} within ${READY_MS_MAX / 1000} s; its log says why`);

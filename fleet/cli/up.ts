@@ -21,6 +21,7 @@ export async function up(options: UpOptions, { print, style, signal }: Terminal)
     mqttPort: options.mqttPort,
     webSocketPort: options.wsPort,
     httpPort: options.httpPort,
+    signal,
     onExit: (name, reason) => print(style.bad(`${name} ${reason}; starting it again`)),
   });
   try {

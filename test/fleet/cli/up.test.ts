@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ControllerClient } from '../../../fleet/api/client.ts';
+import { startController } from '../../../fleet/controller/controller.ts';
 import { testWhere } from '../../requirement.ts';
 import { eventually, temporary } from '../fleet-parts.ts';
 import { endAll, isAlive, llmasos, type Typed, type, unusedPort } from './terminal.ts';
@@ -63,6 +64,19 @@ testWithProc('kill -9 of up leaves no process behind either', async () => {
   typed.child.kill('SIGKILL');
   await typed.ended;
   await eventually('all have ended', () => !pids.some(isAlive));
+});
+
+test('Ctrl-C ends it while the controller cannot start, here because another one uses the folder', async () => {
+  const data = temporary();
+  const other = await startController({ data: join(data, 'controller'), mqttPort: 0, webSocketPort: 0, httpPort: 0 });
+  const typed = type(['up', '--data', data, '--http-port', String(await unusedPort())]);
+  await eventually('it tells of the controller', () => typed.out().includes('controller exited with code 2'));
+  typed.child.kill('SIGINT');
+  const { code, err } = await typed.ended;
+  await other.close();
+  assert.is(code, 1);
+  assert.match(err, /^llmasos: stopped before the controller answered at/);
+  assert.match(readFileSync(join(data, 'logs/controller.log'), 'utf8'), /llmasos controller: .*folder/);
 });
 
 test('a port that is in use is named, and nothing is started', async () => {
