@@ -1,9 +1,9 @@
 /** A controller as a process. Exit code 2: it could not start, for the reason in one line on stderr. */
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
+import { withoutPassword } from '../runtime/node/broker-stream-io.ts';
 import { onStop } from '../runtime/node/stop-io.ts';
 import { type ControllerOptions, startController } from './controller/controller.ts';
-import { withoutPassword } from './controller/link-io.ts';
 
 const HELP = `node fleet/main.ts --data DIR [--host ADDRESS] [--mqtt-port N] [--ws-port N] [--http-port N]
                    [--broker URL] [--public-url URL]`;

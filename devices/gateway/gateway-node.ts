@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import packageFile from '../../package.json' with { type: 'json' };
 import { type Broker, createBroker } from '../../runtime/node/broker-io.ts';
+import { withoutPassword } from '../../runtime/node/broker-stream-io.ts';
 import { type Control, createControl } from '../../runtime/node/control.ts';
 import { Converge } from '../../runtime/node/converge.ts';
 import { type Delivery, openDelivery } from '../../runtime/node/delivery.ts';
@@ -265,10 +266,4 @@ async function fetchInput(blobs: Blobs, desired: CheckedDesired | null, sha256: 
   const content = await blobs.read(sha256);
   if (!desired.models.some((model) => model.sha256 === sha256)) await blobs.remove(sha256);
   return content;
-}
-
-function withoutPassword(url: string): string {
-  const shown = new URL(url);
-  if (shown.password) shown.password = '***';
-  return shown.href;
 }

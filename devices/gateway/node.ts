@@ -7,10 +7,10 @@ import { checkDesired } from '../../runtime/node/desired.ts';
 import type { CheckedDesired } from '../../runtime/node/reconcile.ts';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
 import { openBlobs } from '../../runtime/store/blobs.ts';
+import { lockFolder } from '../../runtime/store/lock.ts';
 import { openState, type State } from '../../runtime/store/state.ts';
 import { GatewayNode, type NodeOptions } from './gateway-node.ts';
 import { readLocal } from './local.ts';
-import { lockFolder } from './lock.ts';
 
 export type { NodeOptions } from './gateway-node.ts';
 
@@ -26,7 +26,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     throw new Error(`node name "${name}": expected letters, digits, _ and - only, 1 to 64 of them`);
   parseBrokerUrl(options.broker);
   await mkdir(data, { recursive: true });
-  const releases = [lockFolder(data)];
+  const releases = [lockFolder(data, 'node')];
   const release = (): void => {
     for (const each of releases.splice(0).reverse()) each();
   };

@@ -4,15 +4,16 @@ import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
+import { withoutPassword } from '../../runtime/node/broker-stream-io.ts';
 import { allNodes } from '../../runtime/protocol/topics.ts';
 import { type Blobs, openBlobs } from '../../runtime/store/blobs.ts';
+import { lockFolder } from '../../runtime/store/lock.ts';
 import { createApi } from '../api/api.ts';
 import { listenHttp } from '../api/server.ts';
 import { type EmbeddedBroker, startBroker } from './broker-io.ts';
 import { type Database, openDatabase } from './database.ts';
-import { Fleet } from './fleet-service.ts';
-import { type Link, openLink, watchTopics, withoutPassword } from './link-io.ts';
-import { lockFolder } from './lock.ts';
+import { Fleet, NODES_MAX } from './fleet-service.ts';
+import { type Link, openLink, watchTopics } from './link-io.ts';
 import { createNodeTraffic, type NodeTraffic } from './node-traffic.ts';
 import { readNodeMessage } from './registry.ts';
 import type { ControllerService } from './service.ts';
@@ -22,7 +23,7 @@ export const DEFAULT_PORTS = { mqtt: 1883, webSocket: 9001, http: 7700 } as cons
 /** How long a start waits for a broker that is not ours before it goes on without. */
 const FIRST_CONNECTION_MS = 1_500;
 const SWEEP_MS = 3_600_000;
-const CHANNELS = ['presence', 'reported', 'metrics', 'replies', 'outbox'] as const;
+const CHANNELS = ['presence', 'reported', 'metrics', 'replies'] as const;
 
 export interface ControllerOptions {
   /** Folder for database and files; created when missing, and locked. */
@@ -58,7 +59,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   };
   try {
     await mkdir(options.data, { recursive: true });
-    closers.push(lockFolder(options.data));
+    closers.push(lockFolder(options.data, 'controller'));
     const blobs = await openBlobs(join(options.data, 'blobs'));
     const database = await openDatabase(join(options.data, 'controller.sqlite'));
     closers.push(() => database.destroy());
@@ -115,7 +116,7 @@ async function startFleet({
     now: Date.now,
     log,
   });
-  const traffic = createNodeTraffic((batch) => fleet.takeMessages(batch), log);
+  const traffic = createNodeTraffic((batch) => fleet.takeMessages(batch), log, 3 * NODES_MAX);
   let markReady = (): void => {};
   const ready = new Promise<void>((resolve) => {
     markReady = resolve;

@@ -37,15 +37,6 @@ export interface Tables {
     selector: string;
     changed_at: number;
   };
-  outbox_items: {
-    node: string;
-    id: string;
-    at: number;
-    kind: string;
-    /** JSON. */
-    body: string;
-    received_at: number;
-  };
 }
 
 export type Database = Kysely<Tables>;
@@ -122,21 +113,6 @@ const migrations: Record<string, Migration> = {
         .addColumn('definition', 'text', (column) => column.notNull())
         .addColumn('selector', 'text', (column) => column.notNull())
         .addColumn('changed_at', 'bigint', (column) => column.notNull())
-        .execute();
-      await database.schema
-        .createTable('outbox_items')
-        .addColumn('node', 'text', (column) => column.notNull())
-        .addColumn('id', 'text', (column) => column.notNull())
-        .addColumn('at', 'bigint', (column) => column.notNull())
-        .addColumn('kind', 'text', (column) => column.notNull())
-        .addColumn('body', 'text', (column) => column.notNull())
-        .addColumn('received_at', 'bigint', (column) => column.notNull())
-        .addPrimaryKeyConstraint('outbox_items_key', ['node', 'id'])
-        .execute();
-      await database.schema
-        .createIndex('outbox_items_age')
-        .on('outbox_items')
-        .columns(['node', 'received_at'])
         .execute();
     },
   },

@@ -13,7 +13,7 @@ import type { Link, OnMessage } from './link-io.ts';
 import { addModel, modelView, removeModel, removeUnreferenced, unknownModel } from './models.ts';
 import type { StoredMessage } from './node-traffic.ts';
 import { createPublisher, type Publisher, refreshDesired } from './publisher.ts';
-import { acknowledgements, foldMessages, type Live } from './registry.ts';
+import { foldMessages, type Live } from './registry.ts';
 import type {
   ControllerService,
   InferRequest,
@@ -32,11 +32,10 @@ import {
   readTriggers,
   type StoredNode,
   saveNode,
-  saveOutboxItems,
 } from './store.ts';
 import { putTrigger, removeTrigger, triggerView } from './triggers.ts';
 
-const NODES_MAX = 20_000;
+export const NODES_MAX = 20_000;
 /** A larger input travels as a blob: a control message has to stay small. */
 const INLINE_BASE64_MAX = 350_000;
 /** Connections to the broker that watchers may take. */
@@ -165,19 +164,16 @@ export class Fleet implements ControllerService {
   async takeMessages(batch: readonly StoredMessage[]): Promise<void> {
     const now = this.#options.now();
     const names = [...new Set(batch.map(({ node }) => node))];
-    const { publications, items, live } = await this.#database.transaction().execute(async (transaction) => {
+    const { publications, live } = await this.#database.transaction().execute(async (transaction) => {
       const known = new Map((await readNodes(transaction, names)).map((node) => [node.name, node]));
       const accepted = await this.#withinBounds(transaction, batch, known);
       const changes = foldMessages(known, this.#live, accepted, now);
       for (const node of changes.save) await saveNode(transaction, node);
-      await saveOutboxItems(transaction, changes.items, now);
       const refresh = { files: this.#options.files, now, nodes: changes.reconsider, onRefused: this.#warn };
       return { ...changes, publications: await refreshDesired(transaction, refresh) };
     });
     for (const [node, state] of live) this.#live.set(node, state);
     this.#publisher.publish(publications);
-    for (const { node, ids } of acknowledgements(items))
-      this.#options.link.publish(nodeTopic(node, 'acks'), JSON.stringify({ ids })).catch(this.#warn);
   }
 
   /** The broker is there (again), and may have forgotten everything. */
@@ -229,9 +225,14 @@ export class Fleet implements ControllerService {
 
   async #withinBounds(transaction: Database, batch: readonly StoredMessage[], known: ReadonlyMap<string, StoredNode>) {
     const strangers = new Set(batch.map(({ node }) => node).filter((node) => !known.has(node)));
-    if (strangers.size === 0 || (await countNodes(transaction)) + strangers.size <= NODES_MAX) return batch;
-    this.#options.log.error(`${NODES_MAX} nodes are registered, no more fit: ${[...strangers].join(', ')} left out`);
-    return batch.filter(({ node }) => known.has(node));
+    if (strangers.size === 0) return batch;
+    const refused = new Set([...strangers].slice(Math.max(0, NODES_MAX - (await countNodes(transaction)))));
+    if (refused.size === 0) return batch;
+    const [some] = refused;
+    this.#options.log.error(
+      `${NODES_MAX} nodes are registered, no more fit: left out ${refused.size}, such as ${some}`,
+    );
+    return batch.filter(({ node }) => !refused.has(node));
   }
 
   async #placeInput(input: InferRequest['input']): Promise<InferRequest['input']> {

@@ -1,11 +1,12 @@
 /** The controller's connections to the broker, embedded or not: one for its own topics, and one for each person who watches. */
+import type { Socket } from 'node:net';
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
+import { describeError, parseBrokerUrl } from '../../runtime/node/broker-stream-io.ts';
 
 const RECONNECT_MS = 1_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 const KEEPALIVE_S = 15;
 const CLOSE_MS = 1_000;
-const PROTOCOLS = ['mqtt:', 'mqtts:', 'ws:', 'wss:'];
 
 export type OnMessage = (topic: string, payload: Uint8Array) => void;
 
@@ -39,7 +40,7 @@ const settings: IClientOptions = {
 
 /** Throws an Error when the address is not that of a broker; everything else is told through `onDown`. */
 export function openLink(options: LinkOptions): Link {
-  checkAddress(options.url);
+  parseBrokerUrl(options.url);
   const { clientId } = options;
   const client = connect(options.url, {
     ...settings,
@@ -58,6 +59,7 @@ export function openLink(options: LinkOptions): Link {
     told = why;
   };
   client.on('connect', () => {
+    sendAtOnce(client);
     subscribeAll(client, options.filters).then(
       () => {
         up = true;
@@ -122,6 +124,11 @@ export async function watchTopics(
   }
 }
 
+/** A request must not wait for the acknowledgement of the packet before it (RFC 896); WebSockets see to it themselves. */
+function sendAtOnce(client: MqttClient): void {
+  (client.stream as Partial<Socket>).setNoDelay?.(true);
+}
+
 async function subscribeAll(client: MqttClient, filters: readonly string[]): Promise<void> {
   const grants = await client.subscribeAsync([...filters], { qos: 1 });
   // [MQTT-3.9.3-2]: 128 is the broker's refusal.
@@ -134,24 +141,4 @@ async function endClient(client: MqttClient): Promise<void> {
   const force = setTimeout(() => client.end(true), CLOSE_MS);
   await client.endAsync().catch(() => {});
   clearTimeout(force);
-}
-
-/** Several addresses of one host fail together (happy eyeballs, RFC 8305), and that error has no message of its own. */
-function describeError(error: Error): string {
-  if (error instanceof AggregateError) return error.errors.map((each: Error) => each.message).join('; ');
-  return error.message || String(error);
-}
-
-function checkAddress(text: string): void {
-  const url = URL.parse(text);
-  if (!url || !PROTOCOLS.includes(url.protocol) || url.hostname === '')
-    throw new Error(`broker "${text}": expected an address such as mqtt://host:1883 or mqtts://host:8883`);
-}
-
-/** A broker's address as it may be shown and logged. */
-export function withoutPassword(address: string): string {
-  const url = URL.parse(address);
-  if (!url?.password) return address;
-  url.password = '***';
-  return url.href;
 }

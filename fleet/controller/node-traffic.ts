@@ -1,12 +1,11 @@
 /**
  * Messages from nodes on their way into the database. They gather while a transaction runs, and the next one takes all of
- * them: one fsync for many. A message of a kind that describes a state replaces the one before it, so the queue is as
- * long as the fleet is wide; outbox items beyond a bound are left to the node, which sends them again.
+ * them: one fsync for many. Each describes a state, so the next of its kind replaces it and the queue is as long as the
+ * fleet is wide; names beyond any fleet's are left out.
  */
 import type { Logger } from 'pino';
 import type { NodeMessage } from './registry.ts';
 
-const OUTBOX_MESSAGES_MAX = 200;
 const RETRY_MS = 1_000;
 
 export type StoredMessage = Exclude<NodeMessage, { kind: 'reply' }>;
@@ -17,24 +16,26 @@ export interface NodeTraffic {
   close(): Promise<void>;
 }
 
-export function createNodeTraffic(take: (batch: readonly StoredMessage[]) => Promise<void>, log: Logger): NodeTraffic {
-  let states = new Map<string, StoredMessage>();
-  let outbox: StoredMessage[] = [];
+export function createNodeTraffic(
+  take: (batch: readonly StoredMessage[]) => Promise<void>,
+  log: Logger,
+  statesMax: number,
+): NodeTraffic {
+  let waiting = new Map<string, StoredMessage>();
   let working: Promise<void> | undefined;
   let closed = false;
 
   const work = async (): Promise<void> => {
-    while (states.size + outbox.length > 0) {
-      const batch = { states, outbox };
-      states = new Map();
-      outbox = [];
+    while (waiting.size > 0) {
+      const batch = waiting;
+      waiting = new Map();
       try {
-        await take([...batch.states.values(), ...batch.outbox]);
+        await take([...batch.values()]);
       } catch (error) {
         if (closed) return;
         log.error(`messages from nodes cannot be stored: ${(error as Error).message}; trying again`);
-        states = new Map([...batch.states, ...states]);
-        outbox = [...batch.outbox, ...outbox].slice(0, OUTBOX_MESSAGES_MAX);
+        for (const key of waiting.keys()) batch.delete(key);
+        waiting = new Map([...batch, ...waiting]);
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }
@@ -43,8 +44,10 @@ export function createNodeTraffic(take: (batch: readonly StoredMessage[]) => Pro
   return {
     add(message) {
       if (closed) return;
-      if (message.kind !== 'outbox') states.set(`${message.node} ${message.kind}`, message);
-      else if (outbox.length < OUTBOX_MESSAGES_MAX) outbox.push(message);
+      const key = `${message.node} ${message.kind}`;
+      // Taken out first: a message stands at the place of its own arrival, not of the one that it replaces.
+      if (!waiting.delete(key) && waiting.size >= statesMax) return;
+      waiting.set(key, message);
       working ??= work().finally(() => {
         working = undefined;
       });

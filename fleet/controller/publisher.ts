@@ -22,6 +22,7 @@ export async function refreshDesired(
   database: Database,
   options: { files: string; now: number; nodes?: readonly string[]; onRefused?: (error: Error) => void },
 ): Promise<Publication[]> {
+  if (options.nodes?.length === 0) return [];
   const assignment = await readAssignment(database, options.files);
   const changed: Publication[] = [];
   for (const { name, reported, desired } of await readNodes(database, options.nodes)) {

@@ -3,11 +3,8 @@
  * commit, that is one fsync, serves many; nothing here touches a database, a broker or a clock.
  */
 import {
-  acksSchema,
   type Metrics,
   metricsSchema,
-  type OutboxItem,
-  outboxSchema,
   type Presence,
   parsePayload,
   presenceSchema,
@@ -22,7 +19,6 @@ export type NodeMessage =
   | { readonly kind: 'presence'; readonly node: string; readonly presence: Presence }
   | { readonly kind: 'reported'; readonly node: string; readonly reported: ReportedState }
   | { readonly kind: 'metrics'; readonly node: string; readonly metrics: Metrics }
-  | { readonly kind: 'outbox'; readonly node: string; readonly items: readonly OutboxItem[] }
   | { readonly kind: 'reply'; readonly node: string; readonly reply: Reply };
 
 /** Undefined for topics that are not ours to answer and for a retained message that was cleared. Throws on a bad payload. */
@@ -37,8 +33,6 @@ export function readNodeMessage(topic: string, payload: Uint8Array): NodeMessage
       return { kind: 'reported', node, reported: parsePayload(reportedSchema, topic, payload) };
     case 'metrics':
       return { kind: 'metrics', node, metrics: parsePayload(metricsSchema, topic, payload) };
-    case 'outbox':
-      return { kind: 'outbox', node, items: parsePayload(outboxSchema, topic, payload).items };
     case 'replies':
       return { kind: 'reply', node, reply: parsePayload(replySchema, topic, payload) };
     default:
@@ -65,7 +59,6 @@ export interface Changes {
   readonly save: readonly NodeRecord[];
   /** Nodes whose desired state may have changed: new ones, and those with other labels or another version reached. */
   readonly reconsider: readonly string[];
-  readonly items: readonly { readonly node: string; readonly item: OutboxItem }[];
   readonly live: ReadonlyMap<string, Live>;
 }
 
@@ -78,7 +71,6 @@ export function foldMessages(
 ): Changes {
   const records = new Map<string, NodeRecord>();
   const reconsider = new Set<string>();
-  const items: { node: string; item: OutboxItem }[] = [];
   const nextLive = new Map<string, Live>();
   for (const message of messages) {
     const { node } = message;
@@ -90,32 +82,22 @@ export function foldMessages(
       records.set(node, { name: node, reported: null, ...record, lastSeenAt: now });
     const after = { ...before, lastSeenAt: now };
     if (message.kind === 'presence') after.online = message.presence.online;
-    if (message.kind === 'metrics') after.metrics = message.metrics;
-    if (message.kind === 'outbox') for (const item of message.items) items.push({ node, item });
+    // A node that counts is there, whatever the last will of an earlier connection of its says, which may come late.
+    if (message.kind === 'metrics') {
+      after.metrics = message.metrics;
+      after.online = true;
+    }
     if (message.kind === 'reported') {
       if (placementChanged(record?.reported ?? null, message.reported)) reconsider.add(node);
       records.set(node, { name: node, reported: message.reported, lastSeenAt: now });
     }
     nextLive.set(node, after);
   }
-  return { save: [...records.values()], reconsider: [...reconsider], items, live: nextLive };
+  return { save: [...records.values()], reconsider: [...reconsider], live: nextLive };
 }
 
 function placementChanged(before: ReportedState | null, after: ReportedState): boolean {
   if (!before || before.desiredVersion !== after.desiredVersion) return true;
   const keys = new Set([...Object.keys(before.labels), ...Object.keys(after.labels)]);
   return [...keys].some((key) => before.labels[key] !== after.labels[key]);
-}
-
-/** Outbox ids by node, in messages that a receiver accepts. Send them only after the items are in the database. */
-export function acknowledgements(items: Changes['items']): { node: string; ids: string[] }[] {
-  const idsMax = 1000;
-  const byNode = Map.groupBy(items, ({ node }) => node);
-  return [...byNode].flatMap(([node, group]) => {
-    const ids = [...new Set(group.map(({ item }) => item.id))];
-    const messages: { node: string; ids: string[] }[] = [];
-    for (let start = 0; start < ids.length; start += idsMax)
-      messages.push({ node, ids: acksSchema.parse({ ids: ids.slice(start, start + idsMax) }).ids });
-    return messages;
-  });
 }

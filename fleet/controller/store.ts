@@ -3,16 +3,14 @@
  * was stored, so rows are taken at their word.
  */
 import type { ModelDescription } from '../../runtime/onnx/describe.ts';
-import type { DesiredState, OutboxItem } from '../../runtime/protocol/messages.ts';
+import type { DesiredState } from '../../runtime/protocol/messages.ts';
 import type { Trigger } from '../../runtime/triggers/schema.ts';
 import type { Database, Tables } from './database.ts';
 import type { NodeRecord } from './registry.ts';
 import type { NodeSelector } from './service.ts';
 
-/** Oldest items of a node make room beyond this many. */
-const OUTBOX_ITEMS_MAX = 10_000;
-/** SQLite takes 32,766 parameters in one statement. */
-const ROWS_PER_STATEMENT = 1_000;
+/** SQLite takes 32,766 parameters in one statement; beyond this many names all rows are read. */
+const PARAMETERS_MAX = 1_000;
 
 export interface StoredNode extends NodeRecord {
   readonly desired: DesiredState | null;
@@ -37,8 +35,10 @@ export interface StoredTrigger {
 
 export async function readNodes(database: Database, names?: readonly string[]): Promise<StoredNode[]> {
   let query = database.selectFrom('nodes').selectAll().orderBy('name');
-  if (names) query = query.where('name', 'in', names);
-  return (await query.execute()).map((row) => ({
+  if (names && names.length <= PARAMETERS_MAX) query = query.where('name', 'in', names);
+  const asked = names && new Set(names);
+  const rows = (await query.execute()).filter(({ name }) => asked?.has(name) ?? true);
+  return rows.map((row) => ({
     name: row.name,
     reported: row.reported === null ? null : JSON.parse(row.reported),
     lastSeenAt: Number(row.last_seen_at),
@@ -66,40 +66,6 @@ export async function saveDesired(database: Database, node: string, desired: Des
     .set({ desired: JSON.stringify(desired), desired_version: desired.version })
     .where('name', '=', node)
     .execute();
-}
-
-/** An item that is already there (sent again, because its acknowledgement was lost) changes nothing. */
-export async function saveOutboxItems(
-  database: Database,
-  items: readonly { node: string; item: OutboxItem }[],
-  now: number,
-): Promise<void> {
-  const rows = items.map(({ node, item }) => ({
-    node,
-    id: item.id,
-    at: item.at,
-    kind: item.kind,
-    body: JSON.stringify(item.body ?? null),
-    received_at: now,
-  }));
-  for (let start = 0; start < rows.length; start += ROWS_PER_STATEMENT)
-    await database
-      .insertInto('outbox_items')
-      .values(rows.slice(start, start + ROWS_PER_STATEMENT))
-      .onConflict((conflict) => conflict.columns(['node', 'id']).doNothing())
-      .execute();
-  for (const node of new Set(items.map((item) => item.node))) await trimOutboxItems(database, node);
-}
-
-async function trimOutboxItems(database: Database, node: string): Promise<void> {
-  const newest = database
-    .selectFrom('outbox_items')
-    .select('id')
-    .where('node', '=', node)
-    .orderBy('received_at', 'desc')
-    .orderBy('id', 'desc')
-    .limit(OUTBOX_ITEMS_MAX);
-  await database.deleteFrom('outbox_items').where('node', '=', node).where('id', 'not in', newest).execute();
 }
 
 /** All versions of all models, or of one, newest first. */

@@ -10,7 +10,7 @@
 import type { Duplex } from 'node:stream';
 import type { IClientOptions, MqttClient } from 'mqtt';
 import clientModule from 'mqtt/lib/client';
-import { parseBrokerUrl, streamFactory } from './broker-stream-io.ts';
+import { describeError, parseBrokerUrl, streamFactory } from './broker-stream-io.ts';
 import type { IncomingMessage } from './incoming.ts';
 import type { Link, OutgoingMessage } from './outgoing.ts';
 
@@ -193,10 +193,4 @@ async function inTime(work: Promise<unknown>): Promise<void> {
   });
   await Promise.race([work.catch(() => {}), late]);
   clearTimeout(timer);
-}
-
-/** Several addresses of one host fail together (happy eyeballs, RFC 8305), and that error has no message of its own. */
-function describeError(error: Error): string {
-  if (error instanceof AggregateError) return error.errors.map((each: Error) => each.message).join('; ');
-  return error.message || String(error);
 }

@@ -27,6 +27,20 @@ export function parseBrokerUrl(text: string): URL {
   return url;
 }
 
+/** A broker's address as it may be shown and logged. */
+export function withoutPassword(address: string): string {
+  const url = URL.parse(address);
+  if (!url?.password) return address;
+  url.password = '***';
+  return url.href;
+}
+
+/** Several addresses of one host fail together (happy eyeballs, RFC 8305), and that error has no message of its own. */
+export function describeError(error: Error): string {
+  if (error instanceof AggregateError) return error.errors.map((each: Error) => each.message).join('; ');
+  return error.message || String(error);
+}
+
 /** Resolves with a function that opens a new stream each time. */
 export function streamFactory(url: URL): Promise<() => Duplex> {
   return factories[url.protocol as Protocol](url);

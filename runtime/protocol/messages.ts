@@ -12,7 +12,7 @@ const time = z.number().describe('milliseconds since the epoch');
 
 export const presenceSchema = z.object({ online: z.boolean(), at: time });
 
-export const inventorySchema = z.object({
+const inventorySchema = z.object({
   version: z.string(),
   node: z.string().describe('Node.js version'),
   platform: z.string(),
@@ -28,7 +28,7 @@ export const inventorySchema = z.object({
 export const labelsSchema = z.array(z.string()).max(100_000);
 
 /** A model as the registry describes it; `files` are fetched over HTTP from the controller by hash. */
-export const modelSchema = z.object({
+const modelSchema = z.object({
   name: nameSchema,
   version: z.number().int().positive(),
   sha256: hashSchema,
@@ -53,7 +53,7 @@ export const desiredSchema = z.object({
  */
 export const desiredEnvelopeSchema = desiredSchema.extend({ triggers: z.array(z.looseObject({ name: nameSchema })) });
 
-export const itemStateSchema = z.object({
+const itemStateSchema = z.object({
   name: z.string(),
   state: z.enum(['waiting', 'downloading', 'loading', 'ready', 'failed']),
   /** What is wrong, where, what was expected, what to do; only with `failed`. */
@@ -77,7 +77,7 @@ export const reportedSchema = z.object({
   triggers: z.array(itemStateSchema),
 });
 
-export const triggerMetricsSchema = z.object({
+const triggerMetricsSchema = z.object({
   name: z.string(),
   messages: z.number().int(),
   results: z.number().int(),
@@ -117,12 +117,8 @@ export const replySchema = z.union([
   z.object({ id: z.string(), ok: z.literal(false), error: z.string() }),
 ]);
 
-export const outboxItemSchema = z.object({ id: z.string(), at: time, kind: z.string(), body: z.unknown() });
-export const outboxSchema = z.object({ items: z.array(outboxItemSchema).max(1000) });
-export const acksSchema = z.object({ ids: z.array(z.string()).max(1000) });
-
 /** Published on errorTopic(node, trigger). */
-export const messageErrorSchema = z.object({
+const messageErrorSchema = z.object({
   at: time,
   node: z.string(),
   trigger: z.string(),
@@ -138,7 +134,6 @@ export type TriggerMetrics = z.infer<typeof triggerMetricsSchema>;
 export type Metrics = z.infer<typeof metricsSchema>;
 export type Request = z.infer<typeof requestSchema>;
 export type Reply = z.infer<typeof replySchema>;
-export type OutboxItem = z.infer<typeof outboxItemSchema>;
 export type MessageError = z.infer<typeof messageErrorSchema>;
 
 /** Parses and checks a payload. Throws an Error that names the topic and the first thing that is wrong. */

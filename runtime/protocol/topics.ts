@@ -8,15 +8,13 @@
  *   llmasos/v1/nodes/{node}/metrics                           node → controller   counters per trigger
  *   llmasos/v1/nodes/{node}/requests                          controller → node   one-off work (inference)
  *   llmasos/v1/nodes/{node}/replies                           node → controller   its answers, by request id
- *   llmasos/v1/nodes/{node}/outbox                            node → controller   durable items: results to keep, events
- *   llmasos/v1/nodes/{node}/acks                              controller → node   ids of outbox items that are on disk
  *   llmasos/v1/nodes/{node}/errors/{trigger}                  node → operator     a message that could not be answered
  */
 const ROOT = 'llmasos/v1/nodes';
 
 export const NAME_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
 
-export type NodeChannel = 'presence' | 'reported' | 'desired' | 'metrics' | 'requests' | 'replies' | 'outbox' | 'acks';
+export type NodeChannel = 'presence' | 'reported' | 'desired' | 'metrics' | 'requests' | 'replies';
 
 export function nodeTopic(node: string, channel: NodeChannel): string {
   return `${ROOT}/${node}/${channel}`;

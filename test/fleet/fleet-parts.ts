@@ -68,7 +68,6 @@ export class ProtocolNode {
   readonly name: string;
   readonly client: MqttClient;
   readonly desired: DesiredState[] = [];
-  readonly acknowledged: string[] = [];
   answer: (request: Request) => unknown = () => undefined;
   #labels: Record<string, string>;
 
@@ -83,9 +82,7 @@ export class ProtocolNode {
     const client = await connectAsync(url, { protocolVersion: 4, clientId: name, will });
     const node = new ProtocolNode(name, labels, client);
     client.on('message', (topic, payload) => node.#receive(topic, payload));
-    await client.subscribeAsync(
-      ['desired', 'requests', 'acks'].map((channel) => nodeTopic(name, channel as 'desired')),
-    );
+    await client.subscribeAsync(['desired', 'requests'].map((channel) => nodeTopic(name, channel as 'desired')));
     await client.publishAsync(nodeTopic(name, 'presence'), presence(true), { qos: 1, retain: true });
     await node.report(labels, 0);
     return node;
@@ -106,7 +103,7 @@ export class ProtocolNode {
     await this.client.publishAsync(nodeTopic(this.name, 'reported'), JSON.stringify(report), { qos: 1, retain: true });
   }
 
-  async send(channel: 'outbox' | 'metrics' | 'replies', payload: object | string): Promise<void> {
+  async send(channel: 'metrics' | 'replies', payload: object | string): Promise<void> {
     const text = typeof payload === 'string' ? payload : JSON.stringify(payload);
     await this.client.publishAsync(nodeTopic(this.name, channel), text, { qos: 1 });
   }
@@ -128,7 +125,6 @@ export class ProtocolNode {
 
   #receive(topic: string, payload: Buffer): void {
     const channel = parseNodeTopic(topic)?.channel;
-    if (channel === 'acks') this.acknowledged.push(...JSON.parse(payload.toString()).ids);
     if (channel === 'desired') {
       const desired = parsePayload(desiredSchema, topic, payload);
       this.desired.push(desired);

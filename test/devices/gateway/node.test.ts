@@ -306,11 +306,11 @@ test('a data folder serves one node at a time', async () => {
       () => '',
       (error: Error) => error.message,
     ),
-    /another node uses it/,
+    /another node works with it/,
   );
   const process = spawnNode({ name: 'third', broker: broker.url, data });
   assert.is(await new Promise((resolve) => process.child.on('close', resolve)), 2);
-  assert.match(process.log(), /another node uses it/);
+  assert.match(process.log(), /another node works with it/);
   await node.close();
   await (await startNode({ name: 'fourth', broker: broker.url, data, log })).close();
   await client.mqtt.endAsync();

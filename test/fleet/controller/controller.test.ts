@@ -208,22 +208,14 @@ test('a model that a trigger uses is not removed', async () => {
   assert.match(await refusalOf(service.removeTrigger('none')), /^there is no trigger "none"; there are speech$/);
 });
 
-test('outbox items are acknowledged, and sent twice they count once', async () => {
-  const node = nodes[0] as ProtocolNode;
-  const items = [1, 2, 3].map((id) => ({ id: `item-${id}`, at: id, kind: 'event', body: { id } }));
-  await node.send('outbox', { items });
-  await eventually('acknowledgements', () => node.acknowledged.length === 3);
-  await node.send('outbox', { items });
-  await eventually('acknowledgements again', () => node.acknowledged.length === 6);
-  assert.equal([...new Set(node.acknowledged)], ['item-1', 'item-2', 'item-3']);
-});
-
 test('bad payloads from a node are passed over and the next one is taken', async () => {
   const node = nodes[0] as ProtocolNode;
   await node.send('metrics', 'no JSON');
-  await node.send('outbox', { items: [{ id: 5 }] });
-  await node.send('outbox', { items: [{ id: 'after', at: 1, kind: 'event', body: null }] });
-  await eventually('the good one', () => node.acknowledged.includes('after'));
+  await node.send('metrics', { at: 'soon' });
+  await node.send('metrics', { at: 1, uptimeMs: 4711, residentBytes: 1, outboxItems: 0, triggers: [] });
+  await eventually('the good one', async () =>
+    (await service.nodes()).find(({ metrics }) => metrics?.uptimeMs === 4711),
+  );
 });
 
 test('inference on a named node: its answer, its refusal, its silence', async () => {
@@ -284,7 +276,7 @@ test('results are watched as they pass, until the watcher leaves', async () => {
 test('a second controller on the same folder is refused, and the first goes on', async () => {
   assert.match(
     await refusalOf(startController(options)),
-    /another controller works with this folder; stop it, or choose another/,
+    /another controller works with it; stop that one, or choose another/,
   );
   assert.is((await service.models()).length, 1);
 });

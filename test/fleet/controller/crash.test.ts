@@ -92,10 +92,7 @@ test('what cannot work at the start is one line and exit code 2', async () => {
     await failed(temporary(), ['--mqtt-port', port]),
     /^exit code 2: llmasos controller: --mqtt-port \d+ .*in use.*\n$/,
   );
-  assert.match(
-    await failed(data, []),
-    /^exit code 2: llmasos controller: .*: another controller works with this folder.*\n$/,
-  );
+  assert.match(await failed(data, []), /^exit code 2: llmasos controller: .*: another controller works with it.*\n$/);
   assert.match(
     await failed(temporary(), ['--broker', 'http://x']),
     /^exit code 2: llmasos controller: broker "http:\/\/x": expected an address such as mqtt/,

@@ -1,11 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import {
-  acknowledgements,
-  foldMessages,
-  type NodeMessage,
-  readNodeMessage,
-} from '../../../fleet/controller/registry.ts';
+import { foldMessages, type NodeMessage, readNodeMessage } from '../../../fleet/controller/registry.ts';
 import type { ReportedState } from '../../../runtime/protocol/messages.ts';
 
 const bytes = (value: unknown) => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
@@ -44,7 +39,6 @@ test('the first message of a node registers it, whichever it is', () => {
     { kind: 'presence', node: 'n1', presence: { online: true, at: 1 } },
     { kind: 'reported', node: 'n1', reported: reported({}) },
     { kind: 'metrics', node: 'n1', metrics: { at: 1, uptimeMs: 1, residentBytes: 1, outboxItems: 0, triggers: [] } },
-    { kind: 'outbox', node: 'n1', items: [] },
   ] as Stored[]) {
     const changes = foldMessages(new Map(), new Map(), [message], 9);
     assert.equal(
@@ -73,6 +67,17 @@ test('the last of several messages in a batch counts, and presence does not wipe
   assert.is(changes.live.get('n1')?.online, false);
 });
 
+test('a node that counts is online, even when the last will of an earlier connection came late', () => {
+  const metrics = { at: 1, uptimeMs: 1, residentBytes: 1, outboxItems: 0, triggers: [] };
+  const messages: Stored[] = [
+    { kind: 'presence', node: 'n1', presence: { online: false, at: 1 } },
+    { kind: 'metrics', node: 'n1', metrics },
+  ];
+  const online = (batch: Stored[]) => foldMessages(new Map(), new Map(), batch, 5).live.get('n1')?.online;
+  assert.is(online(messages), true);
+  assert.is(online(messages.toReversed()), false);
+});
+
 test('only other labels or another version reached make a known node worth another look', () => {
   const known = new Map([['n1', { name: 'n1', reported: reported({ site: 'a' }, 3), lastSeenAt: 1 }]]);
   const look = (next: ReportedState) =>
@@ -82,21 +87,6 @@ test('only other labels or another version reached make a known node worth anoth
   assert.equal(look(reported({ site: 'a', more: 'x' }, 3)), ['n1']);
   assert.equal(look(reported({}, 3)), ['n1']);
   assert.equal(look(reported({ site: 'a' }, 4)), ['n1']);
-});
-
-test('acknowledgements name each item once and stay within the message limit', () => {
-  const item = (id: string) => ({ id, at: 1, kind: 'event', body: null });
-  const items = Array.from({ length: 2_500 }, (_, index) => ({ node: index % 2 ? 'a' : 'b', item: item(`${index}`) }));
-  const messages = acknowledgements([...items, { node: 'a', item: item('1') }]);
-  assert.equal(
-    messages.map(({ node, ids }) => [node, ids.length]),
-    [
-      ['b', 1000],
-      ['b', 250],
-      ['a', 1000],
-      ['a', 250],
-    ],
-  );
 });
 
 test.run();
