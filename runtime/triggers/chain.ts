@@ -1,7 +1,7 @@
 /** A trigger's stages, one after the other, for one message, window or picture. */
 import type { RunOptions } from '../engine/model.ts';
 import type { Tensor, ValueDescription } from '../engine/tensor.ts';
-import type { Image } from '../media/image.ts';
+import { type Image, PIXELS_MAX } from '../media/image.ts';
 import { givenVariables, hasVariable } from './checks.ts';
 import { compileExpression, type Expression, type Scope } from './expressions.ts';
 import type { StageSource } from './inputs.ts';
@@ -24,12 +24,15 @@ export interface ChainRun {
 }
 
 export interface Chain {
-  readonly models: readonly { readonly name: string; readonly version: number; readonly engine: string }[];
+  /** Who answers at present: a model may change to another engine. */
+  models(): readonly { readonly name: string; readonly version: number; readonly engine: string }[];
   run(source: Omit<StageSource, 'earlier'>, scope: Scope, state: ChainState, options: RunOptions): Promise<ChainRun>;
 }
 
 /** Regions that one stage may be run for. */
 const REGIONS_MAX = 1000;
+/** Pixels of all regions together: as many as the largest picture. Regions may overlap, and are held at one time. */
+const REGION_PIXELS_MAX = PIXELS_MAX;
 
 /** Throws an Error that names trigger, stage and reason. */
 export function createChain(trigger: Trigger, models: (name: string) => LoadedModel): Chain {
@@ -47,11 +50,8 @@ export function createChain(trigger: Trigger, models: (name: string) => LoadedMo
     for (const output of running.loaded.model.outputs) outputs.set(`${stage.name}.${output.name}`, output);
   }
   return {
-    models: stages.map(({ stage, loaded: { model, version } }) => ({
-      name: stage.model,
-      version,
-      engine: model.engine,
-    })),
+    models: () =>
+      stages.map(({ stage, loaded: { model, version } }) => ({ name: stage.model, version, engine: model.engine })),
     run: (source, scope, state, options) => runStages(stages, turns, source, scope, state, options),
   };
 }
@@ -93,7 +93,7 @@ async function runStages(
       continue;
     }
     const items = regionsOf(scope[each], name, each);
-    const cut = parts.get(each) ?? items.map((item) => cutOut(imageOf(source), item));
+    const cut = parts.get(each) ?? cutAll(imageOf(source), items, name);
     parts.set(each, cut);
     const extended: object[] = [];
     for (const [index, item] of items.entries()) {
@@ -115,6 +115,17 @@ function regionsOf(value: unknown, stage: string, each: string): readonly object
     throw new Error(`stage "${stage}": expected at most ${REGIONS_MAX} regions in "${each}", got ${value.length}`);
   }
   return value;
+}
+
+function cutAll(image: Image, items: readonly object[], stage: string): Image[] {
+  let pixels = 0;
+  return items.map((item) => {
+    const part = cutOut(image, item);
+    pixels += part.width * part.height;
+    if (pixels > REGION_PIXELS_MAX)
+      throw new Error(`stage "${stage}": expected regions of at most ${REGION_PIXELS_MAX} pixels together, got more`);
+    return part;
+  });
 }
 
 /** The schema allows `each` for pictures only. */

@@ -2,7 +2,7 @@
 import parseJsonPath from 'jsonpath-rfc9535/parser';
 import { compileExpression } from './expressions.ts';
 import type { Stage, Trigger } from './schema.ts';
-import { parseFilter, parseTemplate } from './topic-filter.ts';
+import { checkAnswerTopic, parseFilter, parseTemplate } from './topic-filter.ts';
 
 export interface Problem {
   readonly path: readonly (string | number)[];
@@ -35,8 +35,7 @@ function* topicProblems({ topic, output }: Trigger): Generator<Problem> {
     path = ['output', 'topic'];
     const template = parseTemplate(output.topic, filter.variables);
     const example = template.fill(Object.fromEntries(filter.variables.map((name) => [name, name])));
-    if (filter.match(example)) throw new Error(`"${example}" matches the trigger's own filter: it would answer itself`);
-    if (/^(\$|llmasos\/)/.test(example)) throw new Error(`"${example}" belongs to the broker or the fleet itself`);
+    checkAnswerTopic(example, filter);
   } catch (error) {
     yield { path, message: (error as Error).message };
   }

@@ -4,7 +4,7 @@ import { givenVariables, hasVariable } from './checks.ts';
 import { compileExpression, type Expression, type Scope } from './expressions.ts';
 import { writeSafetensors } from './safetensors.ts';
 import type { Trigger } from './schema.ts';
-import { parseTemplate } from './topic-filter.ts';
+import { checkAnswerTopic, parseTemplate, type TopicFilter } from './topic-filter.ts';
 
 export interface Result {
   readonly topic: string;
@@ -42,11 +42,11 @@ export type Encoder = (answer: Answer) => Result | undefined;
 
 const SUMMARY_LENGTH = 120;
 
-/** `levels` are the named levels of the trigger's topic. */
-export function createEncoder(trigger: Trigger, levels: readonly string[]): Encoder {
+/** `filter` is that of the trigger's topic. */
+export function createEncoder(trigger: Trigger, filter: TopicFilter): Encoder {
   const { output } = trigger;
   const shown = trigger.stages.filter(hasVariable).map((stage) => stage.name);
-  const template = parseTemplate(output.topic, levels);
+  const template = parseTemplate(output.topic, filter.variables);
   const known = [...givenVariables(trigger), ...shown];
   const lets: [name: string, expression: Expression][] = [];
   for (const [name, text] of Object.entries(trigger.let ?? {})) {
@@ -63,14 +63,17 @@ export function createEncoder(trigger: Trigger, levels: readonly string[]): Enco
     const whole: Record<string, unknown> = { ...scope };
     for (const [name, expression] of lets) whole[name] = expression.evaluate(whole);
     if (when && !isTrue(when.evaluate(whole))) return undefined;
+    const topic = template.fill(values);
+    checkAnswerTopic(topic, filter);
     const body = output.fields
       ? Object.fromEntries(fields.map(([name, expression]) => [name, expression.evaluate(whole)]))
       : Object.fromEntries(shown.map((name) => [name, whole[name]]));
     const tensors = output.tensors === undefined ? undefined : outputs.get(output.tensors);
     const payload = tensors ? withTensors(tensors, meta) : new TextEncoder().encode(JSON.stringify({ ...body, meta }));
-    const sentence = summary ? String(summary.evaluate(whole)) : describe(body);
+    // What it quotes may be text out of a message, and it is read on terminals, which obey control characters.
+    const sentence = (summary ? String(summary.evaluate(whole)) : describe(body)).replace(/\p{Cc}+/gu, ' ');
     return {
-      topic: template.fill(values),
+      topic,
       payload,
       qos: output.qos,
       retain: output.retain,

@@ -31,7 +31,8 @@ export function fitted(tensor: Tensor, declared: ValueDescription['dims'], place
   const dims = missing > 0 ? [...Array<number>(missing).fill(1), ...tensor.dims] : tensor.dims;
   const agrees =
     dims.length === declared.length && declared.every((dim, i) => typeof dim !== 'number' || dim === dims[i]);
-  if (agrees) return { ...tensor, dims };
+  // No declared shape at all means any (check-inputs.ts).
+  if (agrees || (declared.length === 0 && elementCount(tensor.dims) !== 1)) return { ...tensor, dims };
   // The file fixes every dimension: row-major elements have only one place to go.
   const fixed = declared.map((dim) => (typeof dim === 'number' ? dim : 1));
   if (elementCount(fixed) === elementCount(tensor.dims)) return { ...tensor, dims: fixed };
@@ -55,8 +56,10 @@ export function converted(tensor: Tensor, type: DataType, place: string): Tensor
     const value = data[i] as number | bigint;
     if (whole && !Number.isInteger(Number(value))) throw misplaced(value, i, type, place);
     (target as Float64Array)[i] = (whole ? BigInt(value) : Number(value)) as number;
-    if (!(target instanceof Float32Array) && Number(target[i]) !== Number(value))
-      throw misplaced(value, i, type, place);
+    const kept = Number(target[i]);
+    const holds =
+      target instanceof Float32Array ? Number.isFinite(kept) || !Number.isFinite(value) : kept === Number(value);
+    if (!holds) throw misplaced(value, i, type, place);
   }
   return { type, dims: tensor.dims, data: target };
 }

@@ -60,7 +60,7 @@ export function createPipeline(trigger: Trigger, context: PipelineContext): Pipe
   const filter = parseFilter(trigger.topic);
   const decode = createDecoder(trigger.decode);
   const chain = createChain(trigger, context.models);
-  const encode = createEncoder(trigger, filter.variables);
+  const encode = createEncoder(trigger, filter);
   const streams = createStreams<StreamState>();
 
   return {
@@ -102,7 +102,7 @@ export function createPipeline(trigger: Trigger, context: PipelineContext): Pipe
       const meta = {
         trigger: trigger.name,
         node: context.node,
-        models: chain.models,
+        models: chain.models(),
         queueMs: microseconds(run.queueMs),
         runMs: microseconds(run.runMs),
         receivedAt,
@@ -153,7 +153,8 @@ function runOptions({ priority, deadlineMs }: Trigger, receivedAt: number): RunO
 /** The times to remember when a result may leave now, or undefined when `rate.max` left within the last `rate.perMs`. */
 function roomFor({ rate }: Trigger, sentAt: readonly number[], now: number): readonly number[] | undefined {
   if (!rate) return sentAt;
-  const recent = sentAt.filter((time) => now - time < rate.perMs);
+  // A time that is still to come was taken before the clock was set back.
+  const recent = sentAt.filter((time) => time <= now && now - time < rate.perMs);
   return recent.length < rate.max ? [...recent, now] : undefined;
 }
 

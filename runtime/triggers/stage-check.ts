@@ -1,10 +1,11 @@
 /** Whether a model can be fed as a stage says, found out when the trigger is made and not with its first message. */
 import type { Model } from '../engine/model.ts';
 import { arrayOf, type DataType, type ValueDescription } from '../engine/tensor.ts';
+import { toTensor } from '../media/to-tensor.ts';
 import { constantTensor, type Feed, initialTensor, suited } from './inputs.ts';
 import { dimsText } from './numbers.ts';
 import { declaredSize } from './picture.ts';
-import { plainPicture, type Stage, type StageInput, type Trigger } from './schema.ts';
+import { type ImageInput, plainPicture, type Stage, type StageInput, type Trigger } from './schema.ts';
 
 /** Outputs of the stages before this one, by `stage.output`. */
 export type EarlierOutputs = ReadonlyMap<string, ValueDescription>;
@@ -100,6 +101,7 @@ function checkPicture({ input, given, place }: Feed): void {
       `${place}: the model wants ${dimsText(dims)}, layout ${options.layout} with order ${options.order} gives ${drawn} channels there`,
     );
   }
+  checkNormalisation(place, options);
   const { height, width } = declaredSize(options, dims);
   const open = options.fit === 'limit-side' ? [] : options.fit === 'fit-height' ? [height] : [height, width];
   if (open.includes(undefined)) {
@@ -110,6 +112,15 @@ function checkPicture({ input, given, place }: Feed): void {
     if (declared[key] !== undefined && options[key] !== undefined && declared[key] !== options[key]) {
       throw new Error(`${place}: the model wants ${key} ${declared[key]}, image.${key} is ${options[key]}`);
     }
+  }
+}
+
+/** Numbers that do not suit the channels show with any picture. */
+function checkNormalisation(place: string, options: ImageInput): void {
+  try {
+    toTensor({ width: 1, height: 1, channels: 3, data: new Uint8Array(3) }, options);
+  } catch (cause) {
+    throw new Error(`${place}: ${(cause as Error).message}`, { cause });
   }
 }
 

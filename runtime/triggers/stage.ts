@@ -64,7 +64,7 @@ export function createStage(
       const done = await model.run(inputs, options);
       const { outputs } = done;
       const recurrent = Object.fromEntries(
-        recurrentFeeds.map(({ input, given }) => [input.name, outputs[given.recurrent as string] as Tensor]),
+        recurrentFeeds.map(({ input, given }) => [input.name, remembered(outputs, given.recurrent as string)]),
       );
       const read = post?.({ outputs, inputs, placement, labels, window: source.window, state: state?.post });
       return { ...done, result: read?.result, state: { recurrent, post: read?.state } };
@@ -74,6 +74,14 @@ export function createStage(
   }
 
   return { stage, loaded, run };
+}
+
+/** What a stream takes along. NaN would come back with every later message. */
+function remembered(outputs: Readonly<Record<string, Tensor>>, name: string): Tensor {
+  const tensor = outputs[name] as Tensor;
+  if ((tensor.data as Float32Array).some(Number.isNaN))
+    throw new Error(`output "${name}", which the stream begins its next run with, holds values that are no numbers`);
+  return tensor;
 }
 
 /** The stage's post-processing step with its options filled in. */

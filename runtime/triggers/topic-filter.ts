@@ -86,6 +86,18 @@ export function parseTemplate(text: string, known: readonly string[]): TopicTemp
   };
 }
 
+/**
+ * Throws an Error for a topic that no answer may go to. Whoever publishes chooses the levels that fill a template, so
+ * that each answer's topic is looked at.
+ */
+export function checkAnswerTopic(topic: string, filter: TopicFilter): void {
+  checkText(topic, (problem) => {
+    throw new Error(`answer topic "${topic.slice(0, 60)}": ${problem}`);
+  });
+  if (filter.match(topic)) throw new Error(`"${topic}" matches the trigger's own filter: it would answer itself`);
+  if (/^(\$|llmasos\/)/.test(topic)) throw new Error(`"${topic}" belongs to the broker or the fleet itself`);
+}
+
 function checkText(text: string, fail: (problem: string) => never): void {
   // [MQTT-4.7.3-1] to [MQTT-4.7.3-3]
   if (text === '') fail('expected at least one character');

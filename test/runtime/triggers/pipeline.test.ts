@@ -1,10 +1,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { RunOptions } from '../../../runtime/engine/model.ts';
+import type { Model, RunOptions } from '../../../runtime/engine/model.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
 import { encodePng } from '../../../runtime/media/png.ts';
 import { readSafetensors } from '../../../runtime/triggers/safetensors.ts';
-import { bodies, counter, modelOf, pipelineOf, refusal, scalar, send, stage } from './arithmetic.ts';
+import { bodies, counter, modelOf, pipelineOf, refusal, scalar, send, stage, sumOf } from './arithmetic.ts';
 import { randomFrom } from './random.ts';
 
 test('a result carries its fields, and who answered what and how fast', async () => {
@@ -245,6 +245,10 @@ test('messages that do not suit the model are refused by the name of its input',
     await refusal(() => send(pipeline, { v: [1, 2, 300], id: 1 })),
     'trigger "t", stage "sum" (model "m"), input "x": element 2: expected a value that uint8 can hold, got 300',
   );
+  assert.match(
+    await refusal(() => send(pipelineOf(), { v: [1, 1e300], id: 1 })),
+    /input "x": element 1: expected a value that float32 can hold, got 1e\+300/,
+  );
   assert.is(
     await refusal(() => send(pipeline, { v: 1, id: 1 }, 1, 'elsewhere')),
     'topic "elsewhere" does not match the trigger\'s "plant/{line}/{sensor}"',
@@ -267,6 +271,107 @@ test('one stage can feed the next with its output', async () => {
   const outcome = await send(pipelineOf({ stages }), { v: [1, 2, 3], id: 1 });
   assert.is(bodies(outcome)[0]?.sum, 6);
   assert.equal(bodies(outcome)[0]?.meta, { ...meta, models: [...meta.models, ...meta.models], runMs: 3, queueMs: 0.5 });
+});
+
+test('a result names the engine that gave it, also when the model changed to another one', async () => {
+  let engine: Model['engine'] = 'llmasos';
+  const model = {
+    ...modelOf(),
+    get engine() {
+      return engine;
+    },
+  };
+  const pipeline = pipelineOf({}, model);
+  const ask = async () => {
+    const [body] = bodies(await send(pipeline, { v: 1, id: 1 }));
+    return (body?.meta as { models: object[] } | undefined)?.models[0];
+  };
+  assert.equal(await ask(), { name: 'm', version: 3, engine: 'llmasos' });
+  engine = 'onnxruntime';
+  assert.equal(await ask(), { name: 'm', version: 3, engine: 'onnxruntime' });
+});
+
+test('a publisher cannot choose levels that make a trigger answer itself or speak for the fleet', async () => {
+  const pipeline = pipelineOf({ topic: '{kind}/{line}/in', output: { topic: '{line}/{kind}/{line}', fields: {} } });
+  const ask = (topic: string) => refusal(() => send(pipeline, { v: 1, id: 1 }, 1, topic));
+  assert.is((await send(pipeline, { v: 1, id: 1 }, 1, 'a/b/in')).results[0]?.topic, 'b/a/b');
+  assert.is(await ask('a/in/in'), '"in/a/in" matches the trigger\'s own filter: it would answer itself');
+  assert.is(await ask('a/llmasos/in'), '"llmasos/a/llmasos" belongs to the broker or the fleet itself');
+  assert.is(await ask('a/$SYS/in'), '"$SYS/a/$SYS" belongs to the broker or the fleet itself');
+  const bare = pipelineOf({ topic: '{line}/in', output: { topic: '{line}', fields: {} } });
+  const empty = await refusal(() => send(bare, { v: 1, id: 1 }, 1, '/in'));
+  assert.is(empty, 'answer topic "": expected at least one character');
+});
+
+test('a state that is no number is not carried into later messages', async () => {
+  const model = modelOf({
+    ...counter,
+    run: ({ x, state }) => ({ y: scalar(1), next: scalar(((state as Tensor).data[0] as number) + sumOf(x as Tensor)) }),
+  });
+  const inputs = { state: { recurrent: 'next', dims: [1, 1] }, rate: { constant: 8000 } };
+  const stages = [{ name: 'sum', model: 'm', inputs, post: { step: 'raw' } }];
+  const pipeline = pipelineOf(
+    {
+      decode: { format: 'raw', type: 'float32' },
+      stages,
+      output: { topic: 'b', fields: { next: 'sum.next.data[0]' } },
+    },
+    model,
+  );
+  const ask = (value: number) => send(pipeline, new Uint8Array(Float32Array.of(value).buffer));
+  assert.is(bodies(await ask(2))[0]?.next, 2);
+  assert.is(bodies(await ask(3))[0]?.next, 5);
+  assert.match(
+    await refusal(() => ask(Number.NaN)),
+    /stage "sum" \(model "m"\): output "next".* holds values that are no/,
+  );
+  assert.is(bodies(await ask(4))[0]?.next, 4);
+});
+
+test('results go on leaving when the clock is set back', async () => {
+  const pipeline = pipelineOf({ rate: { max: 1, perMs: 1000 } });
+  const count = async (at: number) => (await send(pipeline, { v: 1, id: at }, at)).results.length;
+  assert.equal([await count(5_000_000), await count(5_000_100), await count(100), await count(200)], [1, 0, 1, 0]);
+});
+
+test('text out of a message reaches no terminal as a command', async () => {
+  const pipeline = pipelineOf({ output: { topic: 'b', fields: {}, summary: 'message.body.text' } });
+  const outcome = await send(pipeline, { v: 1, id: 1, text: 'a\u001b[2Jb\r\nc' });
+  assert.is(outcome.results[0]?.summary, 'a [2Jb c');
+});
+
+test('regions that cover a picture again and again are refused before they fill the memory', async () => {
+  const box = [0, 0, 1000, 1000];
+  const count = 40;
+  const model = modelOf({
+    inputs: [{ name: 'x', type: 'float32', dims: [1, 3, 4, 4] }],
+    run: () => ({
+      scores: { type: 'float32', dims: [1, count, 2], data: new Float32Array(2 * count).fill(0.9) },
+      boxes: {
+        type: 'float32',
+        dims: [1, count, 4],
+        data: Float32Array.from({ length: 4 * count }, (_, i) => box[i % 4] as number),
+      },
+    }),
+  });
+  const trigger = {
+    decode: { format: 'image' },
+    stages: [
+      { name: 'found', model: 'm', post: { step: 'ssd-boxes', iouMax: 1, normalised: false } },
+      { name: 'part', model: 'm', each: 'found', post: { step: 'ssd-boxes' } },
+    ],
+    output: { topic: 'b' },
+  };
+  const png = encodePng({ width: 1000, height: 1000, channels: 1, data: new Uint8Array(1_000_000) });
+  assert.match(
+    await refusal(() => send(pipelineOf(trigger, model), png)),
+    /stage "part": expected regions of at most 33177600 pixels/,
+  );
+});
+
+test('a model that declares no shape takes what comes', async () => {
+  const model = modelOf({ inputs: [{ name: 'x', type: 'float32', dims: [] }] });
+  assert.is(bodies(await send(pipelineOf({}, model), { v: [1, 2, 3], id: 1 }))[0]?.sum, 6);
 });
 
 test.run();

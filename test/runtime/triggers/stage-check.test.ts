@@ -74,6 +74,16 @@ test('a model that cannot be fed as the trigger says is refused before the first
       'AT, input "x": the model wants height 32, image.height is 64',
     ],
     [
+      { ...picture, ...withInputs({ x: { image: { std: [1, 0, 1] } } }) },
+      fixed,
+      'AT, input "x": picture tensor: expected "std" without zeros',
+    ],
+    [
+      { ...picture, ...withInputs({ x: { image: { mean: [1, 2] } } }) },
+      fixed,
+      'AT, input "x": picture tensor: expected "mean" with 1 or 3 numbers, got 2',
+    ],
+    [
       withInputs({}),
       { inputs: [{ name: 'x', type: 'string', dims: [1] }] },
       'AT, input "x": string cannot be made from messages',
