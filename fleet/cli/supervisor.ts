@@ -1,6 +1,6 @@
 /** Keeps a set of child processes running: what dies is started again with back-off, what is stopped ends cleanly. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const RESTART_MS_MIN = 250;
@@ -81,8 +81,14 @@ class Watched implements Running {
     this.#child = child;
     child.on('error', (error) => this.#ended(`could not be started: ${error.message}`, startedAt));
     child.on('exit', (code, signal) =>
-      this.#ended(signal ? `was ended by ${signal}` : `exited with code ${code}`, startedAt),
+      this.#ended(signal ? `was ended by ${signal}` : this.#lastWords(code), startedAt),
     );
+  }
+
+  /** Exit code 2: it cannot start, for the reason in its last line (fleet/main.ts, devices/gateway/main.ts). */
+  #lastWords(code: number | null): string {
+    const said = code === 2 ? readFileSync(this.#log, 'utf8').trimEnd().split('\n').at(-1) : undefined;
+    return `exited with code ${code}${said ? ` ("${said}")` : ''}`;
   }
 
   #ended(reason: string, startedAt: number): void {
