@@ -24,6 +24,7 @@ async function buildGateway(folder) {
       main: 'devices/gateway/main.ts',
       'core-worker': 'runtime/engine/core-worker.ts',
       'onnxruntime-worker': 'runtime/offload/onnxruntime-worker.ts',
+      'probe-worker': 'runtime/offload/probe-worker.ts',
     },
     outdir: folder,
     bundle: true,

@@ -9,10 +9,11 @@ import { type Control, createControl } from '../../runtime/node/control.ts';
 import { Converge } from '../../runtime/node/converge.ts';
 import { type Delivery, openDelivery } from '../../runtime/node/delivery.ts';
 import { Dispatch } from '../../runtime/node/dispatch.ts';
-import { takeInventory } from '../../runtime/node/inventory-io.ts';
+import { simdOfHost, takeInventory } from '../../runtime/node/inventory-io.ts';
 import type { CheckedDesired } from '../../runtime/node/reconcile.ts';
 import { createRequests, type Requests } from '../../runtime/node/requests.ts';
 import { createSubscriptions, type Subscriptions } from '../../runtime/node/subscriptions.ts';
+import type { Inventory } from '../../runtime/protocol/messages.ts';
 import type { Blobs } from '../../runtime/store/blobs.ts';
 import type { State } from '../../runtime/store/state.ts';
 import type { Trigger } from '../../runtime/triggers/schema.ts';
@@ -57,7 +58,10 @@ export class GatewayNode {
   readonly #listening = new Map<string, Trigger>();
   readonly #startedMs = performance.now();
   readonly #metricsTimer: NodeJS.Timeout;
+  readonly #hostSimd = simdOfHost();
+  #gpu: Inventory['gpu'] = { usable: false, detail: 'not tried yet' };
   #reportTimer: NodeJS.Timeout | undefined;
+  #closed = false;
   #connectedMs: number | undefined;
 
   /** Throws an Error when the queue's file cannot be opened. */
@@ -91,11 +95,13 @@ export class GatewayNode {
 
   async start(desired: CheckedDesired | null, local: Local): Promise<void> {
     await this.#converge.start(desired, local);
+    this.#findGpu().catch((error: Error) => this.#fail('the GPU could not be tried', error));
     this.#delivery.incoming.replay();
     this.#broker.start().catch((error: Error) => this.#fail('the broker cannot be reached', error));
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     clearTimeout(this.#reportTimer);
     clearInterval(this.#metricsTimer);
     await Promise.race([this.#dispatch.close(), pause(CLOSE_MS, undefined, { ref: false })]);
@@ -116,14 +122,23 @@ export class GatewayNode {
       stopTrigger: this.#stopTrigger,
       quiet: () => this.#dispatch.quiet(),
       saveDesired: (desired) => this.#state.set('desired', desired),
-      reportChanged: () => {
-        this.#reportTimer ??= setTimeout(() => {
-          this.#reportTimer = undefined;
-          this.#control.report();
-        }, REPORT_DELAY_MS);
-      },
+      reportChanged: this.#reportSoon,
       log: this.#fail,
     });
+  }
+
+  #reportSoon = (): void => {
+    this.#reportTimer ??= setTimeout(() => {
+      this.#reportTimer = undefined;
+      this.#control.report();
+    }, REPORT_DELAY_MS);
+  };
+
+  /** A computation in a process of its own, seconds on a machine whose GPU is slow to start. */
+  async #findGpu(): Promise<void> {
+    const { probeGpu } = await import('../../runtime/offload/probe.ts');
+    this.#gpu = await probeGpu();
+    if (!this.#closed) this.#reportSoon();
   }
 
   #createControl(): Control {
@@ -131,7 +146,8 @@ export class GatewayNode {
       node: this.#options.name,
       labels: this.#options.labels ?? {},
       now: Date.now,
-      inventory: () => takeInventory(packageFile.version, this.#loader.simd),
+      inventory: () =>
+        takeInventory(packageFile.version, { gpu: this.#gpu, simd: this.#loader.simd ?? this.#hostSimd }),
       converge: this.#converge,
       requests: this.#createRequests(),
       send: (message) => this.#broker.send(message, () => {}),

@@ -10,8 +10,8 @@ export class Loader {
   readonly #log: Logger;
   #engine: Promise<Engine> | undefined;
   #pipelines: Pipelines | undefined;
-  /** The kernel build in use. */
-  simd = 'not loaded yet';
+  /** The kernel build in use; undefined until the first model is loaded. */
+  simd: string | undefined;
 
   constructor(log: Logger) {
     this.#log = log;

@@ -19,7 +19,7 @@ const inventorySchema = z.object({
   architecture: z.string(),
   cores: z.number().int(),
   memoryBytes: z.number(),
-  /** The kernel build in use: 'revectorized' (256 bit), 'relaxed' or 'plain' (128 bit). */
+  /** The kernel build in use: 'revectorized' (256 bit), 'relaxed' or 'plain' (128 bit); before the first model, what the host can. */
   simd: z.string(),
   gpu: z.object({ usable: z.boolean(), detail: z.string() }),
 });

@@ -77,6 +77,11 @@ test('a node says who it is, answers messages and takes its leave', async () => 
   const { client, topic, close } = await setUp({ ...localFiles(), labels: { site: 'north' } });
   const { json } = await ready(client);
   const reported = reportedSchema.parse(json);
+  const first = client.heard.find((message) => message.topic === topic('reported'))?.json.inventory;
+  // Before the kernels are loaded by what the host can, then by what was chosen; the GPU by an attempt to use it.
+  assert.ok(['relaxed', 'plain'].includes(first.simd), first.simd);
+  assert.ok(['revectorized', 'relaxed', 'plain'].includes(reported.inventory.simd), reported.inventory.simd);
+  await client.wait('the GPU', ({ json }) => json?.inventory && json.inventory.gpu.detail !== 'not tried yet');
   assert.equal(reported.labels, { site: 'north' });
   assert.ok(reported.inventory.cores > 0);
   assert.is(reported.models[0]?.name, 'double');
