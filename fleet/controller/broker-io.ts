@@ -10,6 +10,7 @@ import { Aedes } from 'aedes';
 import type { Logger } from 'pino';
 import { createWebSocketStream, WebSocketServer } from 'ws';
 import { originProblem } from '../api/origin.ts';
+import { Backlog, Retained } from './broker-memory.ts';
 import { PortError } from './port-error.ts';
 
 export const BROKER_LIMITS = {
@@ -19,8 +20,12 @@ export const BROKER_LIMITS = {
   topicLevels: 16,
   clientIdBytes: 128,
   retainedTopics: 100_000,
-  /** QoS 1 and 2 messages that wait for one slow client before its sender is held back. */
-  queuedMessages: 1_000,
+  retainedBytes: 256 * 2 ** 20,
+  waitingMessages: 10_000,
+  waitingBytes: 64 * 2 ** 20,
+  allWaitingBytes: 256 * 2 ** 20,
+  /** Packets that a client may send before its connection is accepted. */
+  earlyPackets: 1_000,
   connectMs: 10_000,
   /** A client that does not read for so long is disconnected. */
   drainMs: 60_000,
@@ -73,20 +78,23 @@ export async function startBroker({ host, tcpPort, webSocketPort, log }: BrokerO
 }
 
 async function createAedes(log: Logger): Promise<Aedes> {
-  const retained = new Set<string>();
+  const retained = new Retained(BROKER_LIMITS);
   const aedes = await Aedes.createBroker({
     maxTopicLevels: BROKER_LIMITS.topicLevels,
     maxClientsIdLength: BROKER_LIMITS.clientIdBytes,
-    queueLimit: BROKER_LIMITS.queuedMessages,
+    queueLimit: BROKER_LIMITS.earlyPackets,
     connectTimeout: BROKER_LIMITS.connectMs,
     drainTimeout: BROKER_LIMITS.drainMs,
-    authorizePublish(_client, { topic, retain, payload }, done) {
+    authorizePublish(client, packet, done) {
+      const { topic, retain, payload } = packet;
       if (topic.startsWith('$SYS/')) return done(new Error(`topic "${topic}" belongs to the broker`));
-      if (retain && payload.length === 0) retained.delete(topic);
-      else if (retain && !retained.has(topic)) {
-        if (retained.size >= BROKER_LIMITS.retainedTopics)
-          return done(new Error(`topic "${topic}": ${retained.size} topics have a retained message; clear some`));
-        retained.add(topic);
+      // Ending the connection instead would bring a QoS 1 message back on the next one, for ever.
+      if (retain && !retained.admit(topic, payload.length)) {
+        packet.retain = false;
+        log.warn(
+          { client: client?.id },
+          `topic "${topic}": passed on and not retained, too much is; clear retained topics`,
+        );
       }
       done(null);
     },
@@ -95,9 +103,41 @@ async function createAedes(log: Logger): Promise<Aedes> {
     if (isDisconnect(error)) return;
     log.warn({ client: client.id ?? undefined }, `disconnected an MQTT client: ${error.message}`);
   };
+  limitBacklog(aedes, log);
   aedes.on('clientError', refused);
   aedes.on('connectionError', refused);
   return aedes;
+}
+
+/** Messages beyond the limit are lost to that client; one that is connected is cut off too, since it confirms nothing. */
+function limitBacklog(aedes: Aedes, log: Logger): void {
+  const { persistence, clients } = aedes as unknown as AedesParts;
+  const backlog = new Backlog(
+    BROKER_LIMITS,
+    (client) => clients[client] === undefined,
+    (client) => log.warn({ client }, 'too many messages wait for this client; those that come now are lost to it'),
+  );
+  const enqueue = persistence.outgoingEnqueueCombi.bind(persistence);
+  persistence.outgoingEnqueueCombi = (subscriptions, packet) =>
+    enqueue(
+      subscriptions.filter(({ clientId }) => backlog.admit(clientId, packet.payload.length)),
+      packet,
+    );
+  const clear = persistence.outgoingClearMessageId.bind(persistence);
+  persistence.outgoingClearMessageId = async (client, packet) => {
+    const cleared = await clear(client, packet);
+    if (cleared) backlog.confirmed(client.id, cleared.payload?.length ?? 0);
+    return cleared;
+  };
+}
+
+/** What limitBacklog needs of aedes and of its persistence (aedes-persistence, "API"), which it leaves untyped. */
+interface AedesParts {
+  readonly clients: Readonly<Record<string, unknown>>;
+  readonly persistence: {
+    outgoingEnqueueCombi(subscriptions: { clientId: string }[], packet: { payload: Uint8Array }): Promise<void>;
+    outgoingClearMessageId(client: { id: string }, packet: object): Promise<{ payload?: Uint8Array } | undefined>;
+  };
 }
 
 /** A client that simply goes away is no error. */

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect as connectSocket } from 'node:net';
-import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
+import { connect, connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
 import { pino } from 'pino';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -152,6 +152,26 @@ test('packet lengths are followed through any cut of the byte stream', () => {
     cuts++;
   }
   assert.is(cuts, stream.length);
+});
+
+test('what waits for a client that is away is bounded, and it gets the rest when it is back', async () => {
+  const settings: IClientOptions = { clientId: 'traveller', clean: false };
+  const traveller = await open(url, settings);
+  await traveller.subscribeAsync('away/#', { qos: 1 });
+  await traveller.endAsync();
+  const sender = await open(url);
+  const payload = Buffer.alloc(8 * 2 ** 20);
+  const fit = BROKER_LIMITS.waitingBytes / payload.length;
+  for (let count = 0; count < fit + 3; count++) await sender.publishAsync(`away/${count}`, payload, { qos: 1 });
+  await eventually('the log', () => lines.find((line) => line.includes('"traveller"') && line.includes('lost to it')));
+  const back = connect(url, { protocolVersion: 4, reconnectPeriod: 0, ...settings });
+  const seen = collect(back);
+  await eventually('what was kept', () => seen.size >= fit);
+  await sender.publishAsync('away/last', 'x', { qos: 1 });
+  await eventually('a new message', () => seen.get('away/last'));
+  assert.is(seen.size, fit + 1);
+  await back.endAsync();
+  await sender.endAsync();
 });
 
 test.run();
