@@ -1,10 +1,12 @@
 /** Builds kernel graphs: infers shapes, folds constants, drops operations that do nothing, shares equal ones. */
 import { type DataType, elementBytes, elementCount, type Tensor, type TypedArray } from '../engine/tensor.ts';
+import { isDataType } from '../onnx/tensor-data.ts';
 import { evaluate, isInteger, tensorOf } from './evaluate.ts';
 import type { Constant, KernelGraph, Node, Operation, Value } from './graph.ts';
 import { inferOutputs, type TypeAndDims } from './infer.ts';
 import type { BinaryName, ReduceName, UnaryName } from './instructions.ts';
 import { FOLDED_ELEMENTS_MAX, KERNEL_NODES_MAX, SPACE_BYTES_MAX } from './limits.ts';
+import { UnsupportedError } from './program.ts';
 import { composePerms, keepsOrder, sameDims } from './strides.ts';
 
 /** Short names for derived constants. One table a model, so that all its programs give equal contents equal names. */
@@ -108,7 +110,7 @@ export class Builder {
 
   #addNode(node: Node): void {
     if (this.nodes.length === KERNEL_NODES_MAX)
-      throw new Error(`expected a program of at most ${KERNEL_NODES_MAX} operations; this model needs more`);
+      throw new UnsupportedError(`a program of more than ${KERNEL_NODES_MAX} operations is not supported`);
     this.nodes.push(node);
     for (const output of node.outputs) this.#producers.set(output, node);
   }
@@ -222,6 +224,7 @@ export class Builder {
 }
 
 function checked(value: TypeAndDims): Value {
+  if (!isDataType(value.type)) throw new UnsupportedError(`values of type ${value.type} are not supported`);
   const bytes = elementCount(value.dims) * elementBytes(value.type);
   const whole = value.dims.every((size) => Number.isSafeInteger(size) && size >= 0);
   // A zero among huge dimensions gives no bytes, but its parts must not overflow either.

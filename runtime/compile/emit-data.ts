@@ -3,6 +3,7 @@ import { elementBytes, elementCount } from '../engine/tensor.ts';
 import { type Emission, type Emitter, inputOf, type OperationOf, outputOf, requireFloat32 } from './emission.ts';
 import type { Node, Value } from './graph.ts';
 import type { Address } from './instructions.ts';
+import { RANK_MAX } from './limits.ts';
 import { UnsupportedError } from './program.ts';
 import { broadcastStrides, joinAxes, stridesOf } from './strides.ts';
 
@@ -20,6 +21,8 @@ function move({ assembler, node }: Emission, call: Move): void {
   if (elementCount(call.shape) === 0) return;
   const { shape, strides } = joinAxes(call.shape, [call.xStrides, call.yStrides]);
   const [xStrides, yStrides] = strides as [number[], number[]];
+  if (shape.length > RANK_MAX)
+    throw new UnsupportedError(`node "${node.origin}": ${shape.length} axes that move apart are not supported`);
   assembler.copy({ ...call, shape, xStrides, yStrides, elementBytes: elementBytes(outputOf(node).type) });
 }
 
@@ -112,6 +115,8 @@ function padBorders(emission: Emission<OperationOf<'pad'>>, mode: 'reflect' | 'e
   const most = { reflect: -1, edge: Infinity, wrap: 0 }[mode];
   operation.begins.forEach((begin, axis) => {
     const [size, end] = [x.dims[axis] as number, operation.ends[axis] as number];
+    if (size === 0 && Math.max(begin, end) > 0)
+      throw new Error(`node "${node.origin}": expected elements to pad with along axis ${axis}, got shape [${x.dims}]`);
     if (Math.max(begin, end) > size + most)
       throw new UnsupportedError(
         `node "${node.origin}": padding of ${Math.max(begin, end)} by "${mode}" of an axis of size ${size} is not supported`,

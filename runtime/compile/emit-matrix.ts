@@ -12,6 +12,8 @@ import {
 } from './emission.ts';
 import type { Node, Value } from './graph.ts';
 import type { Address, ConvShape, Window2d } from './instructions.ts';
+import { MATRICES_MAX } from './limits.ts';
+import { UnsupportedError } from './program.ts';
 import { broadcastStrides } from './strides.ts';
 
 function shapeOf(node: Node, window: Window2d, group: number): ConvShape {
@@ -107,6 +109,10 @@ function productOf(node: Node): Product {
   const batch = y.dims.slice(0, -2);
   if (elementCount(bBatch) === 1 && elementCount(aBatch) === elementCount(batch))
     return { m: rows * elementCount(batch), n, k, pairs: [{ a: 0, b: 0 }] };
+  if (elementCount(batch) > MATRICES_MAX)
+    throw new UnsupportedError(
+      `node "${node.origin}": a batch of ${elementCount(batch)} matrices is not supported, at most ${MATRICES_MAX}`,
+    );
   const aStrides = broadcastStrides(aBatch, batch);
   const bStrides = broadcastStrides(bBatch, batch);
   const pairs = Array.from({ length: elementCount(batch) }, (_, index) => {

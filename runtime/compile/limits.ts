@@ -6,6 +6,12 @@ export const SPACE_BYTES_MAX = 2 ** 30;
 export const RANK_MAX = 8;
 /** Kernel-level nodes of one program, loops and recurrent steps unrolled. */
 export const KERNEL_NODES_MAX = 50_000;
+/** Instruction words of one program, 32 MiB of them. The largest of the demonstration's models has a quarter of a million. */
+export const WORDS_MAX = 2 ** 23;
+/** Products of matrices in one batch: each is multiplied by instructions of its own. */
+export const MATRICES_MAX = 2 ** 18;
+/** Rows or columns that a picture is resized to: a table holds where each comes from. */
+export const RESIZED_MAX = 2 ** 20;
 /** Time steps of a recurrent operator: each becomes instructions of its own. */
 export const TIME_STEPS_MAX = 4096;
 /** Elements of a run-time input that a program may be specialised to: scalars and shapes, not data. */

@@ -2,6 +2,9 @@
 import { strict as assert } from 'node:assert';
 import { type Address, address, NO_ADDRESS, SPACE_TABLES } from './instructions.ts';
 
+import { WORDS_MAX } from './limits.ts';
+import { UnsupportedError } from './program.ts';
+
 const OPERANDS_MAX = 0xffffff;
 const TABLE_ALIGNMENT = 16;
 
@@ -34,6 +37,8 @@ export class Writer {
         Number.isInteger(operand) && operand >= -0x80000000 && operand <= 0xffffffff,
         `instruction ${opcode}: operand ${operand} is no 32-bit integer`,
       );
+    if (this.#words.length + operands.length >= WORDS_MAX)
+      throw new UnsupportedError(`a program of more than ${WORDS_MAX} instruction words is not supported`);
     this.#words.push((opcode | ((operands.length + 1) << 8)) >>> 0);
     for (const operand of operands) this.#words.push(operand >>> 0);
   }

@@ -127,7 +127,9 @@ export const split: Build = (node) => {
   const x = node.input(0);
   const axis = node.axis(node.int('axis', 0), x.dims.length);
   const size = x.dims[axis] as number;
-  const parts = node.int('num_outputs', node.outputCount);
+  const parts = node.outputCount;
+  if (node.int('num_outputs', parts) !== parts)
+    throw new Error(`attribute "num_outputs": expected ${parts}, the number of outputs`);
   const each = Math.ceil(size / parts);
   const equal = Array.from({ length: parts }, (_, i) => Math.max(Math.min(each, size - i * each), 0));
   const sizes = node.ints('split') ?? node.optionalNumbers(1) ?? equal;
@@ -192,19 +194,27 @@ export const tile: Build = (node) => {
   );
 };
 
-/** The table has as many elements as the square of this. */
+/** The table has about twice as many elements as the square of this. */
 const ONE_HOT_DEPTH_MAX = 1024;
 
-/** Rows of a table with one `on` each. Indices outside [-depth, depth) would be all `off`, but fault the run here. */
+/** An index from -depth to depth - 1 chooses the one place that is `on`; any other leaves all `off`. Source: ONNX OneHot-11. */
 export const oneHot: Build = (node) => {
   const { builder } = node;
-  const indices = node.input(0);
   const depth = node.numbers(1)[0] as number;
   const [off = 0, on = 0] = node.numbers(2);
   if (!(depth >= 1 && depth <= ONE_HOT_DEPTH_MAX)) throw node.unsupported(`a depth of ${depth}`);
-  const values = Array.from({ length: depth * depth }, (_, i) => (i % (depth + 1) === 0 ? on : off));
-  const table = builder.literal(node.input(2).type, [depth, depth], values);
-  const rows = builder.gather(table, builder.cast(indices, 'int64'), 0);
+  // A row for every index from the last one that is too small to the first one that is too large, both all `off`.
+  const least = -depth - 1;
+  const values = Array.from({ length: 2 * depth + 2 }, (_, row) => {
+    const index = row + least;
+    const place = index < 0 ? index + depth : index;
+    return Array.from({ length: depth }, (_, i) => (i === place ? on : off));
+  });
+  const table = builder.literal(node.input(2).type, [values.length, depth], values.flat());
+  // The kernels clip float32 only, in which whole numbers are exact far beyond any depth.
+  const indices = builder.cast(builder.cast(node.input(0), 'int64'), 'float32');
+  const row = builder.scale(builder.unary('clip', indices, least, depth), 1, -least);
+  const rows = builder.gather(table, builder.cast(row, 'int64'), 0);
   const last = rows.dims.length - 1;
   const axis = node.axis(node.int('axis', -1), rows.dims.length);
   const perm = rows.dims.map((_, i) => (i === axis ? last : i > axis ? i - 1 : i));

@@ -1,5 +1,6 @@
 /** Resize and Upsample: which input pixel each output row and column comes from. Source: ONNX Resize-19. */
 import type { Value } from '../compile/graph.ts';
+import { RESIZED_MAX } from '../compile/limits.ts';
 import type { Build, OperatorContext } from './context.ts';
 
 const coordinateModes = [
@@ -77,6 +78,11 @@ function resizeBy(node: OperatorContext, axes: readonly Axis[], method: Method):
   const perm = [...before, ...moved, ...after];
   const size = (list: readonly number[]): number =>
     list.reduce((product, axis) => product * (x.dims[axis] as number), 1);
+  for (const axis of moved) {
+    const { size: from, resized: to } = axes[axis] as Axis;
+    if (to > RESIZED_MAX) throw node.unsupported(`resizing an axis to ${to}`);
+    if (from === 0 && to > 0) throw new Error(`expected pixels to resize, got shape [${x.dims.join(', ')}]`);
+  }
   const [first, second] = moved.length === 2 ? moved : [undefined, moved[0]];
   const inner = [first, second].map((axis) => (axis === undefined ? 1 : (x.dims[axis] as number)));
   const transposed = builder.transpose(x, perm);
