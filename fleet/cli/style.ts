@@ -28,8 +28,8 @@ export function createStyle(colour: boolean): Style {
 }
 
 /** NO_COLOR (no-color.org) and FORCE_COLOR win over what the stream is. */
-export function wantsColour(environment: NodeJS.ProcessEnv, isTerminal: boolean): boolean {
+export function wantsColour(environment: NodeJS.ProcessEnv, isTerminal: boolean | undefined): boolean {
   if (environment.NO_COLOR) return false;
   if (environment.FORCE_COLOR && environment.FORCE_COLOR !== '0') return true;
-  return isTerminal && environment.TERM !== 'dumb';
+  return isTerminal === true && environment.TERM !== 'dumb';
 }
