@@ -13,6 +13,10 @@ import { composePerms, keepsOrder, sameDims } from './strides.ts';
 export class ConstantKeys {
   readonly #names = new Map<string, string>();
 
+  get size(): number {
+    return this.#names.size;
+  }
+
   derive(description: string): string {
     let name = this.#names.get(description);
     if (name === undefined) {

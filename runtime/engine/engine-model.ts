@@ -13,6 +13,22 @@ import type { DataType, Tensor } from './tensor.ts';
 /** Programs kept per model: one for each set of input shapes in use. The one unused for longest makes room. */
 const PROGRAMS_MAX = 32;
 
+/**
+ * Constants that follow from an input's shape, such as a part of a table of positions, are packed for every shape that
+ * comes. What programs share may grow to twice what the first one needed and this, then it is made anew.
+ */
+const GROWTH_BYTES_MAX = 32 * 2 ** 20;
+const GROWTH_NAMES_MAX = 10_000;
+
+/** What the programs of a model have in common. */
+interface Shared {
+  readonly prepared: Prepared;
+  readonly weights: MemoryWeights;
+  /** Bounds, known from the first program on. */
+  bytesMax: number;
+  namesMax: number;
+}
+
 export interface ModelHome {
   readonly memory: EngineMemory;
   readonly dispatcher: Dispatcher;
@@ -28,10 +44,13 @@ export class EngineModel implements Model {
   readonly inputs: Model['inputs'];
   readonly outputs: Model['outputs'];
   readonly #home: ModelHome;
-  readonly #prepared: Prepared;
-  readonly #weights: MemoryWeights;
+  readonly #file: OnnxModel;
+  readonly #fileBytes: number;
+  #shared: Shared;
   /** By input shapes (and the values that a program depends on), the least recently used first. */
   readonly #programs = new Map<string, LoadedProgram>();
+  /** Programs that have left the cache and whose last runs are under way. */
+  readonly #leaving = new Set<LoadedProgram>();
   /** Inputs whose values decide the program, such as a shape; found out while compiling. */
   readonly #specialised = new Set<string>();
   #closed = false;
@@ -42,8 +61,9 @@ export class EngineModel implements Model {
     this.inputs = file.graph.inputs;
     this.outputs = file.graph.outputs;
     this.#home = home;
-    this.#prepared = prepare(file);
-    this.#weights = new MemoryWeights(home.memory, name, fileBytes);
+    this.#file = file;
+    this.#fileBytes = fileBytes;
+    this.#shared = this.#prepare();
     home.models.add(this);
   }
 
@@ -67,17 +87,29 @@ export class EngineModel implements Model {
   async run(inputs: Readonly<Record<string, Tensor>>, options: RunOptions = {}): Promise<RunResult> {
     checkInputs(this.name, this.inputs, inputs);
     if (this.#closed) throw new Error(`model "${this.name}" is closed`);
-    return this.#home.dispatcher.run(this.name, this.#programFor(inputs), inputs, options);
+    try {
+      return await this.#home.dispatcher.run(this.name, this.#programFor(inputs), inputs, options);
+    } finally {
+      this.#sweep();
+    }
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     this.#home.models.delete(this);
-    await this.#home.dispatcher.cancelAll([...this.#programs.values()], new Error(`model "${this.name}" was closed`));
-    for (const program of this.#programs.values()) program.free();
+    const programs = [...this.#programs.values(), ...this.#leaving];
+    await this.#home.dispatcher.cancelAll(programs, new Error(`model "${this.name}" was closed`));
+    for (const program of this.#programs.values()) this.#leaving.add(program);
     this.#programs.clear();
-    this.#weights.free();
+    this.#sweep();
+    this.#shared.weights.free();
+  }
+
+  #prepare(): Shared {
+    const prepared = prepare(this.#file);
+    const weights = new MemoryWeights(this.#home.memory, this.name, this.#fileBytes);
+    return { prepared, weights, bytesMax: Infinity, namesMax: Infinity };
   }
 
   #programFor(inputs: Readonly<Record<string, Tensor>>): LoadedProgram {
@@ -105,17 +137,41 @@ export class EngineModel implements Model {
       const { type, dims } = tensor;
       return [name, this.#specialised.has(name) ? { type, dims, value: tensor } : { type, dims }];
     });
-    const program = compile(this.#prepared, Object.fromEntries(shapes), this.#weights, panel);
     this.#makeRoom();
-    return new LoadedProgram(program, this.#weights, memory, this.name);
+    const { prepared, weights, bytesMax } = this.#shared;
+    const program = compile(prepared, Object.fromEntries(shapes), weights, panel);
+    if (bytesMax === Infinity) {
+      this.#shared.bytesMax = 2 * weights.byteLength + GROWTH_BYTES_MAX;
+      this.#shared.namesMax = 2 * prepared.keys.size + GROWTH_NAMES_MAX;
+    }
+    return new LoadedProgram(program, weights, memory, this.name);
   }
 
+  /** For one more program. */
   #makeRoom(): void {
+    const { prepared, weights, bytesMax, namesMax } = this.#shared;
+    const grown = weights.byteLength > bytesMax || prepared.keys.size > namesMax;
     for (const [key, program] of this.#programs) {
-      if (this.#programs.size < PROGRAMS_MAX) return;
-      if (program.users > 0) continue;
+      if (!grown && this.#programs.size < PROGRAMS_MAX) break;
       this.#programs.delete(key);
+      this.#leaving.add(program);
+    }
+    this.#sweep();
+    if (!grown) return;
+    // Where runs still need the old weights, both need room for a while.
+    if (this.#leaving.size === 0) weights.free();
+    this.#shared = this.#prepare();
+  }
+
+  /** Gives back what left the cache, once no run uses it any more. */
+  #sweep(): void {
+    for (const program of this.#leaving) {
+      if (program.users > 0) continue;
+      this.#leaving.delete(program);
       program.free();
+      const { weights } = program;
+      if (weights !== this.#shared.weights && ![...this.#leaving].some((other) => other.weights === weights))
+        weights.free();
     }
   }
 

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { PbfWriter } from 'pbf';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createEngine } from '../../../runtime/engine/engine.ts';
@@ -122,6 +123,61 @@ test('many shapes come and go without filling the memory', async () => {
   }
   assert.is(used.length, 60);
   assert.ok((used[59] as number) < (used[40] as number) * 1.05, `${used}`);
+  await engine.close();
+});
+
+/** y = x + positions[:, :n], for an x of [1, n, width]. */
+function positionsModel(width: number, rows: number): Uint8Array {
+  const number = (name: string, value: number) => {
+    return { name, type: 7, dims: [1], write: (writer: PbfWriter) => writer.writePackedVarint(7, [value]) };
+  };
+  return writeModel({
+    graph: {
+      inputs: [{ name: 'x', type: 1, dims: [1, 'n', width] }],
+      outputs: [{ name: 'y', type: 1, dims: [1, 'n', width] }],
+      initializers: [
+        floats(
+          'positions',
+          [1, rows, width],
+          Float32Array.from({ length: rows * width }, (_, i) => i % 1000),
+        ),
+        number('zero', 0),
+        number('one', 1),
+      ],
+      nodes: [
+        { operator: 'Shape', inputs: ['x'], outputs: ['shape'] },
+        { operator: 'Gather', inputs: ['shape', 'one'], outputs: ['n'] },
+        { operator: 'Slice', inputs: ['positions', 'zero', 'n', 'one'], outputs: ['part'] },
+        { operator: 'Add', inputs: ['x', 'part'], outputs: ['y'] },
+      ],
+    },
+  });
+}
+
+test('constants that follow from shapes do not fill the memory either, however many shapes come, also at a time', async () => {
+  const [width, rows] = [2048, 400];
+  const engine = await createEngine({ memoryMaxBytes: 256 << 20 });
+  const model = await engine.load(positionsModel(width, rows), { name: 'positions' });
+  const ask = async (n: number): Promise<void> => {
+    const data = new Float32Array(n * width).fill(0.5);
+    const { outputs } = await model.run({ x: { type: 'float32', dims: [1, n, width], data } });
+    const y = outputs.y?.data as Float32Array;
+    assert.ok(y.every((value, i) => value === (i % 1000) + 0.5));
+  };
+  let answered = 0;
+  // All parts together would take 650 MB; those of the 32 programs that are kept at most 104 MB.
+  for (let n = 1; n <= rows; n += 4) {
+    await Promise.all([n, n + 1, n + 2, n + 3].map(ask));
+    answered += 4;
+    assert.ok(engine.info.memoryUsedBytes < 150e6, `${engine.info.memoryUsedBytes} bytes after ${n} shapes`);
+  }
+  assert.is(answered, rows);
+  const before = engine.info.memoryUsedBytes;
+  const last = [ask(3), ask(399).catch(() => 'closed')];
+  await last[0];
+  await model.close();
+  await last[1];
+  assert.ok(engine.info.memoryUsedBytes < before / 50);
   await engine.close();
 });
 
