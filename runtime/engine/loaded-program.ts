@@ -12,7 +12,8 @@ const OFFSET_MASK = 0x3fffffff;
 
 /** A program whose words and tables lie in the engine's memory, until `free`. */
 export class LoadedProgram {
-  readonly program: Program;
+  /** Without words and tables, which lie in the engine's memory now. */
+  readonly program: Omit<Program, 'words' | 'tables'>;
   readonly weights: MemoryWeights;
   readonly words: number;
   readonly tables: number;
@@ -21,7 +22,8 @@ export class LoadedProgram {
   users = 0;
 
   constructor(program: Program, weights: MemoryWeights, memory: EngineMemory, model: string) {
-    this.program = program;
+    const { words: _words, tables: _tables, ...rest } = program;
+    this.program = rest;
     this.weights = weights;
     this.#memory = memory;
     // One block, so that there is nothing to give back when it does not fit.

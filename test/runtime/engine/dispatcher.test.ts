@@ -4,6 +4,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Assembler } from '../../../runtime/compile/assembler.ts';
 import { address, SPACE_ARENA, SPACE_WEIGHTS } from '../../../runtime/compile/instructions.ts';
+import type { Program } from '../../../runtime/compile/program.ts';
 import { Core } from '../../../runtime/engine/core.ts';
 import { Dispatcher } from '../../../runtime/engine/dispatcher.ts';
 import { loadKernels, prepareV8 } from '../../../runtime/engine/kernels.ts';
@@ -27,7 +28,7 @@ function setup(maxBytes = 32 << 20) {
 }
 
 /** y = x · Wᶜᵒᵘⁿᵗ for a W that turns and shrinks nothing, so that values stay small however long the program is. */
-function chain(weights: MemoryWeights, memory: EngineMemory, count: number): LoadedProgram {
+function chainProgram(weights: MemoryWeights, count: number): Program {
   const assembler = new Assembler(8);
   const packed = weights.place('w', () => assembler.packGemm(rotation(), SIZE, SIZE));
   const places = [address(SPACE_ARENA, 0), address(SPACE_ARENA, BYTES)] as const;
@@ -37,13 +38,16 @@ function chain(weights: MemoryWeights, memory: EngineMemory, count: number): Loa
     assembler.gemm({ a, lda: SIZE, packedB: address(SPACE_WEIGHTS, packed), c, ldc: SIZE, m: SIZE, n: SIZE, k: SIZE });
   }
   const value = { type: 'float32', dims: [SIZE, SIZE] } as const;
-  const program = {
+  return {
     ...assembler.finish(),
     arenaBytes: 2 * BYTES,
     inputs: [{ ...value, name: 'x', address: places[0] }],
     outputs: [{ ...value, name: 'y', address: count % 2 === 0 ? places[0] : places[1] }],
   };
-  return new LoadedProgram(program, weights, memory, 'm');
+}
+
+function chain(weights: MemoryWeights, memory: EngineMemory, count: number): LoadedProgram {
+  return new LoadedProgram(chainProgram(weights, count), weights, memory, 'm');
 }
 
 /** Rotations by different angles in the planes (0, 1), (2, 3) … */
@@ -230,8 +234,9 @@ test('when a thread fails to start, its run alone is lost, not the one that wait
 test('outputs that the process has no memory for end their run, and the next one is served', async () => {
   const { memory, core, dispatcher, weights } = setup();
   const good = chain(weights, memory, 3);
-  const [output] = good.program.outputs;
-  const huge = { ...good.program, outputs: [{ ...(output as NonNullable<typeof output>), dims: [2 ** 40] }] };
+  const program = chainProgram(weights, 3);
+  const [output] = program.outputs;
+  const huge = { ...program, outputs: [{ ...(output as NonNullable<typeof output>), dims: [2 ** 40] }] };
   await rejects(dispatcher.run('m', new LoadedProgram(huge, weights, memory, 'm'), { x }, {}), /model "m": .*outputs/);
   assertClose(await dispatcher.run('m', good, { x }, {}), 3);
   await core.close();
@@ -247,7 +252,7 @@ test('an engine that is closed rejects runs and blocks nobody', async () => {
 
 test('a run that finds no memory is refused with the figures, and the others go on', async () => {
   const { memory, core, dispatcher, weights } = setup(4 << 20);
-  const { program } = chain(weights, memory, 3);
+  const program = chainProgram(weights, 3);
   const large = new LoadedProgram({ ...program, arenaBytes: 16 << 20 }, weights, memory, 'm');
   await rejects(
     dispatcher.run('m', large, { x }, {}),
