@@ -77,6 +77,8 @@ export async function decodeJpeg(bytes: Uint8Array): Promise<JpegPixels> {
   let keep = false;
   try {
     const instance = await current;
+    // Another picture has ended this instance while we waited for it.
+    if (decoder !== current) return await decodeJpeg(bytes);
     const pixels = decodeWith(instance, bytes);
     keep = instance.memoryBytes() <= MEMORY_KEPT_BYTES_MAX;
     return pixels;

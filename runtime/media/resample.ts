@@ -9,8 +9,11 @@ const ZERO_CROSSINGS = 24;
 const KAISER_BETA = 8.6;
 /** The cut-off, as a share of the lower Nyquist frequency: leaves room for the filter's slope. */
 const CUT_OFF = 0.94;
-/** Rates apart by an odd ratio have as many filter phases as output samples; they are kept up to this many numbers. */
-const KEPT_WEIGHTS_MAX = 1 << 20;
+/**
+ * Rates apart by an odd ratio have a filter of its own for every output sample. Places between samples are rounded so
+ * that all filters together have at most this many numbers: a filter takes far longer to make than to use.
+ */
+const WEIGHTS_MAX = 1 << 19;
 
 /** `samples` at rate `from`, in Hz, as samples at rate `to`; the length scales with the rate, rounded down. */
 export function resample(samples: Float32Array, from: number, to: number): Float32Array {
@@ -24,17 +27,18 @@ export function resample(samples: Float32Array, from: number, to: number): Float
   // When the rate falls, the filter widens so as to cut at the new Nyquist frequency.
   const cutOff = CUT_OFF * Math.min(1, to / from);
   const half = Math.ceil(ZERO_CROSSINGS / cutOff);
-  const kept = new Map<number, Float32Array>();
-  const keptMax = KEPT_WEIGHTS_MAX / (2 * half);
+  const filters = new Map<number, Float32Array>();
+  const places = Math.min(phases, Math.ceil(WEIGHTS_MAX / (2 * half)));
   const out = new Float32Array(length);
   for (let i = 0; i < length; i++) {
     const position = i * step;
     const phase = position % phases;
     const centre = (position - phase) / phases;
-    let weights = kept.get(phase);
+    const place = Math.round((phase * places) / phases);
+    let weights = filters.get(place);
     if (!weights) {
-      weights = filterWeights(phase / phases, half, cutOff);
-      if (kept.size < keptMax) kept.set(phase, weights);
+      weights = filterWeights(place / places, half, cutOff);
+      filters.set(place, weights);
     }
     out[i] = convolve(samples, centre - half + 1, weights);
   }

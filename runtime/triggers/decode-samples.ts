@@ -23,10 +23,15 @@ const sampleRanges = {
   float32: { silence: 0, full: 1 },
 } as const;
 
+/** From 250 Hz to 16 kHz: no sound is so slow, but a file of a few bytes could ask for minutes of work by saying so. */
+const STRETCH_MAX = 64;
+
 /** A WAV file of any rate, or raw samples of one channel at the model's. Dims `[n]`, float32, −1 to 1. */
 export function decodeAudio(payload: Uint8Array, decode: Extract<Decode, { format: 'audio' }>): Tensor {
   if (isWav(payload)) {
     const { rate, samples } = decodeWav(payload);
+    if (decode.rate > rate * STRETCH_MAX)
+      throw new Error(`audio: expected a WAV file of at least ${decode.rate / STRETCH_MAX} Hz, got ${rate} Hz`);
     const length = (samples.length * decode.rate) / rate;
     if (length > SAMPLES_MAX) {
       throw new Error(`audio: expected at most ${SAMPLES_MAX} samples at ${decode.rate} Hz, got ${Math.round(length)}`);

@@ -4,7 +4,13 @@
  * One liberty: JSON knows only one kind of number, which CEL calls a double, and whole numbers written in an
  * expression are integers. CEL refuses to mix the two in arithmetic; here `speed * 2` is allowed and gives a double.
  */
+import { setFlagsFromString } from 'node:v8';
 import { Environment } from '@marcbachmann/cel-js';
+
+// `matches` takes text and perhaps the pattern from a message, and JavaScript's regular expressions may need time that
+// doubles with every character. With this, V8 goes on in linear time where one takes long (v8.dev/blog/non-backtracking-regexp);
+// only patterns with a back reference or looking around are left out, which CEL's own do not have.
+setFlagsFromString('--enable-experimental-regexp-engine-on-excessive-backtracks');
 
 export type Scope = Readonly<Record<string, unknown>>;
 

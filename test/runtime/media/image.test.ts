@@ -131,6 +131,19 @@ test('JPEG kinds that are not decoded are named', async () => {
   assert.match(await errorOf(changed(0, 0xc3)), /coding process 0xc3/);
 });
 
+test('a file that ends the decoder does not take along a sound one that is decoded at the same time', async () => {
+  const sound = await encodeJpeg(gradient(32, 32));
+  const fatal = Uint8Array.from(sound);
+  // The lengths of a Huffman table that cannot be (T.81, B.2.4.2).
+  const table = Buffer.from(fatal).indexOf(Buffer.of(0xff, 0xc4));
+  fatal.fill(255, table + 5, table + 21);
+  for (let round = 0; round < 2; round++) {
+    const [bad, good] = await Promise.allSettled([decodeImage(fatal), decodeImage(sound)]);
+    assert.match(String(bad.status === 'rejected' && bad.reason), /the decoder gave up/);
+    assert.is(good.status, 'fulfilled', String(good.status === 'rejected' && good.reason));
+  }
+});
+
 test('a seeded storm of damaged files gives pictures or clear errors, and the next sound file is read as ever', async () => {
   const seed = 20_261_123;
   const next = intSource(seed);

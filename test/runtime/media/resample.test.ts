@@ -19,6 +19,8 @@ test('a tone keeps its frequency, phase and height at another rate', () => {
     [22_050, 16_000],
     [16_000, 44_100],
     [44_101, 16_000],
+    [767_999, 16_000],
+    [16_001, 47_999],
   ];
   for (const [from, to] of rates as [number, number][]) {
     const out = resample(tone(1000, from, from / 4), from, to);

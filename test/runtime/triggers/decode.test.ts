@@ -182,6 +182,11 @@ test('what cannot be decoded is refused with what was expected and what came', a
     [pcm, '', 'message: expected audio, got an empty message'],
     [{ format: 'audio', rate: 16000 }, 'hello', 'audio: expected a WAV file, got 5 other bytes'],
     [
+      { format: 'audio', rate: 16000 },
+      wavFile([1, 2], 249),
+      'audio: expected a WAV file of at least 250 Hz, got 249 Hz',
+    ],
+    [
       { ...pcm, raw: 'float32' },
       new Uint8Array(Float32Array.of(Number.NaN).buffer),
       'audio: expected finite samples, got NaN or infinity',

@@ -56,6 +56,15 @@ test('a failure at work names the expression', () => {
   );
 });
 
+test('a pattern that would backtrack for years is answered', () => {
+  let answered = 0;
+  for (const pattern of ['^(a+)+$', '^(a|a)*$', '^(a|aa)+$', '(.*)*x$']) {
+    assert.is(evaluate('text.matches(pattern)', { text: `${'a'.repeat(60)}!`, pattern }), false);
+    answered++;
+  }
+  assert.is(answered, 4);
+});
+
 test("an object's inherited properties are out of reach", () => {
   for (const key of ['constructor', '__proto__', 'toString'])
     assert.throws(() => evaluate(`a.${key}`, { a: {} }), /No such key/);
