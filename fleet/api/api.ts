@@ -20,7 +20,7 @@ import { originProblem } from './origin.ts';
 import { watchRoute } from './watch-route.ts';
 
 /** Arguments of a command; the longest are a model's labels. */
-export const COMMAND_BYTES_MAX = 8 * 2 ** 20;
+const COMMAND_BYTES_MAX = 8 * 2 ** 20;
 
 export interface ApiOptions {
   readonly service: ControllerService;

@@ -6,6 +6,8 @@ import type { Hono } from 'hono';
 import { PortError } from '../controller/port-error.ts';
 
 const HEADERS_MS = 30_000;
+/** A connection on which nothing moves for so long is given up; an inference may be waited for 600 s without a word. */
+const SILENCE_MS = 660_000;
 const CONNECTIONS_MAX = 5_000;
 
 export interface HttpPort {
@@ -22,9 +24,10 @@ export async function listenHttp(host: string, port: number): Promise<HttpPort> 
     response.end(JSON.stringify({ ok: false, error: 'the controller is starting; try again in a second' }));
   };
   // A large upload over a slow line may take hours: only the headers have to come soon.
-  const server = createServer({ requestTimeout: 0, headersTimeout: HEADERS_MS }, (request, response) =>
+  const server = createServer({ keepAlive: true, requestTimeout: 0, headersTimeout: HEADERS_MS }, (request, response) =>
     listener(request, response),
   );
+  server.setTimeout(SILENCE_MS);
   server.maxConnections = CONNECTIONS_MAX;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(new PortError(host, port, '--http-port', cause)));

@@ -24,7 +24,3 @@ export function labelsText(labels: Readonly<Record<string, string>>): string {
 export function dimsText(dims: readonly (number | string | null)[]): string {
   return `[${dims.map((dim) => dim ?? '?').join(', ')}]`;
 }
-
-export function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
-}

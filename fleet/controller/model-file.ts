@@ -8,8 +8,6 @@ const LABEL_CHARACTERS_MAX = 1_000;
 
 /** Throws an Error with the reason when the bytes are no complete, valid ONNX model. */
 export function inspectModel(name: string, bytes: Uint8Array): ModelDescription {
-  if (bytes.byteLength > MODEL_BYTES_MAX)
-    throw new Error(`model "${name}": expected at most ${MODEL_BYTES_MAX} bytes, got ${bytes.byteLength}`);
   try {
     const model = readModel(bytes);
     if (model.externalFiles.length > 0)

@@ -1,8 +1,9 @@
 /** The model registry: versions of files by content, each checked before it is taken in. */
+import { stat } from 'node:fs/promises';
 import type { Blobs } from '../../runtime/store/blobs.ts';
 import { modelsOf } from '../../runtime/triggers/schema.ts';
 import type { Database } from './database.ts';
-import { encodeLabels, inspectModel } from './model-file.ts';
+import { encodeLabels, inspectModel, MODEL_BYTES_MAX } from './model-file.ts';
 import type { ModelView } from './service.ts';
 import {
   deleteModel,
@@ -40,6 +41,9 @@ export async function addModel(
 ): Promise<StoredModel> {
   if (!(await blobs.has(sha256)))
     throw new Error(`model "${name}": blob ${sha256} is not here; upload it first, with PUT /v1/blobs/${sha256}`);
+  const { size } = await stat(blobs.path(sha256));
+  if (size > MODEL_BYTES_MAX)
+    throw new Error(`model "${name}": expected at most ${MODEL_BYTES_MAX} bytes, got ${size}`);
   const encoded = labels && encodeLabels(name, labels);
   const newest = (await readModels(database, name))[0];
   const labelsSha256 = encoded ? (await blobs.put(once(encoded))).sha256 : null;

@@ -1,6 +1,7 @@
 /** A controller and a node as processes of their own: from `models add` to right answers, through kill -9 of the controller. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { cp } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { connectAsync } from 'mqtt';
 import { test } from 'uvu';
@@ -35,7 +36,7 @@ const largest = triggerSchema.parse({
 
 test.after(killProcesses);
 
-test('models, triggers, answers and one-off inference, before and after kill -9 of the controller', async () => {
+test('models, triggers, answers and one-off inference, through kill -9 of the controller and the loss of its data', async () => {
   const data = temporary();
   let controller = await startProcess(data);
   const { mqttUrl, httpUrl } = controller;
@@ -71,10 +72,20 @@ test('models, triggers, answers and one-off inference, before and after kill -9 
     const answers: number[] = [];
     client.on('message', (_, payload) => answers.push(JSON.parse(payload.toString()).score));
     await client.subscribeAsync('answers/m1', { qos: 1 });
-    await client.publishAsync('sensors/m1/values', '{"id":"1","v":[1,5,3]}', { qos: 1 });
-    const answer = await eventually('an answer', () => answers[0]);
+    // Again and again: after its restart the broker knows of nobody's subscription, until they are back.
+    const answer = await eventually('an answer', async () => {
+      await client.publishAsync('sensors/m1/values', '{"id":"1","v":[1,5,3]}', { qos: 1 });
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return answers[0];
+    });
     await client.endAsync();
     return answer;
+  };
+
+  const port = (url: string) => new URL(url).port;
+  const restart = async (data: string) => {
+    await controller.kill('SIGKILL');
+    controller = await startProcess(data, ['--mqtt-port', port(mqttUrl), '--http-port', port(httpUrl)]);
   };
 
   try {
@@ -82,19 +93,35 @@ test('models, triggers, answers and one-off inference, before and after kill -9 
     await service.putTrigger(largest, { labels: { site: 'north' } });
     await ready();
     assert.is(await ask(), 10);
+    await restart(data);
+    const backup = temporary();
+    await cp(data, backup, { recursive: true });
+    await ready();
     await add(3);
     await eventually('version 2 is in use', async () => (await ask()) === 15);
 
-    controller.child.kill('SIGKILL');
-    await controller.kill('SIGKILL');
-    const port = (url: string) => new URL(url).port;
-    controller = await startProcess(data, ['--mqtt-port', port(mqttUrl), '--http-port', port(httpUrl)]);
+    await restart(data);
     await ready();
     assert.is(await ask(), 15);
     // The node reads the input as its trigger for this model would.
     const input = { base64: Buffer.from('{"id": "1", "v": [1, 5, 3]}').toString('base64') };
     const result = await service.infer('city-1', { model: 'scale', format: 'json', input }, 10_000);
     assert.match(JSON.stringify(result), /"score":15/);
+
+    // Restored from older data, while the node was away: what it should be now has the version that it already has.
+    node.kill('SIGSTOP');
+    await restart(backup);
+    await add(4);
+    node.kill('SIGCONT');
+    await eventually('the restored controller is obeyed', async () => (await ask()) === 20);
+
+    // All data lost: until somebody says what the node should be, it goes on.
+    await restart(temporary());
+    await eventually('the node is known again', async () => (await service.nodes())[0]?.online);
+    assert.is(await ask(), 20);
+    await add(5);
+    await service.putTrigger(largest, {});
+    await eventually('the new controller is obeyed', async () => (await ask()) === 25);
     await service.removeTrigger('largest');
     await eventually(
       'the node has nothing left to do',

@@ -183,4 +183,15 @@ test('remove takes away, in the order that makes sense', async () => {
   assert.is((await run('models remove', { name: 'vad' })).text, 'removed vad');
 });
 
+test('a selector whose labels are none is refused, instead of choosing every node', async () => {
+  const stages = [{ name: 's', model: 'm', post: { step: 'raw' } }];
+  const trigger = { name: 't', topic: 'a', decode: { format: 'tensors' }, stages, output: { topic: 'b' } };
+  // The last one is what a key that JavaScript keeps to itself becomes on its way through the check.
+  for (const labels of [{}, JSON.parse('{"__proto__":"x"}')])
+    assert.match(
+      await refusalOf(service.command('triggers.add', { trigger, selector: { labels } })),
+      /selector.labels: expected at least one label/,
+    );
+});
+
 test.run();

@@ -1,4 +1,4 @@
-import { readdir, utimes } from 'node:fs/promises';
+import { readdir, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -67,6 +67,16 @@ test('a model gets its description from its file, and the same content again is 
     (await service.models()).map(({ name, version }) => [name, version]),
     [['vad', 1]],
   );
+});
+
+test('a blob that is too large for a model is refused before it is read', async () => {
+  const hash = hashOf(new TextEncoder().encode('large'));
+  // A sparse file: it takes no room on the disk.
+  const path = join(data, 'blobs', hash);
+  await writeFile(path, '');
+  await truncate(path, 2 ** 30 + 1);
+  assert.match(await refusalOf(service.addModel('large', hash)), /expected at most 1073741824 bytes, got 1073741825/);
+  await rm(path);
 });
 
 test('other content or other labels are the next version, and the newest one counts', async () => {
