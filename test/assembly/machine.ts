@@ -3,6 +3,7 @@ import { Assembler } from '../../runtime/compile/assembler.ts';
 import { type Address, address, SPACE_ARENA, SPACE_WEIGHTS } from '../../runtime/compile/instructions.ts';
 import { type KernelBuild, type Kernels, loadKernels } from '../../runtime/engine/kernels.ts';
 import type { TypedArray } from '../../runtime/engine/tensor.ts';
+import { Random } from '../random.ts';
 
 const MEBIBYTE = 1 << 20;
 const ARENA_BYTES = 24 * MEBIBYTE;
@@ -60,23 +61,18 @@ export class Trial {
   readonly #region: Region;
   readonly #kept: { at: number; bytes: Uint8Array }[] = [];
   readonly #used = { arena: GUARD_BYTES, weights: GUARD_BYTES };
-  #state: number;
+  readonly #random: Random;
 
   constructor(machine: Machine, region: Region, seed: number) {
     this.#machine = machine;
     this.#region = region;
-    this.#state = seed;
+    this.#random = new Random(seed);
     this.assembler = new Assembler(machine.kernels.panel);
   }
 
-  /** A number in [low, high) (xorshift32). */
+  /** A number in [low, high). */
   random(low = -1, high = 1): number {
-    let state = this.#state;
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    this.#state = state;
-    return low + ((state >>> 0) / 2 ** 32) * (high - low);
+    return low + this.#random.next() * (high - low);
   }
 
   floats(count: number, low = -1, high = 1): Float32Array {

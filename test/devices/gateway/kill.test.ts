@@ -1,6 +1,7 @@
 /** kill -9 under load: every message that the broker took at QoS 1 is answered at least once. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Random } from '../../random.ts';
 import { cleanUp, connectClient, localFiles, newFolder, spawnNode, startBroker } from './bench.ts';
 
 const ROUNDS = 4;
@@ -9,11 +10,7 @@ const PER_ROUND = 250;
 test('no acknowledged QoS 1 message is lost when the node is killed under load', async () => {
   const seed = Number(process.env.SEED ?? (Math.random() * 2 ** 31) | 0);
   console.log(`seed ${seed}`);
-  let state = seed;
-  const random = () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
+  const random = new Random(seed);
   const broker = await startBroker();
   const client = await connectClient(broker.url, ['answers/#']);
   const flags = { name: 'victim', broker: broker.url, data: newFolder(), ...localFiles() };
@@ -25,12 +22,12 @@ test('no acknowledged QoS 1 message is lost when the node is killed under load',
   await client.send('sensors/a/values', { id: -1, v: [1, 2, 3] });
   await client.wait('the first answer', (message) => message.json?.id === -1);
   for (let round = 0; round < ROUNDS; round++) {
-    const killAt = Math.floor(random() * PER_ROUND);
+    const killAt = random.below(PER_ROUND);
     for (let count = 0; count < PER_ROUND; count++) {
       const own = id++;
       void client.send(`sensors/d${own % 5}/values`, { id: own, v: [1, 2, own] }).then(() => acknowledged.add(own));
       if (count === killAt) await node.stop('SIGKILL');
-      if (random() < 0.2) await new Promise((resolve) => setTimeout(resolve, 3));
+      if (random.next() < 0.2) await new Promise((resolve) => setTimeout(resolve, 3));
     }
     node = spawnNode(flags);
     await node.said('answering messages');

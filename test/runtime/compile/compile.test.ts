@@ -4,7 +4,8 @@ import { compile, NeedsValueError, prepare } from '../../../runtime/compile/comp
 import { UnsupportedError } from '../../../runtime/compile/program.ts';
 import { createWeights } from '../../../runtime/compile/weights.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
-import { type NodeText, onnxModel, Random } from './graphs.ts';
+import { Random } from '../../random.ts';
+import { type NodeText, onnxModel } from './graphs.ts';
 import { TestModel } from './run-program.ts';
 
 const random = new Random(3);

@@ -3,7 +3,8 @@ import * as assert from 'uvu/assert';
 import { Builder, ConstantKeys } from '../../../runtime/compile/builder.ts';
 import type { Value } from '../../../runtime/compile/graph.ts';
 import { bytesOf, planMemory } from '../../../runtime/compile/plan.ts';
-import { build, evaluateGraph, farthest, Random } from './graphs.ts';
+import { Random } from '../../random.ts';
+import { build, evaluateGraph, farthest } from './graphs.ts';
 import { runGraph } from './run-program.ts';
 
 test('a long chain needs room for its input and one more', () => {

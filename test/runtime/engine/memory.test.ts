@@ -1,15 +1,12 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { EngineMemory, MemoryLimitError } from '../../../runtime/engine/memory.ts';
+import { randomFrom } from '../../random.ts';
 
 test('blocks never overlap, keep their content and are all given back, in a long random life', () => {
   const seed = Number(process.env.SEED ?? Date.now() % 1e6);
   console.log(`memory.test.ts: seed ${seed}`);
-  let state = seed;
-  const next = (below: number): number => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
+  const next = randomFrom(seed);
   const memory = new EngineMemory(8 << 20);
   memory.reserve(1000);
   const blocks: { offset: number; bytes: number; mark: number }[] = [];

@@ -2,7 +2,8 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decodeImage, type Image, PIXELS_MAX } from '../../../runtime/media/image.ts';
 import { encodePng } from '../../../runtime/media/png.ts';
-import { encodeJpeg, gradient, intSource, largestDifference, noise, pixel, withOrientation } from './pictures.ts';
+import { randomFrom } from '../../random.ts';
+import { encodeJpeg, gradient, largestDifference, noise, pixel, withOrientation } from './pictures.ts';
 
 async function errorOf(bytes: Uint8Array): Promise<string> {
   try {
@@ -70,7 +71,7 @@ test('Exif orientations 1 to 8 are honoured in both byte orders', async () => {
 
 test('metadata that does not parse is no reason to refuse a picture', async () => {
   const jpeg = withOrientation(await encodeJpeg(gradient(16, 16)), 6, true);
-  const next = intSource(5);
+  const next = randomFrom(5);
   for (let i = 0; i < 50; i++) {
     const broken = jpeg.slice();
     broken[10 + next(26)] = next(256);
@@ -146,7 +147,7 @@ test('a file that ends the decoder does not take along a sound one that is decod
 
 test('a seeded storm of damaged files gives pictures or clear errors, and the next sound file is read as ever', async () => {
   const seed = 20_261_123;
-  const next = intSource(seed);
+  const next = randomFrom(seed);
   const original = gradient(64, 48);
   const files = [
     await encodeJpeg(original),

@@ -1,4 +1,4 @@
-/** Pictures and random numbers for the tests of this folder and of post-processing. */
+/** Pictures for the tests of this folder and of post-processing. */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import createEncoder from '@jsquash/jpeg/codec/enc/mozjpeg_enc.js';
@@ -12,12 +12,6 @@ export function byteSource(seed: number): () => number {
     state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff;
     return (state >> 16) & 255;
   };
-}
-
-/** Whole numbers below `limit`. */
-export function intSource(seed: number): (limit: number) => number {
-  const next = byteSource(seed);
-  return (limit) => (next() * 65_536 + next() * 256 + next()) % limit;
 }
 
 export function noise(width: number, height: number, channels: 1 | 3, seed: number): Image {

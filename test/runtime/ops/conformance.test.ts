@@ -9,8 +9,8 @@ import * as assert from 'uvu/assert';
 import { arrayOf, elementCount, type Tensor } from '../../../runtime/engine/tensor.ts';
 import { readModel } from '../../../runtime/onnx/read.ts';
 import { readTensorFile } from '../../onnx/tensor-file.ts';
+import { Random } from '../../random.ts';
 import { needsSharedData, sharedData, testWhere } from '../../requirement.ts';
-import { Random } from '../compile/graphs.ts';
 import { TestModel } from '../compile/run-program.ts';
 
 const folder = `${sharedData}onnx-node/node/`;

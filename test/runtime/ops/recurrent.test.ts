@@ -2,7 +2,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
-import { farthest, onnxModel, Random } from '../compile/graphs.ts';
+import { Random } from '../../random.ts';
+import { farthest, onnxModel } from '../compile/graphs.ts';
 import { type Tensors, TestModel } from '../compile/run-program.ts';
 
 const [time, batch, input, hidden] = [5, 2, 3, 6];

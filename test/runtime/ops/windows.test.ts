@@ -2,7 +2,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { elementCount, type Tensor } from '../../../runtime/engine/tensor.ts';
-import { farthest, onnxModel, Random } from '../compile/graphs.ts';
+import { Random } from '../../random.ts';
+import { farthest, onnxModel } from '../compile/graphs.ts';
 import { TestModel } from '../compile/run-program.ts';
 
 interface Shape {

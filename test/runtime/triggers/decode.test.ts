@@ -5,8 +5,8 @@ import { encodePng } from '../../../runtime/media/png.ts';
 import { createDecoder, type Decoded, MESSAGE_BYTES_MAX } from '../../../runtime/triggers/decode.ts';
 import { writeSafetensors } from '../../../runtime/triggers/safetensors.ts';
 import { type Decode, triggerSchema } from '../../../runtime/triggers/schema.ts';
+import { randomFrom } from '../../random.ts';
 import { needsSharedData, sharedData, testWhere } from '../../requirement.ts';
-import { randomFrom } from './random.ts';
 
 /** The decoder of a trigger with this `decode`, defaults filled in. */
 function decoder(decode: object) {

@@ -4,8 +4,8 @@ import type { Model, RunOptions } from '../../../runtime/engine/model.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
 import { encodePng } from '../../../runtime/media/png.ts';
 import { readSafetensors } from '../../../runtime/triggers/safetensors.ts';
+import { randomFrom } from '../../random.ts';
 import { bodies, counter, modelOf, pipelineOf, refusal, scalar, send, stage, sumOf } from './arithmetic.ts';
-import { randomFrom } from './random.ts';
 
 test('a result carries its fields, and who answered what and how fast', async () => {
   const outcome = await send(pipelineOf(), { v: [1, 2, 3.5], id: 'a1' }, 1234);

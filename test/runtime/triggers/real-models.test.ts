@@ -9,9 +9,9 @@ import { decodeWav } from '../../../runtime/media/wav.ts';
 import { createPipeline, type Outcome, type Pipeline } from '../../../runtime/triggers/pipeline.ts';
 import { parseTrigger, type Trigger } from '../../../runtime/triggers/schema.ts';
 import type { LoadedModel } from '../../../runtime/triggers/stage.ts';
+import { randomFrom } from '../../random.ts';
 import { needsSharedData, sharedData, testWhere } from '../../requirement.ts';
 import { oracleModel } from './oracle-model.ts';
-import { randomFrom } from './random.ts';
 
 const documentation = readFileSync(new URL('../../../docs/triggers.md', import.meta.url), 'utf8');
 const models = new Map<string, LoadedModel>();

@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type DataType, elementBytes, type Tensor } from '../../../runtime/engine/tensor.ts';
 import { readSafetensors, writeSafetensors } from '../../../runtime/triggers/safetensors.ts';
-import { randomFrom } from './random.ts';
+import { randomFrom } from '../../random.ts';
 
 /** Header length, header and data as the format lays them out. */
 function fileOf(header: string, data: Uint8Array = new Uint8Array(0)): Uint8Array {

@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parse } from 'yaml';
 import { modelsOf, parseTrigger, triggerSchema } from '../../../runtime/triggers/schema.ts';
-import { randomFrom } from './random.ts';
+import { randomFrom } from '../../random.ts';
 
 const good = `name: street
 topic: city/{device}/audio

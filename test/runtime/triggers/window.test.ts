@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
 import { slide, type Window, type WindowShape, type WindowState } from '../../../runtime/triggers/window.ts';
-import { randomFrom } from './random.ts';
+import { randomFrom } from '../../random.ts';
 
 function samples(values: readonly number[], channels = 1): Tensor {
   const dims = channels === 1 ? [values.length] : [values.length / channels, channels];

@@ -3,7 +3,8 @@ import * as assert from 'uvu/assert';
 import type { Builder } from '../../../../runtime/compile/builder.ts';
 import type { Value } from '../../../../runtime/compile/graph.ts';
 import { foldAffine, joinScales } from '../../../../runtime/compile/passes/affine.ts';
-import { build, farthest, kindsOf, type Random } from '../graphs.ts';
+import type { Random } from '../../../random.ts';
+import { build, farthest, kindsOf } from '../graphs.ts';
 import { runGraph } from '../run-program.ts';
 
 type Layer = (builder: Builder, x: Value, random: Random) => Value;

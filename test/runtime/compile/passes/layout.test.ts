@@ -3,7 +3,8 @@ import * as assert from 'uvu/assert';
 import type { Builder } from '../../../../runtime/compile/builder.ts';
 import type { Value } from '../../../../runtime/compile/graph.ts';
 import { moveTransposes } from '../../../../runtime/compile/passes/layout.ts';
-import { build, evaluateGraph, farthest, kindsOf, Random } from '../graphs.ts';
+import { Random } from '../../../random.ts';
+import { build, evaluateGraph, farthest, kindsOf } from '../graphs.ts';
 import { runGraph } from '../run-program.ts';
 
 const window = { kernel: [3, 3], strides: [1, 1], dilations: [1, 1], pads: [1, 1, 1, 1] } as const;

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { elementCount, type Tensor } from '../../../../runtime/engine/tensor.ts';
 import { postSteps } from '../../../../runtime/triggers/post/index.ts';
 import { floatsOf, itemDims, outputOf, rounded } from '../../../../runtime/triggers/post/step.ts';
-import { intSource } from '../../media/pictures.ts';
+import { randomFrom } from '../../../random.ts';
 import { asIs, run, tensor } from './inputs.ts';
 
 test('every element type reads as numbers', () => {
@@ -68,7 +68,7 @@ const shapes = [
 
 test('a seeded storm of outputs gives results that JSON carries, or errors that name the step', () => {
   const seed = 4242;
-  const next = intSource(seed);
+  const next = randomFrom(seed);
   const strange = [Number.NaN, Infinity, -Infinity, 0, 1, -1, 1e30];
   const values = (dims: number[]) => {
     const wild = next(3) === 0;
