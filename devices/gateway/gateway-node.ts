@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import packageFile from '../../package.json' with { type: 'json' };
-import { type Broker, createBroker } from '../../runtime/node/broker-io.ts';
+import { Broker } from '../../runtime/node/broker-io.ts';
 import { withoutPassword } from '../../runtime/node/broker-stream-io.ts';
 import { type Control, createControl } from '../../runtime/node/control.ts';
 import { Converge } from '../../runtime/node/converge.ts';
@@ -81,7 +81,7 @@ export class GatewayNode {
     this.#dispatch = new Dispatch({ publish: this.#delivery.outgoing.publish, refuse: this.#refuse });
     this.#converge = this.#createConverge();
     this.#control = this.#createControl();
-    this.#broker = createBroker({
+    this.#broker = new Broker({
       url: options.broker,
       clientId: options.name,
       will: () => this.#control.presence(false),
@@ -172,8 +172,8 @@ export class GatewayNode {
     const broker = this.#broker;
     return createSubscriptions({
       connected: () => broker.connected,
-      subscribe: broker.subscribe,
-      unsubscribe: broker.unsubscribe,
+      subscribe: (filters) => broker.subscribe(filters),
+      unsubscribe: (filters) => broker.unsubscribe(filters),
       load: () => (this.#state.get('subscriptions') as string[] | undefined) ?? [],
       save: (filters) => {
         try {

@@ -8,7 +8,7 @@
  * sent when the message is safe (incoming.ts), so that many may be in work at once.
  */
 import type { Duplex } from 'node:stream';
-import type { IClientOptions, MqttClient } from 'mqtt';
+import type { IClientOptions, IPublishPacket, MqttClient } from 'mqtt';
 import clientModule from 'mqtt/lib/client';
 import { describeError, parseBrokerUrl, streamFactory } from './broker-stream-io.ts';
 import type { IncomingMessage } from './incoming.ts';
@@ -37,30 +37,126 @@ export interface BrokerOptions {
   readonly onMessage: (message: IncomingMessage, acknowledge?: () => void) => void;
 }
 
-export interface Broker extends Link {
-  readonly connected: boolean;
-  start(): Promise<void>;
-  /** Resolves with the filters that the broker refused. Rejects when the connection ends first. */
-  subscribe(filters: Readonly<Record<string, 0 | 1>>): Promise<string[]>;
-  /** Rejects when the connection ends first. */
-  unsubscribe(filters: readonly string[]): Promise<void>;
-  /** Publishes `farewell`, waits a moment for its confirmation and ends the connection for good. */
-  close(farewell: OutgoingMessage): Promise<void>;
-}
-
-/** Throws an Error when the URL is not the address of a broker. */
-export function createBroker(options: BrokerOptions): Broker {
-  const url = parseBrokerUrl(options.url);
-  let client: MqttClient | undefined;
-  let retry: NodeJS.Timeout | undefined;
+export class Broker implements Link {
+  readonly #options: BrokerOptions;
+  readonly #url: URL;
+  #client: MqttClient | undefined;
+  #retry: NodeJS.Timeout | undefined;
   /** QoS 1 messages of this connection, oldest first. */
-  let unconfirmed = new Set<Sent>();
-  let failures = 0;
-  let closed = false;
+  #unconfirmed = new Set<Sent>();
+  #failures = 0;
+  #closed = false;
 
-  const open = (openStream: () => Duplex): void => {
-    const settings: IClientOptions = {
-      clientId: options.clientId,
+  /** Throws an Error when the URL is not the address of a broker. */
+  constructor(options: BrokerOptions) {
+    this.#options = options;
+    this.#url = parseBrokerUrl(options.url);
+  }
+
+  get connected(): boolean {
+    return this.#client?.connected ?? false;
+  }
+
+  async start(): Promise<void> {
+    const openStream = await streamFactory(this.#url);
+    if (!this.#closed) this.#open(openStream);
+  }
+
+  send(message: OutgoingMessage, confirmed: () => void): void {
+    const sender = this.#client;
+    if (!sender) return;
+    const { topic, payload, qos, retain } = message;
+    const sent = { sentMs: performance.now() };
+    if (qos === 1) this.#unconfirmed.add(sent);
+    sender.publish(topic, payload as Buffer, { qos, retain }, (error) => {
+      if (error || sender !== this.#client) return;
+      this.#unconfirmed.delete(sent);
+      confirmed();
+    });
+  }
+
+  /** Resolves with the filters that the broker refused. Rejects when the connection ends first. */
+  async subscribe(filters: Readonly<Record<string, 0 | 1>>): Promise<string[]> {
+    const wanted = Object.fromEntries(Object.entries(filters).map(([filter, qos]) => [filter, { qos }]));
+    const grants = await this.#present().subscribeAsync(wanted);
+    return grants.filter(({ qos }) => qos === 128).map(({ topic }) => topic);
+  }
+
+  /** Rejects when the connection ends first. */
+  async unsubscribe(filters: readonly string[]): Promise<void> {
+    await this.#present().unsubscribeAsync([...filters]);
+  }
+
+  /** Publishes `farewell`, waits a moment for its confirmation and ends the connection for good. */
+  async close({ topic, payload, qos, retain }: OutgoingMessage): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    const last = this.#client;
+    if (!last) return;
+    if (last.connected) await inTime(last.publishAsync(topic, payload as Buffer, { qos, retain }));
+    this.#client = undefined;
+    await inTime(last.endAsync());
+    await last.endAsync(true).catch(() => {});
+  }
+
+  #present(): MqttClient {
+    if (!this.#client) throw new Error('not connected to the broker');
+    return this.#client;
+  }
+
+  #open(openStream: () => Duplex): void {
+    const client = new Client(openStream as unknown as StreamBuilder, this.#settings());
+    this.#client = client;
+    let reason = 'the connection ended';
+    client.handleMessage = (packet, done) => {
+      this.#take(client, packet);
+      done(packet.qos === 0 ? undefined : NOT_YET);
+    };
+    client.on('connect', ({ sessionPresent }) => {
+      this.#failures = 0;
+      this.#options.onConnected(sessionPresent);
+    });
+    client.on('error', (error) => {
+      reason = describeError(error);
+      // Not every error ends the stream by itself (a malformed packet, for one).
+      client.end(true);
+    });
+    this.#unconfirmed = new Set();
+    const watch = watchConfirmations(this.#unconfirmed, () => {
+      reason = `no confirmation for ${CONFIRM_MS} ms`;
+      client.stream.destroy();
+    });
+    client.once('close', () => {
+      clearInterval(watch);
+      if (this.#client !== client) return;
+      this.#client = undefined;
+      client.end(true);
+      if (!this.#closed) this.#openLater(openStream, reason);
+    });
+  }
+
+  #openLater(openStream: () => Duplex, reason: string): void {
+    const delay = Math.min(BACKOFF_MS.max, BACKOFF_MS.first * 2 ** this.#failures) * (0.5 + Math.random() * 0.5);
+    this.#failures++;
+    this.#retry = setTimeout(() => this.#open(openStream), delay);
+    this.#options.onDisconnected(reason, delay);
+  }
+
+  #take(client: MqttClient, { topic, qos, messageId, payload }: IPublishPacket): void {
+    const message = {
+      topic,
+      payload: payload as Buffer,
+      qos: qos === 0 ? (0 as const) : (1 as const),
+      receivedAt: Date.now(),
+    };
+    if (qos === 0 || messageId === undefined) this.#options.onMessage(message);
+    else this.#options.onMessage(message, () => acknowledge(client, messageId));
+  }
+
+  #settings(): IClientOptions {
+    const { username, password } = this.#url;
+    return {
+      clientId: this.#options.clientId,
       protocolVersion: 4,
       clean: false,
       reconnectPeriod: 0,
@@ -71,93 +167,11 @@ export function createBroker(options: BrokerOptions): Broker {
       // The cache holds a Buffer for each of 65,536 numbers: 10 MB to save a four-byte allocation.
       writeCache: false,
       timerVariant: 'native',
-      ...(url.username && { username: decodeURIComponent(url.username) }),
-      ...(url.password && { password: decodeURIComponent(url.password) }),
-      will: willOf(options.will()),
+      ...(username && { username: decodeURIComponent(username) }),
+      ...(password && { password: decodeURIComponent(password) }),
+      will: willOf(this.#options.will()),
     };
-    const made = new Client(openStream as unknown as StreamBuilder, settings);
-    client = made;
-    let reason = 'the connection ended';
-    made.handleMessage = (packet, done) => {
-      const { topic, qos, messageId } = packet;
-      const payload = packet.payload as Uint8Array;
-      const message = { topic, payload, qos: qos === 0 ? (0 as const) : (1 as const), receivedAt: Date.now() };
-      if (qos === 0 || messageId === undefined) options.onMessage(message);
-      else options.onMessage(message, () => acknowledge(made, messageId));
-      done(qos === 0 ? undefined : NOT_YET);
-    };
-    made.on('connect', ({ sessionPresent }) => {
-      failures = 0;
-      options.onConnected(sessionPresent);
-    });
-    made.on('error', (error) => {
-      reason = describeError(error);
-      // Not every error ends the stream by itself (a malformed packet, for one).
-      made.end(true);
-    });
-    unconfirmed = new Set();
-    const watch = watchConfirmations(unconfirmed, () => {
-      reason = `no confirmation for ${CONFIRM_MS} ms`;
-      made.stream.destroy();
-    });
-    made.once('close', () => {
-      clearInterval(watch);
-      if (client !== made) return;
-      client = undefined;
-      made.end(true);
-      if (closed) return;
-      const delay = Math.min(BACKOFF_MS.max, BACKOFF_MS.first * 2 ** failures) * (0.5 + Math.random() * 0.5);
-      failures++;
-      retry = setTimeout(open, delay, openStream);
-      options.onDisconnected(reason, delay);
-    });
-  };
-
-  return {
-    get connected() {
-      return client?.connected ?? false;
-    },
-    async start() {
-      const openStream = await streamFactory(url);
-      if (!closed) open(openStream);
-    },
-    send(message, confirmed) {
-      const sender = client;
-      const sent = { sentMs: performance.now() };
-      if (message.qos === 1) unconfirmed.add(sent);
-      sender?.publish(
-        message.topic,
-        message.payload as Buffer,
-        { qos: message.qos, retain: message.retain },
-        (error) => {
-          if (error || sender !== client) return;
-          unconfirmed.delete(sent);
-          confirmed();
-        },
-      );
-    },
-    async subscribe(filters) {
-      if (!client) throw new Error('not connected to the broker');
-      const wanted = Object.fromEntries(Object.entries(filters).map(([filter, qos]) => [filter, { qos }]));
-      const grants = await client.subscribeAsync(wanted);
-      return grants.filter(({ qos }) => qos === 128).map(({ topic }) => topic);
-    },
-    async unsubscribe(filters) {
-      if (!client) throw new Error('not connected to the broker');
-      await client.unsubscribeAsync([...filters]);
-    },
-    async close(farewell) {
-      closed = true;
-      clearTimeout(retry);
-      const last = client;
-      if (!last) return;
-      const { topic, payload, qos, retain } = farewell;
-      if (last.connected) await inTime(last.publishAsync(topic, payload as Buffer, { qos, retain }));
-      client = undefined;
-      await inTime(last.endAsync());
-      await last.endAsync(true).catch(() => {});
-    },
-  };
+  }
 }
 
 interface Sent {

@@ -24,6 +24,11 @@ export function parseBrokerUrl(text: string): URL {
     throw new Error(
       `broker "${text}": expected an address such as mqtt://host:1883, mqtts://host:8883 or ws://host:9001`,
     );
+  try {
+    decodeURIComponent(url.username + url.password);
+  } catch (cause) {
+    throw new Error(`broker ${url.protocol}//***@${url.host}: write a "%" in its name or password as "%25"`, { cause });
+  }
   return url;
 }
 

@@ -4,7 +4,7 @@ import { Aedes } from 'aedes';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createWebSocketStream, WebSocketServer } from 'ws';
-import { type BrokerOptions, createBroker } from '../../../runtime/node/broker-io.ts';
+import { Broker, type BrokerOptions } from '../../../runtime/node/broker-io.ts';
 import { parseBrokerUrl } from '../../../runtime/node/broker-stream-io.ts';
 
 const aedes = await Aedes.createBroker();
@@ -42,7 +42,7 @@ function tryOut(url: string, clientId: string): Promise<string> {
         void broker.close(farewell).then(() => resolve(`${topic} ${Buffer.from(payload)} ${qos}`));
       },
     };
-    const broker = createBroker(options);
+    const broker = new Broker(options);
     broker.start().catch(reject);
   });
 }
@@ -67,7 +67,7 @@ test('an unacknowledged message comes again on the next connection, an acknowled
   const heard: string[] = [];
   const received = async (acknowledges: boolean, count: number) => {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const broker = createBroker({
+    const broker = new Broker({
       url: `mqtt://${login}:${port}`,
       clientId: 'forgetful',
       will: () => farewell,
@@ -103,6 +103,7 @@ test('an address that is none is refused with an example of one', () => {
   for (const text of ['', 'nonsense', 'http://host', 'mqtt://', '127.0.0.1:1883'])
     assert.throws(() => parseBrokerUrl(text), /expected an address such as mqtt:\/\/host:1883/);
   for (const text of ['mqtt://h', 'mqtts://h:1', 'ws://h/mqtt', 'mqtt://[::1]:1883']) parseBrokerUrl(text);
+  assert.throws(() => parseBrokerUrl('mqtt://user:50%@h'), /\*\*\*@h: write a "%" in its name or password as "%25"/);
 });
 
 test.after(() => {
