@@ -26,9 +26,6 @@ export interface Program {
 export interface Weights {
   /** Byte offset (multiple of 16) of the bytes that `make` gives; `make` is called once per key. */
   place(key: string, make: () => ArrayBufferView): number;
-  readonly byteLength: number;
-  /** Copies everything placed so far to `target`. */
-  copyTo(target: Uint8Array): void;
 }
 
 /** Thrown by the compiler for a graph that our kernels cannot run; the caller falls back and shows the message. */

@@ -68,18 +68,9 @@ function canRevectorize(): boolean {
   return process.arch === 'x64' && (major > wantedMajor || (major === wantedMajor && minor >= wantedMinor));
 }
 
-let folder: URL | undefined;
-
-/** Where the two `.wasm` files lie; for a bundle that does not keep them in `kernels/` beside itself. Ends with a slash. */
-export function setKernelsFolder(url: URL): void {
-  folder = url;
-}
-
-/** The folder that was set; else `kernels/` beside a bundle; else the checkout's build/. */
+/** From `kernels/` beside a bundle, else from the checkout's build/. */
 function readKernels(name: 'plain' | 'relaxed'): Uint8Array<ArrayBuffer> {
-  const folders = folder
-    ? [folder]
-    : [new URL('./kernels/', import.meta.url), new URL('../../build/', import.meta.url)];
+  const folders = [new URL('./kernels/', import.meta.url), new URL('../../build/', import.meta.url)];
   let cause: unknown;
   for (const each of folders)
     try {

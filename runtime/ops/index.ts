@@ -15,7 +15,7 @@ import * as resize from './resize.ts';
 import * as shape from './shape.ts';
 
 /** The newest version of the default operator set that the table was checked against. */
-export const OPSET_MAX = 28;
+const OPSET_MAX = 28;
 
 /** Ascending; the last entry not above the model's opset version holds. */
 type Versions = readonly (readonly [since: number, build: Build])[];

@@ -27,7 +27,7 @@ const column = z.union([z.int().nonnegative(), z.string().min(1)], {
 /** Largest trigger file. */
 const TRIGGER_CHARACTERS_MAX = 65_536;
 
-export const rawTypes = [
+const rawTypes = [
   'int8',
   'uint8',
   'int16',

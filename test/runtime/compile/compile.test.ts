@@ -2,11 +2,11 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { compile, NeedsValueError, prepare } from '../../../runtime/compile/compile.ts';
 import { UnsupportedError } from '../../../runtime/compile/program.ts';
-import { createWeights } from '../../../runtime/compile/weights.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
 import { Random } from '../../random.ts';
 import { type NodeText, onnxModel } from './graphs.ts';
 import { TestModel } from './run-program.ts';
+import { createWeights } from './weights.ts';
 
 const random = new Random(3);
 

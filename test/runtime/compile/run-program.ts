@@ -2,11 +2,11 @@
 import { compile, type InputShape, NeedsValueError, type Prepared, prepare } from '../../../runtime/compile/compile.ts';
 import { emitProgram } from '../../../runtime/compile/emit.ts';
 import type { KernelGraph } from '../../../runtime/compile/graph.ts';
-import type { Program, Weights } from '../../../runtime/compile/program.ts';
-import { createWeights } from '../../../runtime/compile/weights.ts';
+import type { Program } from '../../../runtime/compile/program.ts';
 import { type Kernels, loadKernels, prepareV8 } from '../../../runtime/engine/kernels.ts';
 import { arrayOf, elementBytes, elementCount, type Tensor } from '../../../runtime/engine/tensor.ts';
 import type { OnnxModel } from '../../../runtime/onnx/graph.ts';
+import { createWeights, type PlainWeights } from './weights.ts';
 
 export type Tensors = Readonly<Record<string, Tensor>>;
 
@@ -32,7 +32,7 @@ export function panel(): 8 | 16 {
 }
 
 /** What has to lie in memory for a run, one behind the other. */
-export function execute(program: Program, weights: Weights, inputs: Tensors): Record<string, Tensor> {
+export function execute(program: Program, weights: PlainWeights, inputs: Tensors): Record<string, Tensor> {
   const { memory: heap, kernels: run } = kernels();
   let next = run.heapBase;
   const reserve = (bytes: number): number => {

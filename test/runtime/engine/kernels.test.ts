@@ -1,7 +1,3 @@
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -86,34 +82,6 @@ test('a worker takes the module over and works on the same memory beside the mai
   await worker.terminate();
   for (const at of places)
     assert.ok(new Float32Array(memory.buffer, at + 4096, count).every((value) => value === 2 ** 20));
-});
-
-test('the binaries are found in a folder that was set, and a folder without them is named', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'kernels-'));
-  const url = pathToFileURL(`${folder}/`).href;
-  const load = (then: string) =>
-    new Promise((resolve, reject) => {
-      const code = `
-        const { parentPort } = require('node:worker_threads');
-        import('${kernelsUrl}').then(({ loadKernels, setKernelsFolder }) => {
-          setKernelsFolder(new URL('${url}'));
-          const memory = new WebAssembly.Memory({ initial: 8, maximum: 8, shared: true });
-          parentPort.postMessage(loadKernels(memory, { build: 'plain' }).build);
-        }).catch((error) => parentPort.postMessage(error.message));`;
-      new Worker(code, { eval: true, name: then }).once('message', resolve).once('error', reject);
-    });
-  try {
-    assert.match(
-      String(await load('empty')),
-      new RegExp(`kernels-plain.wasm: expected it in ${folder}.*npm run build`),
-    );
-    writeFileSync(join(folder, 'kernels-plain.wasm'), 'not a module');
-    assert.match(String(await load('broken')), /cannot run the plain build/);
-    cpSync(new URL('../../../build/kernels-plain.wasm', import.meta.url), join(folder, 'kernels-plain.wasm'));
-    assert.is(await load('whole'), 'plain');
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
 });
 
 test.run();

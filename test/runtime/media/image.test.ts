@@ -1,9 +1,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decodeImage, type Image, PIXELS_MAX } from '../../../runtime/media/image.ts';
-import { encodePng } from '../../../runtime/media/png.ts';
 import { randomFrom } from '../../random.ts';
 import { encodeJpeg, gradient, largestDifference, noise, pixel, withOrientation } from './pictures.ts';
+import { encodePng } from './write-png.ts';
 
 async function errorOf(bytes: Uint8Array): Promise<string> {
   try {

@@ -4,9 +4,10 @@ import { crc32, deflateSync } from 'node:zlib';
 import { decode as decodeElsewhere, initSync } from '@jsquash/png/codec/pkg/squoosh_png.js';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { decodePng, encodePng } from '../../../runtime/media/png.ts';
+import { decodePng } from '../../../runtime/media/png.ts';
 import { randomFrom } from '../../random.ts';
 import { byteSource, largestDifference, noise } from './pictures.ts';
+import { encodePng } from './write-png.ts';
 
 // The independent decoder: Rust's png crate, compiled to WASM by @jsquash/png.
 initSync(readFileSync(createRequire(import.meta.url).resolve('@jsquash/png/codec/pkg/squoosh_png_bg.wasm')));

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { encodePng } from '../../../runtime/media/png.ts';
 import { createDecoder, type Decoded, MESSAGE_BYTES_MAX } from '../../../runtime/triggers/decode.ts';
 import { writeSafetensors } from '../../../runtime/triggers/safetensors.ts';
 import { type Decode, triggerSchema } from '../../../runtime/triggers/schema.ts';
 import { randomFrom } from '../../random.ts';
 import { needsSharedData, sharedData, testWhere } from '../../requirement.ts';
+import { encodePng } from '../media/write-png.ts';
 
 /** The decoder of a trigger with this `decode`, defaults filled in. */
 function decoder(decode: object) {

@@ -2,9 +2,9 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Model, RunOptions } from '../../../runtime/engine/model.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
-import { encodePng } from '../../../runtime/media/png.ts';
 import { readSafetensors } from '../../../runtime/triggers/safetensors.ts';
 import { randomFrom } from '../../random.ts';
+import { encodePng } from '../media/write-png.ts';
 import { bodies, counter, modelOf, pipelineOf, refusal, scalar, send, stage, sumOf } from './arithmetic.ts';
 
 test('a result carries its fields, and who answered what and how fast', async () => {

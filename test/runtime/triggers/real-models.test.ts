@@ -4,13 +4,13 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
 import { decodeImage, turnUpright } from '../../../runtime/media/image.ts';
-import { encodePng } from '../../../runtime/media/png.ts';
 import { decodeWav } from '../../../runtime/media/wav.ts';
 import { createPipeline, type Outcome, type Pipeline } from '../../../runtime/triggers/pipeline.ts';
 import { parseTrigger, type Trigger } from '../../../runtime/triggers/schema.ts';
 import type { LoadedModel } from '../../../runtime/triggers/stage.ts';
 import { randomFrom } from '../../random.ts';
 import { needsSharedData, sharedData, testWhere } from '../../requirement.ts';
+import { encodePng } from '../media/write-png.ts';
 import { oracleModel } from './oracle-model.ts';
 
 const documentation = readFileSync(new URL('../../../docs/triggers.md', import.meta.url), 'utf8');
