@@ -1,12 +1,13 @@
 /**
  * Scales and shifts by constants move into the weights and bias of the convolution, matrix product or layer
- * normalisation before them. Batch normalisation arrives here as one of each.
+ * normalisation before them; where an activation stands between, into the convolution behind them. Batch normalisation
+ * arrives here as one of each.
  */
 import { elementCount } from '../../engine/tensor.ts';
 import type { Builder } from '../builder.ts';
 import type { Node, Value } from '../graph.ts';
 import { sameDims } from '../strides.ts';
-import { type Pass, rewrite, scalarOf, type Visit } from './rewrite.ts';
+import { madeBy, type Pass, rewrite, scalarOf, type Visit } from './rewrite.ts';
 
 /** x · factor + shift, each a constant with one element or one a channel. */
 interface Affine {
@@ -105,6 +106,21 @@ function fold({ builder, node, inputs, isOnlyReader }: Visit): Value | undefined
 }
 
 export const foldAffine: Pass = (graph, keys) => rewrite(graph, keys, fold);
+
+/** W · (alpha · x + beta) + b = (alpha · W) · x + (b + beta · ΣW), unless zeros of the padding stand among the x. */
+export const foldIntoNext: Pass = (graph, keys) =>
+  rewrite(graph, keys, ({ builder, node: { operation }, inputs, isOnlyReader }) => {
+    if (operation.kind !== 'conv' || !isOnlyReader(0)) return undefined;
+    const scale = madeBy(builder, inputs[0], 'unary');
+    if (scale?.operation.name !== 'scale') return undefined;
+    const { alpha = 1, beta = 0 } = scale.operation;
+    if (beta !== 0 && operation.window.pads.some((pad) => pad !== 0)) return undefined;
+    const [, weights, bias, residual] = inputs as [Value, Value, Value?, Value?];
+    const sums = builder.reshape(builder.reduce('sum', weights, [1, 2, 3]), [weights.dims[0] as number]);
+    const shift = builder.scale(sums, beta, 0);
+    const shifted = beta === 0 ? bias : bias ? builder.binary('add', bias, shift) : shift;
+    return builder.add(operation, [scale.inputs[0], builder.scale(weights, alpha, 0), shifted, residual]);
+  });
 
 /** Arithmetic with one number becomes alpha · x + beta, and such steps join. */
 export const joinScales: Pass = (graph, keys) =>

@@ -1,6 +1,6 @@
 /** The passes, in the order in which they run. */
 import { joinActivations } from './activations.ts';
-import { foldAffine, joinScales } from './affine.ts';
+import { foldAffine, foldIntoNext, joinScales } from './affine.ts';
 import { fuseEpilogues } from './epilogue.ts';
 import { joinLayerNorm } from './layer-norm.ts';
 import { moveTransposes } from './layout.ts';
@@ -15,5 +15,6 @@ export const passes: readonly Pass[] = [
   // What an activation left behind (6 · hardSwish / 6) joins, and scales before a layer normalisation's ends move in.
   joinScales,
   foldAffine,
+  foldIntoNext,
   fuseEpilogues,
 ];

@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Builder } from '../../../../runtime/compile/builder.ts';
 import type { Value } from '../../../../runtime/compile/graph.ts';
-import { foldAffine, joinScales } from '../../../../runtime/compile/passes/affine.ts';
+import { foldAffine, foldIntoNext, joinScales } from '../../../../runtime/compile/passes/affine.ts';
 import type { Random } from '../../../random.ts';
 import { build, farthest, kindsOf } from '../graphs.ts';
 import { runGraph } from '../run-program.ts';
@@ -52,6 +52,27 @@ for (const [name, layer] of Object.entries(layers))
     assert.is(folded.nodes.length, 1);
     assert.ok(farthest(runGraph(folded, inputs), runGraph(graph, inputs)) < 1e-5);
   });
+
+test('what an activation keeps from the convolution before it moves into the one behind it, but for a shift that its padding lacks', () => {
+  const cases: [pad: number, beta: number, left: number][] = [
+    [0, 0.7, 2],
+    [1, 0, 2],
+    [1, 0.7, 3],
+  ];
+  for (const [pad, beta, left] of cases)
+    for (const group of [1, 2]) {
+      const { graph, inputs, keys } = build({ x: shape }, (builder, [x], random) => {
+        const swish = builder.unary('hardSwish', x as Value, 1 / 6, 0.5);
+        const operation = { kind: 'conv', window: { ...window, pads: [pad, pad, pad, pad] }, group } as const;
+        const weights = builder.constant(random.tensor([4, 4 / group, 3, 3]));
+        const bias = group === 1 ? [builder.constant(random.tensor([4]))] : [];
+        return [builder.add(operation, [builder.scale(swish, -1.5, beta), weights, ...bias])];
+      });
+      const folded = foldIntoNext(graph, keys);
+      assert.is(folded.nodes.length, left, `padding ${pad}, shift ${beta}`);
+      assert.ok(farthest(runGraph(folded, inputs), runGraph(graph, inputs)) < 1e-5);
+    }
+});
 
 test('a result that others read stays as it is', () => {
   const { graph, inputs, keys } = build({ x: shape }, (builder, [x], random) => {
