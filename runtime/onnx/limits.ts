@@ -12,5 +12,7 @@ export const MESSAGES_MAX = 2_000_000;
 /** Messages inside messages. A subgraph (node → attribute → graph) takes three levels. */
 export const MESSAGE_DEPTH_MAX = 64;
 export const NAME_LENGTH_MAX = 4096;
+/** Characters that are kept of what a file says of the program that made it. */
+export const PRODUCER_LENGTH_MAX = 200;
 /** The newest IR version whose files this reader was checked against (onnx.proto3, enum Version). */
 export const IR_VERSION_MAX = 13;

@@ -3,7 +3,7 @@
 import { buildGraph, plainDomain } from './checked-graph.ts';
 import { recogniseOther } from './formats.ts';
 import type { OnnxModel } from './graph.ts';
-import { FILE_BYTES_MAX, IR_VERSION_MAX } from './limits.ts';
+import { FILE_BYTES_MAX, IR_VERSION_MAX, PRODUCER_LENGTH_MAX } from './limits.ts';
 import { type ModelMessage, modelFields } from './messages.ts';
 import type { ReadExternal } from './tensor-data.ts';
 import { Reader, readFields } from './wire.ts';
@@ -35,7 +35,12 @@ export function readModel(bytes: Uint8Array, options: { readExternal?: ReadExter
   const graph = buildGraph(message.graph, { file: bytes, opsets, readExternal: options.readExternal, externalFiles });
   return {
     irVersion: message.irVersion,
-    producer: [message.producerName, message.producerVersion].filter(Boolean).join(' '),
+    // It is shown on terminals, which obey control characters.
+    producer: [message.producerName, message.producerVersion]
+      .filter(Boolean)
+      .join(' ')
+      .slice(0, PRODUCER_LENGTH_MAX)
+      .replace(/\p{Cc}+/gu, ' '),
     opsets,
     graph,
     externalFiles: [...externalFiles],

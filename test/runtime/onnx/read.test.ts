@@ -39,6 +39,8 @@ test('a small model is read with names, shapes and versions', () => {
   const model = readModel(writeModel(graph({ nodes: [relu] })));
   assert.equal(model.opsets, { '': 17 });
   assert.is(model.producer, 'test');
+  const loud = readModel(writeModel({ ...graph({ nodes: [relu] }), producer: `\u001b[2J${'a'.repeat(1000)}` }));
+  assert.is(loud.producer, ` [2J${'a'.repeat(196)}`);
   assert.equal(model.graph.inputs, [{ name: 'x', type: 'float32', dims: ['n', 2] }]);
   assert.equal(model.graph.nodes, [
     { name: 'Relu_0', operator: 'Relu', domain: '', inputs: ['x'], outputs: ['y'], attributes: {} },

@@ -97,12 +97,13 @@ export interface ModelSpec {
   /** Domain → version. */
   readonly opsets?: Readonly<Record<string, number>>;
   readonly graph?: GraphSpec;
+  readonly producer?: string;
 }
 
 export function writeModel(model: ModelSpec): Uint8Array {
   const writer = new PbfWriter();
   writer.writeVarintField(1, model.irVersion ?? 8);
-  writer.writeStringField(2, 'test');
+  writer.writeStringField(2, model.producer ?? 'test');
   for (const [domain, version] of Object.entries(model.opsets ?? { '': 17 })) {
     writer.writeMessage(
       8,
