@@ -9,6 +9,9 @@ import type { ControllerService } from '../controller/service.ts';
 import { parseRange } from './range.ts';
 
 const READ_BYTES = 2 ** 20;
+/** How much of a refused upload is still read, and for how long. */
+const LINGER_BYTES_MAX = 64 * 2 ** 20;
+const LINGER_MS_MAX = 2_000;
 
 export function blobRoutes(app: Hono, service: ControllerService, blobs: Blobs): void {
   app.use('/v1/blobs/:sha256', async (context, next) => {
@@ -25,8 +28,13 @@ export function blobRoutes(app: Hono, service: ControllerService, blobs: Blobs):
         413,
       );
     const body = context.req.raw.body ?? new Blob([]).stream();
-    const result = await service.putBlob(sha256, body as unknown as AsyncIterable<Uint8Array>);
-    return context.json({ ok: true, result }, 201);
+    try {
+      const result = await service.putBlob(sha256, body.values({ preventCancel: true }));
+      return context.json({ ok: true, result }, 201);
+    } catch (error) {
+      await linger(body);
+      throw error;
+    }
   });
   // Hono answers HEAD with this too, without the body.
   app.get('/v1/blobs/:sha256', async (context) => {
@@ -36,6 +44,24 @@ export function blobRoutes(app: Hono, service: ControllerService, blobs: Blobs):
     if (!found) return context.json({ ok: false, error: `blob ${sha256} is not here` }, 404);
     return answer(context, path, found.size, `"${sha256}"`);
   });
+}
+
+/**
+ * Reads on for a moment: closing a connection on which data still arrives resets it, and the sender would lose the answer
+ * that says why (RFC 9112, section 9.6).
+ */
+async function linger(body: ReadableStream<Uint8Array>): Promise<void> {
+  const reader = body.getReader();
+  const giveUp = setTimeout(() => reader.cancel().catch(() => {}), LINGER_MS_MAX);
+  try {
+    let bytes = 0;
+    for (let part = await reader.read(); !part.done && bytes < LINGER_BYTES_MAX; part = await reader.read())
+      bytes += part.value.byteLength;
+  } catch {
+    // The sender broke off: nobody waits for the answer.
+  } finally {
+    clearTimeout(giveUp);
+  }
 }
 
 function answer(context: Context, path: string, bytes: number, tag: string): Response {
