@@ -1,17 +1,19 @@
 // What each opcode does with its operands: one small function each. They return OK or a fault.
 import * as op from './opcodes.ts';
 import {
-  Activation, Broadcast, Cast, Col2im, ConvShape, Copy, Depthwise, Fill, Gather, Gemm, Im2col, LayerNorm, LstmCell, PackMatrix, Pool,
-  Reduce, Resize, Unary, at,
+  Activation, Broadcast, Cast, Col2im, ConvShape, Copy, Depthwise, Fill, Gather, Gemm, Im2col, IntegerDepthwise, IntegerGemm, LayerNorm,
+  LstmCell, PackMatrix, Pool, Reduce, Resize, Unary, at,
 } from './operands.ts';
 import { binary, compareAll, where } from './tensor/broadcast.ts';
 import { castAll } from './tensor/cast.ts';
 import { depthwise } from './tensor/depthwise.ts';
 import { activate, gemm, packMatrix } from './tensor/gemm.ts';
+import { depthwiseInteger, gemmInteger, im2colInteger, packInteger } from './tensor/integer.ts';
 import { copyStrided, fill, gather } from './tensor/layout.ts';
 import { layerNorm } from './tensor/norm.ts';
 import { col2im, im2col } from './tensor/patches.ts';
 import { pool } from './tensor/pool.ts';
+import { center, dequantize, quantize, requantize } from './tensor/quantize.ts';
 import { lstmCell } from './tensor/recurrent.ts';
 import { argMax, reduce } from './tensor/reduce.ts';
 import { resizeLinear, resizeNearest } from './tensor/resize.ts';
@@ -26,6 +28,7 @@ export type Instruction = (operands: usize) => i32;
 export const INSTRUCTIONS: StaticArray<Instruction> = [
   unknown, runGemm, runPackMatrix, runIm2col, runCol2im, runDepthwise, runPool, runUnary, runBinary, runCompare, runWhere, runCast,
   runReduce, runSoftmax, runArgMax, runLayerNorm, runCopy, runFill, runGather, runResizeNearest, runResizeLinear, runLstmCell,
+  runQuantize, runRequantize, runDequantize, runCenter, runGemmInteger, runPackInteger, runIm2colInteger, runDepthwiseInteger,
 ];
 
 function unknown(operands: usize): i32 {
@@ -163,5 +166,49 @@ function runLstmCell(operands: usize): i32 {
   const offset = <usize>o.begin * o.hidden << 2;
   const c0 = at(o.c0) + offset, h = at(o.h) + offset, c = at(o.c) + offset;
   lstmCell(at(o.gates) + (offset << 2), c0, h, c, at(o.peephole), o.end - o.begin, o.hidden);
+  return OK;
+}
+
+function runQuantize(operands: usize): i32 {
+  quantize(changetype<Broadcast>(operands));
+  return OK;
+}
+
+function runRequantize(operands: usize): i32 {
+  requantize(changetype<Broadcast>(operands));
+  return OK;
+}
+
+function runDequantize(operands: usize): i32 {
+  dequantize(changetype<Broadcast>(operands));
+  return OK;
+}
+
+function runCenter(operands: usize): i32 {
+  center(changetype<Broadcast>(operands));
+  return OK;
+}
+
+function runGemmInteger(operands: usize): i32 {
+  const o = changetype<IntegerGemm>(operands);
+  gemmInteger(at(o.a), <usize>o.lda << 1, at(o.b), at(o.c), <usize>o.ldc << 2, o.m, o.n, o.k, at(o.bias));
+  return OK;
+}
+
+function runPackInteger(operands: usize): i32 {
+  const o = changetype<PackMatrix>(operands);
+  packInteger(at(o.b), at(o.packed), o.k, o.n, o.transposed != 0, o.begin, o.end);
+  return OK;
+}
+
+function runIm2colInteger(operands: usize): i32 {
+  const o = changetype<Im2col>(operands);
+  im2colInteger(changetype<ConvShape>(operands), at(o.x), at(o.columns), o.channelBegin, o.channels, o.begin, o.end);
+  return OK;
+}
+
+function runDepthwiseInteger(operands: usize): i32 {
+  const o = changetype<IntegerDepthwise>(operands);
+  depthwiseInteger(changetype<ConvShape>(operands), at(o.x), at(o.weights), at(o.bias), at(o.y), o.begin, o.end);
   return OK;
 }

@@ -22,6 +22,14 @@ export const GATHER = 18;
 export const RESIZE_NEAREST = 19;
 export const RESIZE_LINEAR = 20;
 export const LSTM_CELL = 21;
+export const QUANTIZE = 22;
+export const REQUANTIZE = 23;
+export const DEQUANTIZE = 24;
+export const CENTER = 25;
+export const GEMM_INTEGER = 26;
+export const PACK_INTEGER = 27;
+export const IM2COL_INTEGER = 28;
+export const DEPTHWISE_INTEGER = 29;
 
 // Faults; `execute` returns -(2 + fault).
 export const FAULT_OPCODE = 0;
@@ -92,10 +100,12 @@ export const REDUCE_SUM_SQUARE = 5;
 export const REDUCE_L1 = 6;
 export const REDUCE_L2 = 7;
 
-// Element types of CAST.
+// Element types of CAST, QUANTIZE and DEQUANTIZE.
 export const FLOAT32 = 0;
 export const INT32 = 1;
 export const INT64 = 2;
 export const UINT8 = 3;
 export const INT8 = 4;
 export const BOOL = 5;
+export const INT16 = 6;
+export const UINT16 = 7;

@@ -55,6 +55,12 @@ export class Gemm {
   bias: Address; residual: Address; ldr: i32;
 }
 
+/** int16 times packed int16 gives int32; strides in elements. */
+@unmanaged
+export class IntegerGemm {
+  a: Address; lda: i32; b: Address; c: Address; ldc: i32; m: i32; n: i32; k: i32; bias: Address;
+}
+
 /** Packs columns [begin, end) of B [k, n] (`transposed`: B is [n, k]); begin is a multiple of the panel. */
 @unmanaged
 export class PackMatrix {
@@ -99,6 +105,19 @@ export class Depthwise {
   padTop: i32; padLeft: i32;
   low: f32; high: f32; kind: i32; alpha: f32; beta: f32; // an Activation
   x: Address; weights: Address; bias: Address; y: Address; yPixelStride: i32; residual: Address; begin: i32; end: i32;
+}
+
+/** As Depthwise, of int16 x and weights; bias and y are int32. */
+@unmanaged
+export class IntegerDepthwise {
+  batch: i32; // a ConvShape begins here
+  inputHeight: i32; inputWidth: i32; inputChannels: i32;
+  outputHeight: i32; outputWidth: i32; outputChannels: i32;
+  kernelHeight: i32; kernelWidth: i32;
+  strideHeight: i32; strideWidth: i32;
+  dilationHeight: i32; dilationWidth: i32;
+  padTop: i32; padLeft: i32;
+  x: Address; weights: Address; bias: Address; y: Address; begin: i32; end: i32;
 }
 
 /** Output rows [begin, end) of batch * outputHeight; padBottom and padRight count for the padded average only. */

@@ -6,16 +6,17 @@ import { scalar, vector } from './binary.ts';
 
 /** One outer axis as it lies behind the instruction's operands. */
 @unmanaged
-class Axis {
+export class Axis {
   size: i32; conditionStride: i32; aStride: i32; bStride: i32;
 }
 
 /** `rows` rows; strides between them are those of `axis`. */
-type Rows = (o: Broadcast, axis: Axis, rows: i32, condition: usize, a: usize, b: usize, y: usize) => void;
+export type Rows = (o: Broadcast, axis: Axis, rows: i32, condition: usize, a: usize, b: usize, y: usize) => void;
 
 const NO_AXIS: usize = memory.data<i32>([1, 0, 0, 0]);
 
-function walk(o: Broadcast, yShift: i32, run: Rows): void {
+/** Calls `run` for blocks of rows. `condition` strides are in bytes, those of a and b in words; elements of y have 1 << yShift bytes. */
+export function walk(o: Broadcast, yShift: i32, run: Rows): void {
   const axes = changetype<usize>(o) + offsetof<Broadcast>();
   const last = o.axes ? changetype<Axis>(axes + <usize>(o.axes - 1) * offsetof<Axis>()) : changetype<Axis>(NO_AXIS);
   const condition = at(o.condition), a = at(o.a), b = at(o.b), y = at(o.y);

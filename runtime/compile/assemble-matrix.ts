@@ -48,7 +48,7 @@ function activationWords(activation: Activation | undefined): number[] {
   return words(-Infinity, Infinity, unaryKinds[activation.kind], alpha, beta);
 }
 
-function shapeWords(shape: ConvShape): number[] {
+export function shapeWords(shape: ConvShape): number[] {
   return [
     shape.batch,
     shape.inputHeight,

@@ -5,6 +5,7 @@
 import { strict as assert } from 'node:assert';
 import * as op from '../../assembly/opcodes.ts';
 import { assembleBroadcast, assembleCopy } from './assemble-elementwise.ts';
+import * as integer from './assemble-integer.ts';
 import * as matrix from './assemble-matrix.ts';
 import type * as contract from './instructions.ts';
 import { type Address, type ConvShape, type Instructions, NO_ADDRESS, type StridedCopy } from './instructions.ts';
@@ -246,6 +247,40 @@ export class Assembler implements Instructions {
     inParts(batch * outputHeight, ELEMENTS_MAX / Math.max(1, outputWidth * channels), (begin, end) => {
       this.#writer.emit(opcode, [...operands, begin, end]);
     });
+  }
+
+  // ---- integers
+
+  quantize(call: contract.QuantizeCall): void {
+    integer.assembleQuantize(this.#writer, op.QUANTIZE, call);
+  }
+
+  requantize(call: contract.QuantizeCall): void {
+    integer.assembleQuantize(this.#writer, op.REQUANTIZE, call);
+  }
+
+  dequantize(call: contract.QuantizeCall): void {
+    integer.assembleDequantize(this.#writer, op.DEQUANTIZE, call, FOUR_BYTES);
+  }
+
+  center(call: contract.QuantizeCall): void {
+    integer.assembleDequantize(this.#writer, op.CENTER, call, 2);
+  }
+
+  gemmInteger(call: contract.IntegerGemmCall): void {
+    integer.assembleIntegerGemm(this.#writer, call);
+  }
+
+  packMatrixInteger(b: Address, packed: Address, k: number, n: number, transposed: boolean): void {
+    integer.assemblePackInteger(this.#writer, { b, packed, k, n, transposed });
+  }
+
+  convInteger(call: contract.IntegerConvCall): void {
+    integer.assembleIntegerConv(this.#writer, call);
+  }
+
+  convIntegerScratchBytes(shape: ConvShape): number {
+    return integer.integerConvScratchBytes(shape);
   }
 
   // ---- recurrent

@@ -260,6 +260,8 @@ function foldable(operation: Operation): boolean {
     case 'concat':
     case 'expand':
     case 'gather':
+    case 'dequantize':
+    case 'center':
       return true;
     default:
       return false;

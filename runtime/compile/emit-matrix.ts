@@ -16,7 +16,7 @@ import { MATRICES_MAX } from './limits.ts';
 import { UnsupportedError } from './program.ts';
 import { broadcastStrides } from './strides.ts';
 
-function shapeOf(node: Node, window: Window2d, group: number): ConvShape {
+export function shapeOf(node: Node, window: Window2d, group: number): ConvShape {
   const [batch = 0, inputHeight = 0, inputWidth = 0, inputChannels = 0] = inputOf(node, 0).dims;
   const [, outputHeight = 0, outputWidth = 0, outputChannels = 0] = outputOf(node).dims;
   return { ...window, batch, inputHeight, inputWidth, inputChannels, outputHeight, outputWidth, outputChannels, group };
@@ -29,7 +29,7 @@ function biasAddress({ assembler, at, packed }: Emission, bias: Value | undefine
 }
 
 /** Packed weights depend on kernel, channels and groups, never on the size of the picture. */
-function form(kind: string, { kernel, group }: ConvShape): string {
+export function form(kind: string, { kernel, group }: ConvShape): string {
   return `${kind} ${kernel} ${group}`;
 }
 
@@ -100,7 +100,7 @@ interface Product {
 }
 
 /** One product when b is a single matrix: all rows of a, whatever the batch. */
-function productOf(node: Node): Product {
+export function productOf(node: Node): Product {
   const [a, b, y] = [inputOf(node, 0), inputOf(node, 1), outputOf(node)];
   const [rows = 0, k = 0] = a.dims.slice(-2);
   const n = y.dims.at(-1) ?? 0;

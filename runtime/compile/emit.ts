@@ -4,6 +4,7 @@ import { Assembler } from './assembler.ts';
 import type { Emitter, OperationOf } from './emission.ts';
 import * as data from './emit-data.ts';
 import * as elementwise from './emit-elementwise.ts';
+import * as integer from './emit-integer.ts';
 import * as matrix from './emit-matrix.ts';
 import type { Constant, KernelGraph, NamedValue, Node, Operation, Value } from './graph.ts';
 import { type Address, address, SPACE_ARENA, SPACE_WEIGHTS } from './instructions.ts';
@@ -15,19 +16,25 @@ const emitters: { readonly [Kind in Operation['kind']]: Emitter<OperationOf<Kind
   averagePool: matrix.averagePool,
   binary: elementwise.binary,
   cast: elementwise.cast,
+  center: integer.center,
   compare: elementwise.compare,
   concat: data.concat,
   conv: matrix.conv,
+  convInteger: integer.conv,
   convTranspose: matrix.convTranspose,
+  dequantize: integer.dequantize,
   expand: data.expand,
   gather: data.gather,
   layerNorm: elementwise.layerNorm,
   logic: elementwise.logic,
   lstmCell: matrix.lstmCell,
   matMul: matrix.matMul,
+  matMulInteger: integer.matMul,
   maxPool: matrix.maxPool,
   pad: data.pad,
+  quantize: integer.quantize,
   reduce: elementwise.reduce,
+  requantize: integer.requantize,
   reshape: data.reshape,
   resize: data.resize,
   slice: data.slice,

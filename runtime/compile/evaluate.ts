@@ -271,6 +271,15 @@ export function evaluate(operation: Operation, inputs: readonly Tensor[]): Tenso
       return concat(operation.axis, inputs, type, dims);
     case 'expand':
       return pick(x, dims, broadcastStrides(x.dims, dims), 0);
+    case 'dequantize':
+      return combine(
+        type,
+        dims,
+        [x, y, z],
+        (value, scale, zero) => ((value as number) - (zero as number)) * (scale as number),
+      );
+    case 'center':
+      return combine(type, dims, [x, y], (value, zero) => (value as number) - (zero as number));
     case 'gather':
       return gather(operation.axis, x, y, dims);
     default:

@@ -4,7 +4,15 @@
  * (runtime/ops); every pass rewrites this graph; the emitter has one function per operation.
  */
 import type { DataType, Tensor } from '../engine/tensor.ts';
-import type { Activation, BinaryName, CompareName, ReduceName, UnaryName, Window2d } from './instructions.ts';
+import type {
+  Activation,
+  BinaryName,
+  CompareName,
+  QuantizedType,
+  ReduceName,
+  UnaryName,
+  Window2d,
+} from './instructions.ts';
 
 export type Size2d = readonly [height: number, width: number];
 
@@ -83,6 +91,20 @@ export type Operation =
       readonly rows: readonly number[];
       readonly columns: readonly number[];
     }
+  /**
+   * x float32; scale and zero point (float32) broadcast to its shape → limit(round(x / scale) + zero point). Of int32 sums:
+   * `requantize`, limit(round(x · scale) + zero point), to 8 bits.
+   */
+  | { readonly kind: 'quantize'; readonly to: QuantizedType }
+  | { readonly kind: 'requantize'; readonly to: QuantizedType }
+  /** x, scale and zero point as for `quantize` → (x - zero point) · scale */
+  | { readonly kind: 'dequantize' }
+  /** x (int8 or uint8), zero point (float32) that broadcasts to its shape → int16 x - zero point */
+  | { readonly kind: 'center' }
+  /** As `conv`, of int16 x and weights and an int32 bias; gives int32, which wraps. */
+  | { readonly kind: 'convInteger'; readonly window: Window2d; readonly group: number }
+  /** As `matMul`, of int16 a and b and an int32 bias; gives int32, which wraps. */
+  | { readonly kind: 'matMulInteger'; readonly transposeB: boolean }
   /** gates [batch, 4 · hidden], c [batch, hidden], peephole [3 · hidden]? → h, c, both [batch, hidden]. */
   | { readonly kind: 'lstmCell' };
 

@@ -38,7 +38,10 @@ function expectDims(what: string, value: Value | undefined, dims: readonly numbe
     throw new Error(`expected ${what} of shape ${show(dims)}, got ${show(value.dims)}`);
 }
 
-function inferConv(operation: Operation & { kind: 'conv' }, inputs: readonly (Value | undefined)[]): TypeAndDims {
+function inferConv(
+  operation: Operation & { kind: 'conv' | 'convInteger' },
+  inputs: readonly (Value | undefined)[],
+): TypeAndDims {
   const x = operand(inputs, 0);
   const weights = operand(inputs, 1);
   const [n = 0, h = 0, w = 0, c = 0] = x.dims;
@@ -71,7 +74,10 @@ function inferConvTranspose(
   return { type: x.type, dims: [n, ...outputSize, channels] };
 }
 
-function inferMatMul(operation: Operation & { kind: 'matMul' }, inputs: readonly (Value | undefined)[]): TypeAndDims {
+function inferMatMul(
+  operation: Operation & { kind: 'matMul' | 'matMulInteger' },
+  inputs: readonly (Value | undefined)[],
+): TypeAndDims {
   const a = operand(inputs, 0);
   const b = operand(inputs, 1);
   const [m = 0, k] = a.dims.slice(-2);
@@ -104,6 +110,15 @@ function inferReshape(x: Value, dims: readonly number[]): TypeAndDims {
   if (count(dims) !== count(x.dims))
     throw new Error(`expected a shape of as many elements as ${show(x.dims)}, got ${show(dims)}`);
   return { type: x.type, dims };
+}
+
+function inferScaled(type: DataType, inputs: readonly (Value | undefined)[]): TypeAndDims {
+  const [x, ...parameters] = inputs as [Value, ...Value[]];
+  if (!sameDims(broadcast(x, ...parameters), x.dims))
+    throw new Error(
+      `expected scale and zero point that broadcast to ${show(x.dims)}, got ${show(parameters[0]?.dims ?? [])}`,
+    );
+  return { type, dims: x.dims };
 }
 
 function inferLstmCell(inputs: readonly (Value | undefined)[]): TypeAndDims[] {
@@ -185,6 +200,17 @@ export function inferOutputs(operation: Operation, inputs: readonly (Value | und
         { type: x.type, dims: [...x.dims.slice(0, axis), ...operand(inputs, 1).dims, ...x.dims.slice(axis + 1)] },
       ];
     }
+    case 'quantize':
+    case 'requantize':
+      return [inferScaled(operation.to, inputs)];
+    case 'dequantize':
+      return [inferScaled('float32', inputs)];
+    case 'center':
+      return [inferScaled('int16', inputs)];
+    case 'convInteger':
+      return [{ type: 'int32', dims: inferConv(operation, inputs).dims }];
+    case 'matMulInteger':
+      return [{ type: 'int32', dims: inferMatMul(operation, inputs).dims }];
     case 'lstmCell':
       return inferLstmCell(inputs);
   }

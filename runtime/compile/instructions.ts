@@ -109,6 +109,52 @@ export interface GemmCall {
   readonly activation?: Activation;
 }
 
+export type QuantizedType = 'int8' | 'uint8' | 'int16' | 'uint16' | 'int32';
+
+/** Element strides per axis of `shape`; scale and zero point are float32. */
+export interface QuantizeCall {
+  /** The type on the integer side. */
+  readonly type: QuantizedType;
+  readonly x: Address;
+  readonly scale: Address;
+  readonly zero: Address;
+  readonly y: Address;
+  readonly shape: readonly number[];
+  readonly xStrides: readonly number[];
+  readonly scaleStrides: readonly number[];
+  readonly zeroStrides: readonly number[];
+}
+
+/** int16 times int16 gives int32, which wraps. */
+export interface IntegerGemmCall {
+  /** [m, k], row stride `lda` elements. */
+  readonly a: Address;
+  readonly lda: number;
+  /** From `packIntegerMatrix` (pack-integer.ts), or the output of `packMatrixInteger`. */
+  readonly packedB: Address;
+  /** [m, n], row stride `ldc` elements. */
+  readonly c: Address;
+  readonly ldc: number;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  /** int32 [n], or absent. */
+  readonly bias?: Address;
+}
+
+export interface IntegerConvCall {
+  /** int16 [batch, inputHeight, inputWidth, inputChannels] */
+  readonly x: Address;
+  /** From `packIntegerConv` (pack-integer.ts). */
+  readonly weights: Address;
+  /** int32 [outputChannels], or absent. */
+  readonly bias?: Address;
+  /** int32 [batch, outputHeight, outputWidth, outputChannels] */
+  readonly y: Address;
+  readonly scratch?: Address;
+  readonly shape: ConvShape;
+}
+
 export interface StridedCopy {
   readonly x: Address;
   readonly y: Address;
@@ -235,6 +281,20 @@ export interface Instructions {
   resizeNearest(call: ResizeCall & { rows: Address; columns: Address }): void; // int32 source indices [outputHeight], [outputWidth]
   /** Rows and columns: pairs of (int32 lower index, float32 weight of the upper neighbour); the upper neighbour is min(lower + 1, size - 1). */
   resizeLinear(call: ResizeCall & { rows: Address; columns: Address }): void;
+
+  // ---- integers
+  /** y = limit(round(x / scale) + zero), x float32; ties go to even. */
+  quantize(call: QuantizeCall): void;
+  /** y = limit(round(x · scale) + zero), x int32, y int8 or uint8. */
+  requantize(call: QuantizeCall): void;
+  /** y = (x - zero) · scale, y float32. */
+  dequantize(call: QuantizeCall): void;
+  /** y = x - zero, x int8 or uint8, y int16. The scale is not read. */
+  center(call: QuantizeCall): void;
+  gemmInteger(call: IntegerGemmCall): void;
+  packMatrixInteger(b: Address, packed: Address, k: number, n: number, transposed: boolean): void;
+  convInteger(call: IntegerConvCall): void;
+  convIntegerScratchBytes(shape: ConvShape): number;
 
   // ---- recurrent
   /**

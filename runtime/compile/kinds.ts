@@ -1,6 +1,6 @@
 /** The names that the compiler uses → the constants that the kernels know. */
 import * as op from '../../assembly/opcodes.ts';
-import type { BinaryName, CastType, CompareName, ReduceName, UnaryName } from './instructions.ts';
+import type { BinaryName, CastType, CompareName, QuantizedType, ReduceName, UnaryName } from './instructions.ts';
 
 export const unaryKinds: Record<UnaryName, number> = {
   relu: op.RELU,
@@ -67,4 +67,11 @@ export const castTypes: Record<CastType, { code: number; bytes: number }> = {
   uint8: { code: op.UINT8, bytes: 1 },
   int8: { code: op.INT8, bytes: 1 },
   bool: { code: op.BOOL, bytes: 1 },
+};
+export const quantizedTypes: Record<QuantizedType, { code: number; bytes: number }> = {
+  int8: { code: op.INT8, bytes: 1 },
+  uint8: { code: op.UINT8, bytes: 1 },
+  int16: { code: op.INT16, bytes: 2 },
+  uint16: { code: op.UINT16, bytes: 2 },
+  int32: { code: op.INT32, bytes: 4 },
 };

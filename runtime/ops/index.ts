@@ -9,6 +9,7 @@ import * as math from './math.ts';
 import * as matrix from './matrix.ts';
 import * as norm from './norm.ts';
 import * as pool from './pool.ts';
+import * as quantize from './quantize.ts';
 import * as recurrent from './recurrent.ts';
 import * as reduce from './reduce.ts';
 import * as resize from './resize.ts';
@@ -44,11 +45,14 @@ const operators: Readonly<Record<string, Versions>> = {
   Constant: [[1, data.constant]],
   ConstantOfShape: [[9, data.constantOfShape]],
   Conv: [[1, conv.conv]],
+  ConvInteger: [[10, quantize.convInteger]],
   ConvTranspose: [[1, conv.convTranspose]],
   Cos: [[7, math.unary('cos')]],
   DepthToSpace: [[1, shape.depthToSpace]],
+  DequantizeLinear: [[10, quantize.dequantizeLinear]],
   Div: [[7, math.binary('div')]],
   Dropout: [[7, control.dropout]],
+  DynamicQuantizeLinear: [[11, quantize.dynamicQuantizeLinear]],
   Elu: [[1, math.unaryWith('elu', ['alpha', 1])]],
   Equal: [[7, math.compare('equal')]],
   Erf: [[9, math.unary('erf')]],
@@ -82,6 +86,7 @@ const operators: Readonly<Record<string, Versions>> = {
   ],
   LpNormalization: [[1, norm.lpNormalization]],
   MatMul: [[1, matrix.matMul]],
+  MatMulInteger: [[10, quantize.matMulInteger]],
   Max: [[1, math.variadic('max')]],
   MaxPool: [[1, pool.maxPool]],
   Mean: [[1, math.mean]],
@@ -97,6 +102,9 @@ const operators: Readonly<Record<string, Versions>> = {
   PRelu: [[7, math.binary('prelu')]],
   Pad: [[1, data.pad]],
   Pow: [[7, math.pow]],
+  QLinearConv: [[10, quantize.qLinearConv]],
+  QLinearMatMul: [[10, quantize.qLinearMatMul]],
+  QuantizeLinear: [[10, quantize.quantizeLinear]],
   RMSNormalization: [[23, norm.rmsNormalization]],
   RNN: [[7, recurrent.rnn]],
   Range: [[11, data.range]],

@@ -168,6 +168,10 @@ function push(visit: Visit): Value | undefined {
     case 'compare':
     case 'where':
     case 'concat':
+    case 'quantize':
+    case 'dequantize':
+    case 'requantize':
+    case 'center':
       return pushJoint(visit);
     case 'matMul':
       return pushMatMul(visit, operation);

@@ -1,0 +1,142 @@
+/** Quantisation and integer arithmetic. */
+import { elementBytes, elementCount, type TypedArray } from '../engine/tensor.ts';
+import type { Emission, Emitter, OperationOf } from './emission.ts';
+import { inputOf, outputOf } from './emission.ts';
+import { form, productOf, shapeOf } from './emit-matrix.ts';
+import type { Node, Value } from './graph.ts';
+import type { Address, QuantizeCall, QuantizedType } from './instructions.ts';
+import { quantizedTypes } from './kinds.ts';
+import { packedIntegers, packIntegerConv, packIntegerMatrix } from './pack-integer.ts';
+import { UnsupportedError } from './program.ts';
+import { broadcastStrides, joinAxes } from './strides.ts';
+
+function requireType(node: Node, value: Value, ...types: readonly string[]): void {
+  if (!types.includes(value.type))
+    throw new UnsupportedError(`node "${node.origin}": ${node.operation.kind} of ${value.type} is not supported`);
+}
+
+function quantizedType(node: Node, type: string): QuantizedType {
+  if (!Object.hasOwn(quantizedTypes, type))
+    throw new UnsupportedError(`node "${node.origin}": ${node.operation.kind} with type ${type} is not supported`);
+  return type as QuantizedType;
+}
+
+/** x, scale and zero point, walked together. */
+function callOf({ node, at }: Emission, type: QuantizedType, scale: Value, zero: Value): QuantizeCall {
+  const [x, y] = [inputOf(node, 0), outputOf(node)];
+  requireType(node, scale, 'float32');
+  requireType(node, zero, 'float32');
+  const { shape, strides } = joinAxes(
+    y.dims,
+    [x, scale, zero].map((each) => broadcastStrides(each.dims, y.dims)),
+  );
+  const [xStrides, scaleStrides, zeroStrides] = strides as [number[], number[], number[]];
+  const places = { x: at(x), scale: at(scale), zero: at(zero), y: at(y) };
+  return { type, ...places, shape, xStrides, scaleStrides, zeroStrides };
+}
+
+export const quantize: Emitter<OperationOf<'quantize'>> = {
+  emit(emission) {
+    const { assembler, node, operation } = emission;
+    requireType(node, inputOf(node, 0), 'float32');
+    if (operation.to === 'int32')
+      throw new UnsupportedError(`node "${node.origin}": quantisation to int32 is not supported`);
+    assembler.quantize(callOf(emission, operation.to, inputOf(node, 1), inputOf(node, 2)));
+  },
+};
+
+export const requantize: Emitter<OperationOf<'requantize'>> = {
+  emit(emission) {
+    const { assembler, node, operation } = emission;
+    requireType(node, inputOf(node, 0), 'int32');
+    requireType(node, outputOf(node), 'int8', 'uint8');
+    assembler.requantize(callOf(emission, operation.to, inputOf(node, 1), inputOf(node, 2)));
+  },
+};
+
+export const dequantize: Emitter<OperationOf<'dequantize'>> = {
+  emit(emission) {
+    const { assembler, node } = emission;
+    const type = quantizedType(node, inputOf(node, 0).type);
+    assembler.dequantize(callOf(emission, type, inputOf(node, 1), inputOf(node, 2)));
+  },
+};
+
+export const center: Emitter<OperationOf<'center'>> = {
+  emit(emission) {
+    const { assembler, node } = emission;
+    const x = inputOf(node, 0);
+    requireType(node, x, 'int8', 'uint8');
+    assembler.center(callOf(emission, quantizedType(node, x.type), inputOf(node, 1), inputOf(node, 1)));
+  },
+};
+
+/** A constant as the int16 array that the packing functions take. */
+function shorts(data: TypedArray): Int16Array {
+  if (!(data instanceof Int16Array)) throw new Error(`assertion: expected int16 weights, got ${data.constructor.name}`);
+  return data;
+}
+
+export const conv: Emitter<OperationOf<'convInteger'>> = {
+  scratchBytes: (node, { window, group }, assembler) => assembler.convIntegerScratchBytes(shapeOf(node, window, group)),
+  emit({ assembler, node, operation, scratch, at, packed }) {
+    const [x, weights, bias] = [inputOf(node, 0), inputOf(node, 1), node.inputs[2]];
+    requireType(node, x, 'int16');
+    const shape = shapeOf(node, operation.window, operation.group);
+    assembler.convInteger({
+      x: at(x),
+      weights: packed(weights, form('convInteger', shape), (data) => packIntegerConv(shorts(data), shape)),
+      bias: bias && at(bias),
+      y: at(outputOf(node)),
+      scratch,
+      shape,
+    });
+  },
+};
+
+/** The packed b of a run-time matrix. */
+function packedBytes(node: Node): number {
+  const { k, n } = productOf(node);
+  return inputOf(node, 1).constant ? 0 : packedIntegers(k, n) * elementBytes('int16');
+}
+
+/** All matrices of a constant, packed one behind the other. */
+function packBatch(b: Int16Array, k: number, n: number, transposed: boolean): Int16Array {
+  const each = packedIntegers(k, n);
+  const packed = new Int16Array((each * b.length) / (k * n));
+  for (let i = 0; i * k * n < b.length; i++)
+    packed.set(packIntegerMatrix(b.subarray(i * k * n, (i + 1) * k * n), k, n, transposed), i * each);
+  return packed;
+}
+
+export const matMul: Emitter<OperationOf<'matMulInteger'>> = {
+  scratchBytes: packedBytes,
+  emit({ assembler, node, operation, scratch, at, packed }) {
+    const [a, b, y, bias] = [inputOf(node, 0), inputOf(node, 1), outputOf(node), node.inputs[2]];
+    requireType(node, a, 'int16');
+    requireType(node, b, 'int16');
+    const { m, n, k, pairs } = productOf(node);
+    if (elementCount(b.dims) === 0)
+      throw new UnsupportedError(`node "${node.origin}": empty matrices are not supported`);
+    const { transposeB } = operation;
+    const constantB =
+      b.constant &&
+      packed(b, `matMulInteger ${transposeB} ${k} ${n}`, (data) => packBatch(shorts(data), k, n, transposeB));
+    pairs.forEach((pair, index) => {
+      if (constantB === undefined) assembler.packMatrixInteger(at(b) + pair.b * k * n * 2, scratch, k, n, transposeB);
+      const packedB: Address = constantB === undefined ? scratch : constantB + pair.b * packedIntegers(k, n) * 2;
+      const c = at(y) + index * m * n * 4;
+      assembler.gemmInteger({
+        a: at(a) + pair.a * m * k * 2,
+        lda: k,
+        packedB,
+        c,
+        ldc: n,
+        m,
+        n,
+        k,
+        bias: bias && at(bias),
+      });
+    });
+  },
+};
