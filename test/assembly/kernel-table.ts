@@ -2,6 +2,7 @@
 
 import type { Trial } from './machine.ts';
 import { elementwiseRows } from './table-elementwise.ts';
+import { integerRows } from './table-integer.ts';
 import { layoutRows } from './table-layout.ts';
 import { matrixRows } from './table-matrix.ts';
 import { reduceRows } from './table-reduce.ts';
@@ -17,4 +18,10 @@ export interface Row {
   readonly cases: readonly ((trial: Trial) => void)[];
 }
 
-export const kernelTable: readonly Row[] = [...matrixRows, ...elementwiseRows, ...reduceRows, ...layoutRows];
+export const kernelTable: readonly Row[] = [
+  ...matrixRows,
+  ...elementwiseRows,
+  ...reduceRows,
+  ...layoutRows,
+  ...integerRows,
+];

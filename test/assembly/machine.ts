@@ -48,10 +48,18 @@ export class Machine {
 export interface Expected {
   readonly address: Address;
   readonly values: ArrayLike<number | bigint>;
-  readonly type: 'float32' | 'int64' | 'uint8' | 'int8' | 'int32';
+  readonly type: 'float32' | 'int64' | 'uint8' | 'int8' | 'uint16' | 'int16' | 'int32';
 }
 
-const arrays = { float32: Float32Array, int64: BigInt64Array, uint8: Uint8Array, int8: Int8Array, int32: Int32Array };
+const arrays = {
+  float32: Float32Array,
+  int64: BigInt64Array,
+  uint8: Uint8Array,
+  int8: Int8Array,
+  uint16: Uint16Array,
+  int16: Int16Array,
+  int32: Int32Array,
+};
 
 /** One program with its data in one region of a machine. */
 export class Trial {

@@ -84,9 +84,9 @@ const gemmSizes = [
 ] as const;
 
 /** [kernel, stride, dilation, pad before, pad after], each for both axes. */
-type Window = readonly [kernel: number, stride: number, dilation: number, before: number, after: number];
+export type Window = readonly [kernel: number, stride: number, dilation: number, before: number, after: number];
 
-function shapeOf(
+export function shapeOf(
   [height, width]: readonly [number, number],
   [inputChannels, outputChannels, group]: readonly [number, number, number],
   [kernel, stride, dilation, before, after]: Window,
