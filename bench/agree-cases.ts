@@ -15,9 +15,11 @@ export interface Case {
   readonly name: string;
   /** Must run on our own kernels and agree; the others are listed. */
   readonly required: boolean;
+  /** Bounded by decisions and cosine, against onnxruntime's unoptimised graph; see agree.ts. */
+  readonly quantized?: boolean;
   /** Path of the ONNX file; it need not exist. */
   readonly model: string;
-  /** Files that the inputs are made of. */
+  /** Files that the inputs are made of; none where they are made up. */
   readonly sources: readonly string[];
   /** One run after the other. */
   inputs(source: string): Promise<readonly Tensors[]>;
@@ -36,7 +38,7 @@ function samplesOf(path: string): Float32Array {
 }
 
 /** A picture stretched to the model's size. */
-function stretched(input: string, width: number, height: number, options: ToTensorOptions) {
+export function stretched(input: string, width: number, height: number, options: ToTensorOptions) {
   return async (source: string): Promise<Tensors[]> => [
     { [input]: toTensor(stretch(await picture(source), width, height).image, options) },
   ];
@@ -67,7 +69,7 @@ async function speechFrames(source: string): Promise<Tensors[]> {
 const speechState = { state: { from: 'stateN', dims: [2, 1, 128] } };
 
 /** Log-mel frames of 128 bands in a file of float32; the model looks at five at a time. */
-async function machineSound(source: string): Promise<Tensors[]> {
+export async function machineSound(source: string): Promise<Tensors[]> {
   const bytes = new Uint8Array(readFileSync(source));
   const values = new Float32Array(bytes.buffer.slice(0, bytes.length - (bytes.length % 4)));
   const [bands, frames] = [128, 5];

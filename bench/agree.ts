@@ -12,9 +12,17 @@ import { createEngine, type Engine } from '../runtime/engine/engine.ts';
 import type { Model } from '../runtime/engine/model.ts';
 import type { Tensor } from '../runtime/engine/tensor.ts';
 import { agreeCases, type Case, missingFile, type Tensors } from './agree-cases.ts';
+import { quantizedCases } from './agree-quantized.ts';
 
 const RELATIVE_MAX = 1e-4;
 const COSINE_MIN = 0.99999;
+/**
+ * Models of 8-bit integers: a sum that lies between two steps goes to either, whatever the last bit of the arithmetic says, and later
+ * layers carry the step on. What must agree is which class leads, and the direction of the whole. onnxruntime's own results with and
+ * without its optimiser come to a cosine of 0.978 in MobileNetV2.
+ */
+const QUANTIZED_COSINE_MIN = 0.98;
+const QUANTIZED_ALIKE_MIN = 0.995;
 
 type Run = (inputs: Tensors) => Promise<Tensors>;
 
@@ -25,6 +33,8 @@ class Difference {
   #dot = 0;
   #own = 0;
   #other = 0;
+  #alike = 0;
+  #decisions = 0;
 
   add(own: Tensor, other: Tensor): void {
     if (own.dims.join() !== other.dims.join()) throw new Error(`shape [${own.dims}] instead of [${other.dims}]`);
@@ -38,11 +48,19 @@ class Difference {
       this.#own += a * a;
       this.#other += b * b;
     }
+    const { alike, decisions } = countAlike(own, other);
+    this.#alike += alike;
+    this.#decisions += decisions;
   }
 
   get result(): Result {
     const cosine = this.#error === 0 ? 1 : this.#dot / Math.sqrt(this.#own * this.#other);
-    return { error: this.#error, relative: this.#error === 0 ? 0 : this.#error / this.#largest, cosine };
+    return {
+      error: this.#error,
+      relative: this.#error === 0 ? 0 : this.#error / this.#largest,
+      cosine,
+      alike: this.#alike / this.#decisions,
+    };
   }
 }
 
@@ -50,14 +68,43 @@ interface Result {
   readonly error: number;
   readonly relative: number;
   readonly cosine: number;
+  /** Share of decisions (the largest along axis 1) that come out alike. */
+  readonly alike: number;
 }
 
-function withinBounds({ relative, cosine }: Result): boolean {
+/**
+ * How many of the decisions along axis 1 (the classes, of pictures or of pixels) come out alike. Quantised scores tie: one that leads in
+ * either and is as large as the leader in the other counts.
+ */
+function countAlike({ data: own, dims }: Tensor, { data: other }: Tensor): { alike: number; decisions: number } {
+  const classes = dims[1] ?? 1;
+  const inner = dims.slice(2).reduce((product, size) => product * size, 1);
+  const decisions = own.length / classes;
+  let alike = 0;
+  for (let decision = 0; decision < decisions; decision++) {
+    const first = Math.floor(decision / inner) * classes * inner + (decision % inner);
+    let [mine, theirs] = [first, first];
+    for (let at = first; at < first + classes * inner; at += inner) {
+      if (Number(own[at]) > Number(own[mine])) mine = at;
+      if (Number(other[at]) > Number(other[theirs])) theirs = at;
+    }
+    if (own[theirs] === own[mine] || other[mine] === other[theirs]) alike++;
+  }
+  return { alike, decisions };
+}
+
+function withinBounds({ quantized }: Case, { relative, cosine, alike }: Result): boolean {
+  if (quantized) return alike >= QUANTIZED_ALIKE_MIN && cosine >= QUANTIZED_COSINE_MIN;
   return relative <= RELATIVE_MAX && cosine >= COSINE_MIN;
 }
 
-async function runOracle(bytes: Uint8Array): Promise<{ run: Run; close(): Promise<void> }> {
-  const session = await ort.InferenceSession.create(bytes, { executionProviders: ['wasm'], logSeverityLevel: 3 });
+async function runOracle(bytes: Uint8Array, { quantized }: Case): Promise<{ run: Run; close(): Promise<void> }> {
+  const session = await ort.InferenceSession.create(bytes, {
+    executionProviders: ['wasm'],
+    logSeverityLevel: 3,
+    // Its optimiser computes quantised models with integers, which rounds elsewhere than the file says.
+    graphOptimizationLevel: quantized ? 'disabled' : 'all',
+  });
   const run: Run = async (inputs) => {
     const feeds = Object.entries(inputs).map(([name, { type, data, dims }]) => [
       name,
@@ -83,10 +130,10 @@ async function runAll(run: Run, runs: readonly Tensors[], carry: Case['carry'] =
 }
 
 async function compare(each: Case, model: Model, bytes: Uint8Array): Promise<{ result: Result; runs: number }> {
-  const oracle = await runOracle(bytes);
+  const oracle = await runOracle(bytes, each);
   const differences = new Map<string, Difference>();
   let runs = 0;
-  for (const source of each.sources) {
+  for (const source of each.sources.length > 0 ? each.sources : ['']) {
     const inputs = await each.inputs(source);
     const own = await runAll(async (tensors) => (await model.run(tensors)).outputs, inputs, each.carry);
     const other = await runAll(oracle.run, inputs, each.carry);
@@ -105,6 +152,7 @@ async function compare(each: Case, model: Model, bytes: Uint8Array): Promise<{ r
     error: Math.max(...all.map(({ error }) => error)),
     relative: Math.max(...all.map(({ relative }) => relative)),
     cosine: Math.min(...all.map(({ cosine }) => cosine)),
+    alike: Math.min(...all.map(({ alike }) => alike)),
   };
   return { result, runs };
 }
@@ -116,19 +164,20 @@ interface Row {
 
 async function check(each: Case, engine: Engine): Promise<Row> {
   const missing = missingFile(each);
-  if (missing) return { cells: [each.name, `absent: no file ${missing}`, '', '', '', ''], failed: false };
+  if (missing) return { cells: [each.name, `absent: no file ${missing}`, '', '', '', '', ''], failed: false };
   const bytes = new Uint8Array(readFileSync(each.model));
   let model: Model | undefined;
   try {
     model = await engine.load(bytes, { name: each.name });
     const { result, runs } = await compare(each, model, bytes);
-    const good = withinBounds(result);
+    const good = withinBounds(each, result);
     const verdict = good ? model.engine : `${model.engine}: OUT OF BOUNDS`;
-    const figures = [result.error.toExponential(1), result.relative.toExponential(1), result.cosine.toFixed(7)];
+    const { error, relative, cosine, alike } = result;
+    const figures = [error.toExponential(1), relative.toExponential(1), cosine.toFixed(7), alike.toFixed(4)];
     return { cells: [each.name, verdict, String(runs), ...figures], failed: each.required && !good };
   } catch (error) {
     const reason = (error as Error).name === 'UnsupportedError' ? 'onnxruntime (fallback)' : 'FAILED';
-    const cells = [each.name, `${reason}: ${(error as Error).message}`, '', '', '', ''];
+    const cells = [each.name, `${reason}: ${(error as Error).message}`, '', '', '', '', ''];
     return { cells, failed: each.required };
   } finally {
     await model?.close();
@@ -143,12 +192,12 @@ ort.env.logLevel = 'error';
 const engine = await createEngine();
 const style = createStyle(wantsColour(process.env, process.stdout.isTTY));
 const rows: Row[] = [];
-for (const each of agreeCases(folder)) {
+for (const each of [...agreeCases(folder), ...quantizedCases(folder)]) {
   process.stderr.write(`${each.name} …\n`);
   rows.push(await check(each, engine));
 }
 await engine.close();
-const header = ['model', 'engine', 'runs', 'max abs error', 'relative to max |y|', 'cosine'];
+const header = ['model', 'engine', 'runs', 'max abs error', 'relative to max |y|', 'cosine', 'alike'];
 console.log(
   style.table(
     header,
@@ -157,7 +206,7 @@ console.log(
 );
 const failures = rows.filter(({ failed }) => failed).length;
 console.log(
-  `kernels: ${engine.info.build}; bounds for required models: relative ${RELATIVE_MAX}, cosine ${COSINE_MIN}`,
+  `kernels: ${engine.info.build}; bounds: relative ${RELATIVE_MAX}, cosine ${COSINE_MIN}; of 8-bit models: ${QUANTIZED_ALIKE_MIN} of decisions alike, cosine ${QUANTIZED_COSINE_MIN}`,
 );
 if (failures > 0) console.log(`${failures} required models do not agree`);
 process.exitCode = failures > 0 ? 1 : 0;
