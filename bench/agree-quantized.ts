@@ -15,11 +15,14 @@ function features(input: string, dims: readonly number[]) {
 /** Bytes before the pixels of an uncompressed BMP; offset 10 of its header says it (Windows BITMAPFILEHEADER, bfOffBits). */
 const PIXELS_AT = 10;
 
-/** A grey BMP of 96 x 96 whose bytes are the model's int8 values, times their scale. */
+/** A grey BMP of 96 x 96, its last row first, whose bytes are the model's int8 values, times their scale. */
 async function greyBitmap(source: string): Promise<Tensors[]> {
   const bytes = readFileSync(source);
   const pixels = bytes.subarray(bytes.readUInt32LE(PIXELS_AT));
-  const data = Float32Array.from({ length: 96 * 96 }, (_, i) => pixels.readInt8(i) * 0.007843);
+  const data = Float32Array.from({ length: 96 * 96 }, (_, i) => {
+    const row = 95 - Math.floor(i / 96);
+    return pixels.readInt8(row * 96 + (i % 96)) * 0.007843;
+  });
   return [{ input: { type: 'float32', dims: [1, 96, 96, 1], data } }];
 }
 
