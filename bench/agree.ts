@@ -22,7 +22,7 @@ const COSINE_MIN = 0.99999;
  * without its optimiser come to a cosine of 0.978 in MobileNetV2.
  */
 const QUANTIZED_COSINE_MIN = 0.98;
-const QUANTIZED_ALIKE_MIN = 0.995;
+const QUANTIZED_ALIKE_MIN = 0.99;
 
 type Run = (inputs: Tensors) => Promise<Tensors>;
 

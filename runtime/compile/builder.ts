@@ -153,7 +153,10 @@ export class Builder {
     };
     const keys = operands.map(({ key }) => key);
     const key = keys.includes(undefined) ? undefined : this.keys.derive(`${text} ${JSON.stringify(keys)}`);
-    return this.constant(new DerivedTensor(result.type, result.dims, compute), key);
+    const tensor = new DerivedTensor(result.type, result.dims, compute);
+    if (operation.kind !== 'dequantize') return this.constant(tensor, key);
+    const [values, scale, zero] = inputs as [Value, Value, Value];
+    return { ...result, constant: { tensor, key, quantized: { values, scale, zero } } };
   }
 
   // ---- the operations that operators and passes are mostly made of

@@ -108,10 +108,18 @@ export type Operation =
   /** gates [batch, 4 · hidden], c [batch, hidden], peephole [3 · hidden]? → h, c, both [batch, hidden]. */
   | { readonly kind: 'lstmCell' };
 
+/** The integers that `dequantize` made floats of. */
+export interface Quantized {
+  readonly values: Value;
+  readonly scale: Value;
+  readonly zero: Value;
+}
+
 export interface Constant {
   readonly tensor: Tensor;
   /** Names the contents among all programs of a model; absent when they depend on the shapes of this program. */
   readonly key: string | undefined;
+  readonly quantized?: Quantized;
 }
 
 /** One tensor of the graph. Compared by identity. */

@@ -2,6 +2,7 @@
 import { joinActivations } from './activations.ts';
 import { foldAffine, foldIntoNext, joinScales } from './affine.ts';
 import { fuseEpilogues } from './epilogue.ts';
+import { multiplyIntegers } from './integers.ts';
 import { joinLayerNorm } from './layer-norm.ts';
 import { moveTransposes } from './layout.ts';
 import type { Pass } from './rewrite.ts';
@@ -15,6 +16,7 @@ export const passes: readonly Pass[] = [
   // What an activation left behind (6 · hardSwish / 6) joins, and scales before a layer normalisation's ends move in.
   joinScales,
   foldAffine,
+  multiplyIntegers,
   foldIntoNext,
   fuseEpilogues,
 ];
