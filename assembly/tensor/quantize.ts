@@ -45,25 +45,31 @@ function store1<T>(p: usize, value: f32): void {
 /** x / scale, or x · scale for sums of integer products, as the nearest whole number, ties to even. */
 // @ts-ignore: decorator
 @inline
-function whole4(sums: bool, x: usize, scale: v128, zero: v128): v128 {
+function whole4(sums: bool, x: usize, scale: v128, zero: v128, least: v128, most: v128): v128 {
   const scaled = sums ? f32x4.mul(f32x4.convert_i32x4_s(v128.load(x)), scale) : f32x4.div(v128.load(x), scale);
-  return i32x4.trunc_sat_f32x4_s(f32x4.add(f32x4.nearest(scaled), zero));
+  const whole = f32x4.add(f32x4.nearest(scaled), zero);
+  return i32x4.trunc_sat_f32x4_s(sums ? f32x4.max(f32x4.min(whole, most), least) : whole);
 }
 
 // @ts-ignore: decorator
 @inline
-function whole1(sums: bool, x: usize, scale: usize, zero: usize): f32 {
+function whole1(sums: bool, x: usize, scale: usize, zero: usize, least: f32, most: f32): f32 {
   const scaled = sums ? <f32>load<i32>(x) * load<f32>(scale) : load<f32>(x) / load<f32>(scale);
-  return nearest<f32>(scaled) + load<f32>(zero);
+  const whole = nearest<f32>(scaled) + load<f32>(zero);
+  return sums ? max(min(whole, most), least) : whole;
 }
 
 // @ts-ignore: decorator
 @inline
-function quantizeRow<T>(sums: bool, x: usize, scale: usize, zero: usize, y: usize, count: i32, xStep: i32, step: i32, zeroBytes: i32): void {
+function quantizeRow<T>(
+  sums: bool, kind: i32, x: usize, scale: usize, zero: usize, y: usize, count: i32, xStep: i32, step: i32, zeroBytes: i32,
+): void {
+  const lowest = <f32>(<T>(kind >> 8)), highest = <f32>(<T>(kind >> 16));
+  const least = f32x4.splat(lowest), most = f32x4.splat(highest);
   if (xStep == 1 && step == 1 && zeroBytes == 4) {
     for (; count >= 8; count -= 8) {
-      const low = whole4(sums, x, v128.load(scale), v128.load(zero));
-      const high = whole4(sums, x + 16, v128.load(scale, 16), v128.load(zero, 16));
+      const low = whole4(sums, x, v128.load(scale), v128.load(zero), least, most);
+      const high = whole4(sums, x + 16, v128.load(scale, 16), v128.load(zero, 16), least, most);
       store8<T>(y, low, high);
       x += 32;
       scale += 32;
@@ -74,8 +80,8 @@ function quantizeRow<T>(sums: bool, x: usize, scale: usize, zero: usize, y: usiz
     const zeros = v128.load_splat<f32>(zero);
     const scales = v128.load_splat<f32>(scale);
     for (; count >= 8; count -= 8) {
-      const low = whole4(sums, x, step ? v128.load(scale) : scales, zeros);
-      const high = whole4(sums, x + 16, step ? v128.load(scale, 16) : scales, zeros);
+      const low = whole4(sums, x, step ? v128.load(scale) : scales, zeros, least, most);
+      const high = whole4(sums, x + 16, step ? v128.load(scale, 16) : scales, zeros, least, most);
       store8<T>(y, low, high);
       x += 32;
       if (step) scale += 32;
@@ -83,7 +89,7 @@ function quantizeRow<T>(sums: bool, x: usize, scale: usize, zero: usize, y: usiz
     }
   }
   for (; count > 0; count--) {
-    store1<T>(y, whole1(sums, x, scale, zero));
+    store1<T>(y, whole1(sums, x, scale, zero, lowest, highest));
     x += xStep << 2;
     scale += step << 2;
     zero += zeroBytes;
@@ -95,7 +101,7 @@ function quantizeRow<T>(sums: bool, x: usize, scale: usize, zero: usize, y: usiz
 @inline
 function quantizeRows<T>(sums: bool, o: Broadcast, axis: Axis, rows: i32, zero: usize, x: usize, scale: usize, y: usize): void {
   for (; rows > 0; rows--) {
-    quantizeRow<T>(sums, x, scale, zero, y, o.count, o.aStep, o.bStep, o.conditionStep);
+    quantizeRow<T>(sums, o.kind, x, scale, zero, y, o.count, o.aStep, o.bStep, o.conditionStep);
     x += axis.aStride << 2;
     scale += axis.bStride << 2;
     zero += axis.conditionStride;
@@ -120,9 +126,9 @@ export function quantize(o: Broadcast): void {
   }
 }
 
-/** y = x · scale + zero point of int32 x, limited to int8 or uint8. */
+/** y = x · scale + zero point of int32 x, int8 or uint8. The kind is the type, then the lower and the upper limit, a byte each. */
 export function requantize(o: Broadcast): void {
-  walk(o, 0, o.kind == op.INT8 ? sumsToI8 : sumsToU8);
+  walk(o, 0, (o.kind & 0xff) == op.INT8 ? sumsToI8 : sumsToU8);
 }
 
 // @ts-ignore: decorator

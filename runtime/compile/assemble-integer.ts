@@ -25,11 +25,17 @@ const TILE_ROWS = 4;
 const scaled = (strides: readonly number[], bytes: number): number[] => strides.map((stride) => stride * bytes);
 
 /** QUANTIZE and REQUANTIZE: the zero point is the operand whose strides are in bytes. */
-export function assembleQuantize(writer: Writer, opcode: number, call: QuantizeCall): void {
+export function assembleQuantize(
+  writer: Writer,
+  opcode: number,
+  call: QuantizeCall,
+  limits: readonly [low: number, high: number] = [0, 0],
+): void {
   const { code, bytes } = quantizedTypes[call.type];
+  const [low, high] = limits.map((limit) => limit & 0xff) as [number, number];
   assembleBroadcast(writer, {
     opcode,
-    kind: code,
+    kind: code | (low << 8) | (high << 16),
     condition: call.zero,
     a: call.x,
     b: call.scale,

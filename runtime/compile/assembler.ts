@@ -255,8 +255,8 @@ export class Assembler implements Instructions {
     integer.assembleQuantize(this.#writer, op.QUANTIZE, call);
   }
 
-  requantize(call: contract.QuantizeCall): void {
-    integer.assembleQuantize(this.#writer, op.REQUANTIZE, call);
+  requantize(call: contract.QuantizeCall, limits: readonly [low: number, high: number]): void {
+    integer.assembleQuantize(this.#writer, op.REQUANTIZE, call, limits);
   }
 
   dequantize(call: contract.QuantizeCall): void {

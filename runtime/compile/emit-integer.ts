@@ -50,7 +50,7 @@ export const requantize: Emitter<OperationOf<'requantize'>> = {
     const { assembler, node, operation } = emission;
     requireType(node, inputOf(node, 0), 'int32');
     requireType(node, outputOf(node), 'int8', 'uint8');
-    assembler.requantize(callOf(emission, operation.to, inputOf(node, 1), inputOf(node, 2)));
+    assembler.requantize(callOf(emission, operation.to, inputOf(node, 1), inputOf(node, 2)), operation.limits);
   },
 };
 

@@ -93,10 +93,10 @@ export type Operation =
     }
   /**
    * x float32; scale and zero point (float32) broadcast to its shape → limit(round(x / scale) + zero point). Of int32 sums:
-   * `requantize`, limit(round(x · scale) + zero point), to 8 bits.
+   * `requantize`, limit(round(x · scale) + zero point), to 8 bits, with limits that lie in the type's range.
    */
   | { readonly kind: 'quantize'; readonly to: QuantizedType }
-  | { readonly kind: 'requantize'; readonly to: QuantizedType }
+  | { readonly kind: 'requantize'; readonly to: QuantizedType; readonly limits: readonly [low: number, high: number] }
   /** x, scale and zero point as for `quantize` → (x - zero point) · scale */
   | { readonly kind: 'dequantize' }
   /** x (int8 or uint8), zero point (float32) that broadcasts to its shape → int16 x - zero point */

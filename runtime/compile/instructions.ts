@@ -285,8 +285,8 @@ export interface Instructions {
   // ---- integers
   /** y = limit(round(x / scale) + zero), x float32; ties go to even. */
   quantize(call: QuantizeCall): void;
-  /** y = limit(round(x · scale) + zero), x int32, y int8 or uint8. */
-  requantize(call: QuantizeCall): void;
+  /** y = limit(round(x · scale) + zero), x int32, y int8 or uint8; limits lie in its range. */
+  requantize(call: QuantizeCall, limits: readonly [low: number, high: number]): void;
   /** y = (x - zero) · scale, y float32. */
   dequantize(call: QuantizeCall): void;
   /** y = x - zero, x int8 or uint8, y int16. The scale is not read. */

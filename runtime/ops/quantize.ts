@@ -139,7 +139,11 @@ function requantized(node: OperatorContext, sums: Value, scales: [x: Value, w: V
   const factor = builder.binary('div', builder.binary('mul', x, w), y);
   const zero = node.optional(yZero);
   const to = zero?.type === 'int8' ? 'int8' : 'uint8';
-  return builder.add({ kind: 'requantize', to }, [sums, factor, builder.reshape(zeroOf(node, yZero), [])]);
+  return builder.add({ kind: 'requantize', to, limits: to === 'int8' ? [-128, 127] : [0, 255] }, [
+    sums,
+    factor,
+    builder.reshape(zeroOf(node, yZero), []),
+  ]);
 }
 
 function flat(node: OperatorContext, value: Value): Value {

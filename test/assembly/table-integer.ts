@@ -75,11 +75,15 @@ function parameters(trial: Trial, layout: Layout, type: QuantizedType, scale: ()
   return { scales, zeros: Float32Array.from(integers(trial, type, elementCount(layout.zero), 300)) };
 }
 
-function toIntegers(layout: Layout, type: Exclude<QuantizedType, 'int32'>, sums: boolean) {
+function toIntegers(
+  layout: Layout,
+  type: Exclude<QuantizedType, 'int32'>,
+  sums: boolean,
+  [low, high]: readonly [number, number] = ranges[type],
+) {
   return (trial: Trial): void => {
     const exponent = (): number => 2 ** Math.floor(trial.random(-3, 3));
     const { scales, zeros } = parameters(trial, layout, type, exponent);
-    const [low, high] = ranges[type];
     const count = elementCount(layout.shape);
     const halves = Float32Array.from({ length: count }, () => Math.floor(trial.random(-2 * high, 2 * high)) / 2);
     const x = sums ? Int32Array.from(halves, (half) => 2 * half) : halves;
@@ -89,7 +93,7 @@ function toIntegers(layout: Layout, type: Exclude<QuantizedType, 'int32'>, sums:
     });
     const places = { x: trial.input(x), scale: trial.input(scales), zero: trial.input(zeros) };
     const call = { type, ...places, y: trial.output(expected, type), ...strides(layout) };
-    if (sums) trial.assembler.requantize(call);
+    if (sums) trial.assembler.requantize(call, [low, high]);
     else trial.assembler.quantize(call);
   };
 }
@@ -187,7 +191,9 @@ export const integerRows: readonly Row[] = [
     name: 'requantize',
     opcodes: [op.REQUANTIZE],
     tolerance: 0,
-    cases: (['int8', 'uint8'] as const).flatMap((type) => layouts.map((layout) => toIntegers(layout, type, true))),
+    cases: (['int8', 'uint8'] as const).flatMap((type) =>
+      layouts.flatMap((layout) => [toIntegers(layout, type, true), toIntegers(layout, type, true, [3, 90])]),
+    ),
   },
   {
     name: 'dequantize',

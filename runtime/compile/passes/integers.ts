@@ -6,27 +6,35 @@
 import { elementCount } from '../../engine/tensor.ts';
 import type { Builder } from '../builder.ts';
 import { numbersOf } from '../evaluate.ts';
-import type { Quantized, Value } from '../graph.ts';
+import type { Constant, Quantized, Value } from '../graph.ts';
 import { madeBy, type OperationOf, type Pass, rewrite, scalarOf, type Visit } from './rewrite.ts';
 
-/** Products of this many 8-bit numbers, each up to 255 from its zero point, add up to less than 2^31. */
-const SUM_LENGTH_MAX = 32_768;
+const SUM_MAX = 2 ** 31 - 1;
+/** Two 8-bit numbers, each as far from its zero point as can be. */
+const PRODUCT_MAX = 255 * 255;
 
 const ranges: { readonly [type: string]: readonly [low: number, high: number] } = {
   int8: [-128, 127],
   uint8: [0, 255],
 };
 
-/** What lies before `x`, when that is a limit which quantisation to `to` brings about in any case. */
-function withoutLimit(builder: Builder, x: Value, to: OperationOf<'quantize'>, step: number, zero: number): Value {
+interface Limited {
+  readonly x: Value;
+  /** In steps of the quantised result. */
+  readonly limits: readonly [low: number, high: number];
+}
+
+/** What lies before a relu or clip, and what this comes to after quantisation: limiting and rounding may change places. */
+function limitOf(builder: Builder, x: Value, range: Limited['limits'], scale: Value, zero: number): Limited {
   const unary = madeBy(builder, x, 'unary');
-  const [low, high] = ranges[to.to] as readonly [number, number];
-  const limits = { relu: [0, Infinity], clip: [unary?.operation.alpha ?? 0, unary?.operation.beta ?? 0] };
-  const name = unary?.operation.name;
-  if (name !== 'relu' && name !== 'clip') return x;
-  const [least, most] = limits[name] as [number, number];
-  const harmless = Math.round(least / step) + zero <= low && Math.round(most / step) + zero >= high;
-  return harmless ? (unary?.inputs[0] as Value) : x;
+  if (unary?.operation.name !== 'relu' && unary?.operation.name !== 'clip') return { x, limits: range };
+  const { name, alpha = 0, beta = 0 } = unary.operation;
+  const bounds = name === 'relu' ? [0, Infinity] : [alpha, beta];
+  const limits = bounds.map((bound) => {
+    const steps = scalarOf(builder.unary('round', builder.binary('div', builder.scalar(bound), scale))) as number;
+    return Math.min(Math.max(steps + zero, range[0]), range[1]);
+  });
+  return { x: unary.inputs[0] as Value, limits: limits as [number, number] };
 }
 
 interface Product {
@@ -34,8 +42,8 @@ interface Product {
   readonly x: Quantized;
   readonly weights: Quantized;
   readonly bias: Value | undefined;
-  /** The axis of the weights that stands for output channels. */
-  readonly axis: number;
+  /** How many products make a sum. */
+  readonly length: number;
 }
 
 function productOf(builder: Builder, value: Value): Product | undefined {
@@ -49,39 +57,38 @@ function productOf(builder: Builder, value: Value): Product | undefined {
   const [values, scale, zero] = source.inputs as [Value, Value, Value];
   if (![values, weights.values].every(({ type }) => type in ranges)) return undefined;
   if (scalarOf(scale) === undefined || scalarOf(zero) === undefined) return undefined;
-  const axis = operation.kind === 'conv' ? 0 : operation.transposeB ? 0 : 1;
+  const axis = operation.kind === 'conv' || operation.transposeB ? 0 : 1;
   const perChannel = weights.scale.dims.length === w.dims.length;
   const fits = weights.scale.dims.every((size, i) => size === 1 || (perChannel && i === axis));
   const channels = w.dims[axis] as number;
   if (!fits || (operation.kind === 'matMul' && w.dims.length !== 2)) return undefined;
-  if (elementCount(w.dims) / channels > SUM_LENGTH_MAX) return undefined;
-  return { operation, x: { values, scale, zero }, weights, bias, axis };
+  return { operation, x: { values, scale, zero }, weights, bias, length: elementCount(w.dims) / channels };
 }
 
-/** The bias in units of the sums, or nothing when it does not fit. */
-function integerBias(builder: Builder, bias: Value, unit: Value): Value | undefined {
+/** The bias in units of the sums, or nothing when they could overflow. Channels whose scale is 0 have no bias: NaN becomes 0. */
+function integerBias(builder: Builder, bias: Value, unit: Value, most: number): Value | undefined {
   const sums = builder.unary('round', builder.binary('div', bias, unit));
-  const most = numbersOf((sums.constant as NonNullable<Value['constant']>).tensor).every(
-    (each) => Math.abs(each) < 2 ** 30,
-  );
-  return most ? builder.cast(sums, 'int32') : undefined;
+  const values = numbersOf((sums.constant as Constant).tensor);
+  return values.some((each) => Math.abs(each) > most) ? undefined : builder.cast(sums, 'int32');
 }
 
 function useIntegers({ builder, node, inputs, isOnlyReader }: Visit): Value | undefined {
   const { operation } = node;
-  if (operation.kind !== 'quantize' || !(operation.to in ranges) || !isOnlyReader(0)) return undefined;
+  const range = operation.kind === 'quantize' ? ranges[operation.to] : undefined;
+  if (operation.kind !== 'quantize' || !range || !isOnlyReader(0)) return undefined;
   const [given, scale, zero] = inputs as [Value, Value, Value];
   const [step, offset] = [scalarOf(scale), scalarOf(zero)];
-  if (step === undefined || offset === undefined) return undefined;
-  const product = productOf(builder, withoutLimit(builder, given, operation, step, offset));
-  if (!product) return undefined;
+  if (!step || offset === undefined) return undefined;
+  const { x: made, limits } = limitOf(builder, given, range, scale, offset);
+  const product = productOf(builder, made);
+  if (!product || product.length * PRODUCT_MAX > SUM_MAX) return undefined;
   const { x, weights } = product;
   const perChannel = builder.reshape(
     weights.scale,
     elementCount(weights.scale.dims) === 1 ? [] : [elementCount(weights.scale.dims)],
   );
   const unit = builder.binary('mul', builder.reshape(x.scale, []), perChannel);
-  const bias = product.bias && integerBias(builder, product.bias, unit);
+  const bias = product.bias && integerBias(builder, product.bias, unit, SUM_MAX - product.length * PRODUCT_MAX);
   if (product.bias && !bias) return undefined;
   const operands = [
     builder.add({ kind: 'center' }, [x.values, x.zero]),
@@ -93,7 +100,7 @@ function useIntegers({ builder, node, inputs, isOnlyReader }: Visit): Value | un
       ? builder.add({ kind: 'convInteger', window: product.operation.window, group: product.operation.group }, operands)
       : builder.add({ kind: 'matMulInteger', transposeB: product.operation.transposeB }, operands);
   const factor = builder.binary('div', unit, builder.reshape(scale, []));
-  return builder.add({ kind: 'requantize', to: operation.to }, [sums, factor, builder.reshape(zero, [])]);
+  return builder.add({ kind: 'requantize', to: operation.to, limits }, [sums, factor, builder.reshape(zero, [])]);
 }
 
 export const multiplyIntegers: Pass = (graph, keys) => rewrite(graph, keys, useIntegers);
