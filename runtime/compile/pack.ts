@@ -2,7 +2,7 @@
 import type { ConvShape } from './instructions.ts';
 
 /** Channels that one step of the depthwise kernel works on. */
-const DEPTHWISE_BLOCK = 8;
+export const DEPTHWISE_BLOCK = 8;
 
 /** Floats behind a packed bias, so that a panel may begin at any channel (groups) and still be read whole. */
 const BIAS_SLACK = 16;

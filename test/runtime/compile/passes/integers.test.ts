@@ -5,7 +5,8 @@ import { tensorOf } from '../../../../runtime/compile/evaluate.ts';
 import type { Value } from '../../../../runtime/compile/graph.ts';
 import { multiplyIntegers } from '../../../../runtime/compile/passes/integers.ts';
 import { elementCount } from '../../../../runtime/engine/tensor.ts';
-import { type Built, build, kindsOf, type Random } from '../graphs.ts';
+import type { Random } from '../../../random.ts';
+import { type Built, build, kindsOf } from '../graphs.ts';
 import { runGraph } from '../run-program.ts';
 
 const window = { kernel: [3, 3], strides: [2, 1], dilations: [1, 1], pads: [1, 0, 1, 2] } as const;
