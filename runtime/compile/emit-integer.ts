@@ -4,11 +4,12 @@ import type { Emission, Emitter, OperationOf } from './emission.ts';
 import { inputOf, outputOf } from './emission.ts';
 import { form, productOf, shapeOf } from './emit-matrix.ts';
 import type { Node, Value } from './graph.ts';
-import type { Address, QuantizeCall, QuantizedType } from './instructions.ts';
+import type { Address, ConvShape, QuantizeCall, QuantizedType } from './instructions.ts';
 import { quantizedTypes } from './kinds.ts';
+import { isDepthwise, patchLength } from './pack.ts';
 import { packedIntegers, packIntegerConv, packIntegerMatrix } from './pack-integer.ts';
 import { UnsupportedError } from './program.ts';
-import { broadcastStrides, joinAxes } from './strides.ts';
+import { broadcastStrides, joinAxes, stridesOf } from './strides.ts';
 
 function requireType(node: Node, value: Value, ...types: readonly string[]): void {
   if (!types.includes(value.type))
@@ -77,18 +78,61 @@ function shorts(data: TypedArray): Int16Array {
   return data;
 }
 
+interface ConvScratch {
+  readonly patches: Address;
+  /** Weights that are known only during the run: [m, kh, kw, c / group], then packed. */
+  readonly ordered: Address;
+  readonly packed: Address;
+  readonly end: Address;
+}
+
+function layScratch(base: Address, weights: Value, shape: ConvShape, patchBytes: number): ConvScratch {
+  const aligned = (bytes: number): number => Math.ceil(bytes / 16) * 16;
+  const ordered = base + aligned(patchBytes);
+  if (weights.constant) return { patches: base, ordered, packed: ordered, end: ordered };
+  const packed = ordered + aligned(elementCount(weights.dims) * 2);
+  const size = packedIntegers(patchLength(shape), shape.outputChannels / shape.group);
+  return { patches: base, ordered, packed, end: packed + aligned(shape.group * size * 2) };
+}
+
+/** Brings weights [m, c / group, kh, kw] to the order of patches and packs them, group by group. */
+function packDuringRun({ assembler, node, at }: Emission, shape: ConvShape, { ordered, packed }: ConvScratch): void {
+  if (isDepthwise(shape))
+    throw new UnsupportedError(`node "${node.origin}": depthwise weights computed during the run are not supported`);
+  const weights = inputOf(node, 1);
+  const [m = 0, c = 0, height = 0, width = 0] = weights.dims;
+  const strides = stridesOf(weights.dims) as [number, number, number, number];
+  const dims = [m, height, width, c];
+  const xStrides = [strides[0], strides[2], strides[3], strides[1]];
+  assembler.copy({ x: at(weights), y: ordered, elementBytes: 2, shape: dims, xStrides, yStrides: stridesOf(dims) });
+  const [k, n] = [patchLength(shape), m / shape.group];
+  for (let group = 0; group < shape.group; group++) {
+    const [from, to] = [ordered + group * k * n * 2, packed + group * packedIntegers(k, n) * 2];
+    assembler.packMatrixInteger(from, to, k, n, true);
+  }
+}
+
 export const conv: Emitter<OperationOf<'convInteger'>> = {
-  scratchBytes: (node, { window, group }, assembler) => assembler.convIntegerScratchBytes(shapeOf(node, window, group)),
-  emit({ assembler, node, operation, scratch, at, packed }) {
+  scratchBytes(node, { window, group }, assembler) {
+    const shape = shapeOf(node, window, group);
+    return layScratch(0, inputOf(node, 1), shape, assembler.convIntegerScratchBytes(shape)).end;
+  },
+  emit(emission) {
+    const { assembler, node, operation, at, packed } = emission;
     const [x, weights, bias] = [inputOf(node, 0), inputOf(node, 1), node.inputs[2]];
     requireType(node, x, 'int16');
+    requireType(node, weights, 'int16');
     const shape = shapeOf(node, operation.window, operation.group);
+    const scratch = layScratch(emission.scratch, weights, shape, assembler.convIntegerScratchBytes(shape));
+    if (!weights.constant) packDuringRun(emission, shape, scratch);
     assembler.convInteger({
       x: at(x),
-      weights: packed(weights, form('convInteger', shape), (data) => packIntegerConv(shorts(data), shape)),
+      weights: weights.constant
+        ? packed(weights, form('convInteger', shape), (data) => packIntegerConv(shorts(data), shape))
+        : scratch.packed,
       bias: bias && at(bias),
       y: at(outputOf(node)),
-      scratch,
+      scratch: scratch.patches,
       shape,
     });
   },

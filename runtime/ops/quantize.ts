@@ -120,7 +120,6 @@ function integerConv(
     kernel,
     builder.reshape(zero, zero.dims.every((size) => size === 1) ? [] : [m, 1, 1, 1]),
   );
-  if (!weights.constant) throw node.unsupported('a kernel that is computed during the run');
   const pixels = centered(node, image, builder.reshape(zeroOf(node, xZero), []));
   const window = windowOf(node, spatialRank, [height, width], [h, wide]);
   const operation = { kind: 'convInteger', window, group: node.int('group', 1) } as const;
