@@ -40,6 +40,8 @@ function limitOf(builder: Builder, x: Value, range: Limited['limits'], scale: Va
 interface Product {
   readonly operation: OperationOf<'conv'> | OperationOf<'matMul'>;
   readonly x: Quantized;
+  /** Of x, where it is multiplied. */
+  readonly dims: readonly number[];
   readonly weights: Quantized;
   readonly bias: Value | undefined;
   /** How many products make a sum. */
@@ -51,7 +53,8 @@ function productOf(builder: Builder, value: Value): Product | undefined {
   if (!maker) return undefined;
   const { operation, inputs } = maker;
   const [x, w, bias, residual] = inputs as [Value, Value, Value?, Value?];
-  const source = madeBy(builder, x, 'dequantize');
+  // One scale for all elements: a reshape of the floats is one of the integers as well.
+  const source = madeBy(builder, madeBy(builder, x, 'reshape')?.inputs[0] ?? x, 'dequantize');
   const weights = w.constant?.quantized;
   if (!source || !weights || operation.activation || residual || (bias && !bias.constant)) return undefined;
   const [values, scale, zero] = source.inputs as [Value, Value, Value];
@@ -62,7 +65,14 @@ function productOf(builder: Builder, value: Value): Product | undefined {
   const fits = weights.scale.dims.every((size, i) => size === 1 || (perChannel && i === axis));
   const channels = w.dims[axis] as number;
   if (!fits || (operation.kind === 'matMul' && w.dims.length !== 2)) return undefined;
-  return { operation, x: { values, scale, zero }, weights, bias, length: elementCount(w.dims) / channels };
+  return {
+    operation,
+    x: { values, scale, zero },
+    dims: x.dims,
+    weights,
+    bias,
+    length: elementCount(w.dims) / channels,
+  };
 }
 
 /** The bias in units of the sums, or nothing when they could overflow. Channels whose scale is 0 have no bias: NaN becomes 0. */
@@ -91,7 +101,7 @@ function useIntegers({ builder, node, inputs, isOnlyReader }: Visit): Value | un
   const bias = product.bias && integerBias(builder, product.bias, unit, SUM_MAX - product.length * PRODUCT_MAX);
   if (product.bias && !bias) return undefined;
   const operands = [
-    builder.add({ kind: 'center' }, [x.values, x.zero]),
+    builder.reshape(builder.add({ kind: 'center' }, [x.values, x.zero]), product.dims),
     builder.add({ kind: 'center' }, [weights.values, weights.zero]),
     ...(bias ? [bias] : []),
   ];

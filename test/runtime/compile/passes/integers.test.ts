@@ -52,6 +52,8 @@ const layers: Readonly<Record<string, Layer>> = {
   'depthwise conv': convolution(8, 1),
   matMul: (builder, x, random, options) =>
     builder.matMul(x, weightsOf(builder, random, [8, 5], 1, options), false, biasOf(builder, random, 5, options)[0]),
+  'matMul behind a reshape': (builder, x, random, options) =>
+    (layers.matMul as Layer)(builder, builder.reshape(x, [63, 8]), random, options),
   'matMul of a transposed matrix': (builder, x, random, options) =>
     builder.matMul(x, weightsOf(builder, random, [5, 8], 0, options), true, biasOf(builder, random, 5, options)[0]),
 };
@@ -83,7 +85,7 @@ for (const [name, layer] of Object.entries(layers))
     for (const options of variants) {
       const { graph, inputs, keys } = graphOf(layer, options);
       const result = multiplyIntegers(graph, keys);
-      assert.match(kindsOf(result).join(), /^quantize,center,(conv|matMul)Integer,requantize$/);
+      assert.match(kindsOf(result).join(), /^quantize,center,(reshape,)?(conv|matMul)Integer,requantize$/);
       const [got, wanted] = [runGraph(result, inputs), runGraph(graph, inputs)].map(({ y0 }) => y0);
       assert.equal(got, wanted);
       assert.ok(new Set(wanted?.data as Int8Array).size > 8, 'results that say nothing');
