@@ -6,7 +6,7 @@ import { form, productOf, shapeOf } from './emit-matrix.ts';
 import type { Node, Value } from './graph.ts';
 import type { Address, ConvShape, QuantizeCall, QuantizedType } from './instructions.ts';
 import { quantizedTypes } from './kinds.ts';
-import { isDepthwise, patchLength } from './pack.ts';
+import { DEPTHWISE_BLOCK, isDepthwise, patchLength, roundUp } from './pack.ts';
 import { packedIntegers, packIntegerConv, packIntegerMatrix } from './pack-integer.ts';
 import { UnsupportedError } from './program.ts';
 import { broadcastStrides, joinAxes, stridesOf } from './strides.ts';
@@ -91,14 +91,27 @@ function layScratch(base: Address, weights: Value, shape: ConvShape, patchBytes:
   const ordered = base + aligned(patchBytes);
   if (weights.constant) return { patches: base, ordered, packed: ordered, end: ordered };
   const packed = ordered + aligned(elementCount(weights.dims) * 2);
-  const size = packedIntegers(patchLength(shape), shape.outputChannels / shape.group);
-  return { patches: base, ordered, packed, end: packed + aligned(shape.group * size * 2) };
+  const { kernel, outputChannels, group } = shape;
+  const size = isDepthwise(shape)
+    ? roundUp(outputChannels, DEPTHWISE_BLOCK) * kernel[0] * kernel[1]
+    : group * packedIntegers(patchLength(shape), outputChannels / group);
+  return { patches: base, ordered, packed, end: packed + aligned(size * 2) };
+}
+
+/** [channels, taps] → [channels / 8][taps][8]; lanes beyond the last channel are never read. */
+function packDepthwise({ assembler, node, at }: Emission, { outputChannels, kernel }: ConvShape, y: Address): void {
+  const taps = kernel[0] * kernel[1];
+  const whole = outputChannels - (outputChannels % DEPTHWISE_BLOCK);
+  const call = { x: at(inputOf(node, 1)), y, elementBytes: 2, yStrides: [DEPTHWISE_BLOCK * taps, DEPTHWISE_BLOCK, 1] };
+  const xStrides = [DEPTHWISE_BLOCK * taps, 1, taps];
+  assembler.copy({ ...call, xStrides, shape: [whole / DEPTHWISE_BLOCK, taps, DEPTHWISE_BLOCK] });
+  const offset = whole * taps;
+  assembler.copy({ ...call, xStrides, shape: [1, taps, outputChannels - whole], xOffset: offset, yOffset: offset });
 }
 
 /** Brings weights [m, c / group, kh, kw] to the order of patches and packs them, group by group. */
-function packDuringRun({ assembler, node, at }: Emission, shape: ConvShape, { ordered, packed }: ConvScratch): void {
-  if (isDepthwise(shape))
-    throw new UnsupportedError(`node "${node.origin}": depthwise weights computed during the run are not supported`);
+function packPatches(emission: Emission, shape: ConvShape, { ordered, packed }: ConvScratch): void {
+  const { assembler, node, at } = emission;
   const weights = inputOf(node, 1);
   const [m = 0, c = 0, height = 0, width = 0] = weights.dims;
   const strides = stridesOf(weights.dims) as [number, number, number, number];
@@ -124,7 +137,8 @@ export const conv: Emitter<OperationOf<'convInteger'>> = {
     requireType(node, weights, 'int16');
     const shape = shapeOf(node, operation.window, operation.group);
     const scratch = layScratch(emission.scratch, weights, shape, assembler.convIntegerScratchBytes(shape));
-    if (!weights.constant) packDuringRun(emission, shape, scratch);
+    if (!weights.constant && isDepthwise(shape)) packDepthwise(emission, shape, scratch.packed);
+    else if (!weights.constant) packPatches(emission, shape, scratch);
     assembler.convInteger({
       x: at(x),
       weights: weights.constant
