@@ -1,6 +1,7 @@
 /** The command `llmasos`. Exit code 1: it did not work, for the reason on stderr. 2: it was typed wrongly. */
 import { CommanderError } from 'commander';
 import { onStop } from '../../runtime/node/stop-io.ts';
+import { printable } from '../commands/text.ts';
 import { createProgram } from './program.ts';
 import { createStyle, wantsColour } from './style.ts';
 
@@ -24,7 +25,7 @@ try {
 } catch (error) {
   if (error instanceof CommanderError) exitWith(error.exitCode === 0 ? 0 : 2);
   else {
-    process.stderr.write(`llmasos: ${error instanceof Error ? error.message : error}\n`);
+    process.stderr.write(`llmasos: ${printable(error instanceof Error ? error.message : String(error))}\n`);
     exitWith(1);
   }
 }

@@ -24,3 +24,8 @@ export function labelsText(labels: Readonly<Record<string, string>>): string {
 export function dimsText(dims: readonly (number | string | null)[]): string {
   return `[${dims.map((dim) => dim ?? '?').join(', ')}]`;
 }
+
+/** Text that came from elsewhere, unable to command a terminal: control characters but tab and line end are shown as �. */
+export function printable(text: string): string {
+  return text.replace(/(?![\t\n])\p{Cc}/gu, '\uFFFD');
+}

@@ -3,6 +3,7 @@ import { ALL_ERRORS } from '../../runtime/protocol/topics.ts';
 import { parseTemplate } from '../../runtime/triggers/topic-filter.ts';
 import type { LiveResult, TriggerView } from '../controller/service.ts';
 import { defineCommand } from './command.ts';
+import { printable } from './text.ts';
 
 const TEXT_CHARACTERS_MAX = 300;
 
@@ -38,7 +39,7 @@ export const watch = defineCommand({
     const { topic, at, json, base64 } = event as WatchEvent;
     const text = json === undefined ? `${Buffer.from(base64 ?? '', 'base64').byteLength} bytes` : JSON.stringify(json);
     const time = new Date(at).toISOString().slice(11, 23);
-    return `${style.dim(time)} ${style.bold(topic)} ${text.slice(0, TEXT_CHARACTERS_MAX)}`;
+    return `${style.dim(time)} ${style.bold(printable(topic))} ${printable(text.slice(0, TEXT_CHARACTERS_MAX))}`;
   },
 });
 
