@@ -15,10 +15,13 @@ import { col2im, im2col } from './tensor/patches.ts';
 import { pool } from './tensor/pool.ts';
 import { center, dequantize, quantize, requantize } from './tensor/quantize.ts';
 import { lstmCell } from './tensor/recurrent.ts';
-import { argMax, reduce } from './tensor/reduce.ts';
+import { shiftOf } from './tensor/element.ts';
+import { reduce } from './tensor/reduce.ts';
 import { resizeLinear, resizeNearest } from './tensor/resize.ts';
 import { softmax } from './tensor/softmax.ts';
+import { argExtreme, reduceTyped } from './tensor/typed-reduce.ts';
 import { unary } from './tensor/unary.ts';
+import { unary64 } from './tensor/unary64.ts';
 
 export const OK: i32 = -1;
 
@@ -82,7 +85,8 @@ function runPool(operands: usize): i32 {
 
 function runUnary(operands: usize): i32 {
   const o = changetype<Unary>(operands);
-  unary(o.kind, at(o.x), at(o.y), o.count, o.alpha, o.beta);
+  if (o.kind >> 8 == op.FLOAT64) unary64(o.kind & 0xff, at(o.x), at(o.y), o.count, o.alpha, o.beta);
+  else unary(o.kind, at(o.x), at(o.y), o.count, o.alpha, o.beta);
   return OK;
 }
 
@@ -109,8 +113,11 @@ function runCast(operands: usize): i32 {
 
 function runReduce(operands: usize): i32 {
   const o = changetype<Reduce>(operands);
-  const x = at(o.x) + (<usize>o.begin * o.axis * o.inner << 2);
-  reduce(o.kind, x, at(o.y) + (<usize>o.begin * o.inner << 2), o.end - o.begin, o.axis, o.inner);
+  const type = o.kind >> 8, shift = shiftOf(type);
+  const first = <usize>o.begin * o.inner;
+  const x = at(o.x) + (first * o.axis << shift), y = at(o.y) + (first << shift);
+  if (type == op.FLOAT32) reduce(o.kind, x, y, o.end - o.begin, o.axis, o.inner);
+  else reduceTyped(type, o.kind & 0xff, x, y, o.end - o.begin, o.axis, o.inner);
   return OK;
 }
 
@@ -123,8 +130,10 @@ function runSoftmax(operands: usize): i32 {
 
 function runArgMax(operands: usize): i32 {
   const o = changetype<Reduce>(operands);
-  const x = at(o.x) + (<usize>o.begin * o.axis * o.inner << 2);
-  argMax(x, at(o.y) + (<usize>o.begin * o.inner << 3), o.end - o.begin, o.axis, o.inner);
+  const type = o.kind >> 8;
+  const first = <usize>o.begin * o.inner;
+  const x = at(o.x) + (first * o.axis << shiftOf(type));
+  argExtreme(type, o.kind & 0xff, x, at(o.y) + (first << 3), o.end - o.begin, o.axis, o.inner);
   return OK;
 }
 

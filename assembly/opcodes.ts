@@ -68,7 +68,9 @@ export const SQUARE = 28;
 /** No activation behind GEMM or DEPTHWISE (or one that is a clip, which costs nothing there). */
 export const IDENTITY = 29;
 
-// Kinds of BINARY.
+// Kinds of UNARY, BINARY, COMPARE, REDUCE and ARG_MAX carry the element type in the bits from 8 on.
+
+// Kinds of BINARY. For float32 those up to PRELU are vectors.
 export const ADD = 0;
 export const SUB = 1;
 export const MUL = 2;
@@ -77,6 +79,13 @@ export const POW = 4;
 export const MIN = 5;
 export const MAX = 6;
 export const PRELU = 7;
+export const MOD = 8;
+export const FMOD = 9;
+export const AND = 10;
+export const OR = 11;
+export const XOR = 12;
+export const SHIFT_LEFT = 13;
+export const SHIFT_RIGHT = 14;
 
 // Kinds of COMPARE.
 export const EQUAL = 0;
@@ -100,7 +109,11 @@ export const REDUCE_SUM_SQUARE = 5;
 export const REDUCE_L1 = 6;
 export const REDUCE_L2 = 7;
 
-// Element types of CAST, QUANTIZE and DEQUANTIZE.
+// Kinds of ARG_MAX, added up.
+export const ARG_LEAST = 1;
+export const ARG_LAST = 2;
+
+// Element types.
 export const FLOAT32 = 0;
 export const INT32 = 1;
 export const INT64 = 2;
@@ -109,3 +122,8 @@ export const INT8 = 4;
 export const BOOL = 5;
 export const INT16 = 6;
 export const UINT16 = 7;
+export const UINT32 = 8;
+export const UINT64 = 9;
+export const FLOAT64 = 10;
+export const FLOAT16 = 11;
+export const BFLOAT16 = 12;

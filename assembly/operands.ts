@@ -141,7 +141,7 @@ export class Unary {
 /**
  * Element-wise over up to three broadcast inputs; `axes` outer axes follow the class, outermost first, as
  * [size, a stride, b stride, (WHERE: condition stride)]. Rows [begin, end) of the outer axes taken as one; each row has `count` elements,
- * rows of y begin `yRow` elements apart.
+ * rows of y begin `yRow` elements apart. The kind of WHERE is the logarithm of the element's bytes.
  */
 @unmanaged
 export class Broadcast {
@@ -156,7 +156,7 @@ export class Cast {
 }
 
 /**
- * REDUCE: [outer, axis, inner] → [outer, inner]; rows [begin, end) of outer. SOFTMAX (kind 1: its logarithm) and ARG_MAX (kind ignored)
+ * REDUCE: [outer, axis, inner] → [outer, inner]; rows [begin, end) of outer. SOFTMAX (kind 1: its logarithm) and ARG_MAX
  * have the same operands.
  */
 @unmanaged

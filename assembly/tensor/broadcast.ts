@@ -2,21 +2,15 @@
 // last outer axis, so that positions are computed once a block.
 import * as op from '../opcodes.ts';
 import { Broadcast, at } from '../operands.ts';
+import { Axis, Rows } from './axis.ts';
 import { scalar, vector } from './binary.ts';
-
-/** One outer axis as it lies behind the instruction's operands. */
-@unmanaged
-export class Axis {
-  size: i32; conditionStride: i32; aStride: i32; bStride: i32;
-}
-
-/** `rows` rows; strides between them are those of `axis`. */
-export type Rows = (o: Broadcast, axis: Axis, rows: i32, condition: usize, a: usize, b: usize, y: usize) => void;
+import { shiftOf } from './element.ts';
+import { COMPARE, TYPED, WHERE } from './typed-binary.ts';
 
 const NO_AXIS: usize = memory.data<i32>([1, 0, 0, 0]);
 
-/** Calls `run` for blocks of rows. `condition` strides are in bytes, those of a and b in words; elements of y have 1 << yShift bytes. */
-export function walk(o: Broadcast, yShift: i32, run: Rows): void {
+/** Calls `run` for blocks of rows. Elements of a and b have 1 << xShift bytes, those of y 1 << yShift; condition strides are in bytes. */
+export function walk(o: Broadcast, xShift: i32, yShift: i32, run: Rows): void {
   const axes = changetype<usize>(o) + offsetof<Broadcast>();
   const last = o.axes ? changetype<Axis>(axes + <usize>(o.axes - 1) * offsetof<Axis>()) : changetype<Axis>(NO_AXIS);
   const condition = at(o.condition), a = at(o.a), b = at(o.b), y = at(o.y);
@@ -32,7 +26,7 @@ export function walk(o: Broadcast, yShift: i32, run: Rows): void {
     }
     const rows = min(o.end - row, last.size - row % last.size);
     const target = y + (<usize>(row * o.yRow) << yShift);
-    run(o, last, rows, condition + conditionOffset, a + (aOffset << 2), b + (bOffset << 2), target);
+    run(o, last, rows, condition + conditionOffset, a + (aOffset << xShift), b + (bOffset << xShift), target);
     row += rows;
   }
 }
@@ -100,51 +94,18 @@ function preluRows(o: Broadcast, axis: Axis, rows: i32, c: usize, a: usize, b: u
 
 const BINARY: StaticArray<Rows> = [addRows, subRows, mulRows, divRows, powRows, minRows, maxRows, preluRows];
 
-function compareRows(o: Broadcast, axis: Axis, rows: i32, condition: usize, a: usize, b: usize, y: usize): void {
-  for (; rows > 0; rows--) {
-    for (let i = 0; i < o.count; i++) {
-      const p = load<f32>(a + (i * o.aStep << 2)), q = load<f32>(b + (i * o.bStep << 2));
-      store<u8>(y + i, compare(o.kind, p, q));
-    }
-    a += axis.aStride << 2;
-    b += axis.bStride << 2;
-    y += o.yRow;
-  }
-}
-
-// @ts-ignore: decorator
-@inline
-function compare(kind: i32, a: f32, b: f32): bool {
-  switch (kind) {
-    case op.EQUAL: return a == b;
-    case op.LESS: return a < b;
-    case op.LESS_OR_EQUAL: return a <= b;
-    case op.GREATER: return a > b;
-    default: return a >= b;
-  }
-}
-
-function whereRows(o: Broadcast, axis: Axis, rows: i32, condition: usize, a: usize, b: usize, y: usize): void {
-  for (; rows > 0; rows--) {
-    for (let i = 0; i < o.count; i++) {
-      const source = load<u8>(condition + i * o.conditionStep) ? a + (i * o.aStep << 2) : b + (i * o.bStep << 2);
-      store<u32>(y + (i << 2), load<u32>(source));
-    }
-    condition += axis.conditionStride;
-    a += axis.aStride << 2;
-    b += axis.bStride << 2;
-    y += o.yRow << 2;
-  }
-}
-
 export function binary(o: Broadcast): void {
-  walk(o, 2, unchecked(BINARY[o.kind]));
+  const type = o.kind >> 8;
+  if (type == op.FLOAT32 && o.kind < BINARY.length) return walk(o, 2, 2, unchecked(BINARY[o.kind]));
+  const shift = shiftOf(type);
+  walk(o, shift, shift, unchecked(TYPED[type]));
 }
 
 export function compareAll(o: Broadcast): void {
-  walk(o, 0, compareRows);
+  const type = o.kind >> 8;
+  walk(o, shiftOf(type), 0, unchecked(COMPARE[type]));
 }
 
 export function where(o: Broadcast): void {
-  walk(o, 2, whereRows);
+  walk(o, o.kind, o.kind, unchecked(WHERE[o.kind]));
 }

@@ -2,7 +2,8 @@
 // float32 and broadcast; what is dense or repeated along a row goes eight elements at a time.
 import * as op from '../opcodes.ts';
 import { Broadcast, at } from '../operands.ts';
-import { Axis, Rows, walk } from './broadcast.ts';
+import { Axis, Rows } from './axis.ts';
+import { walk } from './broadcast.ts';
 
 /** Eight elements of a narrow type as 16-bit words; `T` is i8 or u8. */
 // @ts-ignore: decorator
@@ -119,16 +120,16 @@ function sumsToU8(o: Broadcast, s: Axis, n: i32, z: usize, x: usize, f: usize, y
 /** y = x / scale + zero point, limited to the type `kind`. */
 export function quantize(o: Broadcast): void {
   switch (o.kind) {
-    case op.INT8: return walk(o, 0, toI8);
-    case op.UINT8: return walk(o, 0, toU8);
-    case op.INT16: return walk(o, 1, toI16);
-    default: return walk(o, 1, toU16);
+    case op.INT8: return walk(o, 2, 0, toI8);
+    case op.UINT8: return walk(o, 2, 0, toU8);
+    case op.INT16: return walk(o, 2, 1, toI16);
+    default: return walk(o, 2, 1, toU16);
   }
 }
 
 /** y = x · scale + zero point of int32 x, int8 or uint8. The kind is the type, then the lower and the upper limit, a byte each. */
 export function requantize(o: Broadcast): void {
-  walk(o, 0, (o.kind & 0xff) == op.INT8 ? sumsToI8 : sumsToU8);
+  walk(o, 2, 0, (o.kind & 0xff) == op.INT8 ? sumsToI8 : sumsToU8);
 }
 
 // @ts-ignore: decorator
@@ -176,11 +177,11 @@ function fromI32(o: Broadcast, s: Axis, n: i32, x: usize, f: usize, z: usize, y:
 /** y = (x - zero point) · scale of x of the type `kind`. x is the operand `condition`, whose strides are in bytes. */
 export function dequantize(o: Broadcast): void {
   switch (o.kind) {
-    case op.INT8: return walk(o, 2, fromI8);
-    case op.UINT8: return walk(o, 2, fromU8);
-    case op.INT16: return walk(o, 2, fromI16);
-    case op.UINT16: return walk(o, 2, fromU16);
-    default: return walk(o, 2, fromI32);
+    case op.INT8: return walk(o, 2, 2, fromI8);
+    case op.UINT8: return walk(o, 2, 2, fromU8);
+    case op.INT16: return walk(o, 2, 2, fromI16);
+    case op.UINT16: return walk(o, 2, 2, fromU16);
+    default: return walk(o, 2, 2, fromI32);
   }
 }
 
@@ -214,5 +215,5 @@ function centerU8(o: Broadcast, s: Axis, n: i32, x: usize, a: usize, z: usize, y
 
 /** y = x - zero point as int16, of int8 or uint8 x, which is the operand `condition`. */
 export function center(o: Broadcast): void {
-  walk(o, 1, o.kind == op.INT8 ? centerI8 : centerU8);
+  walk(o, 2, 1, o.kind == op.INT8 ? centerI8 : centerU8);
 }

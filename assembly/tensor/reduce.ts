@@ -133,25 +133,3 @@ const REDUCTIONS: StaticArray<Reduction> = [sum, mean, largest, smallest, produc
 export function reduce(kind: i32, x: usize, y: usize, outer: i32, axis: i32, inner: i32): void {
   unchecked(REDUCTIONS[kind])(x, y, outer, axis, inner);
 }
-
-/** y int64 = index of the first largest element; NaN counts as largest, as numpy has it. */
-export function argMax(x: usize, y: usize, outer: i32, axis: i32, inner: i32): void {
-  const stride = <usize>inner << 2;
-  for (let i = 0; i < outer; i++) {
-    for (let column = 0; column < inner; column++) {
-      let p = x + (<usize>column << 2);
-      let best = load<f32>(p), index = 0;
-      for (let j = 1; j < axis && best == best; j++) {
-        p += stride;
-        const value = load<f32>(p);
-        if (value > best || value != value) {
-          best = value;
-          index = j;
-        }
-      }
-      store<i64>(y, index);
-      y += 8;
-    }
-    x += <usize>axis * stride;
-  }
-}

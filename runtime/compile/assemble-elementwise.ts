@@ -14,7 +14,9 @@ export interface BroadcastCall {
   readonly a: Address;
   readonly b: Address;
   readonly y: Address;
-  /** Bytes of an element of y: 1 for comparisons, else 4. */
+  /** Bytes of an element of a and b. */
+  readonly xBytes: number;
+  /** Bytes of an element of y: 1 for comparisons. */
   readonly yBytes: number;
   readonly shape: readonly number[];
   readonly conditionStrides?: readonly number[];
@@ -52,8 +54,8 @@ export function assembleBroadcast(writer: Writer, call: BroadcastCall): void {
       writer.emit(call.opcode, [
         call.kind,
         behind(call.condition ?? NO_ADDRESS, left * conditionStep, 1),
-        behind(call.a, left * aStep),
-        behind(call.b, left * bStep),
+        behind(call.a, left * aStep, call.xBytes),
+        behind(call.b, left * bStep, call.xBytes),
         behind(call.y, left, call.yBytes),
         right - left,
         conditionStep,

@@ -4,12 +4,13 @@
  */
 import { strict as assert } from 'node:assert';
 import * as op from '../../assembly/opcodes.ts';
+import { type DataType, elementBytes } from '../engine/tensor.ts';
 import { assembleBroadcast, assembleCopy } from './assemble-elementwise.ts';
 import * as integer from './assemble-integer.ts';
 import * as matrix from './assemble-matrix.ts';
 import type * as contract from './instructions.ts';
 import { type Address, type ConvShape, type Instructions, NO_ADDRESS, type StridedCopy } from './instructions.ts';
-import { binaryKinds, castTypes, compareKinds, reduceKinds, unaryKinds } from './kinds.ts';
+import { binaryKinds, compareKinds, elementTypes, reduceKinds, typedKind, unaryKinds } from './kinds.ts';
 import * as pack from './pack.ts';
 import { stridesOf } from './strides.ts';
 import { behind, checkAligned, checkMatrices, ELEMENTS_MAX, floatWord, inParts, Writer } from './writer.ts';
@@ -116,11 +117,21 @@ export class Assembler implements Instructions {
 
   // ---- element-wise
 
-  unary(name: contract.UnaryName, x: Address, y: Address, count: number, alpha = 0, beta = 0): void {
+  unary(
+    name: contract.UnaryName,
+    x: Address,
+    y: Address,
+    count: number,
+    alpha = 0,
+    beta = 0,
+    type: 'float32' | 'float64' = 'float32',
+  ): void {
     checkAligned(x, y);
+    const [kind, bytes] = [typedKind(unaryKinds[name], type), elementBytes(type)];
     const constants = [floatWord(alpha), floatWord(beta)];
     inParts(count, ELEMENTS_MAX, (begin, end) => {
-      this.#writer.emit(op.UNARY, [unaryKinds[name], behind(x, begin), behind(y, begin), end - begin, ...constants]);
+      const [partX, partY] = [behind(x, begin, bytes), behind(y, begin, bytes)];
+      this.#writer.emit(op.UNARY, [kind, partX, partY, end - begin, ...constants]);
     });
   }
 
@@ -132,9 +143,11 @@ export class Assembler implements Instructions {
     shape: readonly number[],
     aStrides: readonly number[],
     bStrides: readonly number[],
+    type: DataType = 'float32',
   ): void {
-    const operands = { a, b, y, yBytes: 4, shape, aStrides, bStrides };
-    assembleBroadcast(this.#writer, { opcode: op.BINARY, kind: binaryKinds[name], ...operands });
+    const bytes = elementBytes(type);
+    const operands = { a, b, y, xBytes: bytes, yBytes: bytes, shape, aStrides, bStrides };
+    assembleBroadcast(this.#writer, { opcode: op.BINARY, kind: typedKind(binaryKinds[name], type), ...operands });
   }
 
   compare(
@@ -145,9 +158,10 @@ export class Assembler implements Instructions {
     shape: readonly number[],
     aStrides: readonly number[],
     bStrides: readonly number[],
+    type: DataType = 'float32',
   ): void {
-    const operands = { a, b, y, yBytes: 1, shape, aStrides, bStrides };
-    assembleBroadcast(this.#writer, { opcode: op.COMPARE, kind: compareKinds[name], ...operands });
+    const operands = { a, b, y, xBytes: elementBytes(type), yBytes: 1, shape, aStrides, bStrides };
+    assembleBroadcast(this.#writer, { opcode: op.COMPARE, kind: typedKind(compareKinds[name], type), ...operands });
   }
 
   where(
@@ -159,32 +173,55 @@ export class Assembler implements Instructions {
     conditionStrides: readonly number[],
     aStrides: readonly number[],
     bStrides: readonly number[],
+    bytes = FOUR_BYTES,
   ): void {
-    const operands = { condition, a, b, y, yBytes: 4, shape, conditionStrides, aStrides, bStrides };
-    assembleBroadcast(this.#writer, { opcode: op.WHERE, kind: 0, ...operands });
+    const operands = { condition, a, b, y, shape, conditionStrides, aStrides, bStrides };
+    assembleBroadcast(this.#writer, {
+      ...operands,
+      opcode: op.WHERE,
+      kind: Math.log2(bytes),
+      xBytes: bytes,
+      yBytes: bytes,
+    });
   }
 
-  cast(x: Address, from: contract.CastType, y: Address, to: contract.CastType, count: number): void {
+  cast(x: Address, from: DataType, y: Address, to: DataType, count: number): void {
     checkAligned(x, y);
-    const [source, target] = [castTypes[from], castTypes[to]];
     inParts(count, ELEMENTS_MAX, (begin, end) => {
-      const [partX, partY] = [behind(x, begin, source.bytes), behind(y, begin, target.bytes)];
-      this.#writer.emit(op.CAST, [partX, partY, source.code, target.code, end - begin]);
+      const [partX, partY] = [behind(x, begin, elementBytes(from)), behind(y, begin, elementBytes(to))];
+      this.#writer.emit(op.CAST, [partX, partY, elementTypes[from], elementTypes[to], end - begin]);
     });
   }
 
   // ---- reductions and normalisation
 
-  reduce(name: contract.ReduceName, x: Address, y: Address, outer: number, axis: number, inner: number): void {
-    this.#alongAxis(op.REDUCE, reduceKinds[name], x, y, outer, axis, inner);
+  reduce(
+    name: contract.ReduceName,
+    x: Address,
+    y: Address,
+    outer: number,
+    axis: number,
+    inner: number,
+    type: DataType = 'float32',
+  ): void {
+    this.#alongAxis(op.REDUCE, typedKind(reduceKinds[name], type), x, y, outer, axis, inner);
   }
 
   softmax(x: Address, y: Address, outer: number, axis: number, inner: number, log = false): void {
     this.#alongAxis(op.SOFTMAX, log ? 1 : 0, x, y, outer, axis, inner);
   }
 
-  argMax(x: Address, y: Address, outer: number, axis: number, inner: number): void {
-    this.#alongAxis(op.ARG_MAX, 0, x, y, outer, axis, inner);
+  argMax(
+    x: Address,
+    y: Address,
+    outer: number,
+    axis: number,
+    inner: number,
+    type: DataType = 'float32',
+    { least, last }: contract.ExtremeChoice = { least: false, last: false },
+  ): void {
+    const kind = (least ? op.ARG_LEAST : 0) | (last ? op.ARG_LAST : 0);
+    this.#alongAxis(op.ARG_MAX, typedKind(kind, type), x, y, outer, axis, inner);
   }
 
   #alongAxis(opcode: number, kind: number, x: Address, y: Address, outer: number, axis: number, inner: number): void {

@@ -1,11 +1,13 @@
 /** Builds kernel graphs: infers shapes, folds constants, drops operations that do nothing, shares equal ones. */
 import { type DataType, elementBytes, elementCount, type Tensor, type TypedArray } from '../engine/tensor.ts';
 import { isDataType } from '../onnx/tensor-data.ts';
-import { evaluate, isInteger, tensorOf } from './evaluate.ts';
+import { evaluate, tensorOf } from './evaluate.ts';
 import type { Constant, KernelGraph, Node, Operation, Value } from './graph.ts';
+import { isHalf } from './half.ts';
 import { inferOutputs, type TypeAndDims } from './infer.ts';
 import type { BinaryName, ReduceName, UnaryName } from './instructions.ts';
 import { FOLDED_ELEMENTS_MAX, KERNEL_NODES_MAX, SPACE_BYTES_MAX } from './limits.ts';
+import { lower, reckons } from './lower.ts';
 import { UnsupportedError } from './program.ts';
 import { composePerms, keepsOrder, sameDims } from './strides.ts';
 
@@ -62,6 +64,8 @@ export class Builder {
   readonly #numbers = new Map<Value, number>();
   readonly #known = new Map<string, readonly Value[]>();
   readonly #producers = new Map<Value, Node>();
+  /** Half-precision results → the float32 values that they were rounded from. */
+  readonly #unrounded = new Map<Value, Value>();
 
   constructor(keys: ConstantKeys) {
     this.keys = keys;
@@ -100,6 +104,8 @@ export class Builder {
   addAll(operation: Operation, inputs: readonly (Value | undefined)[]): readonly Value[] {
     const unchanged = withoutEffect(operation, inputs);
     if (unchanged) return [unchanged];
+    const adapted = this.#inFloat32(operation, inputs) ?? lower(this, operation, inputs);
+    if (adapted) return adapted;
     const text = describe(operation);
     const known = `${text} ${inputs.map((value) => value && this.#number(value))}`;
     const before = this.#known.get(known);
@@ -110,6 +116,26 @@ export class Builder {
     this.#known.set(known, outputs);
     if (!folded) this.#addNode({ origin: this.origin, operation, inputs, outputs });
     return outputs;
+  }
+
+  /**
+   * Half-precision floats are storage: what reckons with them works in float32, and what follows reads its unrounded results.
+   * Nothing that is not read remains, so in a half-precision model only inputs and outputs are converted.
+   */
+  #inFloat32(operation: Operation, inputs: readonly (Value | undefined)[]): readonly Value[] | undefined {
+    const half = inputs.find((value) => value && isHalf(value.type))?.type;
+    if (half === undefined || operation.kind === 'cast' || operation.kind === 'bitCast') return undefined;
+    if (!reckons(operation) && !inputs.some((value) => value && this.#unrounded.has(value))) return undefined;
+    const widened = inputs.map((value) => {
+      if (!value || !isHalf(value.type)) return value;
+      return this.#unrounded.get(value) ?? this.cast(value, 'float32');
+    });
+    return this.addAll(operation, widened).map((result) => {
+      if (result.type !== 'float32') return result;
+      const rounded = this.cast(result, half);
+      this.#unrounded.set(rounded, result);
+      return rounded;
+    });
   }
 
   #addNode(node: Node): void {
@@ -136,7 +162,7 @@ export class Builder {
   ): Value | undefined {
     const [result] = results;
     const constants = inputs.map((input) => input?.constant);
-    if (!result || results.length > 1 || !foldable(operation) || constants.some((constant) => !constant))
+    if (!result || results.length > 1 || !foldable(operation, result.type) || constants.some((constant) => !constant))
       return undefined;
     const operands = constants as Constant[];
     const given = operands.reduce((sum, { tensor }) => sum + elementCount(tensor.dims), 0);
@@ -246,15 +272,17 @@ const unaryNotFolded: ReadonlySet<UnaryName> = new Set([
   ...(['silu', 'hardSigmoid', 'hardSwish', 'erf', 'gelu', 'geluTanh', 'softplus', 'softsign', 'elu', 'selu'] as const),
 ]);
 
-function foldable(operation: Operation): boolean {
+function foldable(operation: Operation, type: DataType): boolean {
   switch (operation.kind) {
     case 'unary':
       return !unaryNotFolded.has(operation.name);
-    case 'cast':
-      return isInteger(operation.to) || operation.to === 'float32' || operation.to === 'float64';
     case 'binary':
+      // JavaScript knows these for 32 bits only.
+      if (['and', 'or', 'xor'].includes(operation.name)) return elementBytes(type) <= 4;
+      return operation.name !== 'shiftLeft' && operation.name !== 'shiftRight';
+    case 'cast':
+    case 'bitCast':
     case 'compare':
-    case 'logic':
     case 'where':
     case 'reduce':
     case 'reshape':
@@ -276,6 +304,7 @@ function withoutEffect(operation: Operation, inputs: readonly (Value | undefined
   const x = inputs[0] as Value;
   switch (operation.kind) {
     case 'cast':
+    case 'bitCast':
       return operation.to === x.type ? x : undefined;
     case 'reshape':
     case 'expand':

@@ -1,6 +1,7 @@
 /** Operations that move data. */
 import { elementBytes, elementCount } from '../engine/tensor.ts';
 import { type Emission, type Emitter, inputOf, type OperationOf, outputOf, requireFloat32 } from './emission.ts';
+import { tensorOf } from './evaluate.ts';
 import type { Node, Value } from './graph.ts';
 import type { Address } from './instructions.ts';
 import { RANK_MAX } from './limits.ts';
@@ -36,7 +37,8 @@ export const transpose: Emitter<OperationOf<'transpose'>> = {
   },
 };
 
-export const reshape: Emitter<OperationOf<'reshape'>> = {
+/** Also a cast of bits: the elements stay as they are. */
+export const reshape: Emitter<OperationOf<'reshape' | 'bitCast'>> = {
   emit(emission) {
     const { node, at, isView } = emission;
     const [x, y] = [inputOf(node, 0), outputOf(node)];
@@ -80,13 +82,17 @@ export const expand: Emitter<OperationOf<'expand'>> = {
   },
 };
 
-function fillAll({ assembler, node, at }: Emission, value: number): void {
+function fillAll(emission: Emission, value: number): void {
+  const { assembler, node, at } = emission;
   const y = outputOf(node);
   const words = Math.ceil((elementCount(y.dims) * elementBytes(y.type)) / 4);
   // The kernel fills with float32; zero is the same in every type, and buffers end at whole words.
-  if (y.type !== 'float32' && value !== 0)
-    throw new UnsupportedError(`node "${node.origin}": padding ${y.type} values with ${value} is not supported`);
-  assembler.fill(at(y), words, value);
+  if (y.type === 'float32' || value === 0) {
+    assembler.fill(at(y), words, value);
+    return;
+  }
+  const x = assembler.table(tensorOf(y.type, [], [value]).data);
+  move(emission, { x, y: at(y), shape: [elementCount(y.dims)], xStrides: [0], yStrides: [1] });
 }
 
 /**

@@ -1,17 +1,30 @@
 /** Element-wise operations, reductions and normalisation. */
-import { elementCount } from '../engine/tensor.ts';
+import { type DataType, elementBytes, elementCount } from '../engine/tensor.ts';
 import { type Emission, type Emitter, inputOf, type OperationOf, outputOf, requireFloat32 } from './emission.ts';
-import type { Value } from './graph.ts';
-import type { Address, CastType, ReduceName } from './instructions.ts';
+import type { Node, Value } from './graph.ts';
+import type { Address, ReduceName, UnaryName } from './instructions.ts';
 import { UnsupportedError } from './program.ts';
 import { broadcastStrides, joinAxes } from './strides.ts';
+
+const float32Only: ReadonlySet<UnaryName> = new Set(['erf', 'gelu', 'geluTanh'] as const);
+
+/** The type of both operands. Those of the graph's operations are one; those of a model may not be. */
+function commonType(node: Node, a: Value, b: Value): DataType {
+  if (a.type !== b.type)
+    throw new UnsupportedError(
+      `node "${node.origin}": ${node.operation.kind} of ${a.type} and ${b.type} values is not supported`,
+    );
+  return a.type;
+}
 
 export const unary: Emitter<OperationOf<'unary'>> = {
   emit({ assembler, node, operation, at }) {
     const x = inputOf(node, 0);
-    requireFloat32(node, x);
     const { name, alpha, beta } = operation;
-    assembler.unary(name, at(x), at(outputOf(node)), elementCount(x.dims), alpha, beta);
+    const { type } = x;
+    if (type !== 'float32' && (type !== 'float64' || float32Only.has(name)))
+      throw new UnsupportedError(`node "${node.origin}": ${name} of ${type} values is not supported`);
+    assembler.unary(name, at(x), at(outputOf(node)), elementCount(x.dims), alpha, beta, type);
   },
 };
 
@@ -28,51 +41,38 @@ export const binary: Emitter<OperationOf<'binary'>> = {
     const y = outputOf(node);
     const { name } = operation;
     let [a, b] = [inputOf(node, 0), inputOf(node, 1)];
-    requireFloat32(node, a, b);
-    if (name === 'mod' || name === 'fmod')
-      throw new UnsupportedError(
-        `node "${node.origin}": Mod of values that are known only during the run is not supported`,
-      );
+    const type = commonType(node, a, b);
     // The plan may have put the output over the second operand, for operations where their order does not matter.
     if (!b.constant && at(b) === at(y) && (a.constant || at(a) !== at(y))) [a, b] = [b, a];
     const { shape, strides } = walkTogether(y, a, b);
-    assembler.binary(name, at(a), at(b), at(y), shape, strides[0] as number[], strides[1] as number[]);
+    assembler.binary(name, at(a), at(b), at(y), shape, strides[0] as number[], strides[1] as number[], type);
   },
 };
 
 export const compare: Emitter<OperationOf<'compare'>> = {
   emit({ assembler, node, operation, at }) {
     const [a, b, y] = [inputOf(node, 0), inputOf(node, 1), outputOf(node)];
-    requireFloat32(node, a, b);
+    const type = commonType(node, a, b);
     const { shape, strides } = walkTogether(y, a, b);
-    assembler.compare(operation.name, at(a), at(b), at(y), shape, strides[0] as number[], strides[1] as number[]);
-  },
-};
-
-export const logic: Emitter<OperationOf<'logic'>> = {
-  emit({ node }) {
-    throw new Error(`assertion: node "${node.origin}": logic is for constants`);
+    const [first, second] = strides as [number[], number[]];
+    assembler.compare(operation.name, at(a), at(b), at(y), shape, first, second, type);
   },
 };
 
 export const where: Emitter<OperationOf<'where'>> = {
   emit({ assembler, node, at }) {
     const [condition, a, b, y] = [inputOf(node, 0), inputOf(node, 1), inputOf(node, 2), outputOf(node)];
-    requireFloat32(node, a, b);
+    const bytes = elementBytes(commonType(node, a, b));
     const { shape, strides } = walkTogether(y, condition, a, b);
     const [first, second, third] = strides as [number[], number[], number[]];
-    assembler.where(at(condition), at(a), at(b), at(y), shape, first, second, third);
+    assembler.where(at(condition), at(a), at(b), at(y), shape, first, second, third, bytes);
   },
 };
-
-const castTypes: ReadonlySet<string> = new Set(['float32', 'int32', 'int64', 'uint8', 'int8', 'bool']);
 
 export const cast: Emitter<OperationOf<'cast'>> = {
   emit({ assembler, node, operation, at }) {
     const [x, y] = [inputOf(node, 0), outputOf(node)];
-    if (!castTypes.has(x.type) || !castTypes.has(operation.to))
-      throw new UnsupportedError(`node "${node.origin}": a cast from ${x.type} to ${operation.to} is not supported`);
-    assembler.cast(at(x), x.type as CastType, at(y), operation.to as CastType, elementCount(x.dims));
+    assembler.cast(at(x), x.type, at(y), operation.to, elementCount(x.dims));
   },
 };
 
@@ -111,23 +111,24 @@ export const reduce: Emitter<OperationOf<'reduce'>> = {
   scratchBytes(node, { axes }) {
     const runs = reducedRuns(inputOf(node, 0).dims, axes);
     const [first] = runs as [Run];
-    return runs.length > 1 ? 2 * halfBytes(first) : 0;
+    return runs.length > 1 ? 2 * halfBytes(first, inputOf(node, 0).type) : 0;
   },
   emit({ assembler, node, operation, scratch, at }) {
     const x = inputOf(node, 0);
-    requireFloat32(node, x);
+    const half = halfBytes(reducedRuns(x.dims, operation.axes)[0] as Run, x.type);
     const runs = reducedRuns(x.dims, operation.axes);
     let from = at(x);
     runs.forEach(({ outer, axis, inner }, index) => {
-      const to = index === runs.length - 1 ? at(outputOf(node)) : scratch + (index % 2) * halfBytes(runs[0] as Run);
-      assembler.reduce(index === 0 ? operation.name : laterName(operation.name), from, to, outer, axis, inner);
+      const to = index === runs.length - 1 ? at(outputOf(node)) : scratch + (index % 2) * half;
+      const name = index === 0 ? operation.name : laterName(operation.name);
+      assembler.reduce(name, from, to, outer, axis, inner, x.type);
       from = to;
     });
   },
 };
 
-function halfBytes({ outer, inner }: Run): number {
-  return Math.ceil((outer * inner * 4) / 16) * 16;
+function halfBytes({ outer, inner }: Run, type: DataType): number {
+  return Math.ceil((outer * inner * elementBytes(type)) / 16) * 16;
 }
 
 function alongAxis(
@@ -135,7 +136,6 @@ function alongAxis(
   axis: number,
 ): [x: Address, y: Address, outer: number, size: number, inner: number] {
   const x = inputOf(node, 0);
-  requireFloat32(node, x);
   const [outer, inner] = [elementCount(x.dims.slice(0, axis)), elementCount(x.dims.slice(axis + 1))];
   return [at(x), at(outputOf(node)), outer, x.dims[axis] as number, inner];
 }
@@ -143,13 +143,15 @@ function alongAxis(
 export const softmax: Emitter<OperationOf<'softmax'>> = {
   emit(emission) {
     const { axis, log } = emission.operation;
+    requireFloat32(emission.node, inputOf(emission.node, 0));
     emission.assembler.softmax(...alongAxis(emission, axis), log);
   },
 };
 
 export const argMax: Emitter<OperationOf<'argMax'>> = {
   emit(emission) {
-    emission.assembler.argMax(...alongAxis(emission, emission.operation.axis));
+    const { node, operation } = emission;
+    emission.assembler.argMax(...alongAxis(emission, operation.axis), inputOf(node, 0).type, operation);
   },
 };
 

@@ -1,8 +1,9 @@
 /** Operations on constants, computed at compile time: shape arithmetic, and what exporters leave of weight arithmetic. */
 import { arrayOf, type DataType, elementCount, type Tensor, type TypedArray } from '../engine/tensor.ts';
 import type { Operation } from './graph.ts';
+import { fromHalf, toHalf } from './half.ts';
 import { inferOutputs } from './infer.ts';
-import type { CompareName, ReduceName, UnaryName } from './instructions.ts';
+import type { BinaryName, CompareName, ReduceName, UnaryName } from './instructions.ts';
 import { UnsupportedError } from './program.ts';
 import { broadcastStrides, stridesOf } from './strides.ts';
 
@@ -15,13 +16,14 @@ export function isInteger(type: DataType): boolean {
 }
 
 /** Element `index` as a number. Integers beyond 2^53 lose digits; only slice ends ("to the end") are ever so large. */
-export function numberAt(data: TypedArray, index: number): number {
+function numberAt(data: TypedArray, index: number): number {
   return Number(data[index]);
 }
 
 /** All elements as numbers. */
-export function numbersOf(tensor: Tensor): number[] {
-  return Array.from(tensor.data as ArrayLike<number | bigint>, Number);
+export function numbersOf({ type, data }: Tensor): number[] {
+  if (type === 'float16' || type === 'bfloat16') return Array.from(data as Uint16Array, (word) => fromHalf(type, word));
+  return Array.from(data as ArrayLike<number | bigint>, Number);
 }
 
 /** Converts as ONNX Cast does: truncation towards zero, wrap-around for integers, any non-zero number is true. */
@@ -31,6 +33,7 @@ export function tensorOf(type: DataType, dims: readonly number[], values: ArrayL
     const value = values[i] as number;
     if (type === 'bool') data[i] = value === 0 ? 0 : 1;
     else if (type === 'int64' || type === 'uint64') data[i] = toBigInt(value, type);
+    else if (type === 'float16' || type === 'bfloat16') data[i] = toHalf(type, value);
     else data[i] = value;
   }
   return { type, dims, data };
@@ -68,7 +71,7 @@ const unaryFunctions: Partial<Record<UnaryName, (x: number, alpha: number, beta:
 
 type Combine = (a: number, b: number) => number;
 
-function binaryFunction(name: (Operation & { kind: 'binary' })['name'], type: DataType): Combine {
+function binaryFunction(name: BinaryName, type: DataType): Combine | undefined {
   switch (name) {
     case 'add':
       return (a, b) => a + b;
@@ -90,6 +93,15 @@ function binaryFunction(name: (Operation & { kind: 'binary' })['name'], type: Da
       return (a, b) => a - b * Math.floor(a / b);
     case 'fmod':
       return (a, b) => a % b;
+    case 'and':
+      return (a, b) => a & b;
+    case 'or':
+      return (a, b) => a | b;
+    case 'xor':
+      return (a, b) => a ^ b;
+    case 'shiftLeft':
+    case 'shiftRight':
+      return undefined;
   }
 }
 
@@ -99,12 +111,6 @@ const compareFunctions: Record<CompareName, (a: number, b: number) => boolean> =
   lessOrEqual: (a, b) => a <= b,
   greater: (a, b) => a > b,
   greaterOrEqual: (a, b) => a >= b,
-};
-
-const logicFunctions: Record<'and' | 'or' | 'xor', Combine> = {
-  and: (a, b) => a & b,
-  or: (a, b) => a | b,
-  xor: (a, b) => a ^ b,
 };
 
 const reduceFunctions: Record<
@@ -237,23 +243,24 @@ export function evaluate(operation: Operation, inputs: readonly Tensor[]): Tenso
       const f = unaryFunctions[operation.name];
       return f && combine(type, dims, [x], (value) => f(value, operation.alpha ?? 0, operation.beta ?? 0));
     }
-    case 'binary':
-      return combine(type, dims, [x, y], binaryFunction(operation.name, x.type));
+    case 'binary': {
+      const f = binaryFunction(operation.name, x.type);
+      return f && combine(type, dims, [x, y], f as (...x: number[]) => number);
+    }
     case 'compare': {
       const f = compareFunctions[operation.name];
       return combine(type, dims, [x, y], (a, b) => (f(a as number, b as number) ? 1 : 0));
     }
-    case 'logic':
-      if (operation.name === 'not') return combine(type, dims, [x], (a) => (a === 0 ? 1 : 0));
-      return combine(type, dims, [x, y], logicFunctions[operation.name]);
     case 'where': {
       // Chosen by number, so a 64-bit integer beyond 2^53 would change: refused like other constant arithmetic.
       return combine(type, dims, [x, y, z], (condition, a, b) => (condition ? a : b) as number);
     }
     case 'cast':
-      return isInteger(operation.to) || !['float16', 'bfloat16'].includes(operation.to)
-        ? tensorOf(operation.to, dims, numbersOf(x))
-        : undefined;
+      return tensorOf(operation.to, dims, numbersOf(x));
+    case 'bitCast': {
+      const bytes = x.data.slice().buffer as ArrayBuffer;
+      return { type, dims, data: new (arrayOf(type))(bytes) };
+    }
     case 'reduce':
       return reduce(operation, x, dims);
     case 'reshape':

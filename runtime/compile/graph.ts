@@ -18,14 +18,14 @@ export type Size2d = readonly [height: number, width: number];
 
 export type Operation =
   | { readonly kind: 'unary'; readonly name: UnaryName; readonly alpha?: number; readonly beta?: number }
-  /** Numpy broadcasting. `mod` (sign of the divisor) and `fmod` (sign of the dividend) exist for constants only. */
-  | { readonly kind: 'binary'; readonly name: BinaryName | 'mod' | 'fmod' }
+  /** Numpy broadcasting of two values of one type. */
+  | { readonly kind: 'binary'; readonly name: BinaryName }
   | { readonly kind: 'compare'; readonly name: CompareName }
-  /** For constants only. */
-  | { readonly kind: 'logic'; readonly name: 'and' | 'or' | 'xor' | 'not' }
   /** condition (bool), a, b. */
   | { readonly kind: 'where' }
   | { readonly kind: 'cast'; readonly to: DataType }
+  /** The same bits as another type of the same size. */
+  | { readonly kind: 'bitCast'; readonly to: DataType }
   /** x [n, h, w, c], weights [m, c / group, kh, kw] (constant), bias [m]?, residual shaped like the output? */
   | {
       readonly kind: 'conv';
@@ -55,7 +55,7 @@ export type Operation =
   | { readonly kind: 'reduce'; readonly name: ReduceName; readonly axes: readonly number[] }
   | { readonly kind: 'softmax'; readonly axis: number; readonly log: boolean }
   /** The axis stays, with size 1. Gives int64. */
-  | { readonly kind: 'argMax'; readonly axis: number }
+  | { readonly kind: 'argMax'; readonly axis: number; readonly least: boolean; readonly last: boolean }
   /** x [..., size], scale [size], bias [size]. */
   | { readonly kind: 'layerNorm'; readonly epsilon: number }
   | { readonly kind: 'reshape'; readonly dims: readonly number[] }

@@ -151,11 +151,10 @@ export function inferOutputs(operation: Operation, inputs: readonly (Value | und
       return [{ type: x.type, dims: broadcast(x, operand(inputs, 1)) }];
     case 'compare':
       return [{ type: 'bool', dims: broadcast(x, operand(inputs, 1)) }];
-    case 'logic':
-      return [{ type: 'bool', dims: operation.name === 'not' ? x.dims : broadcast(x, operand(inputs, 1)) }];
     case 'where':
       return [{ type: operand(inputs, 1).type, dims: broadcast(x, operand(inputs, 1), operand(inputs, 2)) }];
     case 'cast':
+    case 'bitCast':
       return [{ type: operation.to, dims: x.dims }];
     case 'conv':
       return [inferConv(operation, inputs)];

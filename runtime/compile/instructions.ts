@@ -6,6 +6,7 @@
  * Every tensor is dense, row-major and, for images, NHWC. All addresses are byte offsets that are multiples of 16; those of `gemm` and
  * `packMatrix` may be multiples of 4, since the matrices of a batch lie one behind the other.
  */
+import type { DataType } from '../engine/tensor.ts';
 
 /**
  * Where a tensor lies: a byte offset below 1 GiB, with its space in the top two bits. Programs hold no absolute
@@ -65,9 +66,25 @@ export type UnaryName =
   | 'scale' // alpha * x + beta
   | 'square';
 
-export type BinaryName = 'add' | 'sub' | 'mul' | 'div' | 'pow' | 'min' | 'max' | 'prelu'; // prelu: b is the slope
+export type BinaryName =
+  | 'add'
+  | 'sub'
+  | 'mul'
+  | 'div'
+  | 'pow'
+  | 'min'
+  | 'max'
+  | 'prelu' // b is the slope
+  | 'mod' // the sign is that of b
+  | 'fmod' // the sign is that of a
+  // of the bits of integers, and of bool
+  | 'and'
+  | 'or'
+  | 'xor'
+  | 'shiftLeft'
+  | 'shiftRight';
 
-/** Comparison of two float32 tensors to a bool tensor (one byte an element). */
+/** Comparison of two tensors of one type to a bool tensor (one byte an element). */
 export type CompareName = 'equal' | 'less' | 'lessOrEqual' | 'greater' | 'greaterOrEqual';
 
 export type ReduceName = 'sum' | 'mean' | 'max' | 'min' | 'prod' | 'sumSquare' | 'l1' | 'l2';
@@ -169,7 +186,7 @@ export interface StridedCopy {
 }
 
 /**
- * The kernels. Types are float32 unless a method says otherwise. Inputs and outputs may not overlap, except that
+ * The kernels. Types are float32 unless a method says or is told otherwise. Inputs and outputs may not overlap, except that
  * `unary`, `binary` and `clip`-like work in place (`y === x` or `y === a`).
  */
 export interface Instructions {
@@ -221,8 +238,19 @@ export interface Instructions {
   averagePool(x: Address, y: Address, shape: ConvShape, countIncludePad: boolean): void;
 
   // ---- element-wise
-  unary(name: UnaryName, x: Address, y: Address, count: number, alpha?: number, beta?: number): void;
-  /** Numpy broadcasting, given by element strides per axis of the output `shape` (0 = repeated). Rank up to 8. */
+  unary(
+    name: UnaryName,
+    x: Address,
+    y: Address,
+    count: number,
+    alpha?: number,
+    beta?: number,
+    type?: 'float32' | 'float64',
+  ): void;
+  /**
+   * Numpy broadcasting, given by element strides per axis of the output `shape` (0 = repeated). Rank up to 8. Here and below `type` is
+   * any but float16 and bfloat16. Integers wrap around; one divided by zero is zero.
+   */
   binary(
     name: BinaryName,
     a: Address,
@@ -231,6 +259,7 @@ export interface Instructions {
     shape: readonly number[],
     aStrides: readonly number[],
     bStrides: readonly number[],
+    type?: DataType,
   ): void;
   compare(
     name: CompareName,
@@ -240,8 +269,9 @@ export interface Instructions {
     shape: readonly number[],
     aStrides: readonly number[],
     bStrides: readonly number[],
+    type?: DataType,
   ): void;
-  /** y = condition ? a : b; condition is bool. */
+  /** y = condition ? a : b; condition is bool, elements have 1, 2, 4 (if not said) or 8 bytes. */
   where(
     condition: Address,
     a: Address,
@@ -251,15 +281,24 @@ export interface Instructions {
     conditionStrides: readonly number[],
     aStrides: readonly number[],
     bStrides: readonly number[],
+    elementBytes?: number,
   ): void;
-  /** float32, int32, int64, uint8, int8 and bool, any to any; truncation and saturation as ONNX Cast says. */
-  cast(x: Address, from: CastType, y: Address, to: CastType, count: number): void;
+  /** Any type to any; truncation and saturation as ONNX Cast says. */
+  cast(x: Address, from: DataType, y: Address, to: DataType, count: number): void;
 
   // ---- reductions and normalisation over the middle axis of [outer, axis, inner]
-  reduce(name: ReduceName, x: Address, y: Address, outer: number, axis: number, inner: number): void;
+  reduce(name: ReduceName, x: Address, y: Address, outer: number, axis: number, inner: number, type?: DataType): void;
   softmax(x: Address, y: Address, outer: number, axis: number, inner: number, log?: boolean): void;
-  /** y int64 = index of the first largest element. */
-  argMax(x: Address, y: Address, outer: number, axis: number, inner: number): void;
+  /** y int64 = index of the first largest element, or as `choice` says. */
+  argMax(
+    x: Address,
+    y: Address,
+    outer: number,
+    axis: number,
+    inner: number,
+    type?: DataType,
+    choice?: ExtremeChoice,
+  ): void;
   /** Rows of `size` elements: (x - mean) / sqrt(variance + epsilon) * scale + bias; scale and bias are [size]. */
   layerNorm(x: Address, y: Address, rows: number, size: number, scale: Address, bias: Address, epsilon: number): void;
 
@@ -313,7 +352,11 @@ export interface Instructions {
   }): void;
 }
 
-export type CastType = 'float32' | 'int32' | 'int64' | 'uint8' | 'int8' | 'bool';
+/** Which of the extreme elements: the least instead of the largest, the last instead of the first of equal ones. */
+export interface ExtremeChoice {
+  readonly least: boolean;
+  readonly last: boolean;
+}
 
 export interface ResizeCall {
   readonly x: Address;

@@ -1,6 +1,7 @@
 /** The names that the compiler uses → the constants that the kernels know. */
 import * as op from '../../assembly/opcodes.ts';
-import type { BinaryName, CastType, CompareName, QuantizedType, ReduceName, UnaryName } from './instructions.ts';
+import type { DataType } from '../engine/tensor.ts';
+import type { BinaryName, CompareName, QuantizedType, ReduceName, UnaryName } from './instructions.ts';
 
 export const unaryKinds: Record<UnaryName, number> = {
   relu: op.RELU,
@@ -42,6 +43,13 @@ export const binaryKinds: Record<BinaryName, number> = {
   min: op.MIN,
   max: op.MAX,
   prelu: op.PRELU,
+  mod: op.MOD,
+  fmod: op.FMOD,
+  and: op.AND,
+  or: op.OR,
+  xor: op.XOR,
+  shiftLeft: op.SHIFT_LEFT,
+  shiftRight: op.SHIFT_RIGHT,
 };
 export const compareKinds: Record<CompareName, number> = {
   equal: op.EQUAL,
@@ -60,13 +68,20 @@ export const reduceKinds: Record<ReduceName, number> = {
   l1: op.REDUCE_L1,
   l2: op.REDUCE_L2,
 };
-export const castTypes: Record<CastType, { code: number; bytes: number }> = {
-  float32: { code: op.FLOAT32, bytes: 4 },
-  int32: { code: op.INT32, bytes: 4 },
-  int64: { code: op.INT64, bytes: 8 },
-  uint8: { code: op.UINT8, bytes: 1 },
-  int8: { code: op.INT8, bytes: 1 },
-  bool: { code: op.BOOL, bytes: 1 },
+export const elementTypes: Record<DataType, number> = {
+  float32: op.FLOAT32,
+  int32: op.INT32,
+  int64: op.INT64,
+  uint8: op.UINT8,
+  int8: op.INT8,
+  bool: op.BOOL,
+  int16: op.INT16,
+  uint16: op.UINT16,
+  uint32: op.UINT32,
+  uint64: op.UINT64,
+  float64: op.FLOAT64,
+  float16: op.FLOAT16,
+  bfloat16: op.BFLOAT16,
 };
 export const quantizedTypes: Record<QuantizedType, { code: number; bytes: number }> = {
   int8: { code: op.INT8, bytes: 1 },
@@ -75,3 +90,8 @@ export const quantizedTypes: Record<QuantizedType, { code: number; bytes: number
   uint16: { code: op.UINT16, bytes: 2 },
   int32: { code: op.INT32, bytes: 4 },
 };
+
+/** A kind with the type of the elements that it reckons with. */
+export function typedKind(kind: number, type: DataType): number {
+  return kind | (elementTypes[type] << 8);
+}

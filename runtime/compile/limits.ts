@@ -16,6 +16,8 @@ export const RESIZED_MAX = 2 ** 20;
 export const TIME_STEPS_MAX = 4096;
 /** Elements of a run-time input that a program may be specialised to: scalars and shapes, not data. */
 export const SPECIALISED_ELEMENTS_MAX = 64;
+/** The same for floats, which differ from run to run more often: factors for each axis, the numbers of a range. */
+export const SPECIALISED_FLOATS_MAX = 8;
 /** Constant results up to this size are computed at compile time, whatever the size of the operands. */
 export const FOLDED_ELEMENTS_MAX = 4096;
 /** Graphs inside graphs (If). */

@@ -43,7 +43,7 @@ function viewOffset(node: Node): number | undefined {
   const { operation } = node;
   const source = node.inputs[0];
   if (!source || source.constant) return undefined;
-  if (operation.kind === 'reshape') return 0;
+  if (operation.kind === 'reshape' || operation.kind === 'bitCast') return 0;
   if (operation.kind !== 'slice' || operation.steps.some((step) => step !== 1)) return undefined;
   // Contiguous when everything behind the outermost axis that is cut is whole, and everything before it has size 1.
   const cut = operation.sizes.findIndex((size, axis) => size !== source.dims[axis]);
@@ -55,7 +55,7 @@ function viewOffset(node: Node): number | undefined {
   return offset % VIEW_ALIGNMENT === 0 ? offset : undefined;
 }
 
-const commutative: ReadonlySet<string> = new Set(['add', 'mul', 'min', 'max']);
+const commutative: ReadonlySet<string> = new Set(['add', 'mul', 'min', 'max', 'and', 'or', 'xor']);
 
 /** Inputs that the kernel can write its output over. */
 function writableInputs(node: Node): readonly (Value | undefined)[] {

@@ -5,8 +5,8 @@ import { isDataType } from '../onnx/tensor-data.ts';
 import { type Build, OperatorContext, placeOf, type Surroundings } from '../ops/context.ts';
 import { Builder, type ConstantKeys, prune } from './builder.ts';
 import { isInteger } from './evaluate.ts';
-import type { KernelGraph, NamedValue, Node, Value } from './graph.ts';
-import { RANK_MAX, SPECIALISED_ELEMENTS_MAX, SUBGRAPH_DEPTH_MAX } from './limits.ts';
+import type { KernelGraph, NamedValue, Value } from './graph.ts';
+import { RANK_MAX, SPECIALISED_ELEMENTS_MAX, SPECIALISED_FLOATS_MAX, SUBGRAPH_DEPTH_MAX } from './limits.ts';
 import { UnsupportedError } from './program.ts';
 
 /** A concrete input. With a `value` the program is made for that value alone and does not read the input any more. */
@@ -29,10 +29,6 @@ export class NeedsValueError extends Error {
 
 /** Finds the operator for a node, or throws an UnsupportedError. */
 export type FindOperator = (node: GraphNode, opsets: OnnxModel['opsets']) => Build;
-
-const arithmetic: ReadonlySet<Node['operation']['kind']> = new Set([
-  ...(['unary', 'binary', 'compare', 'where', 'reduce', 'argMax', 'softmax', 'matMul'] as const),
-]);
 
 /** Names in sight, own before outer. */
 interface Scope {
@@ -59,8 +55,8 @@ class Tracer {
   addInput(name: string, input: InputShape): Value {
     if (input.value) return this.builder.constant(input.value);
     const value = this.builder.input(input.type, input.dims);
-    if (isInteger(input.type) && elementCount(input.dims) <= SPECIALISED_ELEMENTS_MAX)
-      this.#specialisable.set(value, name);
+    const most = isInteger(input.type) ? SPECIALISED_ELEMENTS_MAX : SPECIALISED_FLOATS_MAX;
+    if (elementCount(input.dims) <= most) this.#specialisable.set(value, name);
     return value;
   }
 
@@ -114,15 +110,6 @@ class Tracer {
     throw new UnsupportedError(`${place}: values that are known only during the run are not supported here`);
   }
 
-  /** The kernels reckon with float32 only: integers must be known, or become known when the program is specialised. */
-  checkArithmetic(node: Node): void {
-    if (!arithmetic.has(node.operation.kind)) return;
-    const operands = node.operation.kind === 'where' ? node.inputs.slice(1) : node.inputs;
-    if (!operands.some((value) => value && isInteger(value.type))) return;
-    const [output] = node.outputs as [Value];
-    this.#contents(output, `node "${node.origin}", ${node.operation.kind} of integers,`);
-  }
-
   /** The graph inputs that a value is computed from. */
   #inputsBehind(value: Value): Value[] {
     const seen = new Set([value]);
@@ -167,7 +154,5 @@ export function traceModel(
   }
   const results = tracer.trace(model.graph, scope);
   const outputs = model.graph.outputs.map(({ name }, index) => ({ name, value: results[index] as Value }));
-  const graph = prune({ inputs, outputs, nodes: tracer.builder.nodes });
-  for (const node of graph.nodes) tracer.checkArithmetic(node);
-  return graph;
+  return prune({ inputs, outputs, nodes: tracer.builder.nodes });
 }

@@ -1,5 +1,6 @@
 /** Conv, ConvTranspose. */
 import type { Size2d, Value } from '../compile/graph.ts';
+import { isHalf } from '../compile/half.ts';
 import type { Window2d } from '../compile/instructions.ts';
 import type { Build, OperatorContext } from './context.ts';
 import { autoPads, kernelOf, pair, pictureOf, splitPad, windowOf } from './window.ts';
@@ -17,7 +18,8 @@ function partsOf(node: OperatorContext): Parts {
   const group = node.int('group', 1);
   const channels = node.input(0).dims[1] ?? 0;
   if (!weights.constant || (bias && !bias.constant)) throw node.unsupported('a kernel that is computed during the run');
-  if (weights.type !== 'float32' || node.input(0).type !== 'float32') throw node.unsupported(`type ${weights.type}`);
+  if ([weights, node.input(0)].some(({ type }) => type !== 'float32' && !isHalf(type)))
+    throw node.unsupported(`type ${weights.type}`);
   if (weights.dims.length !== 4) throw node.unsupported(`a kernel of rank ${weights.dims.length}`);
   if (group < 1 || channels % group !== 0)
     throw new Error(`attribute "group": expected a divisor of ${channels} input channels, got ${group}`);

@@ -1,7 +1,8 @@
 /** Operators that make, cut, join and move data. */
-import { tensorOf } from '../compile/evaluate.ts';
+import { numbersOf, tensorOf } from '../compile/evaluate.ts';
 import type { Value } from '../compile/graph.ts';
-import { isDataType } from '../onnx/tensor-data.ts';
+import { type DataType, elementBytes } from '../engine/tensor.ts';
+import { isDataType, typeName } from '../onnx/tensor-data.ts';
 import type { Build, OperatorContext } from './context.ts';
 
 export const constant: Build = (node) => {
@@ -34,25 +35,18 @@ export const range: Build = (node) => {
   return node.builder.literal(node.input(0).type, [count], values);
 };
 
-/** TensorProto.DataType of the types that Cast can go to. */
-const castTypes = new Map<number, string>([
-  [1, 'float32'],
-  [2, 'uint8'],
-  [3, 'int8'],
-  [4, 'uint16'],
-  [5, 'int16'],
-  [6, 'int32'],
-  [7, 'int64'],
-  [9, 'bool'],
-  [11, 'float64'],
-  [12, 'uint32'],
-  [13, 'uint64'],
-]);
+function targetType(node: OperatorContext): DataType {
+  const to = typeName(node.int('to'));
+  if (!isDataType(to)) throw node.unsupported(`a cast to ${to}`);
+  return to;
+}
 
-export const cast: Build = (node) => {
-  const to = castTypes.get(node.int('to')) ?? '';
-  if (!isDataType(to)) throw node.unsupported(`a cast to type ${node.int('to')}`);
-  return node.builder.cast(node.input(0), to);
+export const cast: Build = (node) => node.builder.cast(node.input(0), targetType(node));
+
+export const bitCast: Build = (node) => {
+  const [x, to] = [node.input(0), targetType(node)];
+  if (elementBytes(x.type) !== elementBytes(to)) throw new Error(`expected a type as wide as ${x.type}, got ${to}`);
+  return node.builder.add({ kind: 'bitCast', to }, [x]);
 };
 
 export const castLike: Build = (node) => node.builder.cast(node.input(0), node.input(1).type);
@@ -157,7 +151,7 @@ export const pad: Build = (node) => {
   const rank = x.dims.length;
   const given = node.ints('pads') ?? node.ints('paddings') ?? node.numbers(1);
   const fill = node.optional(2);
-  const value = fill ? Number(node.contentsOf(fill, 'input 2').data[0] ?? 0) : node.float('value', 0);
+  const value = fill ? (numbersOf(node.contentsOf(fill, 'input 2'))[0] ?? 0) : node.float('value', 0);
   const axes = node.optionalNumbers(3)?.map((axis) => node.axis(axis, rank)) ?? x.dims.map((_, axis) => axis);
   if (given.length !== 2 * axes.length) throw new Error(`expected ${2 * axes.length} pads, got [${given}]`);
   const begins = x.dims.map(() => 0);

@@ -28,11 +28,17 @@ const selu = math.unaryWith('selu', ['alpha', 1.6732631921768188], ['gamma', 1.0
 const operators: Readonly<Record<string, Versions>> = {
   Abs: [[1, math.unary('abs')]],
   Add: [[7, math.binary('add')]],
-  And: [[7, math.logic('and')]],
+  And: [[7, math.binary('and')]],
   ArgMax: [[1, reduce.argExtreme(false)]],
   ArgMin: [[1, reduce.argExtreme(true)]],
   AveragePool: [[1, pool.averagePool]],
   BatchNormalization: [[7, norm.batchNormalization]],
+  BitCast: [[26, data.bitCast]],
+  BitShift: [[11, math.bitShift]],
+  BitwiseAnd: [[18, math.binary('and')]],
+  BitwiseNot: [[18, math.bitwiseNot]],
+  BitwiseOr: [[18, math.binary('or')]],
+  BitwiseXor: [[18, math.binary('xor')]],
   Cast: [[6, data.cast]],
   CastLike: [[15, data.castLike]],
   Ceil: [[1, math.unary('ceil')]],
@@ -98,7 +104,7 @@ const operators: Readonly<Record<string, Versions>> = {
   Neg: [[1, math.unary('neg')]],
   Not: [[1, math.not]],
   OneHot: [[9, data.oneHot]],
-  Or: [[7, math.logic('or')]],
+  Or: [[7, math.binary('or')]],
   PRelu: [[7, math.binary('prelu')]],
   Pad: [[1, data.pad]],
   Pow: [[7, math.pow]],
@@ -153,7 +159,7 @@ const operators: Readonly<Record<string, Versions>> = {
   Unsqueeze: [[1, shape.unsqueeze]],
   Upsample: [[7, resize.upsample]],
   Where: [[9, math.where]],
-  Xor: [[7, math.logic('xor')]],
+  Xor: [[7, math.binary('xor')]],
 };
 
 /** How to build a node, or an UnsupportedError that names what is not known. */

@@ -1,6 +1,9 @@
 /** Element-wise operators. */
+import { isInteger, numbersOf } from '../compile/evaluate.ts';
 import type { Value } from '../compile/graph.ts';
+import { isHalf } from '../compile/half.ts';
 import type { BinaryName, CompareName, UnaryName } from '../compile/instructions.ts';
+import { elementBytes } from '../engine/tensor.ts';
 import type { Build } from './context.ts';
 
 export function unary(name: UnaryName): Build {
@@ -19,7 +22,7 @@ export function binary(name: BinaryName): Build {
 }
 
 /** Sum, Min, Max: any number of operands. */
-export function variadic(name: BinaryName): Build {
+export function variadic(name: 'add' | 'min' | 'max'): Build {
   return (node) =>
     node.inputs
       .map((_, index) => node.input(index))
@@ -29,52 +32,48 @@ export function variadic(name: BinaryName): Build {
 export const mean: Build = (node) => node.builder.scale(variadic('add')(node) as Value, 1 / node.inputs.length, 0);
 
 export const mod: Build = (node) =>
-  node.builder.add({ kind: 'binary', name: node.flag('fmod') ? 'fmod' : 'mod' }, [node.input(0), node.input(1)]);
+  node.builder.binary(node.flag('fmod') ? 'fmod' : 'mod', node.input(0), node.input(1));
+
+export const bitShift: Build = (node) => {
+  const direction = node.text('direction', ['LEFT', 'RIGHT', ''], '');
+  if (direction === '') throw new Error('attribute "direction": expected LEFT or RIGHT, got none');
+  return node.builder.binary(direction === 'LEFT' ? 'shiftLeft' : 'shiftRight', node.input(0), node.input(1));
+};
+
+export const bitwiseNot: Build = (node) => {
+  const x = node.input(0);
+  const ones = x.type.startsWith('u') ? 2 ** (8 * elementBytes(x.type)) - 1 : -1;
+  return node.builder.binary('xor', x, node.builder.literal(x.type, [], [ones]));
+};
 
 /** Powers that have kernels of their own are faster and more exact. */
 export const pow: Build = (node) => {
   const { builder } = node;
   const x = node.input(0);
   const exponent = node.input(1);
-  if (x.type === 'float32' && exponent.constant && exponent.dims.every((size) => size === 1)) {
+  const isFloat = x.type === 'float32' || isHalf(x.type);
+  if (isFloat && exponent.constant && exponent.dims.every((size) => size === 1)) {
     const names = new Map<number, UnaryName>([
       [2, 'square'],
       [0.5, 'sqrt'],
       [-1, 'reciprocal'],
     ]);
-    const name = names.get(Number(exponent.constant.tensor.data[0]));
+    const name = names.get(numbersOf(exponent.constant.tensor)[0] as number);
     if (name && exponent.dims.length <= x.dims.length) return builder.unary(name, x);
+  }
+  // A whole number to the power of a fraction is computed as a float and cut.
+  if (isInteger(x.type) && !isInteger(exponent.type)) {
+    const [base, power] = [builder.cast(x, 'float64'), builder.cast(exponent, 'float64')];
+    return builder.cast(builder.binary('pow', base, power), x.type);
   }
   return builder.binary('pow', x, builder.cast(exponent, x.type));
 };
 
 export function compare(name: CompareName): Build {
-  return (node) => {
-    const inputs = [node.input(0), node.input(1)];
-    // Booleans compare as 0 and 1.
-    const operands = inputs.map((x) => (x.type === 'bool' ? node.builder.cast(x, 'float32') : x));
-    return node.builder.add({ kind: 'compare', name }, operands);
-  };
+  return (node) => node.builder.add({ kind: 'compare', name }, [node.input(0), node.input(1)]);
 }
 
-/** Booleans that are known at compile time are combined there; at run time they are reckoned with as 0 and 1. */
-export function logic(name: 'and' | 'or' | 'xor'): Build {
-  return (node) => {
-    const { builder } = node;
-    const inputs = [node.input(0), node.input(1)] as const;
-    if (inputs.every((input) => input.constant)) return builder.add({ kind: 'logic', name }, inputs);
-    const [a, b] = inputs.map((input) => builder.cast(input, 'float32')) as [Value, Value];
-    const combined = builder.binary(name === 'and' ? 'mul' : name === 'or' ? 'add' : 'sub', a, b);
-    return builder.add({ kind: 'compare', name: 'greater' }, [builder.unary('abs', combined), builder.scalar(0)]);
-  };
-}
-
-export const not: Build = (node) => {
-  const { builder } = node;
-  const x = node.input(0);
-  if (x.constant) return builder.add({ kind: 'logic', name: 'not' }, [x]);
-  return builder.add({ kind: 'compare', name: 'equal' }, [builder.cast(x, 'float32'), builder.scalar(0)]);
-};
+export const not: Build = (node) => node.builder.binary('xor', node.input(0), node.builder.literal('bool', [], [1]));
 
 export const where: Build = (node) =>
   node.builder.add({ kind: 'where' }, [node.input(0), node.input(1), node.input(2)]);
@@ -87,9 +86,10 @@ export const clip: Build = (node) => {
   const { builder } = node;
   const x = node.input(0);
   const [low, high] = [node.optional(1), node.optional(2)];
-  if ([low, high].every((bound) => !bound || bound.constant)) {
+  const isKnown = [low, high].every((bound) => !bound || bound.constant);
+  if (isKnown && (x.type === 'float32' || isHalf(x.type))) {
     const bound = (value: Value | undefined, otherwise: number): number =>
-      value ? Number(value.constant?.tensor.data[0]) : otherwise;
+      value?.constant ? (numbersOf(value.constant.tensor)[0] as number) : otherwise;
     return builder.unary('clip', x, bound(low, -Infinity), bound(high, Infinity));
   }
   const raised = low ? builder.binary('max', x, low) : x;

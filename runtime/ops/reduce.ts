@@ -43,14 +43,11 @@ export const reduceLogSumExp: Build = (node) => {
   return dropAxes(node, builder.binary('add', builder.unary('log', sum), most), axes, keep);
 };
 
-/** ArgMin is ArgMax of the negated values. */
 export function argExtreme(least: boolean): Build {
   return (node) => {
     const x = node.input(0);
-    if (node.flag('select_last_index')) throw node.unsupported('"select_last_index"');
     const axis = node.axis(node.int('axis', 0), x.dims.length);
-    const signed = least ? node.builder.unary('neg', x) : x;
-    const found = node.builder.add({ kind: 'argMax', axis }, [signed]);
+    const found = node.builder.add({ kind: 'argMax', axis, least, last: node.flag('select_last_index') }, [x]);
     return dropAxes(node, found, [axis], node.flag('keepdims', true));
   };
 }

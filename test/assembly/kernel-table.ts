@@ -1,11 +1,13 @@
 /** One row a kernel: what to run, on which sizes, and how exact it must be. Everything that tests kernels is driven by this table. */
 
 import type { Trial } from './machine.ts';
+import { castRow } from './table-cast.ts';
 import { elementwiseRows } from './table-elementwise.ts';
 import { integerRows } from './table-integer.ts';
 import { layoutRows } from './table-layout.ts';
 import { matrixRows } from './table-matrix.ts';
 import { reduceRows } from './table-reduce.ts';
+import { typedRows } from './table-typed.ts';
 
 export interface Row {
   readonly name: string;
@@ -24,4 +26,6 @@ export const kernelTable: readonly Row[] = [
   ...reduceRows,
   ...layoutRows,
   ...integerRows,
+  ...typedRows,
+  castRow,
 ];

@@ -2,7 +2,7 @@
 import { Assembler } from '../../runtime/compile/assembler.ts';
 import { type Address, address, SPACE_ARENA, SPACE_WEIGHTS } from '../../runtime/compile/instructions.ts';
 import { type KernelBuild, type Kernels, loadKernels } from '../../runtime/engine/kernels.ts';
-import type { TypedArray } from '../../runtime/engine/tensor.ts';
+import { arrayOf, type DataType, elementBytes, type TypedArray } from '../../runtime/engine/tensor.ts';
 import { Random } from '../random.ts';
 
 const MEBIBYTE = 1 << 20;
@@ -48,18 +48,8 @@ export class Machine {
 export interface Expected {
   readonly address: Address;
   readonly values: ArrayLike<number | bigint>;
-  readonly type: 'float32' | 'int64' | 'uint8' | 'int8' | 'uint16' | 'int16' | 'int32';
+  readonly type: DataType;
 }
-
-const arrays = {
-  float32: Float32Array,
-  int64: BigInt64Array,
-  uint8: Uint8Array,
-  int8: Int8Array,
-  uint16: Uint16Array,
-  int16: Int16Array,
-  int32: Int32Array,
-};
 
 /** One program with its data in one region of a machine. */
 export class Trial {
@@ -117,7 +107,7 @@ export class Trial {
   }
 
   output(values: ArrayLike<number | bigint>, type: Expected['type'] = 'float32'): Address {
-    const at = this.#reserve('arena', values.length * arrays[type].BYTES_PER_ELEMENT, UNWRITTEN);
+    const at = this.#reserve('arena', values.length * elementBytes(type), UNWRITTEN);
     const result = address(SPACE_ARENA, at - this.#region.arena);
     this.expected.push({ address: result, values, type });
     return result;
@@ -140,7 +130,8 @@ export class Trial {
 
   actual(expected: Expected): TypedArray {
     const at = this.#region.arena + expected.address;
-    return new arrays[expected.type](this.#machine.memory.buffer as ArrayBuffer, at, expected.values.length).slice();
+    const array = arrayOf(expected.type);
+    return new array(this.#machine.memory.buffer as ArrayBuffer, at, expected.values.length).slice();
   }
 
   /** Bytes of arena and weights that are used: with it two runs can be compared bit by bit. */
@@ -159,7 +150,7 @@ export class Trial {
       if (before.some((byte, i) => bytes[at + i] !== byte)) return 'an input was overwritten';
     for (const { address: at, values, type } of this.expected) {
       const begin = this.#region.arena + at;
-      const end = begin + values.length * arrays[type].BYTES_PER_ELEMENT;
+      const end = begin + values.length * elementBytes(type);
       const guards = [...bytes.subarray(begin - GUARD_BYTES, begin), ...bytes.subarray(end, end + GUARD_BYTES)];
       if (guards.some((byte) => byte !== GUARD)) return 'bytes beside an output were overwritten';
     }

@@ -6,6 +6,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { numbersOf } from '../../../runtime/compile/evaluate.ts';
 import { arrayOf, elementCount, type Tensor } from '../../../runtime/engine/tensor.ts';
 import { readModel } from '../../../runtime/onnx/read.ts';
 import { readTensorFile } from '../../onnx/tensor-file.ts';
@@ -32,10 +33,7 @@ function readAll(path: string, kind: 'input' | 'output'): Tensor[] {
 function difference(got: Tensor | undefined, wanted: Tensor): string | undefined {
   if (!got || got.type !== wanted.type || got.dims.join() !== wanted.dims.join())
     return `${got?.type} [${got?.dims}] instead of ${wanted.type} [${wanted.dims}]`;
-  const [a, b] = [got, wanted].map(({ data }) => Array.from(data as ArrayLike<number | bigint>, Number)) as [
-    number[],
-    number[],
-  ];
+  const [a, b] = [numbersOf(got), numbersOf(wanted)];
   const largest = b.reduce((most, value) => (Number.isFinite(value) ? Math.max(most, Math.abs(value)) : most), 0);
   const at = b.findIndex((value, i) => {
     const own = a[i] as number;

@@ -1,0 +1,49 @@
+// Element-wise functions of float64, one element at a time. Those that are missing are composed of these by the compiler.
+import * as op from '../opcodes.ts';
+
+// @ts-ignore: decorator
+@inline
+function sigmoid(x: f64): f64 {
+  return 1 / (1 + NativeMath.exp(-x));
+}
+
+// @ts-ignore: decorator
+@inline
+function ramp(x: f64, alpha: f64, beta: f64): f64 {
+  return max<f64>(0, min<f64>(1, alpha * x + beta));
+}
+
+function scalar(kind: i32, x: f64, alpha: f64, beta: f64): f64 {
+  switch (kind) {
+    case op.RELU: return max<f64>(x, 0);
+    case op.LEAKY_RELU: return x < 0 ? alpha * x : x;
+    case op.CLIP: return min<f64>(max<f64>(x, alpha), beta);
+    case op.SIGMOID: return sigmoid(x);
+    case op.SILU: return x * sigmoid(x);
+    case op.HARD_SIGMOID: return ramp(x, alpha, beta);
+    case op.HARD_SWISH: return x * ramp(x, alpha, beta);
+    case op.TANH: return NativeMath.tanh(x);
+    case op.EXP: return NativeMath.exp(x);
+    case op.LOG: return NativeMath.log(x);
+    case op.SQRT: return sqrt<f64>(x);
+    case op.RECIPROCAL: return 1 / x;
+    case op.NEG: return -x;
+    case op.ABS: return abs<f64>(x);
+    case op.SIGN: return x > 0 ? 1 : x < 0 ? -1 : x;
+    case op.FLOOR: return floor<f64>(x);
+    case op.CEIL: return ceil<f64>(x);
+    case op.ROUND: return nearest<f64>(x);
+    case op.SOFTPLUS: return max<f64>(x, 0) + NativeMath.log1p(NativeMath.exp(-abs<f64>(x)));
+    case op.SOFTSIGN: return x / (1 + abs<f64>(x));
+    case op.ELU: return x < 0 ? alpha * NativeMath.expm1(x) : x;
+    case op.SELU: return beta * (x < 0 ? alpha * NativeMath.expm1(x) : x);
+    case op.SIN: return NativeMath.sin(x);
+    case op.COS: return NativeMath.cos(x);
+    case op.SCALE: return alpha * x + beta;
+    default: return x * x; // SQUARE
+  }
+}
+
+export function unary64(kind: i32, x: usize, y: usize, count: i32, alpha: f64, beta: f64): void {
+  for (let i: usize = 0; i < <usize>count; i++) store<f64>(y + (i << 3), scalar(kind, load<f64>(x + (i << 3)), alpha, beta));
+}

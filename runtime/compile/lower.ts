@@ -1,0 +1,79 @@
+/** Operations on types that have no kernel of their own for them, in terms of those that have. */
+import type { Builder } from './builder.ts';
+import { isInteger } from './evaluate.ts';
+import type { Operation, Value } from './graph.ts';
+
+/** Whether an operation reckons with its elements, and does not only move them. */
+export function reckons(operation: Operation): boolean {
+  switch (operation.kind) {
+    case 'reshape':
+    case 'transpose':
+    case 'slice':
+    case 'concat':
+    case 'pad':
+    case 'expand':
+    case 'gather':
+      return false;
+    default:
+      return true;
+  }
+}
+
+const isUnsigned = (x: Value): boolean => x.type.startsWith('u') || x.type === 'bool';
+
+function integerUnary(builder: Builder, operation: Operation & { kind: 'unary' }, x: Value): Value | undefined {
+  const zero = builder.literal(x.type, [], [0]);
+  const is = (name: 'less' | 'greater'): Value =>
+    builder.cast(builder.add({ kind: 'compare', name }, [x, zero]), x.type);
+  switch (operation.name) {
+    case 'neg':
+      return builder.binary('sub', zero, x);
+    case 'abs':
+      return isUnsigned(x) ? x : builder.binary('max', x, builder.binary('sub', zero, x));
+    case 'sign':
+      return isUnsigned(x) ? is('greater') : builder.binary('sub', is('greater'), is('less'));
+    case 'relu':
+      return isUnsigned(x) ? x : builder.binary('max', x, zero);
+    case 'square':
+      return builder.binary('mul', x, x);
+    case 'floor':
+    case 'ceil':
+    case 'round':
+      return x;
+    default:
+      return undefined;
+  }
+}
+
+/** The kernel's parameters are float32, which is not exact enough for bounds and factors that the model gives as float64. */
+function float64Unary(builder: Builder, operation: Operation & { kind: 'unary' }, x: Value): Value | undefined {
+  const { name, alpha = 0, beta = 0 } = operation;
+  const number = (value: number): Value => builder.literal('float64', [], [value]);
+  if (Math.fround(alpha) === alpha && Math.fround(beta) === beta) return undefined;
+  if (name === 'clip') return builder.binary('min', builder.binary('max', x, number(alpha)), number(beta));
+  if (name === 'scale') return builder.binary('add', builder.binary('mul', x, number(alpha)), number(beta));
+  return undefined;
+}
+
+function float64Softmax(builder: Builder, operation: Operation & { kind: 'softmax' }, x: Value): Value {
+  const { axis, log } = operation;
+  const shifted = builder.binary('sub', x, builder.reduce('max', x, [axis]));
+  const powers = builder.unary('exp', shifted);
+  const sum = builder.reduce('sum', powers, [axis]);
+  return log ? builder.binary('sub', shifted, builder.unary('log', sum)) : builder.binary('div', powers, sum);
+}
+
+/** The outputs, or `undefined` for an operation that is left as it is. */
+export function lower(
+  builder: Builder,
+  operation: Operation,
+  inputs: readonly (Value | undefined)[],
+): readonly Value[] | undefined {
+  const [x] = inputs;
+  if (!x) return undefined;
+  let result: Value | undefined;
+  if (operation.kind === 'unary' && isInteger(x.type)) result = integerUnary(builder, operation, x);
+  if (operation.kind === 'unary' && x.type === 'float64') result = float64Unary(builder, operation, x);
+  if (operation.kind === 'softmax' && x.type === 'float64') result = float64Softmax(builder, operation, x);
+  return result && [result];
+}
