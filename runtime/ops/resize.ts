@@ -29,8 +29,11 @@ function sourceOf(mode: (typeof coordinateModes)[number], { size, resized, scale
     }
     case 'pytorch_half_pixel':
       return resized > 1 ? (x + 0.5) / scale - 0.5 : 0;
-    case 'align_corners':
-      return resized > 1 ? (x * (size - 1)) / (resized - 1) : 0;
+    case 'align_corners': {
+      // The standard's own reference and its data take the length before it is rounded down; onnxruntime takes the one after.
+      const length = Math.abs(size * scale - resized) < 1e-6 ? resized : size * scale;
+      return resized > 1 ? (x * (size - 1)) / (length - 1) : 0;
+    }
     case 'asymmetric':
       return x / scale;
   }
