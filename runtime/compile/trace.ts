@@ -73,11 +73,16 @@ class Tracer {
       builder: this.builder,
       opset: this.#opsets[node.domain] ?? 0,
       contents: (value, place) => this.#contents(value, `${placeOf(node)}, ${place}`),
-      inline: (graph, branch) => {
+      inline: (graph, branch, inner) => {
         if (scope.depth === SUBGRAPH_DEPTH_MAX)
           throw new Error(`expected at most ${SUBGRAPH_DEPTH_MAX} graphs inside each other`);
         const path = `${scope.path}${node.name}/${branch}/`;
-        return this.trace(graph, { values: new Map(), outer: scope, path, depth: scope.depth + 1 });
+        if (inner.length !== graph.inputs.length)
+          throw new Error(`${branch}: expected a graph of ${inner.length} inputs, got ${graph.inputs.length}`);
+        const values = new Map(graph.inputs.map(({ name }, index) => [name, inner[index] as Value]));
+        const results = this.trace(graph, { values, outer: scope, path, depth: scope.depth + 1 });
+        this.builder.origin = scope.path + node.name;
+        return results;
       },
     };
     const build = this.#find(node, this.#opsets);

@@ -3,8 +3,9 @@ import type { Builder } from '../compile/builder.ts';
 import { numbersOf } from '../compile/evaluate.ts';
 import type { Value } from '../compile/graph.ts';
 import { UnsupportedError } from '../compile/program.ts';
-import type { Tensor } from '../engine/tensor.ts';
+import type { DataType, Tensor } from '../engine/tensor.ts';
 import type { AttributeValue, Graph, GraphNode } from '../onnx/graph.ts';
+import { isDataType, typeName } from '../onnx/tensor-data.ts';
 
 /** Composes an ONNX node of kernel operations and returns its outputs. */
 export type Build = (node: OperatorContext) => Value | readonly Value[];
@@ -16,8 +17,8 @@ export interface Surroundings {
   readonly opset: number;
   /** The contents of a value; throws NeedsValueError or UnsupportedError when they are not known before the run. */
   contents(value: Value, place: string): Tensor;
-  /** Builds a subgraph in place; its names see those outside. */
-  inline(graph: Graph, branch: string): readonly Value[];
+  /** Builds a subgraph in place; its names see those outside. `inputs` are what its own inputs stand for. */
+  inline(graph: Graph, branch: string, inputs: readonly Value[]): readonly Value[];
 }
 
 export class OperatorContext {
@@ -75,8 +76,8 @@ export class OperatorContext {
     return this.#inputs[index] ? this.numbers(index) : undefined;
   }
 
-  inline(graph: Graph, branch: string): readonly Value[] {
-    return this.#surroundings.inline(graph, branch);
+  inline(graph: Graph, branch: string, inputs: readonly Value[] = []): readonly Value[] {
+    return this.#surroundings.inline(graph, branch, inputs);
   }
 
   #attribute(name: string): AttributeValue | undefined {
@@ -140,6 +141,13 @@ export class OperatorContext {
     if (!Array.isArray(value) || !value.every((item) => typeof item === 'string'))
       throw wrongAttribute(name, 'texts', value);
     return value as string[];
+  }
+
+  /** The type that a TensorProto.DataType stands for. */
+  dataType(code: number): DataType {
+    const type = typeName(code);
+    if (!isDataType(type)) throw this.unsupported(type);
+    return type;
   }
 
   /** An axis counted from the front, from one that may be counted from the end. */

@@ -1,8 +1,7 @@
 /** Operators that make, cut, join and move data. */
 import { numbersOf, tensorOf } from '../compile/evaluate.ts';
 import type { Value } from '../compile/graph.ts';
-import { type DataType, elementBytes } from '../engine/tensor.ts';
-import { isDataType, typeName } from '../onnx/tensor-data.ts';
+import { elementBytes } from '../engine/tensor.ts';
 import type { Build, OperatorContext } from './context.ts';
 
 export const constant: Build = (node) => {
@@ -35,16 +34,10 @@ export const range: Build = (node) => {
   return node.builder.literal(node.input(0).type, [count], values);
 };
 
-function targetType(node: OperatorContext): DataType {
-  const to = typeName(node.int('to'));
-  if (!isDataType(to)) throw node.unsupported(`a cast to ${to}`);
-  return to;
-}
-
-export const cast: Build = (node) => node.builder.cast(node.input(0), targetType(node));
+export const cast: Build = (node) => node.builder.cast(node.input(0), node.dataType(node.int('to')));
 
 export const bitCast: Build = (node) => {
-  const [x, to] = [node.input(0), targetType(node)];
+  const [x, to] = [node.input(0), node.dataType(node.int('to'))];
   if (elementBytes(x.type) !== elementBytes(to)) throw new Error(`expected a type as wide as ${x.type}, got ${to}`);
   return node.builder.add({ kind: 'bitCast', to }, [x]);
 };

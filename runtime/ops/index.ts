@@ -1,14 +1,19 @@
 /** The one operator table: ONNX name → since which opset version → how it is composed of kernel operations. */
 import { UnsupportedError } from '../compile/program.ts';
 import type { GraphNode, OnnxModel } from '../onnx/graph.ts';
+import * as attention from './attention.ts';
 import { type Build, placeOf } from './context.ts';
 import * as control from './control.ts';
 import * as conv from './conv.ts';
 import * as data from './data.ts';
+import * as linear from './linear-attention.ts';
+import * as loop from './loop.ts';
+import * as loss from './loss.ts';
 import * as math from './math.ts';
 import * as matrix from './matrix.ts';
 import * as norm from './norm.ts';
 import * as pool from './pool.ts';
+import * as positions from './positions.ts';
 import * as quantize from './quantize.ts';
 import * as recurrent from './recurrent.ts';
 import * as reduce from './reduce.ts';
@@ -31,6 +36,7 @@ const operators: Readonly<Record<string, Versions>> = {
   And: [[7, math.binary('and')]],
   ArgMax: [[1, reduce.argExtreme(false)]],
   ArgMin: [[1, reduce.argExtreme(true)]],
+  Attention: [[23, attention.attention]],
   AveragePool: [[1, pool.averagePool]],
   BatchNormalization: [[7, norm.batchNormalization]],
   BitCast: [[26, data.bitCast]],
@@ -41,6 +47,7 @@ const operators: Readonly<Record<string, Versions>> = {
   BitwiseXor: [[18, math.binary('xor')]],
   Cast: [[6, data.cast]],
   CastLike: [[15, data.castLike]],
+  CausalConvWithState: [[27, linear.causalConvWithState]],
   Ceil: [[1, math.unary('ceil')]],
   Celu: [[12, math.celu]],
   Clip: [
@@ -64,6 +71,7 @@ const operators: Readonly<Record<string, Versions>> = {
   Erf: [[9, math.unary('erf')]],
   Exp: [[1, math.unary('exp')]],
   Expand: [[8, shape.expand]],
+  EyeLike: [[9, positions.eyeLike]],
   Flatten: [[1, shape.flatten]],
   Floor: [[1, math.unary('floor')]],
   GRU: [[7, recurrent.gru]],
@@ -77,19 +85,24 @@ const operators: Readonly<Record<string, Versions>> = {
   GroupNormalization: [[18, norm.groupNormalization]],
   HardSigmoid: [[1, hardSigmoid]],
   HardSwish: [[14, (node) => node.builder.unary('hardSwish', node.input(0), 1 / 6, 0.5)]],
+  Hardmax: [[1, positions.hardmax]],
   Identity: [[1, control.identity]],
   If: [[1, control.branch]],
   InstanceNormalization: [[1, norm.instanceNormalization]],
+  IsInf: [[10, math.isInf]],
+  IsNaN: [[9, math.isNan]],
   LSTM: [[7, recurrent.lstm]],
   LayerNormalization: [[17, norm.layerNormalization]],
   LeakyRelu: [[1, math.unaryWith('leakyRelu', ['alpha', 0.01])]],
   Less: [[7, math.compare('less')]],
   LessOrEqual: [[12, math.compare('lessOrEqual')]],
+  LinearAttention: [[27, linear.linearAttention]],
   Log: [[1, math.unary('log')]],
   LogSoftmax: [
     [1, norm.softmaxFlattened(true)],
     [13, norm.softmax(true)],
   ],
+  Loop: [[1, loop.loop]],
   LpNormalization: [[1, norm.lpNormalization]],
   MatMul: [[1, matrix.matMul]],
   MatMulInteger: [[10, quantize.matMulInteger]],
@@ -102,6 +115,7 @@ const operators: Readonly<Record<string, Versions>> = {
   Mod: [[10, math.mod]],
   Mul: [[7, math.binary('mul')]],
   Neg: [[1, math.unary('neg')]],
+  NegativeLogLikelihoodLoss: [[12, loss.negativeLogLikelihoodLoss]],
   Not: [[1, math.not]],
   OneHot: [[9, data.oneHot]],
   Or: [[7, math.binary('or')]],
@@ -131,9 +145,15 @@ const operators: Readonly<Record<string, Versions>> = {
     [10, resize.upsample],
     [11, resize.resize],
   ],
+  RotaryEmbedding: [[23, attention.rotaryEmbedding]],
   Round: [[11, math.unary('round')]],
+  Scan: [
+    [8, loop.scanBatches],
+    [9, loop.scan],
+  ],
   Selu: [[1, selu]],
   Shape: [[1, shape.shape]],
+  Shrink: [[9, math.shrink]],
   Sigmoid: [[1, math.unary('sigmoid')]],
   Sign: [[9, math.unary('sign')]],
   Sin: [[7, math.unary('sin')]],
@@ -143,6 +163,7 @@ const operators: Readonly<Record<string, Versions>> = {
     [1, norm.softmaxFlattened(false)],
     [13, norm.softmax(false)],
   ],
+  SoftmaxCrossEntropyLoss: [[12, loss.softmaxCrossEntropyLoss]],
   Softplus: [[1, math.unary('softplus')]],
   Softsign: [[1, math.unary('softsign')]],
   SpaceToDepth: [[1, shape.spaceToDepth]],
@@ -151,21 +172,30 @@ const operators: Readonly<Record<string, Versions>> = {
   Squeeze: [[1, shape.squeeze]],
   Sub: [[7, math.binary('sub')]],
   Sum: [[6, math.variadic('add')]],
+  SwiGLU: [[28, math.swiGlu]],
   Swish: [[24, math.swish]],
   Tan: [[7, math.tan]],
   Tanh: [[1, math.unary('tanh')]],
+  ThresholdedRelu: [[1, math.thresholdedRelu]],
   Tile: [[6, data.tile]],
   Transpose: [[1, shape.transpose]],
+  Trilu: [[14, positions.trilu]],
   Unsqueeze: [[1, shape.unsqueeze]],
   Upsample: [[7, resize.upsample]],
   Where: [[9, math.where]],
   Xor: [[7, math.binary('xor')]],
 };
 
+const domains: Readonly<Record<string, Readonly<Record<string, Versions>>>> = {
+  '': operators,
+  'ai.onnx.preview': { FlexAttention: [[1, attention.flexAttention]] },
+};
+
 /** How to build a node, or an UnsupportedError that names what is not known. */
 export function findOperator(node: GraphNode, opsets: OnnxModel['opsets']): Build {
   const opset = opsets[node.domain] ?? 0;
-  const versions = node.domain === '' && Object.hasOwn(operators, node.operator) ? operators[node.operator] : undefined;
+  const known = Object.hasOwn(domains, node.domain) ? (domains[node.domain] as typeof operators) : {};
+  const versions = Object.hasOwn(known, node.operator) ? known[node.operator] : undefined;
   const build = versions?.findLast(([since]) => since <= opset)?.[1];
   if (!build || opset > OPSET_MAX) {
     const domain = node.domain || 'ai.onnx';

@@ -126,3 +126,44 @@ export const tan: Build = (node) => {
   const x = node.input(0);
   return node.builder.binary('div', node.builder.unary('sin', x), node.builder.unary('cos', x));
 };
+
+export const swiGlu: Build = (node) => node.builder.binary('mul', swish(node) as Value, node.input(1));
+
+export const isNan: Build = (node) => {
+  const { builder } = node;
+  const x = node.input(0);
+  const isEqual = builder.add({ kind: 'compare', name: 'equal' }, [x, x]);
+  return builder.binary('xor', isEqual, builder.literal('bool', [], [1]));
+};
+
+export const isInf: Build = (node) => {
+  const { builder } = node;
+  const x = node.input(0);
+  const equals = (value: number): Value =>
+    builder.add({ kind: 'compare', name: 'equal' }, [x, builder.literal(x.type, [], [value])]);
+  const [negative, positive] = [node.flag('detect_negative', true), node.flag('detect_positive', true)];
+  if (negative && positive) return builder.binary('or', equals(-Infinity), equals(Infinity));
+  if (negative || positive) return equals(negative ? -Infinity : Infinity);
+  return builder.expand(builder.literal('bool', [], [0]), x.dims);
+};
+
+/** x + bias below -lambd, x - bias above lambd, 0 between. */
+export const shrink: Build = (node) => {
+  const { builder } = node;
+  const x = node.input(0);
+  const [bias, lambd] = [node.float('bias', 0), node.float('lambd', 0.5)];
+  const is = (name: CompareName, value: number): Value =>
+    builder.add({ kind: 'compare', name }, [x, builder.literal(x.type, [], [value])]);
+  const zero = builder.literal(x.type, [], [0]);
+  const shifted = (value: number): Value => builder.binary('add', x, builder.literal(x.type, [], [value]));
+  const above = builder.add({ kind: 'where' }, [is('greater', lambd), shifted(-bias), zero]);
+  return builder.add({ kind: 'where' }, [is('less', -lambd), shifted(bias), above]);
+};
+
+export const thresholdedRelu: Build = (node) => {
+  const { builder } = node;
+  const x = node.input(0);
+  const limit = builder.literal(x.type, [], [node.float('alpha', 1)]);
+  const isAbove = builder.add({ kind: 'compare', name: 'greater' }, [x, limit]);
+  return builder.add({ kind: 'where' }, [isAbove, x, builder.literal(x.type, [], [0])]);
+};

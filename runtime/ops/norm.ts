@@ -65,9 +65,25 @@ export const groupNormalization: Build = (node) => {
 
 /** Over the last axes, beginning with `axis`. */
 export const layerNormalization: Build = (node) => {
+  const y = normalised(node);
+  return node.isUsed(1) || node.isUsed(2) ? [y, ...statistics(node)] : y;
+};
+
+/** Mean, and one by the standard deviation. */
+function statistics(node: OperatorContext): readonly [Value, Value] {
   const { builder } = node;
   const x = node.input(0);
-  if (node.isUsed(1) || node.isUsed(2)) throw node.unsupported('outputs "Mean" and "InvStdDev"');
+  const first = node.axis(node.int('axis', -1), x.dims.length);
+  const axes = x.dims.map((_, axis) => axis).slice(first);
+  const mean = builder.reduce('mean', x, axes);
+  const variance = builder.reduce('mean', builder.unary('square', builder.binary('sub', x, mean)), axes);
+  const deviation = builder.unary('sqrt', builder.scale(variance, 1, node.float('epsilon', 1e-5)));
+  return [mean, builder.unary('reciprocal', deviation)];
+}
+
+function normalised(node: OperatorContext): Value {
+  const { builder } = node;
+  const x = node.input(0);
   const axis = node.axis(node.int('axis', -1), x.dims.length);
   const inner = x.dims.slice(axis);
   const size = inner.reduce((product, each) => product * each, 1);
@@ -83,7 +99,7 @@ export const layerNormalization: Build = (node) => {
   const shift = bias ? builder.reshape(bias, [size]) : builder.literal('float32', [size], new Array(size).fill(0));
   const normal = builder.add({ kind: 'layerNorm', epsilon }, [rows, builder.reshape(scale, [size]), shift]);
   return builder.reshape(normal, x.dims);
-};
+}
 
 export const rmsNormalization: Build = (node) => {
   const { builder } = node;
