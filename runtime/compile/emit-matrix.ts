@@ -10,9 +10,11 @@ import {
   outputOf,
   requireFloat32,
 } from './emission.ts';
+import { packRuntimeWeights, runtimeWeightBytes } from './emit-weights.ts';
 import type { Node, Value } from './graph.ts';
 import type { Address, ConvShape, Window2d } from './instructions.ts';
 import { MATRICES_MAX } from './limits.ts';
+import { roundUp } from './pack.ts';
 import { UnsupportedError } from './program.ts';
 import { broadcastStrides } from './strides.ts';
 
@@ -33,8 +35,20 @@ export function form(kind: string, { kernel, group }: ConvShape): string {
   return `${kind} ${kernel} ${group}`;
 }
 
+/** Scratch of the convolution itself; run-time weights lie behind it. */
+function patchBytes(assembler: Assembler, shape: ConvShape): number {
+  return roundUp(assembler.convScratchBytes(shape), 64);
+}
+
+function columnBytes(assembler: Assembler, shape: ConvShape): number {
+  return roundUp(assembler.convTransposeScratchBytes(shape), 64);
+}
+
 export const conv: Emitter<OperationOf<'conv'>> = {
-  scratchBytes: (node, { window, group }, assembler) => assembler.convScratchBytes(shapeOf(node, window, group)),
+  scratchBytes(node, { window, group }, assembler) {
+    const shape = shapeOf(node, window, group);
+    return patchBytes(assembler, shape) + runtimeWeightBytes(node, shape, false, assembler);
+  },
   emit(emission) {
     const { assembler, node, operation, scratch, at, packed } = emission;
     const [x, weights, bias, residual] = node.inputs;
@@ -42,7 +56,9 @@ export const conv: Emitter<OperationOf<'conv'>> = {
     const shape = shapeOf(node, operation.window, operation.group);
     assembler.conv({
       x: at(x as Value),
-      weights: packed(weights as Value, form('conv', shape), (data) => assembler.packConv(floats(data), shape)),
+      weights: weights?.constant
+        ? packed(weights, form('conv', shape), (data) => assembler.packConv(floats(data), shape))
+        : packRuntimeWeights(emission, shape, false, scratch + patchBytes(assembler, shape)),
       bias: biasAddress(emission, bias, shape.outputChannels),
       y: at(outputOf(node)),
       scratch,
@@ -54,8 +70,10 @@ export const conv: Emitter<OperationOf<'conv'>> = {
 };
 
 export const convTranspose: Emitter<OperationOf<'convTranspose'>> = {
-  scratchBytes: (node, { window, group }, assembler) =>
-    assembler.convTransposeScratchBytes(shapeOf(node, window, group)),
+  scratchBytes(node, { window, group }, assembler) {
+    const shape = shapeOf(node, window, group);
+    return columnBytes(assembler, shape) + runtimeWeightBytes(node, shape, true, assembler);
+  },
   emit(emission) {
     const { assembler, node, operation, scratch, at, packed } = emission;
     const [x, weights, bias] = node.inputs;
@@ -64,7 +82,9 @@ export const convTranspose: Emitter<OperationOf<'convTranspose'>> = {
     const pack = (data: Parameters<typeof floats>[0]) => assembler.packConvTranspose(floats(data), shape);
     assembler.convTranspose({
       x: at(x as Value),
-      weights: packed(weights as Value, form('convTranspose', shape), pack),
+      weights: weights?.constant
+        ? packed(weights, form('convTranspose', shape), pack)
+        : packRuntimeWeights(emission, shape, true, scratch + columnBytes(assembler, shape)),
       bias: biasAddress(emission, bias, shape.outputChannels),
       y: at(outputOf(node)),
       scratch,

@@ -97,6 +97,7 @@ function headsOf(node: OperatorContext): Heads {
   const split = (index: number, heads: string): Value =>
     flat ? splitHeads(node, node.input(index), node.int(heads)) : node.input(index);
   const q = split(0, 'q_num_heads');
+  if (q.dims.length !== 4) throw new Error(`expected queries of 3 or 4 axes, got [${q.dims}]`);
   const [k, v] = [1, 2].map((index) => {
     const own = split(index, 'kv_num_heads');
     const before = node.optional(index + 3);
@@ -128,6 +129,7 @@ export const attention: Build = (node) => {
 export const flexAttention: Build = (node) => {
   const { builder } = node;
   const q = node.input(0);
+  if (q.dims.length !== 4) throw new Error(`expected [batch, heads, length, size], got [${q.dims}]`);
   const [, heads = 0, , size = 0] = q.dims;
   const [k, v] = [1, 2].map((index) => repeatHeads(node, node.input(index), heads)) as [Value, Value];
   const scale = Math.sqrt(node.float('scale', 1 / Math.sqrt(size)));
@@ -136,6 +138,8 @@ export const flexAttention: Build = (node) => {
   const product = builder.matMul(builder.scale(q, scale, 0), builder.scale(k, scale, 0), true);
   const wide = isHalf(product.type) ? builder.cast(product, 'float32') : product;
   const scores = changed('score_mod', wide);
+  if (scores.dims.join() !== wide.dims.join())
+    throw new Error(`attribute "score_mod": expected scores of shape [${wide.dims}], got [${scores.dims}]`);
   const weights = builder.add({ kind: 'softmax', axis: 3, log: false }, [scores]);
   return builder.matMul(builder.cast(changed('prob_mod', weights), v.type), v);
 };

@@ -17,7 +17,6 @@ function partsOf(node: OperatorContext): Parts {
   const bias = node.optional(2);
   const group = node.int('group', 1);
   const channels = node.input(0).dims[1] ?? 0;
-  if (!weights.constant || (bias && !bias.constant)) throw node.unsupported('a kernel that is computed during the run');
   if ([weights, node.input(0)].some(({ type }) => type !== 'float32' && !isHalf(type)))
     throw node.unsupported(`type ${weights.type}`);
   if (weights.dims.length !== 4) throw node.unsupported(`a kernel of rank ${weights.dims.length}`);

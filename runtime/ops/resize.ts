@@ -2,6 +2,7 @@
 import type { Value } from '../compile/graph.ts';
 import { RESIZED_MAX } from '../compile/limits.ts';
 import type { Build, OperatorContext } from './context.ts';
+import { resampleAxis } from './resample.ts';
 
 const coordinateModes = [
   'half_pixel',
@@ -9,6 +10,8 @@ const coordinateModes = [
   'pytorch_half_pixel',
   'align_corners',
   'asymmetric',
+  'tf_half_pixel_for_nn',
+  'tf_crop_and_resize',
 ] as const;
 const nearestModes = ['round_prefer_floor', 'round_prefer_ceil', 'floor', 'ceil'] as const;
 
@@ -16,9 +19,11 @@ interface Axis {
   readonly size: number;
   readonly resized: number;
   readonly scale: number;
+  /** The part that is resized, as fractions of the axis: for crops. */
+  readonly part?: readonly [start: number, end: number];
 }
 
-function sourceOf(mode: (typeof coordinateModes)[number], { size, resized, scale }: Axis, x: number): number {
+function sourceOf(mode: (typeof coordinateModes)[number], { size, resized, scale, part }: Axis, x: number): number {
   switch (mode) {
     case 'half_pixel':
       return (x + 0.5) / scale - 0.5;
@@ -36,6 +41,13 @@ function sourceOf(mode: (typeof coordinateModes)[number], { size, resized, scale
     }
     case 'asymmetric':
       return x / scale;
+    case 'tf_half_pixel_for_nn':
+      return (x + 0.5) / scale;
+    case 'tf_crop_and_resize': {
+      const [start, end] = part ?? [0, 1];
+      if (resized <= 1) return 0.5 * (start + end) * (size - 1);
+      return start * (size - 1) + (x * (end - start) * (size - 1)) / (resized - 1);
+    }
   }
 }
 
@@ -53,7 +65,7 @@ function roundNearest(mode: (typeof nearestModes)[number], x: number): number {
 }
 
 interface Method {
-  readonly mode: 'nearest' | 'linear';
+  readonly mode: 'nearest' | 'linear' | 'cubic';
   readonly coordinates: (typeof coordinateModes)[number];
   readonly nearest: (typeof nearestModes)[number];
 }
@@ -67,12 +79,16 @@ function sourcesOf(axis: Axis, { mode, coordinates, nearest }: Method): number[]
 }
 
 /** One or two axes are resized; the others are brought around them as [n, h, w, c]. */
-function resizeBy(node: OperatorContext, axes: readonly Axis[], method: Method): Value {
+function resizePicture(
+  node: OperatorContext,
+  axes: readonly Axis[],
+  method: Method & { readonly mode: 'nearest' | 'linear' },
+): Value {
   const { builder } = node;
   const x = node.input(0);
   const moved = axes.flatMap(({ size, resized, scale }, axis) => (size !== resized || scale !== 1 ? [axis] : []));
   if (moved.length === 0) return x;
-  if (moved.length > 2) throw node.unsupported(`resizing ${moved.length} axes`);
+  if (moved.length > 2) return resample(node, axes, method);
   const start = moved[0] as number;
   const channel = start > 1 ? 1 : -1;
   const rest = axes.map((_, axis) => axis).filter((axis) => !moved.includes(axis) && axis !== channel);
@@ -97,6 +113,31 @@ function resizeBy(node: OperatorContext, axes: readonly Axis[], method: Method):
   const dims = perm.map((axis) => (axes[axis] as Axis).resized);
   const back = axes.map((_, axis) => perm.indexOf(axis));
   return builder.transpose(builder.reshape(resized, dims), back);
+}
+
+function resample(node: OperatorContext, axes: readonly Axis[], method: Method): Value {
+  const { mode, coordinates, nearest } = method;
+  const filter = {
+    kind: mode,
+    cubicCoefficient: node.float('cubic_coeff_a', -0.75),
+    antialias: node.flag('antialias'),
+    excludeOutside: node.flag('exclude_outside'),
+    round: (source: number): number => roundNearest(nearest, source),
+  };
+  const outside = coordinates === 'tf_crop_and_resize' ? node.float('extrapolation_value', 0) : undefined;
+  return axes.reduce((x, axis, index) => {
+    if (axis.size === axis.resized && axis.scale === 1 && !axis.part) return x;
+    const sources = Array.from({ length: axis.resized }, (_, i) => sourceOf(coordinates, axis, i));
+    return resampleAxis(node, x, index, { ...axis, sources, outside }, filter);
+  }, node.input(0));
+}
+
+/** Two axes by two neighbours have kernels of their own. */
+function resizeBy(node: OperatorContext, axes: readonly Axis[], method: Method): Value {
+  const { mode, coordinates } = method;
+  const isPlain = mode !== 'cubic' && coordinates !== 'tf_crop_and_resize' && !node.flag('antialias');
+  if (isPlain && !node.flag('exclude_outside')) return resizePicture(node, axes, { ...method, mode });
+  return resample(node, axes, method);
 }
 
 function axesFromScales(dims: readonly number[], scales: readonly number[]): Axis[] {
@@ -140,15 +181,7 @@ function axesFromSizes(node: OperatorContext, sizes: readonly number[], chosen: 
 export const resize: Build = (node) => {
   const x = node.input(0);
   const mode = node.text('mode', ['nearest', 'linear', 'cubic'], 'nearest');
-  const coordinates = node.text(
-    'coordinate_transformation_mode',
-    [...coordinateModes, 'tf_crop_and_resize', 'tf_half_pixel_for_nn'],
-    'half_pixel',
-  );
-  if (mode === 'cubic') throw node.unsupported('mode "cubic"');
-  if (coordinates === 'tf_crop_and_resize' || coordinates === 'tf_half_pixel_for_nn')
-    throw node.unsupported(`coordinate mode "${coordinates}"`);
-  if (node.flag('antialias')) throw node.unsupported('"antialias"');
+  const coordinates = node.text('coordinate_transformation_mode', coordinateModes, 'half_pixel');
   const chosen = node.ints('axes')?.map((axis) => node.axis(axis, x.dims.length)) ?? x.dims.map((_, axis) => axis);
   const scales = node.optional(2) && node.numbers(2);
   const axes = scales?.length
@@ -158,5 +191,13 @@ export const resize: Build = (node) => {
       )
     : axesFromSizes(node, node.numbers(3), chosen);
   const nearest = node.text('nearest_mode', nearestModes, 'round_prefer_floor');
-  return resizeBy(node, axes, { mode, coordinates, nearest });
+  if (coordinates !== 'tf_crop_and_resize') return resizeBy(node, axes, { mode, coordinates, nearest });
+  const roi = node.numbers(1);
+  if (roi.length !== 2 * chosen.length)
+    throw new Error(`expected a region of ${2 * chosen.length} numbers, got [${roi}]`);
+  const cropped = axes.map((axis, index): Axis => {
+    const at = chosen.indexOf(index);
+    return at < 0 ? axis : { ...axis, part: [roi[at] as number, roi[at + chosen.length] as number] };
+  });
+  return resizeBy(node, cropped, { mode, coordinates, nearest });
 };
