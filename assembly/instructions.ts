@@ -4,6 +4,9 @@ import {
   Activation, Broadcast, Cast, Col2im, ConvShape, Copy, Depthwise, Fill, Gather, Gemm, Im2col, IntegerDepthwise, IntegerGemm, LayerNorm,
   LstmCell, PackMatrix, Pool, Reduce, Resize, Unary, at,
 } from './operands.ts';
+import {
+  runCumulate, runDeterminant, runRoiAlign, runSample, runScatter, runTopK, runWrapIndices,
+} from './rare.ts';
 import { binary, compareAll, where } from './tensor/broadcast.ts';
 import { castAll } from './tensor/cast.ts';
 import { depthwise } from './tensor/depthwise.ts';
@@ -23,7 +26,7 @@ import { argExtreme, reduceTyped } from './tensor/typed-reduce.ts';
 import { unary } from './tensor/unary.ts';
 import { unary64 } from './tensor/unary64.ts';
 
-export const OK: i32 = -1;
+export const OK: i32 = op.OK;
 
 export type Instruction = (operands: usize) => i32;
 
@@ -32,6 +35,7 @@ export const INSTRUCTIONS: StaticArray<Instruction> = [
   unknown, runGemm, runPackMatrix, runIm2col, runCol2im, runDepthwise, runPool, runUnary, runBinary, runCompare, runWhere, runCast,
   runReduce, runSoftmax, runArgMax, runLayerNorm, runCopy, runFill, runGather, runResizeNearest, runResizeLinear, runLstmCell,
   runQuantize, runRequantize, runDequantize, runCenter, runGemmInteger, runPackInteger, runIm2colInteger, runDepthwiseInteger,
+  runWrapIndices, runScatter, runCumulate, runTopK, runSample, runRoiAlign, runDeterminant,
 ];
 
 function unknown(operands: usize): i32 {

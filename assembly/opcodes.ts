@@ -30,6 +30,16 @@ export const GEMM_INTEGER = 26;
 export const PACK_INTEGER = 27;
 export const IM2COL_INTEGER = 28;
 export const DEPTHWISE_INTEGER = 29;
+export const WRAP_INDICES = 30;
+export const SCATTER = 31;
+export const CUMULATE = 32;
+export const TOP_K = 33;
+export const SAMPLE = 34;
+export const ROI_ALIGN = 35;
+export const DETERMINANT = 36;
+
+/** What an instruction returns that did not fault. */
+export const OK = -1;
 
 // Faults; `execute` returns -(2 + fault).
 export const FAULT_OPCODE = 0;
@@ -65,8 +75,16 @@ export const SIN = 25;
 export const COS = 26;
 export const SCALE = 27;
 export const SQUARE = 28;
+export const ASIN = 29;
+export const ACOS = 30;
+export const ATAN = 31;
+export const SINH = 32;
+export const COSH = 33;
+export const ASINH = 34;
+export const ACOSH = 35;
+export const ATANH = 36;
 /** No activation behind GEMM or DEPTHWISE (or one that is a clip, which costs nothing there). */
-export const IDENTITY = 29;
+export const IDENTITY = 37;
 
 // Kinds of UNARY, BINARY, COMPARE, REDUCE and ARG_MAX carry the element type in the bits from 8 on.
 
@@ -127,3 +145,23 @@ export const UINT64 = 9;
 export const FLOAT64 = 10;
 export const FLOAT16 = 11;
 export const BFLOAT16 = 12;
+
+// Kinds of SCATTER: what an update does to the element that lies there.
+export const SCATTER_SET = 0;
+export const SCATTER_ADD = 1;
+export const SCATTER_MUL = 2;
+export const SCATTER_MAX = 3;
+export const SCATTER_MIN = 4;
+
+// Kinds of CUMULATE, added up.
+export const CUMULATE_PRODUCT = 1;
+export const CUMULATE_EXCLUSIVE = 2;
+export const CUMULATE_REVERSE = 4;
+
+// Modes of SAMPLE, and what lies beyond the picture.
+export const SAMPLE_NEAREST = 0;
+export const SAMPLE_LINEAR = 1;
+export const SAMPLE_CUBIC = 2;
+export const BORDER_ZERO = 0;
+export const BORDER_CLAMP = 1;
+export const BORDER_REFLECT = 2;

@@ -200,3 +200,46 @@ export class Resize {
 export class LstmCell {
   gates: Address; c0: Address; h: Address; c: Address; peephole: Address; hidden: i32; begin: i32; end: i32;
 }
+
+@unmanaged
+export class WrapIndices {
+  x: Address; wide: i32; y: Address; count: i32; size: i32;
+}
+
+/** Rows [begin, end) of the updates; y has `rows` rows. */
+@unmanaged
+export class Scatter {
+  kind: i32; y: Address; positions: Address; updates: Address; rows: i32; inner: i32; begin: i32; end: i32;
+}
+
+/** [outer, axis, inner]; rows [begin, end) of outer. */
+@unmanaged
+export class Cumulate {
+  kind: i32; x: Address; y: Address; axis: i32; inner: i32; begin: i32; end: i32;
+}
+
+/** As Cumulate; the heap has room for `axis` int32. Kind 1: the largest, 0: the least. */
+@unmanaged
+export class TopK {
+  kind: i32; x: Address; values: Address; indices: Address; heap: Address; axis: i32; inner: i32; k: i32; begin: i32; end: i32;
+}
+
+/** Points [begin, end) of batch * points; the grid has `rank` numbers a point, x first. */
+@unmanaged
+export class Sample {
+  x: Address; grid: Address; y: Address; mode: i32; border: i32; aligned: i32; normalised: i32; rank: i32;
+  depth: i32; height: i32; width: i32; channels: i32; points: i32; begin: i32; end: i32;
+}
+
+/** Bins [begin, end) of regions * outputHeight * outputWidth; a region is [x1, y1, x2, y2]; `images` is int64. */
+@unmanaged
+export class RoiAlign {
+  x: Address; rois: Address; images: Address; y: Address; batch: i32; height: i32; width: i32; channels: i32;
+  outputHeight: i32; outputWidth: i32; ratio: i32; scale: f32; offset: f32; largest: i32; begin: i32; end: i32;
+}
+
+/** Matrices [begin, end) of x; the room has size * size float64. */
+@unmanaged
+export class Determinant {
+  x: Address; y: Address; room: Address; size: i32; begin: i32; end: i32;
+}

@@ -113,12 +113,37 @@ function seluOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(o
 function scaleOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.SCALE, x, y, n, alpha, beta); }
 function squareOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.SQUARE, x, y, n, alpha, beta); }
 
-// Sine and cosine are rare and need exact range reduction, so they take the library's scalar way.
+// Functions of angles are rare, and some need exact range reduction, so they take the library's scalar way.
 function sinOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void {
   for (let end = x + (<usize>n << 2); x < end; x += 4, y += 4) store<f32>(y, NativeMathf.sin(load<f32>(x)));
 }
 function cosOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void {
   for (let end = x + (<usize>n << 2); x < end; x += 4, y += 4) store<f32>(y, NativeMathf.cos(load<f32>(x)));
+}
+
+function asinOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void {
+  for (let end = x + (<usize>n << 2); x < end; x += 4, y += 4) store<f32>(y, NativeMathf.asin(load<f32>(x)));
+}
+function acosOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void {
+  for (let end = x + (<usize>n << 2); x < end; x += 4, y += 4) store<f32>(y, NativeMathf.acos(load<f32>(x)));
+}
+function atanOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void {
+  for (let end = x + (<usize>n << 2); x < end; x += 4, y += 4) store<f32>(y, NativeMathf.atan(load<f32>(x)));
+}
+function sinhOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void {
+  for (let end = x + (<usize>n << 2); x < end; x += 4, y += 4) store<f32>(y, NativeMathf.sinh(load<f32>(x)));
+}
+function coshOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void {
+  for (let end = x + (<usize>n << 2); x < end; x += 4, y += 4) store<f32>(y, NativeMathf.cosh(load<f32>(x)));
+}
+function asinhOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void {
+  for (let end = x + (<usize>n << 2); x < end; x += 4, y += 4) store<f32>(y, NativeMathf.asinh(load<f32>(x)));
+}
+function acoshOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void {
+  for (let end = x + (<usize>n << 2); x < end; x += 4, y += 4) store<f32>(y, NativeMathf.acosh(load<f32>(x)));
+}
+function atanhOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void {
+  for (let end = x + (<usize>n << 2); x < end; x += 4, y += 4) store<f32>(y, NativeMathf.atanh(load<f32>(x)));
 }
 
 type Unary = (x: usize, y: usize, n: i32, alpha: f32, beta: f32) => void;
@@ -127,7 +152,8 @@ type Unary = (x: usize, y: usize, n: i32, alpha: f32, beta: f32) => void;
 const UNARY: StaticArray<Unary> = [
   reluOf, leakyReluOf, clipOf, sigmoidOf, siluOf, hardSigmoidOf, hardSwishOf, tanhOf, expOf, logOf,
   sqrtOf, reciprocalOf, negOf, absOf, signOf, floorOf, ceilOf, roundOf, erfOf, geluOf,
-  geluTanhOf, softplusOf, softsignOf, eluOf, seluOf, sinOf, cosOf, scaleOf, squareOf,
+  geluTanhOf, softplusOf, softsignOf, eluOf, seluOf, sinOf, cosOf, scaleOf, squareOf, asinOf,
+  acosOf, atanOf, sinhOf, coshOf, asinhOf, acoshOf, atanhOf,
 ];
 
 /** `n` floats; y may be x. */

@@ -39,6 +39,14 @@ function scalar(kind: i32, x: f64, alpha: f64, beta: f64): f64 {
     case op.SELU: return beta * (x < 0 ? alpha * NativeMath.expm1(x) : x);
     case op.SIN: return NativeMath.sin(x);
     case op.COS: return NativeMath.cos(x);
+    case op.ASIN: return NativeMath.asin(x);
+    case op.ACOS: return NativeMath.acos(x);
+    case op.ATAN: return NativeMath.atan(x);
+    case op.SINH: return NativeMath.sinh(x);
+    case op.COSH: return NativeMath.cosh(x);
+    case op.ASINH: return NativeMath.asinh(x);
+    case op.ACOSH: return NativeMath.acosh(x);
+    case op.ATANH: return NativeMath.atanh(x);
     case op.SCALE: return alpha * x + beta;
     default: return x * x; // SQUARE
   }

@@ -8,6 +8,7 @@ import { type DataType, elementBytes } from '../engine/tensor.ts';
 import { assembleBroadcast, assembleCopy } from './assemble-elementwise.ts';
 import * as integer from './assemble-integer.ts';
 import * as matrix from './assemble-matrix.ts';
+import * as rare from './assemble-rare.ts';
 import type * as contract from './instructions.ts';
 import { type Address, type ConvShape, type Instructions, NO_ADDRESS, type StridedCopy } from './instructions.ts';
 import { binaryKinds, compareKinds, elementTypes, reduceKinds, typedKind, unaryKinds } from './kinds.ts';
@@ -328,5 +329,35 @@ export class Assembler implements Instructions {
     inParts(batch, ELEMENTS_MAX / 8 / Math.max(1, hidden), (begin, end) => {
       this.#writer.emit(op.LSTM_CELL, [gates, c0, h, c, peephole, hidden, begin, end]);
     });
+  }
+
+  // ---- rare
+
+  wrapIndices(call: rare.WrapCall): void {
+    rare.assembleWrapIndices(this.#writer, call);
+  }
+
+  scatter(call: rare.ScatterCall): void {
+    rare.assembleScatter(this.#writer, call);
+  }
+
+  cumulate(call: rare.CumulateCall): void {
+    rare.assembleCumulate(this.#writer, call);
+  }
+
+  topK(call: rare.TopKCall): void {
+    rare.assembleTopK(this.#writer, call);
+  }
+
+  sample(call: rare.SampleCall): void {
+    rare.assembleSample(this.#writer, call);
+  }
+
+  roiAlign(call: rare.RoiAlignCall): void {
+    rare.assembleRoiAlign(this.#writer, call);
+  }
+
+  determinant(call: Parameters<typeof rare.assembleDeterminant>[1]): void {
+    rare.assembleDeterminant(this.#writer, call);
   }
 }

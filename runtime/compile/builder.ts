@@ -293,6 +293,7 @@ function foldable(operation: Operation, type: DataType): boolean {
     case 'gather':
     case 'dequantize':
     case 'center':
+    case 'wrapIndices':
       return true;
     default:
       return false;

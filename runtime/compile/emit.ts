@@ -6,6 +6,7 @@ import * as data from './emit-data.ts';
 import * as elementwise from './emit-elementwise.ts';
 import * as integer from './emit-integer.ts';
 import * as matrix from './emit-matrix.ts';
+import * as rare from './emit-rare.ts';
 import type { Constant, KernelGraph, NamedValue, Node, Operation, Value } from './graph.ts';
 import { type Address, address, SPACE_ARENA, SPACE_WEIGHTS } from './instructions.ts';
 import { planMemory } from './plan.ts';
@@ -23,7 +24,9 @@ const emitters: { readonly [Kind in Operation['kind']]: Emitter<OperationOf<Kind
   conv: matrix.conv,
   convInteger: integer.conv,
   convTranspose: matrix.convTranspose,
+  cumulate: rare.cumulate,
   dequantize: integer.dequantize,
+  determinant: rare.determinant,
   expand: data.expand,
   gather: data.gather,
   layerNorm: elementwise.layerNorm,
@@ -37,11 +40,16 @@ const emitters: { readonly [Kind in Operation['kind']]: Emitter<OperationOf<Kind
   requantize: integer.requantize,
   reshape: data.reshape,
   resize: data.resize,
+  roiAlign: rare.roiAlign,
+  sample: rare.sample,
+  scatter: rare.scatter,
   slice: data.slice,
   softmax: elementwise.softmax,
+  topK: rare.topK,
   transpose: data.transpose,
   unary: elementwise.unary,
   where: elementwise.where,
+  wrapIndices: rare.wrapIndices,
 };
 
 /** The table is typed by kind; a node's own kind is known only when it comes up. */

@@ -67,6 +67,14 @@ const unaryFunctions: Partial<Record<UnaryName, (x: number, alpha: number, beta:
   cos: Math.cos,
   scale: (x, alpha, beta) => alpha * x + beta,
   square: (x) => x * x,
+  asin: Math.asin,
+  acos: Math.acos,
+  atan: Math.atan,
+  sinh: Math.sinh,
+  cosh: Math.cosh,
+  asinh: Math.asinh,
+  acosh: Math.acosh,
+  atanh: Math.atanh,
 };
 
 type Combine = (a: number, b: number) => number;
@@ -230,6 +238,14 @@ function gather(axis: number, x: Tensor, indices: Tensor, dims: readonly number[
   return { type: x.type, dims, data };
 }
 
+function wrap(x: Tensor, size: number): Tensor {
+  const values = numbersOf(x).map((index) => {
+    if (index < -size || index >= size) throw new Error(`expected an index from ${-size} to ${size - 1}, got ${index}`);
+    return index < 0 ? index + size : index;
+  });
+  return tensorOf('int64', x.dims, values);
+}
+
 /** The result for constant operands, or `undefined` for an operation that only the kernels can do. */
 export function evaluate(operation: Operation, inputs: readonly Tensor[]): Tensor | undefined {
   const [x, y, z] = inputs as [Tensor, Tensor, Tensor];
@@ -287,6 +303,8 @@ export function evaluate(operation: Operation, inputs: readonly Tensor[]): Tenso
       );
     case 'center':
       return combine(type, dims, [x, y], (value, zero) => (value as number) - (zero as number));
+    case 'wrapIndices':
+      return wrap(x, operation.size);
     case 'gather':
       return gather(operation.axis, x, y, dims);
     default:

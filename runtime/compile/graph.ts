@@ -13,10 +13,12 @@ import type {
   UnaryName,
   Window2d,
 } from './instructions.ts';
+import type { RareOperation } from './rare-operations.ts';
 
 export type Size2d = readonly [height: number, width: number];
 
 export type Operation =
+  | RareOperation
   | { readonly kind: 'unary'; readonly name: UnaryName; readonly alpha?: number; readonly beta?: number }
   /** Numpy broadcasting of two values of one type. */
   | { readonly kind: 'binary'; readonly name: BinaryName }

@@ -2,6 +2,7 @@
 import type { DataType } from '../engine/tensor.ts';
 import type { Operation, Value } from './graph.ts';
 import type { Window2d } from './instructions.ts';
+import { inferRare } from './rare-operations.ts';
 import { broadcastDims, sameDims } from './strides.ts';
 
 export interface TypeAndDims {
@@ -212,5 +213,7 @@ export function inferOutputs(operation: Operation, inputs: readonly (Value | und
       return [{ type: 'int32', dims: inferMatMul(operation, inputs).dims }];
     case 'lstmCell':
       return inferLstmCell(inputs);
+    default:
+      return inferRare(operation, inputs);
   }
 }

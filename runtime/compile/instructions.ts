@@ -64,7 +64,15 @@ export type UnaryName =
   | 'sin'
   | 'cos'
   | 'scale' // alpha * x + beta
-  | 'square';
+  | 'square'
+  | 'asin'
+  | 'acos'
+  | 'atan'
+  | 'sinh'
+  | 'cosh'
+  | 'asinh'
+  | 'acosh'
+  | 'atanh';
 
 export type BinaryName =
   | 'add'

@@ -33,6 +33,14 @@ export const unaryKinds: Record<UnaryName, number> = {
   cos: op.COS,
   scale: op.SCALE,
   square: op.SQUARE,
+  asin: op.ASIN,
+  acos: op.ACOS,
+  atan: op.ATAN,
+  sinh: op.SINH,
+  cosh: op.COSH,
+  asinh: op.ASINH,
+  acosh: op.ACOSH,
+  atanh: op.ATANH,
 };
 export const binaryKinds: Record<BinaryName, number> = {
   add: op.ADD,

@@ -6,6 +6,7 @@ import { type Build, placeOf } from './context.ts';
 import * as control from './control.ts';
 import * as conv from './conv.ts';
 import * as data from './data.ts';
+import * as indexing from './indexing.ts';
 import * as linear from './linear-attention.ts';
 import * as loop from './loop.ts';
 import * as loss from './loss.ts';
@@ -18,6 +19,7 @@ import * as quantize from './quantize.ts';
 import * as recurrent from './recurrent.ts';
 import * as reduce from './reduce.ts';
 import * as resize from './resize.ts';
+import * as sampling from './sampling.ts';
 import * as shape from './shape.ts';
 
 /** The newest version of the default operator set that the table was checked against. */
@@ -32,10 +34,17 @@ const selu = math.unaryWith('selu', ['alpha', 1.6732631921768188], ['gamma', 1.0
 /** Before version 7 binary operators broadcast by attributes, which no current exporter writes. */
 const operators: Readonly<Record<string, Versions>> = {
   Abs: [[1, math.unary('abs')]],
+  Acos: [[7, math.unary('acos')]],
+  Acosh: [[9, math.unary('acosh')]],
   Add: [[7, math.binary('add')]],
+  AffineGrid: [[20, sampling.affineGrid]],
   And: [[7, math.binary('and')]],
   ArgMax: [[1, reduce.argExtreme(false)]],
   ArgMin: [[1, reduce.argExtreme(true)]],
+  Asin: [[7, math.unary('asin')]],
+  Asinh: [[9, math.unary('asinh')]],
+  Atan: [[7, math.unary('atan')]],
+  Atanh: [[9, math.unary('atanh')]],
   Attention: [[23, attention.attention]],
   AveragePool: [[1, pool.averagePool]],
   BatchNormalization: [[7, norm.batchNormalization]],
@@ -50,10 +59,13 @@ const operators: Readonly<Record<string, Versions>> = {
   CausalConvWithState: [[27, linear.causalConvWithState]],
   Ceil: [[1, math.unary('ceil')]],
   Celu: [[12, math.celu]],
+  CenterCropPad: [[18, indexing.centerCropPad]],
   Clip: [
     [1, math.clipByAttributes],
     [11, math.clip],
   ],
+  Col2Im: [[18, sampling.col2Im]],
+  Compress: [[9, indexing.compress]],
   Concat: [[1, data.concat]],
   Constant: [[1, data.constant]],
   ConstantOfShape: [[9, data.constantOfShape]],
@@ -61,8 +73,13 @@ const operators: Readonly<Record<string, Versions>> = {
   ConvInteger: [[10, quantize.convInteger]],
   ConvTranspose: [[1, conv.convTranspose]],
   Cos: [[7, math.unary('cos')]],
+  Cosh: [[9, math.unary('cosh')]],
+  CumProd: [[26, indexing.cumulate(true)]],
+  CumSum: [[11, indexing.cumulate(false)]],
+  DeformConv: [[19, sampling.deformConv]],
   DepthToSpace: [[1, shape.depthToSpace]],
   DequantizeLinear: [[10, quantize.dequantizeLinear]],
+  Det: [[11, sampling.det]],
   Div: [[7, math.binary('div')]],
   Dropout: [[7, control.dropout]],
   DynamicQuantizeLinear: [[11, quantize.dynamicQuantizeLinear]],
@@ -76,12 +93,15 @@ const operators: Readonly<Record<string, Versions>> = {
   Floor: [[1, math.unary('floor')]],
   GRU: [[7, recurrent.gru]],
   Gather: [[1, data.gather]],
+  GatherElements: [[11, indexing.gatherElements]],
+  GatherND: [[11, indexing.gatherNd]],
   Gelu: [[20, math.gelu]],
   Gemm: [[7, matrix.gemm]],
   GlobalAveragePool: [[1, pool.globalPool('mean')]],
   GlobalMaxPool: [[1, pool.globalPool('max')]],
   Greater: [[7, math.compare('greater')]],
   GreaterOrEqual: [[12, math.compare('greaterOrEqual')]],
+  GridSample: [[16, sampling.gridSample]],
   GroupNormalization: [[18, norm.groupNormalization]],
   HardSigmoid: [[1, hardSigmoid]],
   HardSwish: [[14, (node) => node.builder.unary('hardSwish', node.input(0), 1 / 6, 0.5)]],
@@ -108,6 +128,7 @@ const operators: Readonly<Record<string, Versions>> = {
   MatMulInteger: [[10, quantize.matMulInteger]],
   Max: [[1, math.variadic('max')]],
   MaxPool: [[1, pool.maxPool]],
+  MaxUnpool: [[9, indexing.maxUnpool]],
   Mean: [[1, math.mean]],
   MeanVarianceNormalization: [[9, norm.meanVarianceNormalization]],
   Min: [[1, math.variadic('min')]],
@@ -145,18 +166,24 @@ const operators: Readonly<Record<string, Versions>> = {
     [10, resize.upsample],
     [11, resize.resize],
   ],
+  ReverseSequence: [[10, indexing.reverseSequence]],
+  RoiAlign: [[10, sampling.roiAlign]],
   RotaryEmbedding: [[23, attention.rotaryEmbedding]],
   Round: [[11, math.unary('round')]],
   Scan: [
     [8, loop.scanBatches],
     [9, loop.scan],
   ],
+  Scatter: [[9, indexing.scatterElements]],
+  ScatterElements: [[11, indexing.scatterElements]],
+  ScatterND: [[11, indexing.scatterNd]],
   Selu: [[1, selu]],
   Shape: [[1, shape.shape]],
   Shrink: [[9, math.shrink]],
   Sigmoid: [[1, math.unary('sigmoid')]],
   Sign: [[9, math.unary('sign')]],
   Sin: [[7, math.unary('sin')]],
+  Sinh: [[9, math.unary('sinh')]],
   Size: [[1, shape.size]],
   Slice: [[1, data.slice]],
   Softmax: [
@@ -176,8 +203,10 @@ const operators: Readonly<Record<string, Versions>> = {
   Swish: [[24, math.swish]],
   Tan: [[7, math.tan]],
   Tanh: [[1, math.unary('tanh')]],
+  TensorScatter: [[24, indexing.tensorScatter]],
   ThresholdedRelu: [[1, math.thresholdedRelu]],
   Tile: [[6, data.tile]],
+  TopK: [[1, indexing.topK]],
   Transpose: [[1, shape.transpose]],
   Trilu: [[14, positions.trilu]],
   Unsqueeze: [[1, shape.unsqueeze]],

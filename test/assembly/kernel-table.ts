@@ -6,6 +6,7 @@ import { elementwiseRows } from './table-elementwise.ts';
 import { integerRows } from './table-integer.ts';
 import { layoutRows } from './table-layout.ts';
 import { matrixRows } from './table-matrix.ts';
+import { rareRows } from './table-rare.ts';
 import { reduceRows } from './table-reduce.ts';
 import { typedRows } from './table-typed.ts';
 
@@ -26,6 +27,7 @@ export const kernelTable: readonly Row[] = [
   ...reduceRows,
   ...layoutRows,
   ...integerRows,
+  ...rareRows,
   ...typedRows,
   castRow,
 ];

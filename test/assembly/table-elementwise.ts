@@ -105,6 +105,14 @@ const functions: Record<UnaryName, UnaryFunction> = {
   cos: { f: Math.cos, tolerance: 2e-7, range: [-3000, 3000] },
   scale: { f: (x, a, b) => a * x + b, tolerance: 2e-7, constants: [2.5, -1], without: [-Infinity, Infinity] },
   square: { f: (x) => x * x, tolerance: 1e-7, relative: true },
+  asin: { f: Math.asin, tolerance: 3e-7, range: [-1, 1] },
+  acos: { f: Math.acos, tolerance: 3e-7, range: [-1, 1] },
+  atan: { f: Math.atan, tolerance: 3e-7, relative: true },
+  sinh: { f: Math.sinh, tolerance: 5e-7, relative: true, range: [-10, 10] },
+  cosh: { f: Math.cosh, tolerance: 5e-7, relative: true, range: [-10, 10] },
+  asinh: { f: Math.asinh, tolerance: 5e-7, relative: true },
+  acosh: { f: Math.acosh, tolerance: 5e-7, range: [1, 50] },
+  atanh: { f: Math.atanh, tolerance: 5e-7, relative: true, range: [-1, 1] },
 };
 
 function unaryRow(name: UnaryName): Row {

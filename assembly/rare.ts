@@ -1,0 +1,54 @@
+// Instructions of operators that models seldom have: plain code, one small function each, as instructions.ts.
+import * as op from './opcodes.ts';
+import { Cumulate, Determinant, RoiAlign, Sample, Scatter, TopK, WrapIndices, at } from './operands.ts';
+import { determinant } from './tensor/determinant.ts';
+import { shiftOf } from './tensor/element.ts';
+import { scatter, wrapIndices } from './tensor/indices.ts';
+import { cumulate, topK } from './tensor/order.ts';
+import { roiAlign, sample } from './tensor/sample.ts';
+
+export function runWrapIndices(operands: usize): i32 {
+  const o = changetype<WrapIndices>(operands);
+  return wrapIndices(at(o.x), o.wide != 0, at(o.y), o.count, o.size);
+}
+
+export function runScatter(operands: usize): i32 {
+  const o = changetype<Scatter>(operands);
+  const type = o.kind >> 8;
+  return scatter(
+    type, shiftOf(type), o.kind & 0xff, at(o.y), at(o.positions), at(o.updates), o.rows, o.inner, o.begin, o.end,
+  );
+}
+
+export function runCumulate(operands: usize): i32 {
+  const o = changetype<Cumulate>(operands);
+  const type = o.kind >> 8;
+  const offset = <usize>(o.begin * o.axis * o.inner) << shiftOf(type);
+  cumulate(type, o.kind & 0xff, at(o.x) + offset, at(o.y) + offset, o.end - o.begin, o.axis, o.inner);
+  return op.OK;
+}
+
+export function runTopK(operands: usize): i32 {
+  const o = changetype<TopK>(operands);
+  const type = o.kind >> 8, shift = shiftOf(type);
+  const x = at(o.x) + (<usize>(o.begin * o.axis * o.inner) << shift), first = <usize>(o.begin * o.k * o.inner);
+  const values = at(o.values) + (first << shift), indices = at(o.indices) + (first << 3);
+  topK(type, x, values, indices, at(o.heap), o.end - o.begin, o.axis, o.inner, o.k, (o.kind & 1) != 0);
+  return op.OK;
+}
+
+export function runSample(operands: usize): i32 {
+  sample(changetype<Sample>(operands));
+  return op.OK;
+}
+
+export function runRoiAlign(operands: usize): i32 {
+  return roiAlign(changetype<RoiAlign>(operands));
+}
+
+export function runDeterminant(operands: usize): i32 {
+  const o = changetype<Determinant>(operands);
+  const offset = <usize>(o.begin * o.size * o.size) << 2;
+  determinant(at(o.x) + offset, at(o.y) + (<usize>o.begin << 2), at(o.room), o.end - o.begin, o.size);
+  return op.OK;
+}

@@ -1,0 +1,89 @@
+/** Emitters of the rare operations. */
+import { elementBytes, elementCount } from '../engine/tensor.ts';
+import { type Emitter, inputOf, type OperationOf, outputOf, requireFloat32 } from './emission.ts';
+import type { Node, Value } from './graph.ts';
+
+export const wrapIndices: Emitter<OperationOf<'wrapIndices'>> = {
+  emit({ assembler, node, operation, at }) {
+    const x = inputOf(node, 0);
+    const type = x.type as 'int32' | 'int64';
+    const count = elementCount(x.dims);
+    assembler.wrapIndices({ x: at(x), type, y: at(outputOf(node)), count, size: operation.size });
+  },
+};
+
+export const scatter: Emitter<OperationOf<'scatter'>> = {
+  emit({ assembler, node, operation, at }) {
+    const [x, positions, updates] = [inputOf(node, 0), inputOf(node, 1), inputOf(node, 2)];
+    const y = at(outputOf(node));
+    const [rows = 0, inner = 0] = x.dims;
+    const block = { shape: [elementCount(x.dims)], xStrides: [1], yStrides: [1] };
+    assembler.copy({ ...block, x: at(x), y, elementBytes: elementBytes(x.type) });
+    const count = elementCount(positions.dims);
+    if (count === 0 || inner === 0) return;
+    const places = { y, positions: at(positions), updates: at(updates), rows, inner, count };
+    assembler.scatter({ ...places, name: operation.name, type: x.type });
+  },
+};
+
+function runOf(x: Value, axis: number) {
+  const [outer, inner] = [x.dims.slice(0, axis), x.dims.slice(axis + 1)].map(elementCount) as [number, number];
+  return { type: x.type, outer, axis: x.dims[axis] as number, inner };
+}
+
+export const cumulate: Emitter<OperationOf<'cumulate'>> = {
+  emit({ assembler, node, operation, at }) {
+    const x = inputOf(node, 0);
+    const { product, exclusive, reverse } = operation;
+    const run = runOf(x, operation.axis);
+    assembler.cumulate({ ...run, x: at(x), y: at(outputOf(node)), product, exclusive, reverse });
+  },
+};
+
+export const topK: Emitter<OperationOf<'topK'>> = {
+  scratchBytes: (node, { axis }) => (inputOf(node, 0).dims[axis] as number) * 4,
+  emit({ assembler, node, operation, scratch, at }) {
+    const x = inputOf(node, 0);
+    const [values, indices] = node.outputs.map(at) as [number, number];
+    const { k, largest } = operation;
+    assembler.topK({ ...runOf(x, operation.axis), x: at(x), values, indices, heap: scratch, k, largest });
+  },
+};
+
+export const sample: Emitter<OperationOf<'sample'>> = {
+  emit({ assembler, node, operation, at }) {
+    const [x, grid] = [inputOf(node, 0), inputOf(node, 1)];
+    requireFloat32(node, x, grid);
+    const spatial = x.dims.slice(1, -1);
+    const [batch = 0, points = 0, rank] = grid.dims;
+    const size = (spatial.length === 3 ? spatial : [1, ...spatial]) as [number, number, number];
+    const { mode, border, aligned, normalised } = operation;
+    const places = { x: at(x), grid: at(grid), y: at(outputOf(node)), mode, border, aligned, normalised };
+    const channels = x.dims.at(-1) as number;
+    assembler.sample({ ...places, size, rank: rank as 2 | 3, channels, batch, points });
+  },
+};
+
+export const roiAlign: Emitter<OperationOf<'roiAlign'>> = {
+  emit({ assembler, node, operation, at }) {
+    const [x, rois, images] = [inputOf(node, 0), inputOf(node, 1), inputOf(node, 2)];
+    requireFloat32(node, x, rois);
+    const places = { x: at(x), rois: at(rois), images: at(images), y: at(outputOf(node)) };
+    const { outputSize, ratio, scale, offset, largest } = operation;
+    const regions = rois.dims[0] as number;
+    assembler.roiAlign({ ...places, dims: x.dims, regions, outputSize, ratio, scale, offset, largest });
+  },
+};
+
+const sizeOf = (node: Node): number => inputOf(node, 0).dims.at(-1) as number;
+
+export const determinant: Emitter<OperationOf<'determinant'>> = {
+  scratchBytes: (node) => sizeOf(node) ** 2 * 8,
+  emit({ assembler, node, scratch, at }) {
+    const x = inputOf(node, 0);
+    requireFloat32(node, x);
+    const size = sizeOf(node);
+    const count = elementCount(x.dims.slice(0, -2));
+    assembler.determinant({ x: at(x), y: at(outputOf(node)), room: scratch, count, size });
+  },
+};
