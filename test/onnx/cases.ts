@@ -1,0 +1,93 @@
+/** ONNX's official test cases, and tract's, as they lie in the folder of shared data. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { elementCount, type Tensor, type ValueDescription } from '../../runtime/engine/tensor.ts';
+import type { OnnxModel } from '../../runtime/onnx/graph.ts';
+import { sharedData } from '../requirement.ts';
+import { readNpz } from './npz.ts';
+import { readTensorFile } from './tensor-file.ts';
+
+/** Inputs and what has to come out, in the order of the model's inputs and outputs; some outputs have no right answer. */
+export interface DataSet {
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly (Tensor | undefined)[];
+}
+
+export interface Case {
+  /** Unique among all suites: the folder's name, with its suite before it unless that is `node`. */
+  readonly name: string;
+  readonly suite: Suite;
+  readonly modelPath: string;
+  /** Lazy: the data of one case can be large. */
+  dataSets(model: OnnxModel): DataSet[];
+}
+
+export const suites = ['node', 'simple', 'light', 'pytorch-converted', 'pytorch-operator', 'tract'] as const;
+export type Suite = (typeof suites)[number];
+
+/** Where onnxruntime's own results for `node` stand. */
+export const baselinePath = `${sharedData}onnx-node/ort-1.30-baseline.json`;
+
+export const bytesOf = (path: string): Uint8Array => new Uint8Array(readFileSync(path));
+
+export function casesOf(suite: Suite): Case[] {
+  if (suite === 'light') return lightCases(`${sharedData}onnx-node/light/`);
+  if (suite === 'tract') return tractCases(`${sharedData}tract-cases/`);
+  const folder = `${sharedData}onnx-node/${suite}/`;
+  return readdirSync(folder)
+    .sort()
+    .map((each) => ({
+      name: suite === 'node' ? each : `${suite}/${each}`,
+      suite,
+      modelPath: `${folder}${each}/model.onnx`,
+      dataSets: () =>
+        readdirSync(folder + each)
+          .filter((set) => set.startsWith('test_data_set_'))
+          .map((set) => ({
+            inputs: readNumbered(`${folder}${each}/${set}/input_`),
+            outputs: readNumbered(`${folder}${each}/${set}/output_`),
+          })),
+    }));
+}
+
+function readNumbered(prefix: string): Tensor[] {
+  const tensors: Tensor[] = [];
+  while (existsSync(`${prefix}${tensors.length}.pb`))
+    tensors.push(readTensorFile(bytesOf(`${prefix}${tensors.length}.pb`)));
+  return tensors;
+}
+
+/** One input, rising from 0 towards 1, as onnx's own runner makes it for these models; weights are constants without data. */
+function lightCases(folder: string): Case[] {
+  const names = readdirSync(folder).filter((file) => file.endsWith('.onnx'));
+  return names.sort().map((file) => ({
+    name: `light/${file.slice(0, -'.onnx'.length)}`,
+    suite: 'light',
+    modelPath: folder + file,
+    dataSets: ({ graph }) => [
+      { inputs: graph.inputs.map(rising), outputs: readNumbered(`${folder}${file.slice(0, -'.onnx'.length)}_output_`) },
+    ],
+  }));
+}
+
+function rising({ dims }: ValueDescription): Tensor {
+  const sizes = dims.map((size) => (typeof size === 'number' ? size : 1));
+  const count = elementCount(sizes);
+  return { type: 'float32', dims: sizes, data: Float32Array.from({ length: count }, (_, i) => i / count) };
+}
+
+/** Inputs and outputs by name in one archive; two models come without any. */
+function tractCases(folder: string): Case[] {
+  const names = readdirSync(folder).sort();
+  return names.map((each) => ({
+    name: `tract/${each}`,
+    suite: 'tract',
+    modelPath: `${folder}${each}/model.onnx`,
+    dataSets({ graph }) {
+      const path = `${folder}${each}/io.npz`;
+      if (!existsSync(path)) return [];
+      const tensors = readNpz(readFileSync(path));
+      const inputs = graph.inputs.map(({ name }) => tensors.get(name) as Tensor);
+      return [{ inputs, outputs: graph.outputs.map(({ name }) => tensors.get(name)) }];
+    },
+  }));
+}
