@@ -2,7 +2,7 @@
 import * as op from './opcodes.ts';
 import {
   Activation, Broadcast, Cast, Col2im, ConvShape, Copy, Depthwise, Fill, Gather, Gemm, Im2col, IntegerDepthwise, IntegerGemm, LayerNorm,
-  LstmCell, PackMatrix, Pool, Reduce, Resize, Unary, at,
+  LstmCell, PackMatrix, Pool, Reduce, Resize, Unary, WinogradInput, WinogradOutput, at,
 } from './operands.ts';
 import {
   runCumulate, runDeterminant, runRoiAlign, runSample, runScatter, runTopK, runWrapIndices,
@@ -25,6 +25,7 @@ import { softmax } from './tensor/softmax.ts';
 import { argExtreme, reduceTyped } from './tensor/typed-reduce.ts';
 import { unary } from './tensor/unary.ts';
 import { unary64 } from './tensor/unary64.ts';
+import { winogradInput, winogradOutput } from './tensor/winograd.ts';
 
 export const OK: i32 = op.OK;
 
@@ -36,6 +37,7 @@ export const INSTRUCTIONS: StaticArray<Instruction> = [
   runReduce, runSoftmax, runArgMax, runLayerNorm, runCopy, runFill, runGather, runResizeNearest, runResizeLinear, runLstmCell,
   runQuantize, runRequantize, runDequantize, runCenter, runGemmInteger, runPackInteger, runIm2colInteger, runDepthwiseInteger,
   runWrapIndices, runScatter, runCumulate, runTopK, runSample, runRoiAlign, runDeterminant,
+  runWinogradInput, runWinogradOutput,
 ];
 
 function unknown(operands: usize): i32 {
@@ -68,6 +70,21 @@ function runIm2col(operands: usize): i32 {
 function runCol2im(operands: usize): i32 {
   const o = changetype<Col2im>(operands);
   col2im(changetype<ConvShape>(operands), at(o.columns), at(o.y), o.channelBegin, o.channels, o.begin, o.end);
+  return OK;
+}
+
+function runWinogradInput(operands: usize): i32 {
+  const o = changetype<WinogradInput>(operands);
+  winogradInput(changetype<ConvShape>(operands), at(o.x), at(o.y), at(o.room), at(o.patch), o.begin, o.end);
+  return OK;
+}
+
+function runWinogradOutput(operands: usize): i32 {
+  const o = changetype<WinogradOutput>(operands);
+  winogradOutput(
+    changetype<ConvShape>(operands), changetype<Activation>(operands + offsetof<WinogradOutput>('low')),
+    at(o.x), at(o.y), <usize>o.yPixelStride << 2, at(o.bias), at(o.residual), at(o.room), o.begin, o.end,
+  );
   return OK;
 }
 

@@ -37,6 +37,10 @@ export const TOP_K = 33;
 export const SAMPLE = 34;
 export const ROI_ALIGN = 35;
 export const DETERMINANT = 36;
+export const WINOGRAD_INPUT = 37;
+export const WINOGRAD_OUTPUT = 38;
+/** The last of them. */
+export const OPCODE_MAX = WINOGRAD_OUTPUT;
 
 /** What an instruction returns that did not fault. */
 export const OK = -1;

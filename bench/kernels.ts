@@ -4,6 +4,7 @@
  */
 import { Assembler } from '../runtime/compile/assembler.ts';
 import { type Address, address, type ConvShape, SPACE_ARENA } from '../runtime/compile/instructions.ts';
+import { isWinograd, winogradScratchBytes } from '../runtime/compile/winograd.ts';
 import { type KernelBuild, loadKernels, prepareV8 } from '../runtime/engine/kernels.ts';
 
 const ROUNDS = 30;
@@ -80,17 +81,27 @@ function conv(
   };
   const weights = new Float32Array(((outputChannels * inputChannels) / group) * kernel * kernel).fill(0.5);
   const work = (2 * out * out * outputChannels * inputChannels * kernel * kernel) / group;
-  time(`${name} ${inputChannels}->${outputChannels} ${size}x${size}`, work, 'GFLOP/s', (assembler) =>
-    assembler.conv({
-      x: floats(size * size * inputChannels),
-      weights: constant(assembler.packConv(weights, shape)),
-      bias: constant(assembler.packBias(undefined, outputChannels)),
-      y: floats(out * out * outputChannels),
-      scratch: floats(assembler.convScratchBytes(shape) / 4),
-      shape,
-      activation: { kind: 'clip', min: 0, max: 6 },
-    }),
-  );
+  const shapes = `${inputChannels}->${outputChannels} ${size}x${size}`;
+  const operands = (assembler: Assembler) => ({
+    x: floats(size * size * inputChannels),
+    bias: constant(assembler.packBias(undefined, outputChannels)),
+    y: floats(out * out * outputChannels),
+    shape,
+    activation: { kind: 'clip', min: 0, max: 6 } as const,
+  });
+  time(`${name} ${shapes}`, work, 'GFLOP/s', (assembler) => {
+    const scratch = floats(assembler.convScratchBytes(shape) / 4);
+    assembler.conv({ ...operands(assembler), weights: constant(assembler.packConv(weights, shape)), scratch });
+  });
+  if (!isWinograd(shape)) return;
+  time(`  by Winograd ${shapes}`, work, 'GFLOP/s', (assembler) => {
+    const scratch = floats(winogradScratchBytes(shape) / 4);
+    assembler.convWinograd({
+      ...operands(assembler),
+      weights: constant(assembler.packWinograd(weights, shape)),
+      scratch,
+    });
+  });
 }
 
 console.log(`build ${kernels.build}${kernels.notes.map((note) => `; ${note}`).join('')}`);

@@ -21,7 +21,7 @@ export function copyFloats(target: usize, source: usize, count: i32): void {
 
 // @ts-ignore: decorator
 @inline
-function zeroFloats(target: usize, count: i32): void {
+export function zeroFloats(target: usize, count: i32): void {
   for (; count >= 4; count -= 4) {
     v128.store(target, i32x4.splat(0));
     target += 16;

@@ -34,7 +34,7 @@ type ConvCall = Parameters<Instructions['conv']>[0];
 type ConvTransposeCall = Parameters<Instructions['convTranspose']>[0];
 
 /** low, high, kind, alpha, beta: a clip costs nothing where results are stored; the rest is a pass over the tile. */
-function activationWords(activation: Activation | undefined): number[] {
+export function activationWords(activation: Activation | undefined): number[] {
   const words = (low: number, high: number, kind: number, alpha = 0, beta = 0) => [
     floatWord(low),
     floatWord(high),

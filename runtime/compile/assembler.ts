@@ -14,6 +14,7 @@ import { type Address, type ConvShape, type Instructions, NO_ADDRESS, type Strid
 import { binaryKinds, compareKinds, elementTypes, reduceKinds, typedKind, unaryKinds } from './kinds.ts';
 import * as pack from './pack.ts';
 import { stridesOf } from './strides.ts';
+import * as winograd from './winograd.ts';
 import { behind, checkAligned, checkMatrices, ELEMENTS_MAX, floatWord, inParts, Writer } from './writer.ts';
 
 const FOUR_BYTES = 4;
@@ -54,6 +55,12 @@ export class Assembler implements Instructions {
     return pack.packConv(weights, shape, this.panel);
   }
 
+  packWinograd(weights: Float32Array, shape: ConvShape): Float32Array {
+    const expected = pack.patchLength(shape) * shape.outputChannels;
+    assert(weights.length === expected, `Conv weights have ${weights.length} elements: expected ${expected}`);
+    return winograd.packWinograd(weights, shape, this.panel);
+  }
+
   packConvTranspose(weights: Float32Array, shape: ConvShape): Float32Array {
     const expected = (shape.kernel[0] * shape.kernel[1] * shape.inputChannels * shape.outputChannels) / shape.group;
     assert(weights.length === expected, `ConvTranspose weights have ${weights.length} elements: expected ${expected}`);
@@ -90,6 +97,11 @@ export class Assembler implements Instructions {
 
   conv(call: Parameters<Instructions['conv']>[0]): void {
     matrix.assembleConv(this.#writer, this.panel, call);
+  }
+
+  /** As `conv`, with weights from `packWinograd` and scratch for `winogradScratchBytes`. */
+  convWinograd(call: Parameters<Instructions['conv']>[0]): void {
+    winograd.assembleWinograd(this.#writer, this.panel, call);
   }
 
   convTranspose(call: Parameters<Instructions['convTranspose']>[0]): void {

@@ -1,5 +1,5 @@
 /** Matrix products, convolutions, pools, recurrent cells. */
-import { elementCount } from '../engine/tensor.ts';
+import { elementCount, type TypedArray } from '../engine/tensor.ts';
 import type { Assembler } from './assembler.ts';
 import {
   type Emission,
@@ -17,6 +17,7 @@ import { MATRICES_MAX } from './limits.ts';
 import { roundUp } from './pack.ts';
 import { UnsupportedError } from './program.ts';
 import { broadcastStrides } from './strides.ts';
+import { isWinograd, winogradScratchBytes } from './winograd.ts';
 
 export function shapeOf(node: Node, window: Window2d, group: number): ConvShape {
   const [batch = 0, inputHeight = 0, inputWidth = 0, inputChannels = 0] = inputOf(node, 0).dims;
@@ -35,6 +36,11 @@ export function form(kind: string, { kernel, group }: ConvShape): string {
   return `${kind} ${kernel} ${group}`;
 }
 
+/** Weights that come during the run would have to be transformed each time. */
+function isWinogradNode(node: Node, shape: ConvShape): boolean {
+  return inputOf(node, 1).constant !== undefined && isWinograd(shape);
+}
+
 /** Scratch of the convolution itself; run-time weights lie behind it. */
 function patchBytes(assembler: Assembler, shape: ConvShape): number {
   return roundUp(assembler.convScratchBytes(shape), 64);
@@ -47,6 +53,7 @@ function columnBytes(assembler: Assembler, shape: ConvShape): number {
 export const conv: Emitter<OperationOf<'conv'>> = {
   scratchBytes(node, { window, group }, assembler) {
     const shape = shapeOf(node, window, group);
+    if (isWinogradNode(node, shape)) return winogradScratchBytes(shape);
     return patchBytes(assembler, shape) + runtimeWeightBytes(node, shape, false, assembler);
   },
   emit(emission) {
@@ -54,18 +61,25 @@ export const conv: Emitter<OperationOf<'conv'>> = {
     const [x, weights, bias, residual] = node.inputs;
     requireFloat32(node, x, weights, bias, residual);
     const shape = shapeOf(node, operation.window, operation.group);
-    assembler.conv({
+    const call = {
       x: at(x as Value),
-      weights: weights?.constant
-        ? packed(weights, form('conv', shape), (data) => assembler.packConv(floats(data), shape))
-        : packRuntimeWeights(emission, shape, false, scratch + patchBytes(assembler, shape)),
       bias: biasAddress(emission, bias, shape.outputChannels),
       y: at(outputOf(node)),
       scratch,
       shape,
       activation: operation.activation,
       residual: residual && at(residual),
-    });
+    };
+    if (isWinogradNode(node, shape)) {
+      const pack = (data: TypedArray) => assembler.packWinograd(floats(data), shape);
+      assembler.convWinograd({ ...call, weights: packed(weights as Value, form('winograd', shape), pack) });
+    } else if (weights?.constant) {
+      const pack = (data: TypedArray) => assembler.packConv(floats(data), shape);
+      assembler.conv({ ...call, weights: packed(weights, form('conv', shape), pack) });
+    } else {
+      const room = scratch + patchBytes(assembler, shape);
+      assembler.conv({ ...call, weights: packRuntimeWeights(emission, shape, false, room) });
+    }
   },
 };
 

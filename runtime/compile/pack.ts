@@ -17,7 +17,7 @@ export function packedLength(k: number, n: number, panel: number): number {
 }
 
 /** Panels [n / panel][k][panel], zero padded; `element(row, column)` gives B. */
-function packPanels(
+export function packPanels(
   target: Float32Array,
   k: number,
   n: number,

@@ -4,6 +4,7 @@
  */
 import { Assembler } from '../compile/assembler.ts';
 import { type Address, address, type ConvShape, SPACE_ARENA } from '../compile/instructions.ts';
+import { winogradScratchBytes } from '../compile/winograd.ts';
 
 interface Executor {
   readonly panel: 8 | 16;
@@ -72,6 +73,7 @@ const side = 7;
 const image = { batch: 1, inputHeight: side, inputWidth: side, outputHeight: side, outputWidth: side };
 const window3 = { kernel: [3, 3], strides: [1, 1], dilations: [1, 1], pads: [1, 1, 1, 1] } as const;
 const dense: ConvShape = { ...image, ...window3, inputChannels: 3, outputChannels: 19, group: 1 };
+const eights: ConvShape = { ...image, ...window3, inputChannels: 16, outputChannels: 8, group: 1 };
 const depthwise: ConvShape = { ...image, ...window3, inputChannels: 12, outputChannels: 12, group: 12 };
 
 function convReference(x: Float32Array, w: Float32Array, shape: ConvShape): number[] {
@@ -96,19 +98,23 @@ function convReference(x: Float32Array, w: Float32Array, shape: ConvShape): numb
 
 const at = (values: Float32Array, index: number) => values[index] as number;
 
-function checkConv(bench: Bench, panel: 8 | 16, shape: ConvShape): boolean {
+function checkConv(bench: Bench, panel: 8 | 16, shape: ConvShape, winograd = false): boolean {
   const assembler = new Assembler(panel);
   const x = numbers(side * side * shape.inputChannels);
   const w = numbers((shape.outputChannels * shape.inputChannels * 9) / shape.group);
   const y = bench.place(new Float32Array(side * side * shape.outputChannels));
-  assembler.conv({
+  const call = {
     x: bench.place(x),
-    weights: bench.place(assembler.packConv(w, shape)),
+    weights: bench.place(winograd ? assembler.packWinograd(w, shape) : assembler.packConv(w, shape)),
     bias: bench.place(assembler.packBias(undefined, shape.outputChannels)),
     y,
-    scratch: bench.place(new Float32Array(assembler.convScratchBytes(shape) / 4)),
+    scratch: bench.place(
+      new Float32Array((winograd ? winogradScratchBytes(shape) : assembler.convScratchBytes(shape)) / 4),
+    ),
     shape,
-  });
+  };
+  if (winograd) assembler.convWinograd(call);
+  else assembler.conv(call);
   bench.load(assembler)();
   return agrees(bench, y, convReference(x, w, shape));
 }
@@ -150,6 +156,7 @@ export function checkKernels(memory: WebAssembly.Memory, executor: Executor): st
     gemm: checkGemm,
     'conv 3x3': (bench, panel) => checkConv(bench, panel, dense),
     'depthwise 3x3': (bench, panel) => checkConv(bench, panel, depthwise),
+    'conv 3x3 by Winograd': (bench, panel) => checkConv(bench, panel, eights, true),
     exp: checkExp,
   };
   const failed = Object.keys(checks).filter((name) => !checks[name]?.(new Bench(memory, executor), executor.panel));

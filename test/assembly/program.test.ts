@@ -1,7 +1,7 @@
 /** The executor: runs can be left and taken up at every instruction, and say why they cannot go on. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { DETERMINANT, FAULT_INDEX, FAULT_OPCODE } from '../../assembly/opcodes.ts';
+import { FAULT_INDEX, FAULT_OPCODE, OPCODE_MAX } from '../../assembly/opcodes.ts';
 import { type KernelBuild, prepareV8 } from '../../runtime/engine/kernels.ts';
 import { kernelTable, type Row } from './kernel-table.ts';
 import { Machine, type Region, Trial } from './machine.ts';
@@ -87,7 +87,7 @@ test('a gather index outside the axis faults and names the instruction', () => {
 });
 
 test('an opcode that does not exist faults', () => {
-  for (const opcode of [DETERMINANT + 1, 100, 255]) {
+  for (const opcode of [OPCODE_MAX + 1, 100, 255]) {
     const region = machine.regions[0] as Region;
     new Uint32Array(machine.memory.buffer, region.words, 2).set([opcode | (1 << 8), 1 << 8]);
     assert.is(machine.execute(region), -(2 + FAULT_OPCODE));

@@ -1,5 +1,6 @@
 import * as op from '../../assembly/opcodes.ts';
 import type { Activation, Address, ConvShape } from '../../runtime/compile/instructions.ts';
+import { winogradScratchBytes } from '../../runtime/compile/winograd.ts';
 import type { Row } from './kernel-table.ts';
 import type { Trial } from './machine.ts';
 import * as reference from './reference.ts';
@@ -110,6 +111,7 @@ export function shapeOf(
 }
 
 interface ConvOptions {
+  readonly winograd?: boolean;
   readonly activation?: Activation;
   readonly after?: (x: number) => number;
   readonly residual?: boolean;
@@ -133,17 +135,21 @@ function convCase(shape: ConvShape, options: ConvOptions = {}): (trial: Trial) =
       i % stride < outputChannels ? (values[Math.floor(i / stride) * outputChannels + (i % stride)] as number) : old,
     );
     const { assembler } = trial;
-    assembler.conv({
+    const packed = options.winograd ? assembler.packWinograd(weights, shape) : assembler.packConv(weights, shape);
+    const scratchBytes = options.winograd ? winogradScratchBytes(shape) : assembler.convScratchBytes(shape);
+    const call = {
       x: trial.input(x),
-      weights: trial.input(assembler.packConv(weights, shape), 'weights'),
+      weights: trial.input(packed, 'weights'),
       bias: trial.input(assembler.packBias(bias, outputChannels), 'weights'),
       y: trial.inPlace(before, expected),
-      scratch: trial.scratch(assembler.convScratchBytes(shape)),
+      scratch: trial.scratch(scratchBytes),
       shape,
       activation: options.activation,
       residual: residual && trial.input(residual),
       yPixelStride: options.wide,
-    });
+    };
+    if (options.winograd) assembler.convWinograd(call);
+    else assembler.conv(call);
   };
 }
 
@@ -280,6 +286,26 @@ export const matrixRows: readonly Row[] = [
       convCase(shapeOf([8, 9], [5, 10, 1], [1, 1, 1, 0, 0]), { residual: true, wide: 23 }),
       ...activations.map(([activation, after]) =>
         convCase(shapeOf([6, 7], [4, 19, 1], [3, 1, 1, 1, 1]), { activation, after, residual: true }),
+      ),
+    ],
+  },
+  {
+    name: 'Winograd conv',
+    opcodes: [op.WINOGRAD_INPUT, op.GEMM, op.WINOGRAD_OUTPUT],
+    tolerance: 2e-5,
+    cases: [
+      convCase(shapeOf([16, 16], [16, 16, 1], [3, 1, 1, 1, 1]), { winograd: true }),
+      convCase(shapeOf([17, 14], [24, 40, 1], [3, 1, 1, 1, 1], 2), { winograd: true }),
+      convCase(shapeOf([19, 18], [16, 24, 1], [3, 1, 1, 0, 0]), { winograd: true }),
+      convCase(shapeOf([11, 31], [32, 16, 1], [3, 1, 1, 2, 0]), { winograd: true, wide: 24 }),
+      convCase(shapeOf([50, 45], [16, 16, 1], [3, 1, 1, 1, 1]), { winograd: true, residual: true }),
+      ...activations.map(([activation, after]) =>
+        convCase(shapeOf([13, 15], [16, 16, 1], [3, 1, 1, 1, 1]), {
+          winograd: true,
+          activation,
+          after,
+          residual: true,
+        }),
       ),
     ],
   },

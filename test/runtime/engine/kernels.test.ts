@@ -49,7 +49,7 @@ test('a build whose results are wrong is noticed', () => {
   const kernels = loadKernels(memory, { build: 'plain' });
   assert.is(checkKernels(memory, kernels), undefined);
   const idle = { ...kernels, execute: () => DONE };
-  assert.match(checkKernels(memory, idle) ?? '', /gemm, conv 3x3, depthwise 3x3, exp disagreed/);
+  assert.match(checkKernels(memory, idle) ?? '', /gemm, conv 3x3, depthwise 3x3, conv 3x3 by Winograd, exp disagreed/);
 });
 
 test('a memory that is not shared, or too small, is refused', () => {
