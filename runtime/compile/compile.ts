@@ -6,6 +6,7 @@ import { findOperator } from '../ops/index.ts';
 import { ConstantKeys } from './builder.ts';
 import { emitProgram } from './emit.ts';
 import { passes } from './passes/index.ts';
+import type { Pass } from './passes/rewrite.ts';
 import type { Program, Weights } from './program.ts';
 import { type InputShape, NeedsValueError, traceModel } from './trace.ts';
 
@@ -27,16 +28,18 @@ export function prepare(model: OnnxModel): Prepared {
  * Compiles for concrete input shapes. Weights that other programs of the model have placed already are shared.
  * Throws NeedsValueError when shapes or branches depend on the contents of small integer inputs: compile again with
  * their `value`; the program then holds for that value alone and does not list the input. Throws UnsupportedError for
- * what our kernels cannot do, and an Error that names the node when shapes do not fit.
+ * what our kernels cannot do, and an Error that names the node when shapes do not fit. Tests compare with a program made
+ * without any pass, which is the plain meaning of the model.
  */
 export function compile(
   prepared: Prepared,
   inputs: Readonly<Record<string, InputShape>>,
   weights: Weights,
   panel: 8 | 16,
+  rewriting: readonly Pass[] = passes,
 ): Program {
   const { model, keys } = prepared;
   const traced = traceModel(model, inputs, keys, findOperator);
-  const graph = passes.reduce((result, pass) => pass(result, keys), traced);
+  const graph = rewriting.reduce((result, pass) => pass(result, keys), traced);
   return emitProgram(graph, weights, panel);
 }

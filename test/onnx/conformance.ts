@@ -4,7 +4,7 @@ import { numbersOf } from '../../runtime/compile/evaluate.ts';
 import type { Tensor } from '../../runtime/engine/tensor.ts';
 import type { OnnxModel } from '../../runtime/onnx/graph.ts';
 import { readModel } from '../../runtime/onnx/read.ts';
-import { TestModel } from '../runtime/compile/run-program.ts';
+import { TestModel, type Way } from '../runtime/compile/run-program.ts';
 import { bytesOf, type Case } from './cases.ts';
 
 /** As onnx's own backend tests compare. */
@@ -17,7 +17,7 @@ const OF_LARGEST = 1e-6;
 export const WRONG = 'WRONG';
 
 /** Where two tensors differ, or nothing. */
-function difference(got: Tensor | undefined, wanted: Tensor): string | undefined {
+export function difference(got: Tensor | undefined, wanted: Tensor): string | undefined {
   if (!got || got.type !== wanted.type || got.dims.join() !== wanted.dims.join())
     return `${got?.type} [${got?.dims}] instead of ${wanted.type} [${wanted.dims}]`;
   const [a, b] = [numbersOf(got), numbersOf(wanted)];
@@ -31,8 +31,8 @@ function difference(got: Tensor | undefined, wanted: Tensor): string | undefined
 }
 
 /** What runs a model: the one place to change when models run in another way. */
-export function runnerOf(model: OnnxModel): (inputs: readonly Tensor[]) => (Tensor | undefined)[] {
-  const runnable = new TestModel(model);
+export function runnerOf(model: OnnxModel, way?: Way): (inputs: readonly Tensor[]) => (Tensor | undefined)[] {
+  const runnable = new TestModel(model, way);
   const { inputs: declared, outputs } = model.graph;
   return (inputs) => {
     const results = runnable.run(Object.fromEntries(declared.map(({ name }, i) => [name, inputs[i] as Tensor])));

@@ -2,8 +2,9 @@
 import { compile, type InputShape, NeedsValueError, type Prepared, prepare } from '../../../runtime/compile/compile.ts';
 import { emitProgram } from '../../../runtime/compile/emit.ts';
 import type { KernelGraph } from '../../../runtime/compile/graph.ts';
+import type { Pass } from '../../../runtime/compile/passes/rewrite.ts';
 import type { Program } from '../../../runtime/compile/program.ts';
-import { type Kernels, loadKernels, prepareV8 } from '../../../runtime/engine/kernels.ts';
+import { type KernelBuild, type Kernels, loadKernels, prepareV8 } from '../../../runtime/engine/kernels.ts';
 import { arrayOf, elementBytes, elementCount, type Tensor } from '../../../runtime/engine/tensor.ts';
 import type { OnnxModel } from '../../../runtime/onnx/graph.ts';
 import { createWeights, type PlainWeights } from './weights.ts';
@@ -15,25 +16,43 @@ const ALIGNMENT = 64;
 /** Kernels may read a little behind what they need. */
 const GUARD_BYTES = 256;
 
-let memory: WebAssembly.Memory | undefined;
-let loaded: Kernels | undefined;
-
-function kernels(): { memory: WebAssembly.Memory; kernels: Kernels } {
-  if (!memory || !loaded) {
-    prepareV8();
-    memory = new WebAssembly.Memory({ initial: 16, maximum: 32_768, shared: true });
-    loaded = loadKernels(memory);
-  }
-  return { memory, kernels: loaded };
+/** How a model is run; without anything said as the engine does it: the fastest build, all passes. */
+export interface Way {
+  readonly build?: KernelBuild;
+  readonly passes?: readonly Pass[];
 }
 
-export function panel(): 8 | 16 {
-  return kernels().kernels.panel;
+interface Machine {
+  readonly memory: WebAssembly.Memory;
+  readonly kernels: Kernels;
+}
+
+const machines = new Map<KernelBuild | undefined, Machine>();
+
+/** Each build computes in a memory of its own. */
+function machineOf(build?: KernelBuild): Machine {
+  let machine = machines.get(build);
+  if (!machine) {
+    prepareV8();
+    const memory = new WebAssembly.Memory({ initial: 16, maximum: 32_768, shared: true });
+    machine = { memory, kernels: loadKernels(memory, { build }) };
+    machines.set(build, machine);
+  }
+  return machine;
+}
+
+export function panel(build?: KernelBuild): 8 | 16 {
+  return machineOf(build).kernels.panel;
 }
 
 /** What has to lie in memory for a run, one behind the other. */
-export function execute(program: Program, weights: PlainWeights, inputs: Tensors): Record<string, Tensor> {
-  const { memory: heap, kernels: run } = kernels();
+export function execute(
+  program: Program,
+  weights: PlainWeights,
+  inputs: Tensors,
+  build?: KernelBuild,
+): Record<string, Tensor> {
+  const { memory: heap, kernels: run } = machineOf(build);
   let next = run.heapBase;
   const reserve = (bytes: number): number => {
     const at = Math.ceil(next / ALIGNMENT) * ALIGNMENT;
@@ -79,10 +98,12 @@ export function execute(program: Program, weights: PlainWeights, inputs: Tensors
 export class TestModel {
   readonly prepared: Prepared;
   readonly weights = createWeights();
+  readonly #way: Way;
   readonly #programs = new Map<string, Program>();
 
-  constructor(model: OnnxModel) {
+  constructor(model: OnnxModel, way: Way = {}) {
     this.prepared = prepare(model);
+    this.#way = way;
   }
 
   /** The program for these inputs, specialised to the values of those that it needs. */
@@ -90,11 +111,12 @@ export class TestModel {
     const shapes: Record<string, InputShape> = {};
     for (const [name, { type, dims }] of Object.entries(inputs)) shapes[name] = { type, dims };
     const key = JSON.stringify(shapes);
+    const { build, passes } = this.#way;
     let program = this.#programs.get(key);
     if (program) return program;
     while (!program) {
       try {
-        program = compile(this.prepared, shapes, this.weights, panel());
+        program = compile(this.prepared, shapes, this.weights, panel(build), passes);
       } catch (error) {
         if (!(error instanceof NeedsValueError)) throw error;
         for (const name of error.inputs) shapes[name] = { ...(inputs[name] as Tensor), value: inputs[name] };
@@ -105,7 +127,7 @@ export class TestModel {
   }
 
   run(inputs: Tensors): Record<string, Tensor> {
-    return execute(this.program(inputs), this.weights, inputs);
+    return execute(this.program(inputs), this.weights, inputs, this.#way.build);
   }
 }
 
