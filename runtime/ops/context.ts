@@ -36,6 +36,11 @@ export class OperatorContext {
     this.#surroundings = surroundings;
   }
 
+  /** The same node with other inputs. */
+  withInputs(inputs: readonly (Value | undefined)[]): OperatorContext {
+    return new OperatorContext(this.node, inputs, this.#surroundings);
+  }
+
   get inputs(): readonly (Value | undefined)[] {
     return this.#inputs;
   }

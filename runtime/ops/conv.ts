@@ -3,7 +3,7 @@ import type { Size2d, Value } from '../compile/graph.ts';
 import { isHalf } from '../compile/half.ts';
 import type { Window2d } from '../compile/instructions.ts';
 import type { Build, OperatorContext } from './context.ts';
-import { autoPads, kernelOf, pair, pictureOf, splitPad, windowOf } from './window.ts';
+import { autoPads, kernelOf, listOf, pictureOf, splitPad, windowOf } from './window.ts';
 
 interface Parts {
   readonly weights: Value;
@@ -46,7 +46,8 @@ function transposedSizes(
   size: Size2d,
 ): { window: Window2d; outputSize: Size2d } {
   const given = windowOf(node, spatialRank, kernel, size);
-  const extra = pair(node, 'output_padding', spatialRank, 0, 0);
+  const extras = listOf(node, 'output_padding', spatialRank, 0, 0);
+  const extra = [extras.at(-2) ?? 0, extras.at(-1) as number] as const;
   const wanted = node.ints('output_shape')?.slice(-spatialRank);
   const auto = node.text('auto_pad', autoPads, 'NOTSET');
   const same = auto === 'SAME_UPPER' || auto === 'SAME_LOWER';

@@ -7,6 +7,7 @@ import * as control from './control.ts';
 import * as conv from './conv.ts';
 import * as data from './data.ts';
 import * as indexing from './indexing.ts';
+import { broadcastByAttributes, slopePerChannel } from './legacy.ts';
 import * as linear from './linear-attention.ts';
 import * as loop from './loop.ts';
 import * as loss from './loss.ts';
@@ -31,14 +32,19 @@ type Versions = readonly (readonly [since: number, build: Build])[];
 const hardSigmoid = math.unaryWith('hardSigmoid', ['alpha', 0.2], ['beta', 0.5]);
 const selu = math.unaryWith('selu', ['alpha', 1.6732631921768188], ['gamma', 1.0507010221481323]);
 
-/** Before version 7 binary operators broadcast by attributes, which no current exporter writes. */
 const operators: Readonly<Record<string, Versions>> = {
   Abs: [[1, math.unary('abs')]],
   Acos: [[7, math.unary('acos')]],
   Acosh: [[9, math.unary('acosh')]],
-  Add: [[7, math.binary('add')]],
+  Add: [
+    [1, broadcastByAttributes(math.binary('add'))],
+    [7, math.binary('add')],
+  ],
   AffineGrid: [[20, sampling.affineGrid]],
-  And: [[7, math.binary('and')]],
+  And: [
+    [1, broadcastByAttributes(math.binary('and'))],
+    [7, math.binary('and')],
+  ],
   ArgMax: [[1, reduce.argExtreme(false)]],
   ArgMin: [[1, reduce.argExtreme(true)]],
   Asin: [[7, math.unary('asin')]],
@@ -47,7 +53,7 @@ const operators: Readonly<Record<string, Versions>> = {
   Atanh: [[9, math.unary('atanh')]],
   Attention: [[23, attention.attention]],
   AveragePool: [[1, pool.averagePool]],
-  BatchNormalization: [[7, norm.batchNormalization]],
+  BatchNormalization: [[1, norm.batchNormalization]],
   BitCast: [[26, data.bitCast]],
   BitShift: [[11, math.bitShift]],
   BitwiseAnd: [[18, math.binary('and')]],
@@ -80,11 +86,17 @@ const operators: Readonly<Record<string, Versions>> = {
   DepthToSpace: [[1, shape.depthToSpace]],
   DequantizeLinear: [[10, quantize.dequantizeLinear]],
   Det: [[11, sampling.det]],
-  Div: [[7, math.binary('div')]],
+  Div: [
+    [1, broadcastByAttributes(math.binary('div'))],
+    [7, math.binary('div')],
+  ],
   Dropout: [[7, control.dropout]],
   DynamicQuantizeLinear: [[11, quantize.dynamicQuantizeLinear]],
   Elu: [[1, math.unaryWith('elu', ['alpha', 1])]],
-  Equal: [[7, math.compare('equal')]],
+  Equal: [
+    [1, broadcastByAttributes(math.compare('equal'))],
+    [7, math.compare('equal')],
+  ],
   Erf: [[9, math.unary('erf')]],
   Exp: [[1, math.unary('exp')]],
   Expand: [[8, shape.expand]],
@@ -96,10 +108,14 @@ const operators: Readonly<Record<string, Versions>> = {
   GatherElements: [[11, indexing.gatherElements]],
   GatherND: [[11, indexing.gatherNd]],
   Gelu: [[20, math.gelu]],
-  Gemm: [[7, matrix.gemm]],
+  Gemm: [[1, matrix.gemm]],
   GlobalAveragePool: [[1, pool.globalPool('mean')]],
+  GlobalLpPool: [[2, pool.globalLpPool]],
   GlobalMaxPool: [[1, pool.globalPool('max')]],
-  Greater: [[7, math.compare('greater')]],
+  Greater: [
+    [1, broadcastByAttributes(math.compare('greater'))],
+    [7, math.compare('greater')],
+  ],
   GreaterOrEqual: [[12, math.compare('greaterOrEqual')]],
   GridSample: [[16, sampling.gridSample]],
   GroupNormalization: [[18, norm.groupNormalization]],
@@ -111,10 +127,14 @@ const operators: Readonly<Record<string, Versions>> = {
   InstanceNormalization: [[1, norm.instanceNormalization]],
   IsInf: [[10, math.isInf]],
   IsNaN: [[9, math.isNan]],
+  LRN: [[1, pool.localResponse]],
   LSTM: [[7, recurrent.lstm]],
   LayerNormalization: [[17, norm.layerNormalization]],
   LeakyRelu: [[1, math.unaryWith('leakyRelu', ['alpha', 0.01])]],
-  Less: [[7, math.compare('less')]],
+  Less: [
+    [1, broadcastByAttributes(math.compare('less'))],
+    [7, math.compare('less')],
+  ],
   LessOrEqual: [[12, math.compare('lessOrEqual')]],
   LinearAttention: [[27, linear.linearAttention]],
   Log: [[1, math.unary('log')]],
@@ -124,6 +144,7 @@ const operators: Readonly<Record<string, Versions>> = {
   ],
   Loop: [[1, loop.loop]],
   LpNormalization: [[1, norm.lpNormalization]],
+  LpPool: [[2, pool.lpPool]],
   MatMul: [[1, matrix.matMul]],
   MatMulInteger: [[10, quantize.matMulInteger]],
   Max: [[1, math.variadic('max')]],
@@ -134,15 +155,27 @@ const operators: Readonly<Record<string, Versions>> = {
   Min: [[1, math.variadic('min')]],
   Mish: [[18, math.mish]],
   Mod: [[10, math.mod]],
-  Mul: [[7, math.binary('mul')]],
+  Mul: [
+    [1, broadcastByAttributes(math.binary('mul'))],
+    [7, math.binary('mul')],
+  ],
   Neg: [[1, math.unary('neg')]],
   NegativeLogLikelihoodLoss: [[12, loss.negativeLogLikelihoodLoss]],
   Not: [[1, math.not]],
   OneHot: [[9, data.oneHot]],
-  Or: [[7, math.binary('or')]],
-  PRelu: [[7, math.binary('prelu')]],
+  Or: [
+    [1, broadcastByAttributes(math.binary('or'))],
+    [7, math.binary('or')],
+  ],
+  PRelu: [
+    [1, slopePerChannel(math.binary('prelu'))],
+    [7, math.binary('prelu')],
+  ],
   Pad: [[1, data.pad]],
-  Pow: [[7, math.pow]],
+  Pow: [
+    [1, broadcastByAttributes(math.pow)],
+    [7, math.pow],
+  ],
   QLinearConv: [[10, quantize.qLinearConv]],
   QLinearMatMul: [[10, quantize.qLinearMatMul]],
   QuantizeLinear: [[10, quantize.quantizeLinear]],
@@ -197,7 +230,10 @@ const operators: Readonly<Record<string, Versions>> = {
   Split: [[1, data.split]],
   Sqrt: [[1, math.unary('sqrt')]],
   Squeeze: [[1, shape.squeeze]],
-  Sub: [[7, math.binary('sub')]],
+  Sub: [
+    [1, broadcastByAttributes(math.binary('sub'))],
+    [7, math.binary('sub')],
+  ],
   Sum: [[6, math.variadic('add')]],
   SwiGLU: [[28, math.swiGlu]],
   Swish: [[24, math.swish]],
@@ -212,7 +248,10 @@ const operators: Readonly<Record<string, Versions>> = {
   Unsqueeze: [[1, shape.unsqueeze]],
   Upsample: [[7, resize.upsample]],
   Where: [[9, math.where]],
-  Xor: [[7, math.binary('xor')]],
+  Xor: [
+    [1, broadcastByAttributes(math.binary('xor'))],
+    [7, math.binary('xor')],
+  ],
 };
 
 const domains: Readonly<Record<string, Readonly<Record<string, Versions>>>> = {

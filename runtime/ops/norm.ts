@@ -15,7 +15,10 @@ function perChannel(node: OperatorContext, vector: Value, rank: number): Value {
 export const batchNormalization: Build = (node) => {
   const { builder } = node;
   const x = node.input(0);
-  if (node.flag('training_mode') || node.isUsed(1)) throw node.unsupported('training mode');
+  if (node.flag('training_mode')) return trainingNormalization(node);
+  if (node.isUsed(1) || (node.opset < 7 && !node.flag('is_test')))
+    throw node.unsupported('training mode before opset 14');
+  if (!node.flag('spatial', true)) throw node.unsupported('"spatial" = 0');
   const [gamma, beta, mean, variance] = [1, 2, 3, 4].map((index) => node.input(index)) as [Value, Value, Value, Value];
   const deviation = builder.unary('sqrt', builder.scale(variance, 1, node.float('epsilon', 1e-5)));
   const factor = builder.binary('div', gamma, deviation);
@@ -23,6 +26,32 @@ export const batchNormalization: Build = (node) => {
   const rank = x.dims.length;
   return builder.binary('add', builder.binary('mul', x, perChannel(node, factor, rank)), perChannel(node, shift, rank));
 };
+
+/** By the statistics of the batch; the running ones move towards them. */
+function trainingNormalization(node: OperatorContext): readonly Value[] {
+  const { builder } = node;
+  const x = node.input(0);
+  const axes = x.dims.map((_, axis) => axis).filter((axis) => axis !== 1);
+  const momentum = node.float('momentum', 0.9);
+  const mean = builder.reduce('mean', x, axes);
+  const centred = builder.binary('sub', x, mean);
+  const variance = builder.reduce('mean', builder.unary('square', centred), axes);
+  const deviation = builder.unary('sqrt', builder.scale(variance, 1, node.float('epsilon', 1e-5)));
+  const scaled = builder.binary(
+    'mul',
+    builder.binary('div', centred, deviation),
+    perChannel(node, node.input(1), x.dims.length),
+  );
+  const moved = (running: Value, current: Value): Value => {
+    const own = builder.scale(builder.reshape(current, running.dims), 1 - momentum, 0);
+    return builder.binary('add', builder.scale(running, momentum, 0), own);
+  };
+  return [
+    builder.binary('add', scaled, perChannel(node, node.input(2), x.dims.length)),
+    moved(node.input(3), mean),
+    moved(node.input(4), variance),
+  ];
+}
 
 /** (x - mean) / sqrt(variance + epsilon) over the given axes. */
 function standardise(node: OperatorContext, x: Value, axes: readonly number[], epsilon: number): Value {

@@ -3,19 +3,9 @@ import type { Value } from '../compile/graph.ts';
 import { elementCount } from '../engine/tensor.ts';
 import type { Build, OperatorContext } from './context.ts';
 import { scatterRows } from './indexing.ts';
+import { channelsFirst, channelsLast } from './window.ts';
 
 const product = elementCount;
-
-/** [n, c, ...] → [n, ..., c] */
-function channelsLast(node: OperatorContext, x: Value): Value {
-  const rank = x.dims.length;
-  return node.builder.transpose(x, [0, ...x.dims.map((_, axis) => axis).slice(2), 1].slice(0, rank));
-}
-
-function channelsFirst(node: OperatorContext, x: Value): Value {
-  const last = x.dims.length - 1;
-  return node.builder.transpose(x, [0, last, ...x.dims.map((_, axis) => axis).slice(1, last)]);
-}
 
 export const gridSample: Build = (node) => {
   const { builder } = node;

@@ -1,8 +1,20 @@
-/** Sliding windows of Conv, ConvTranspose and the pools: attributes → explicit sizes, always two-dimensional. */
+/** Sliding windows of Conv, ConvTranspose and the pools: attributes → explicit sizes. The kernels know two axes. */
 import type { Size2d, Value } from '../compile/graph.ts';
-import { slidingSize } from '../compile/infer.ts';
 import type { Window2d } from '../compile/instructions.ts';
 import type { OperatorContext } from './context.ts';
+
+/** A window along one axis. */
+export interface Slide {
+  readonly kernel: number;
+  readonly stride: number;
+  readonly dilation: number;
+  /** Padding before and behind. */
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** Along an axis that a window does not slide over. */
+export const still: Slide = { kernel: 1, stride: 1, dilation: 1, begin: 0, end: 0 };
 
 /** An image as the kernels want it, and the way back to the axes of the model. */
 export interface Picture {
@@ -39,27 +51,23 @@ export function kernelOf(node: OperatorContext, weights: Value): Value {
   return spatial.length === 1 ? node.builder.reshape(weights, [m, c, 1, spatial[0] as number]) : weights;
 }
 
-/** One number a spatial axis → a pair; the height of a flat picture takes `fill`. */
-export function pair(
-  node: OperatorContext,
-  name: string,
-  spatialRank: number,
-  fill: number,
-  least: number,
-): readonly [number, number] {
-  const values = node.ints(name) ?? new Array<number>(spatialRank).fill(fill);
-  if (values.length !== spatialRank || !values.every((value) => value >= least && value < 2 ** 30))
-    throw new Error(`attribute "${name}": expected ${spatialRank} numbers of ${least} or more, got [${values}]`);
-  return spatialRank === 1 ? [fill, values[0] as number] : [values[0] as number, values[1] as number];
+/** [n, c, ...] → [n, ..., c] */
+export function channelsLast(node: OperatorContext, x: Value): Value {
+  return node.builder.transpose(x, [0, ...x.dims.map((_, axis) => axis).slice(2), 1].slice(0, x.dims.length));
 }
 
-/** ONNX lists all begins, then all ends. */
-function padsOf(node: OperatorContext, spatialRank: number): Window2d['pads'] {
-  const pads = node.ints('pads') ?? new Array<number>(2 * spatialRank).fill(0);
-  if (pads.length !== 2 * spatialRank || !pads.every((pad) => pad >= 0 && pad < 2 ** 30))
-    throw new Error(`attribute "pads": expected ${2 * spatialRank} numbers of 0 or more, got [${pads}]`);
-  const [a = 0, b = 0, c = 0, d = 0] = pads;
-  return spatialRank === 1 ? [0, a, 0, b] : [a, b, c, d];
+/** [n, ..., c] → [n, c, ...] */
+export function channelsFirst(node: OperatorContext, x: Value): Value {
+  const last = x.dims.length - 1;
+  return node.builder.transpose(x, [0, last, ...x.dims.map((_, axis) => axis).slice(1, last)]);
+}
+
+/** An attribute of one number a spatial axis (of two for `pads`), all `fill` when it is absent. */
+export function listOf(node: OperatorContext, name: string, length: number, fill: number, least: number): number[] {
+  const values = node.ints(name) ?? new Array<number>(length).fill(fill);
+  if (values.length !== length || !values.every((value) => value >= least && value < 2 ** 30))
+    throw new Error(`attribute "${name}": expected ${length} numbers of ${least} or more, got [${values}]`);
+  return values;
 }
 
 export const autoPads = ['NOTSET', 'VALID', 'SAME_UPPER', 'SAME_LOWER'] as const;
@@ -70,27 +78,51 @@ export function splitPad(total: number, upper: boolean): [begin: number, end: nu
   return upper ? [half, total - half] : [total - half, half];
 }
 
-/** The window over a picture of `size`, with `auto_pad` resolved. */
-export function windowOf(node: OperatorContext, spatialRank: 1 | 2, kernel: Size2d, size: Size2d): Window2d {
-  const strides = pair(node, 'strides', spatialRank, 1, 1);
-  const dilations = pair(node, 'dilations', spatialRank, 1, 1);
+/** Elements that a window spans. */
+export function reachOf({ kernel, dilation }: Slide): number {
+  return (kernel - 1) * dilation + 1;
+}
+
+/** The window over axes of `size`, with `auto_pad` resolved. */
+export function slidesOf(node: OperatorContext, kernel: readonly number[], size: readonly number[]): Slide[] {
+  const rank = size.length;
+  const strides = listOf(node, 'strides', rank, 1, 1);
+  const dilations = listOf(node, 'dilations', rank, 1, 1);
   const auto = node.text('auto_pad', autoPads, 'NOTSET');
-  if (auto === 'NOTSET') return { kernel, strides, dilations, pads: padsOf(node, spatialRank) };
-  if (auto === 'VALID') return { kernel, strides, dilations, pads: [0, 0, 0, 0] };
-  const [vertical, horizontal] = ([0, 1] as const).map((axis) => {
-    const reach = (kernel[axis] - 1) * dilations[axis] + 1;
-    const windows = Math.ceil(size[axis] / strides[axis]);
-    const total = Math.max((windows - 1) * strides[axis] + reach - size[axis], 0);
-    return splitPad(total, auto === 'SAME_UPPER');
-  }) as [[number, number], [number, number]];
-  return { kernel, strides, dilations, pads: [vertical[0], horizontal[0], vertical[1], horizontal[1]] };
+  // ONNX lists all begins, then all ends.
+  const pads = auto === 'NOTSET' ? listOf(node, 'pads', 2 * rank, 0, 0) : new Array<number>(2 * rank).fill(0);
+  return size.map((each, axis) => {
+    const [stride, dilation] = [strides[axis] as number, dilations[axis] as number];
+    const [begin, end] = [pads[axis] as number, pads[axis + rank] as number];
+    const slide = { kernel: kernel[axis] as number, stride, dilation, begin, end };
+    if (!auto.startsWith('SAME')) return slide;
+    const total = Math.max((Math.ceil(each / stride) - 1) * stride + reachOf(slide) - each, 0);
+    const [before, behind] = splitPad(total, auto === 'SAME_UPPER');
+    return { ...slide, begin: before, end: behind };
+  });
+}
+
+export function window2d(rows: Slide, columns: Slide): Window2d {
+  return {
+    kernel: [rows.kernel, columns.kernel],
+    strides: [rows.stride, columns.stride],
+    dilations: [rows.dilation, columns.dilation],
+    pads: [rows.begin, columns.begin, rows.end, columns.end],
+  };
+}
+
+/** The window over a picture of `size`; one of a single spatial axis has height 1. */
+export function windowOf(node: OperatorContext, spatialRank: 1 | 2, kernel: Size2d, size: Size2d): Window2d {
+  const slides = slidesOf(node, kernel.slice(-spatialRank), size.slice(-spatialRank));
+  return window2d(slides.at(-2) ?? still, slides.at(-1) as Slide);
 }
 
 /** Output size of a pool. With ceil_mode a window may reach beyond the padding, but has to begin before its end. */
-export function pooledSize(size: number, window: Window2d, axis: 0 | 1, ceil: boolean): number {
-  const steps = slidingSize(size, window, axis, ceil);
-  const startsOutside = ceil && (steps - 1) * window.strides[axis] >= size + window.pads[axis];
-  const result = startsOutside ? steps - 1 : steps;
+export function pooledSize(size: number, slide: Slide, ceil: boolean): number {
+  const steps = (size + slide.begin + slide.end - reachOf(slide)) / slide.stride;
+  const count = (ceil ? Math.ceil(steps) : Math.floor(steps)) + 1;
+  const startsOutside = ceil && (count - 1) * slide.stride >= size + slide.begin;
+  const result = startsOutside ? count - 1 : count;
   if (result < 0) throw new Error(`expected an input at least as large as the window, got ${size}`);
   return result;
 }
