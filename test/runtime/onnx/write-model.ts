@@ -28,7 +28,8 @@ export interface NodeSpec {
 export interface ValueSpec {
   readonly name: string;
   readonly type: number;
-  readonly dims: readonly (number | string)[];
+  /** Absent: a value of any shape. */
+  readonly dims?: readonly (number | string)[];
 }
 
 export interface GraphSpec {
@@ -74,10 +75,11 @@ function writeValue(value: ValueSpec, writer: PbfWriter): void {
 
 function writeTensorType(value: ValueSpec, writer: PbfWriter): void {
   writer.writeVarintField(1, value.type);
+  if (!value.dims) return;
   writer.writeMessage(
     2,
     (spec, shape) => {
-      for (const dim of spec.dims) {
+      for (const dim of spec.dims ?? []) {
         shape.writeMessage(
           1,
           (size, entry) => {
