@@ -1,0 +1,79 @@
+/**
+ * How fast we are, against whom: every contender in a process of its own, in turns, answers compared before anything is timed.
+ *
+ *   npm run bench [-- MODE… --rounds N --only WORD --contenders A,B --data DIR --quick --json]
+ *
+ * Modes: models, operators, int8, cold, memory (all of them without one). A line `models vs onnxruntime-node: 1.2` says that the peer
+ * takes 1.2 times as long. Each run adds a line of JSON to bench/results/, unless it was a quick one.
+ */
+import { appendFileSync, mkdirSync } from 'node:fs';
+import { loadavg } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { createStyle, wantsColour } from '../fleet/cli/style.ts';
+import { type ContenderName, contenderNames } from './contenders/contender.ts';
+import { modes } from './modes.ts';
+import { installPeers, peersInstalled } from './peers.ts';
+import { machine } from './processes.ts';
+
+const ROUNDS = 7;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: 'string', default: String(ROUNDS) },
+    only: { type: 'string' },
+    contenders: { type: 'string' },
+    data: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+  },
+});
+
+function contendersWanted(): ContenderName[] {
+  const wanted = values.contenders?.split(',') ?? contenderNames;
+  const unknown = wanted.filter((name) => !(contenderNames as readonly string[]).includes(name));
+  if (unknown.length > 0)
+    throw new Error(`--contenders: "${unknown.join('", "')}" is none of ${contenderNames.join(', ')}`);
+  return contenderNames.filter((name) => wanted.includes(name));
+}
+
+function record(result: object): void {
+  const folder = fileURLToPath(new URL('./results/', import.meta.url));
+  const at = new Date().toISOString();
+  const line = JSON.stringify({
+    at,
+    machine: machine(),
+    load: loadavg().map((load) => Number(load.toFixed(2))),
+    ...result,
+  });
+  if (values.json) console.log(line);
+  if (values.quick) return;
+  mkdirSync(folder, { recursive: true });
+  appendFileSync(`${folder}${at.slice(0, 10)}.jsonl`, `${line}\n`);
+}
+
+const rounds = values.quick ? 1 : Number(values.rounds);
+if (!(Number.isInteger(rounds) && rounds >= 1 && rounds <= 1000))
+  throw new Error(`--rounds: expected a whole number from 1 to 1000, got "${values.rounds}"`);
+const names = positionals.length > 0 ? positionals : Object.keys(modes);
+for (const name of names)
+  if (!Object.hasOwn(modes, name)) throw new Error(`mode "${name}": expected ${Object.keys(modes).join(', ')}`);
+
+if (!values.quick) installPeers();
+// The reference of the answers comes first.
+const wanted = contendersWanted().sort((a, b) => Number(b === 'onnxruntime-web') - Number(a === 'onnxruntime-web'));
+const isPackaged = (name: ContenderName): boolean => name.startsWith('ours') || name === 'onnxruntime-web';
+const contenders = wanted.filter((name) => isPackaged(name) || (!values.quick && peersInstalled()));
+for (const name of wanted) if (!contenders.includes(name)) console.log(`skipped: ${name} (a peer of bench/peers)`);
+const data = values.data ?? fileURLToPath(new URL('../../shared/data/', import.meta.url));
+const style = createStyle(wantsColour(process.env, process.stdout.isTTY));
+for (const name of names) {
+  const run = modes[name] as (typeof modes)[string];
+  const result = await run({ contenders, rounds, quick: values.quick, only: values.only, data });
+  for (const { header, rows } of result.tables) console.log(`${style.table(header, rows)}\n`);
+  for (const note of result.notes) console.log(note);
+  for (const line of result.lines) console.log(line);
+  record({ bench: name, rounds, ...result.record });
+}
+console.log(`${machine()}; load ${loadavg()[0]?.toFixed(1)}`);

@@ -1,0 +1,70 @@
+/** What `npm run bench` can measure. */
+import { type BenchCase, modelCases } from './cases/model-cases.ts';
+import { compareAll, type RatioLine, refusals, summaryOf, summaryText, tableOf } from './comparison.ts';
+import type { ContenderName } from './contenders/contender.ts';
+
+export interface ModeOptions {
+  /** The reference of the answers first. */
+  readonly contenders: readonly ContenderName[];
+  readonly rounds: number;
+  /** A few cases, for a test. */
+  readonly quick: boolean;
+  /** Part of the names of the cases to run. */
+  readonly only?: string;
+  /** Folder of models and datasets; it may be missing. */
+  readonly data: string;
+}
+
+export interface ModeResult {
+  readonly tables: readonly { readonly header: readonly string[]; readonly rows: readonly (readonly string[])[] }[];
+  readonly notes: readonly string[];
+  /** What the acceptance reads. */
+  readonly lines: readonly string[];
+  /** All figures, for the file of results. */
+  readonly record: object;
+}
+
+type Mode = (options: ModeOptions) => Promise<ModeResult>;
+
+const TURN_MS = 25;
+const RUNS_MAX = 200;
+const QUICK_TURN_MS = 2;
+
+const quickModels = ['silero-vad', 'ppocr-cls'];
+
+export async function compareCases(
+  mode: string,
+  cases: readonly BenchCase[],
+  lines: readonly RatioLine[],
+  { contenders, rounds, quick, only = '' }: ModeOptions,
+): Promise<ModeResult> {
+  const chosen = cases.filter(({ name }) => name.includes(only));
+  const budgetMs = quick ? QUICK_TURN_MS : TURN_MS;
+  const comparison = await compareAll(chosen, contenders, { rounds, budgetMs, runsMax: RUNS_MAX });
+  const summaries = lines.flatMap((line) => summaryOf(comparison, line) ?? []);
+  const outcomes = Object.fromEntries([...comparison.outcomes].map(([name, row]) => [name, Object.fromEntries(row)]));
+  return {
+    tables: [tableOf(comparison, contenders, lines)],
+    notes: refusals(comparison),
+    lines: summaries.map((summary) => summaryText(mode, summary)),
+    record: { contenders: comparison.about, summaries, cases: outcomes },
+  };
+}
+
+const models: Mode = (options) => {
+  const all = modelCases(options.data);
+  const cases = options.quick ? all.filter(({ name }) => quickModels.includes(name)) : all;
+  return compareCases(
+    'models',
+    cases,
+    [
+      { label: 'onnxruntime-web', ours: 'ours', theirs: 'onnxruntime-web' },
+      { label: 'onnxruntime-node', ours: 'ours', theirs: 'onnxruntime-node' },
+      { label: 'tfjs-flag', ours: 'ours', theirs: 'tfjs-flag' },
+      { label: 'onnxruntime-web, ours without the V8 flag', ours: 'ours-128', theirs: 'onnxruntime-web' },
+    ],
+    options,
+  );
+};
+
+export const modes: Readonly<Record<string, Mode>> = { models };

@@ -1,0 +1,49 @@
+/** The benchmark against other engines in its smallest size, so that it cannot rot; what it counts with. */
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { compareAnswers } from '../../bench/rounds.ts';
+import { figuresOf, summarise } from '../../bench/statistics.ts';
+
+const main = fileURLToPath(new URL('../../bench/main.ts', import.meta.url));
+const run = promisify(execFile);
+const answer = (...values: number[]) => ({
+  y: { type: 'float32' as const, dims: [values.length], data: Float32Array.from(values) },
+});
+
+test('the quick benchmark times our engine and onnxruntime-web on the same models', async () => {
+  const flags = ['models', '--quick', '--json', '--contenders', 'ours,onnxruntime-web'];
+  const { stdout } = await run(process.execPath, [main, ...flags]);
+  const record = JSON.parse(stdout.split('\n').find((line) => line.startsWith('{')) as string);
+  assert.equal(Object.keys(record.cases), ['silero-vad', 'ppocr-cls']);
+  for (const outcomes of Object.values<Record<string, { figures: { best: number }; error: number }>>(record.cases))
+    for (const name of ['ours', 'onnxruntime-web']) {
+      assert.ok(outcomes[name]?.figures.best, JSON.stringify(outcomes[name]));
+      assert.ok(outcomes[name].error < 1e-3);
+    }
+  assert.match(stdout, /^models vs onnxruntime-web: \d+\.\d\d \(worst/m);
+});
+
+test('answers are compared value by value, and a NaN on one side only differs', () => {
+  assert.equal(compareAnswers(answer(1, -2), answer(1, -2)), { error: 0, cosine: 1 });
+  assert.is(compareAnswers(answer(1, -1), answer(1, -2)).error, 0.5);
+  assert.is(compareAnswers(answer(1, Number.NaN), answer(1, 2)).error, Infinity);
+  assert.is(compareAnswers(answer(1), answer(1, 2)).cosine, 0);
+  assert.equal(compareAnswers(answer(Number.NaN), answer(Number.NaN)), { error: 0, cosine: 1 });
+});
+
+test('figures hold the best, the median and what nine of ten stay below', () => {
+  const values = Array.from({ length: 100 }, (_, index) => 100 - index);
+  assert.equal(figuresOf(values), { best: 1, median: 51, p90: 91, count: 100 });
+  const { mean, worst } = summarise([
+    { name: 'a', ratio: 4 },
+    { name: 'b', ratio: 1 },
+  ]) as NonNullable<ReturnType<typeof summarise>>;
+  assert.ok(Math.abs(mean - 2) < 1e-12);
+  assert.is(worst.name, 'b');
+  assert.is(summarise([]), undefined);
+});
+
+test.run();
