@@ -128,7 +128,7 @@ function runWhere(operands: usize): i32 {
 
 function runCast(operands: usize): i32 {
   const o = changetype<Cast>(operands);
-  castAll(at(o.x), o.from, at(o.y), o.to, o.count);
+  castAll(at(o.x), o.from, at(o.y), o.to, o.mode, o.count);
   return OK;
 }
 

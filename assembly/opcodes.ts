@@ -149,6 +149,23 @@ export const UINT64 = 9;
 export const FLOAT64 = 10;
 export const FLOAT16 = 11;
 export const BFLOAT16 = 12;
+// Of fewer than 16 bits: storage, one byte an element, that only casts can read.
+export const FLOAT8E4M3FN = 13;
+export const FLOAT8E4M3FNUZ = 14;
+export const FLOAT8E5M2 = 15;
+export const FLOAT8E5M2FNUZ = 16;
+export const FLOAT8E8M0 = 17;
+export const FLOAT4E2M1 = 18;
+export const UINT4 = 19;
+export const INT4 = 20;
+export const UINT2 = 21;
+export const INT2 = 22;
+
+// What CAST does with numbers that an 8-bit float cannot hold; the two are added up. Rounding is of FLOAT8E8M0 only.
+export const CAST_SATURATE = 1;
+export const CAST_ROUND_UP = 0;
+export const CAST_ROUND_DOWN = 2;
+export const CAST_ROUND_NEAREST = 4;
 
 // Kinds of SCATTER: what an update does to the element that lies there.
 export const SCATTER_SET = 0;

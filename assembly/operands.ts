@@ -177,9 +177,10 @@ export class Broadcast {
   begin: i32; end: i32; axes: i32;
 }
 
+/** The mode counts for 8-bit floats only. */
 @unmanaged
 export class Cast {
-  x: Address; y: Address; from: i32; to: i32; count: i32;
+  x: Address; y: Address; from: i32; to: i32; mode: i32; count: i32;
 }
 
 /**

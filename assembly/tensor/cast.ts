@@ -4,7 +4,7 @@
 // is only another reading of the bits), floats through f64.
 import * as op from '../opcodes.ts';
 import { shiftOf } from './element.ts';
-import { fromBfloat, fromHalf, toBfloat, toHalf } from './minifloat.ts';
+import { fromBfloat, fromByteFloat, fromHalf, toBfloat, toByteFloat, toFewBits, toHalf } from './minifloat.ts';
 import { scratch } from './scratch.ts';
 
 function cast<From, To>(x: usize, y: usize, count: i32): void {
@@ -83,14 +83,21 @@ function widenAll(from: i32, x: usize, count: i32): void {
     case op.UINT32: return widen<u32, i64>(x, count);
     case op.INT16: return widen<i16, i64>(x, count);
     case op.UINT16: return widen<u16, i64>(x, count);
-    case op.INT8: return widen<i8, i64>(x, count);
+    case op.INT8:
+    case op.INT4:
+    case op.INT2: return widen<i8, i64>(x, count);
     case op.FLOAT16:
       for (let i: usize = 0; i < <usize>count; i++) store<f64>(scratch + (i << 3), fromHalf(load<u16>(x + (i << 1))));
       return;
     case op.BFLOAT16:
       for (let i: usize = 0; i < <usize>count; i++) store<f64>(scratch + (i << 3), fromBfloat(load<u16>(x + (i << 1))));
       return;
-    default: return widen<u8, i64>(x, count);
+    case op.UINT8:
+    case op.BOOL:
+    case op.UINT4:
+    case op.UINT2: return widen<u8, i64>(x, count);
+    default:
+      for (let i: usize = 0; i < <usize>count; i++) store<f64>(scratch + (i << 3), fromByteFloat(from, load<u8>(x + i)));
   }
 }
 
@@ -162,18 +169,35 @@ function narrowIntegers<Wide>(to: i32, y: usize, count: i32): void {
   }
 }
 
+/** To types of fewer than 16 bits; of integers the low bits stay, whatever the number. */
+function narrowToByte<Wide>(to: i32, y: usize, count: i32, mode: i32): void {
+  for (let i: usize = 0; i < <usize>count; i++) {
+    const value = load<Wide>(scratch + (i << 3));
+    store<u8>(y + i, to >= op.UINT4 ? toFewBits(to, <i64>value) : toByteFloat(to, <f64>value, mode));
+  }
+}
+
 /** Elements of 8 bytes that the scratch memory has room for. */
 const BLOCK: i32 = 128;
 
-export function castAll(x: usize, from: i32, y: usize, to: i32, count: i32): void {
+export function castAll(x: usize, from: i32, y: usize, to: i32, mode: i32, count: i32): void {
   if (from <= op.BOOL && to <= op.BOOL) return castDirectly(x, from, y, to, count);
-  const fromShift = shiftOf(from), toShift = shiftOf(to);
+  const fromShift = shiftOf(from), toShift = shiftOf(to), toByte = to >= op.FLOAT8E4M3FN;
+  const isFloat = from == op.FLOAT32 || (from >= op.FLOAT64 && from < op.UINT4);
   while (count > 0) {
     const part = min(count, BLOCK);
     widenAll(from, x, part);
-    if (from == op.FLOAT32 || from >= op.FLOAT64) narrowAllFloats(to, y, part);
-    else if (from == op.UINT64) narrowIntegers<u64>(to, y, part);
-    else narrowIntegers<i64>(to, y, part);
+    if (isFloat) {
+      if (toByte) narrowToByte<f64>(to, y, part, mode);
+      else narrowAllFloats(to, y, part);
+    } else if (from == op.UINT64) {
+      if (toByte) narrowToByte<u64>(to, y, part, mode);
+      else narrowIntegers<u64>(to, y, part);
+    } else if (toByte) {
+      narrowToByte<i64>(to, y, part, mode);
+    } else {
+      narrowIntegers<i64>(to, y, part);
+    }
     x += <usize>part << fromShift;
     y += <usize>part << toShift;
     count -= part;

@@ -13,6 +13,6 @@ export function shiftOf(type: i32): i32 {
     case op.FLOAT32:
     case op.INT32:
     case op.UINT32: return 2;
-    default: return 3;
+    default: return type < op.FLOAT8E4M3FN ? 3 : 0;
   }
 }

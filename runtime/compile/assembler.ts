@@ -11,7 +11,8 @@ import * as matrix from './assemble-matrix.ts';
 import * as rare from './assemble-rare.ts';
 import type * as contract from './instructions.ts';
 import { type Address, type ConvShape, type Instructions, NO_ADDRESS, type StridedCopy } from './instructions.ts';
-import { binaryKinds, compareKinds, elementTypes, reduceKinds, typedKind, unaryKinds } from './kinds.ts';
+import { binaryKinds, castMode, compareKinds, elementTypes, reduceKinds, typedKind, unaryKinds } from './kinds.ts';
+import { USUAL_MODE } from './minifloat.ts';
 import * as pack from './pack.ts';
 import { stridesOf } from './strides.ts';
 import * as winograd from './winograd.ts';
@@ -198,11 +199,11 @@ export class Assembler implements Instructions {
     });
   }
 
-  cast(x: Address, from: DataType, y: Address, to: DataType, count: number): void {
+  cast(x: Address, from: DataType, y: Address, to: DataType, count: number, mode = USUAL_MODE): void {
     checkAligned(x, y);
     inParts(count, ELEMENTS_MAX, (begin, end) => {
       const [partX, partY] = [behind(x, begin, elementBytes(from)), behind(y, begin, elementBytes(to))];
-      this.#writer.emit(op.CAST, [partX, partY, elementTypes[from], elementTypes[to], end - begin]);
+      this.#writer.emit(op.CAST, [partX, partY, elementTypes[from], elementTypes[to], castMode(mode), end - begin]);
     });
   }
 

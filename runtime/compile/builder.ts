@@ -8,6 +8,7 @@ import { inferOutputs, type TypeAndDims } from './infer.ts';
 import type { BinaryName, ReduceName, UnaryName } from './instructions.ts';
 import { FOLDED_ELEMENTS_MAX, KERNEL_NODES_MAX, SPACE_BYTES_MAX } from './limits.ts';
 import { lower, reckons } from './lower.ts';
+import type { CastMode } from './minifloat.ts';
 import { UnsupportedError } from './program.ts';
 import { composePerms, keepsOrder, sameDims } from './strides.ts';
 
@@ -162,7 +163,7 @@ export class Builder {
   ): Value | undefined {
     const [result] = results;
     const constants = inputs.map((input) => input?.constant);
-    if (!result || results.length > 1 || !foldable(operation, result.type) || constants.some((constant) => !constant))
+    if (!result || results.length > 1 || !foldable(operation) || constants.some((constant) => !constant))
       return undefined;
     const operands = constants as Constant[];
     const given = operands.reduce((sum, { tensor }) => sum + elementCount(tensor.dims), 0);
@@ -200,8 +201,9 @@ export class Builder {
     return this.add({ kind: 'binary', name }, [a, b]);
   }
 
-  cast(x: Value, to: DataType): Value {
-    return this.add({ kind: 'cast', to }, [x]);
+  /** The mode is that of 8-bit floats, when it is not the usual one. */
+  cast(x: Value, to: DataType, mode?: CastMode): Value {
+    return this.add({ kind: 'cast', to, mode }, [x]);
   }
 
   matMul(a: Value, b: Value, transposeB = false, bias?: Value): Value {
@@ -272,14 +274,11 @@ const unaryNotFolded: ReadonlySet<UnaryName> = new Set([
   ...(['silu', 'hardSigmoid', 'hardSwish', 'erf', 'gelu', 'geluTanh', 'softplus', 'softsign', 'elu', 'selu'] as const),
 ]);
 
-function foldable(operation: Operation, type: DataType): boolean {
+function foldable(operation: Operation): boolean {
   switch (operation.kind) {
     case 'unary':
       return !unaryNotFolded.has(operation.name);
     case 'binary':
-      // JavaScript knows these for 32 bits only.
-      if (['and', 'or', 'xor'].includes(operation.name)) return elementBytes(type) <= 4;
-      return operation.name !== 'shiftLeft' && operation.name !== 'shiftRight';
     case 'cast':
     case 'bitCast':
     case 'compare':

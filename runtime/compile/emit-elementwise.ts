@@ -72,7 +72,7 @@ export const where: Emitter<OperationOf<'where'>> = {
 export const cast: Emitter<OperationOf<'cast'>> = {
   emit({ assembler, node, operation, at }) {
     const [x, y] = [inputOf(node, 0), outputOf(node)];
-    assembler.cast(at(x), x.type, at(y), operation.to, elementCount(x.dims));
+    assembler.cast(at(x), x.type, at(y), operation.to, elementCount(x.dims), operation.mode);
   },
 };
 

@@ -1,11 +1,21 @@
 /** Operations on constants, computed at compile time: shape arithmetic, and what exporters leave of weight arithmetic. */
-import { arrayOf, type DataType, elementCount, type Tensor, type TypedArray } from '../engine/tensor.ts';
+import {
+  arrayOf,
+  type DataType,
+  elementCount,
+  isByteFloat,
+  isSmallInteger,
+  type SmallInteger,
+  type Tensor,
+  type TypedArray,
+} from '../engine/tensor.ts';
+import { binaryOfIntegers, castIntegers, reduceIntegers } from './evaluate-integers.ts';
 import type { Operation } from './graph.ts';
 import { fromHalf, toHalf } from './half.ts';
 import { inferOutputs } from './infer.ts';
 import type { BinaryName, CompareName, ReduceName, UnaryName } from './instructions.ts';
-import { UnsupportedError } from './program.ts';
-import { broadcastStrides, stridesOf } from './strides.ts';
+import { type CastMode, fromByteFloat, toByteFloat } from './minifloat.ts';
+import { broadcastStrides, stridesOf, walk } from './strides.ts';
 
 const integers: ReadonlySet<DataType> = new Set([
   ...(['int8', 'uint8', 'int16', 'uint16', 'int32', 'uint32', 'int64', 'uint64', 'bool'] as const),
@@ -15,7 +25,7 @@ export function isInteger(type: DataType): boolean {
   return integers.has(type);
 }
 
-/** Element `index` as a number. Integers beyond 2^53 lose digits; only slice ends ("to the end") are ever so large. */
+/** Element `index` as a number. Integers beyond 2^53 lose digits: what is to be exact does not come here. */
 function numberAt(data: TypedArray, index: number): number {
   return Number(data[index]);
 }
@@ -23,17 +33,20 @@ function numberAt(data: TypedArray, index: number): number {
 /** All elements as numbers. */
 export function numbersOf({ type, data }: Tensor): number[] {
   if (type === 'float16' || type === 'bfloat16') return Array.from(data as Uint16Array, (word) => fromHalf(type, word));
+  if (isByteFloat(type)) return Array.from(data as Uint8Array, (byte) => fromByteFloat(type, byte));
   return Array.from(data as ArrayLike<number | bigint>, Number);
 }
 
 /** Converts as ONNX Cast does: truncation towards zero, wrap-around for integers, any non-zero number is true. */
-export function tensorOf(type: DataType, dims: readonly number[], values: ArrayLike<number>): Tensor {
+export function tensorOf(type: DataType, dims: readonly number[], values: ArrayLike<number>, mode?: CastMode): Tensor {
   const data = new (arrayOf(type))(values.length);
   for (let i = 0; i < values.length; i++) {
     const value = values[i] as number;
     if (type === 'bool') data[i] = value === 0 ? 0 : 1;
     else if (type === 'int64' || type === 'uint64') data[i] = toBigInt(value, type);
     else if (type === 'float16' || type === 'bfloat16') data[i] = toHalf(type, value);
+    else if (isByteFloat(type)) data[i] = toByteFloat(type, value, mode);
+    else if (isSmallInteger(type)) data[i] = lowBits(type, value);
     else data[i] = value;
   }
   return { type, dims, data };
@@ -45,6 +58,12 @@ function toBigInt(value: number, type: 'int64' | 'uint64'): bigint {
   if (value >= Number(most)) return most;
   if (value <= Number(least)) return least;
   return BigInt(Math.trunc(value));
+}
+
+/** What 4 or 2 bits keep of a number that was cut to a whole one. */
+function lowBits(type: SmallInteger, value: number): number {
+  const [bits, whole] = [type.endsWith('4') ? 4 : 2, toBigInt(value, 'int64')];
+  return Number(type.startsWith('u') ? BigInt.asUintN(bits, whole) : BigInt.asIntN(bits, whole));
 }
 
 const unaryFunctions: Partial<Record<UnaryName, (x: number, alpha: number, beta: number) => number>> = {
@@ -79,7 +98,7 @@ const unaryFunctions: Partial<Record<UnaryName, (x: number, alpha: number, beta:
 
 type Combine = (a: number, b: number) => number;
 
-function binaryFunction(name: BinaryName, type: DataType): Combine | undefined {
+function binaryFunction(name: BinaryName): Combine | undefined {
   switch (name) {
     case 'add':
       return (a, b) => a + b;
@@ -88,7 +107,7 @@ function binaryFunction(name: BinaryName, type: DataType): Combine | undefined {
     case 'mul':
       return (a, b) => a * b;
     case 'div':
-      return isInteger(type) ? (a, b) => Math.trunc(a / b) : (a, b) => a / b;
+      return (a, b) => a / b;
     case 'pow':
       return (a, b) => a ** b;
     case 'min':
@@ -101,19 +120,12 @@ function binaryFunction(name: BinaryName, type: DataType): Combine | undefined {
       return (a, b) => a - b * Math.floor(a / b);
     case 'fmod':
       return (a, b) => a % b;
-    case 'and':
-      return (a, b) => a & b;
-    case 'or':
-      return (a, b) => a | b;
-    case 'xor':
-      return (a, b) => a ^ b;
-    case 'shiftLeft':
-    case 'shiftRight':
+    default:
       return undefined;
   }
 }
 
-const compareFunctions: Record<CompareName, (a: number, b: number) => boolean> = {
+const compareFunctions: Record<CompareName, (a: number | bigint, b: number | bigint) => boolean> = {
   equal: (a, b) => a === b,
   less: (a, b) => a < b,
   lessOrEqual: (a, b) => a <= b,
@@ -135,31 +147,6 @@ const reduceFunctions: Record<
   l2: { start: 0, step: (sum, x) => sum + x * x, finish: Math.sqrt },
 };
 
-/** Calls `visit` with the offset of each operand, for every element of `shape` in row-major order. */
-function walk(
-  shape: readonly number[],
-  strides: readonly (readonly number[])[],
-  visit: (index: number, offsets: readonly number[]) => void,
-): void {
-  const count = elementCount(shape);
-  const position = new Array<number>(shape.length).fill(0);
-  const offsets = new Array<number>(strides.length).fill(0);
-  for (let index = 0; index < count; index++) {
-    visit(index, offsets);
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      const size = shape[axis] as number;
-      position[axis] = (position[axis] as number) + 1;
-      const wrapped = position[axis] === size;
-      if (wrapped) position[axis] = 0;
-      for (let i = 0; i < strides.length; i++) {
-        const stride = strides[i]?.[axis] as number;
-        offsets[i] = (offsets[i] as number) + (wrapped ? stride * (1 - size) : stride);
-      }
-      if (!wrapped) break;
-    }
-  }
-}
-
 function combine(
   type: DataType,
   dims: readonly number[],
@@ -173,10 +160,28 @@ function combine(
     for (let i = 0; i < inputs.length; i++) scalars[i] = numberAt((inputs[i] as Tensor).data, offsets[i] as number);
     values[index] = f(...scalars);
   });
-  // Beyond 2^53 the sum of two integers need not be the sum any more.
-  if (integers.has(type) && values.some((value) => Math.abs(value) > Number.MAX_SAFE_INTEGER && value < 2 ** 63))
-    throw new UnsupportedError('constant arithmetic beyond 2^53 is not supported');
   return tensorOf(type, dims, values);
+}
+
+/** Numbers compare with bigints too, so this is exact for every type. */
+function compare(name: CompareName, a: Tensor, b: Tensor, dims: readonly number[]): Tensor {
+  const f = compareFunctions[name];
+  const data = new Uint8Array(elementCount(dims));
+  const strides = [a, b].map((operand) => broadcastStrides(operand.dims, dims));
+  walk(dims, strides, (index, [i = 0, j = 0]) => {
+    data[index] = f(a.data[i] as number, b.data[j] as number) ? 1 : 0;
+  });
+  return { type: 'bool', dims, data };
+}
+
+/** Moves elements as they stand in memory. */
+function choose(condition: Tensor, a: Tensor, b: Tensor, dims: readonly number[]): Tensor {
+  const data = new (arrayOf(a.type))(elementCount(dims));
+  const strides = [condition, a, b].map((operand) => broadcastStrides(operand.dims, dims));
+  walk(dims, strides, (index, [which = 0, i = 0, j = 0]) => {
+    data[index] = (condition.data[which] ? a.data[i] : b.data[j]) as never;
+  });
+  return { type: a.type, dims, data };
 }
 
 function reduce(operation: Operation & { kind: 'reduce' }, x: Tensor, dims: readonly number[]): Tensor {
@@ -260,25 +265,24 @@ export function evaluate(operation: Operation, inputs: readonly Tensor[]): Tenso
       return f && combine(type, dims, [x], (value) => f(value, operation.alpha ?? 0, operation.beta ?? 0));
     }
     case 'binary': {
-      const f = binaryFunction(operation.name, x.type);
+      if (isInteger(type)) return binaryOfIntegers(operation.name, x, y, dims);
+      const f = binaryFunction(operation.name);
       return f && combine(type, dims, [x, y], f as (...x: number[]) => number);
     }
-    case 'compare': {
-      const f = compareFunctions[operation.name];
-      return combine(type, dims, [x, y], (a, b) => (f(a as number, b as number) ? 1 : 0));
+    case 'compare':
+      return compare(operation.name, x, y, dims);
+    case 'where':
+      return choose(x, y, z, dims);
+    case 'cast': {
+      const round = (values: ArrayLike<number>): Tensor => tensorOf(operation.to, dims, values, operation.mode);
+      return isInteger(x.type) || isSmallInteger(x.type) ? castIntegers(x, operation.to, round) : round(numbersOf(x));
     }
-    case 'where': {
-      // Chosen by number, so a 64-bit integer beyond 2^53 would change: refused like other constant arithmetic.
-      return combine(type, dims, [x, y, z], (condition, a, b) => (condition ? a : b) as number);
-    }
-    case 'cast':
-      return tensorOf(operation.to, dims, numbersOf(x));
     case 'bitCast': {
       const bytes = x.data.slice().buffer as ArrayBuffer;
       return { type, dims, data: new (arrayOf(type))(bytes) };
     }
     case 'reduce':
-      return reduce(operation, x, dims);
+      return isInteger(type) ? reduceIntegers(operation, x, dims) : reduce(operation, x, dims);
     case 'reshape':
       return { type, dims, data: x.data };
     case 'transpose':

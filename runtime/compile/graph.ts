@@ -13,6 +13,7 @@ import type {
   UnaryName,
   Window2d,
 } from './instructions.ts';
+import type { CastMode } from './minifloat.ts';
 import type { RareOperation } from './rare-operations.ts';
 
 export type Size2d = readonly [height: number, width: number];
@@ -25,7 +26,8 @@ export type Operation =
   | { readonly kind: 'compare'; readonly name: CompareName }
   /** condition (bool), a, b. */
   | { readonly kind: 'where' }
-  | { readonly kind: 'cast'; readonly to: DataType }
+  /** The mode, when it is not the usual one, counts for 8-bit floats only. */
+  | { readonly kind: 'cast'; readonly to: DataType; readonly mode?: CastMode }
   /** The same bits as another type of the same size. */
   | { readonly kind: 'bitCast'; readonly to: DataType }
   /** x [n, h, w, c], weights [m, c / group, kh, kw] (constant), bias [m]?, residual shaped like the output? */

@@ -7,6 +7,7 @@
  * `packMatrix` may be multiples of 4, since the matrices of a batch lie one behind the other.
  */
 import type { DataType } from '../engine/tensor.ts';
+import type { CastMode } from './minifloat.ts';
 
 /**
  * Where a tensor lies: a byte offset below 1 GiB, with its space in the top two bits. Programs hold no absolute
@@ -292,7 +293,7 @@ export interface Instructions {
     elementBytes?: number,
   ): void;
   /** Any type to any; truncation and saturation as ONNX Cast says. */
-  cast(x: Address, from: DataType, y: Address, to: DataType, count: number): void;
+  cast(x: Address, from: DataType, y: Address, to: DataType, count: number, mode?: CastMode): void;
 
   // ---- reductions and normalisation over the middle axis of [outer, axis, inner]
   reduce(name: ReduceName, x: Address, y: Address, outer: number, axis: number, inner: number, type?: DataType): void;

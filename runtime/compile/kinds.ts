@@ -2,6 +2,7 @@
 import * as op from '../../assembly/opcodes.ts';
 import type { DataType } from '../engine/tensor.ts';
 import type { BinaryName, CompareName, QuantizedType, ReduceName, UnaryName } from './instructions.ts';
+import type { CastMode } from './minifloat.ts';
 
 export const unaryKinds: Record<UnaryName, number> = {
   relu: op.RELU,
@@ -90,6 +91,16 @@ export const elementTypes: Record<DataType, number> = {
   float64: op.FLOAT64,
   float16: op.FLOAT16,
   bfloat16: op.BFLOAT16,
+  float8e4m3fn: op.FLOAT8E4M3FN,
+  float8e4m3fnuz: op.FLOAT8E4M3FNUZ,
+  float8e5m2: op.FLOAT8E5M2,
+  float8e5m2fnuz: op.FLOAT8E5M2FNUZ,
+  float8e8m0: op.FLOAT8E8M0,
+  float4e2m1: op.FLOAT4E2M1,
+  uint4: op.UINT4,
+  int4: op.INT4,
+  uint2: op.UINT2,
+  int2: op.INT2,
 };
 export const quantizedTypes: Record<QuantizedType, { code: number; bytes: number }> = {
   int8: { code: op.INT8, bytes: 1 },
@@ -98,6 +109,12 @@ export const quantizedTypes: Record<QuantizedType, { code: number; bytes: number
   uint16: { code: op.UINT16, bytes: 2 },
   int32: { code: op.INT32, bytes: 4 },
 };
+
+/** The word of CAST that says how it limits and rounds. */
+export function castMode({ saturate, round }: CastMode): number {
+  const rounding = { up: op.CAST_ROUND_UP, down: op.CAST_ROUND_DOWN, nearest: op.CAST_ROUND_NEAREST }[round];
+  return rounding | (saturate ? op.CAST_SATURATE : 0);
+}
 
 /** A kind with the type of the elements that it reckons with. */
 export function typedKind(kind: number, type: DataType): number {

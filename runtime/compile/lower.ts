@@ -1,7 +1,10 @@
 /** Operations on types that have no kernel of their own for them, in terms of those that have. */
+
+import { isByteFloat, isSmallInteger } from '../engine/tensor.ts';
 import type { Builder } from './builder.ts';
 import { isInteger } from './evaluate.ts';
 import type { Operation, Value } from './graph.ts';
+import { UnsupportedError } from './program.ts';
 
 /** Whether an operation reckons with its elements, and does not only move them. */
 export function reckons(operation: Operation): boolean {
@@ -40,9 +43,19 @@ function integerUnary(builder: Builder, operation: Operation & { kind: 'unary' }
     case 'ceil':
     case 'round':
       return x;
+    case 'scale':
+      return integerScale(builder, operation, x);
     default:
       return undefined;
   }
+}
+
+/** Whole factors only, as those of Gemm are by default. */
+function integerScale(builder: Builder, operation: Operation & { kind: 'unary' }, x: Value): Value | undefined {
+  const { alpha = 0, beta = 0 } = operation;
+  if (!Number.isSafeInteger(alpha) || !Number.isSafeInteger(beta)) return undefined;
+  const product = alpha === 1 ? x : builder.binary('mul', x, builder.literal(x.type, [], [alpha]));
+  return beta === 0 ? product : builder.binary('add', product, builder.literal(x.type, [], [beta]));
 }
 
 /** The kernel's parameters are float32, which is not exact enough for bounds and factors that the model gives as float64. */
@@ -63,6 +76,15 @@ function float64Softmax(builder: Builder, operation: Operation & { kind: 'softma
   return log ? builder.binary('sub', shifted, builder.unary('log', sum)) : builder.binary('div', powers, sum);
 }
 
+/** Types of fewer than 16 bits are stored, moved and cast, no more. */
+function refuseStorage(builder: Builder, operation: Operation, inputs: readonly (Value | undefined)[]): void {
+  const { kind } = operation;
+  const moves = !reckons(operation) || (kind === 'scatter' && operation.name === 'set');
+  if (moves || kind === 'cast' || kind === 'bitCast' || kind === 'where') return;
+  const stored = inputs.find((value) => value && (isByteFloat(value.type) || isSmallInteger(value.type)));
+  if (stored) throw new UnsupportedError(`node "${builder.origin}": ${kind} of ${stored.type} values is not supported`);
+}
+
 /** The outputs, or `undefined` for an operation that is left as it is. */
 export function lower(
   builder: Builder,
@@ -71,6 +93,7 @@ export function lower(
 ): readonly Value[] | undefined {
   const [x] = inputs;
   if (!x) return undefined;
+  refuseStorage(builder, operation, inputs);
   let result: Value | undefined;
   if (operation.kind === 'unary' && isInteger(x.type)) result = integerUnary(builder, operation, x);
   if (operation.kind === 'unary' && x.type === 'float64') result = float64Unary(builder, operation, x);

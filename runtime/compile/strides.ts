@@ -1,4 +1,5 @@
 /** Shapes and strides, both in elements. */
+import { elementCount } from '../engine/tensor.ts';
 
 /** Row-major strides. */
 export function stridesOf(dims: readonly number[]): number[] {
@@ -80,4 +81,29 @@ export function invertPerm(perm: readonly number[]): number[] {
 export function keepsOrder(dims: readonly number[], perm: readonly number[]): boolean {
   const moved = perm.filter((axis) => dims[axis] !== 1);
   return moved.every((axis, i) => i === 0 || (moved[i - 1] as number) < axis);
+}
+
+/** Calls `visit` with the offset of each operand, for every element of `shape` in row-major order. */
+export function walk(
+  shape: readonly number[],
+  strides: readonly (readonly number[])[],
+  visit: (index: number, offsets: readonly number[]) => void,
+): void {
+  const count = elementCount(shape);
+  const position = new Array<number>(shape.length).fill(0);
+  const offsets = new Array<number>(strides.length).fill(0);
+  for (let index = 0; index < count; index++) {
+    visit(index, offsets);
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      const size = shape[axis] as number;
+      position[axis] = (position[axis] as number) + 1;
+      const wrapped = position[axis] === size;
+      if (wrapped) position[axis] = 0;
+      for (let i = 0; i < strides.length; i++) {
+        const stride = strides[i]?.[axis] as number;
+        offsets[i] = (offsets[i] as number) + (wrapped ? stride * (1 - size) : stride);
+      }
+      if (!wrapped) break;
+    }
+  }
 }

@@ -1,5 +1,5 @@
 /** Inputs of a run against what the model declares. */
-import { arrayOf, elementCount, type Tensor, type ValueDescription } from './tensor.ts';
+import { arrayOf, elementCount, smallRanges, type Tensor, type ValueDescription } from './tensor.ts';
 
 /** Throws an Error that names the input when one is missing, unknown, or of the wrong type, shape or length. */
 export function checkInputs(
@@ -33,6 +33,10 @@ function checkTensor(place: string, input: ValueDescription, tensor: Tensor): vo
   const count = elementCount(tensor.dims);
   if (tensor.data.length !== count)
     throw new Error(`${place}: ${got} takes ${count} elements, got ${tensor.data.length}`);
+  const range = smallRanges[tensor.type];
+  const stray = range && (tensor.data as Int8Array).find((value) => value < range[0] || value > range[1]);
+  if (stray !== undefined)
+    throw new Error(`${place}: expected elements from ${range?.[0]} to ${range?.[1]} for ${got}, got ${stray}`);
 }
 
 /** A file that states no shape at all reads like one that states a scalar, so that `[]` takes every shape. */

@@ -15,8 +15,25 @@ export type TypedArray =
   | BigInt64Array
   | BigUint64Array;
 
-/** ONNX element types that have a dense array form here. `float16` and `bfloat16` are kept as raw 16-bit words. */
+/** Floats of 8 and 4 bits. */
+export type ByteFloat =
+  | 'float8e4m3fn'
+  | 'float8e4m3fnuz'
+  | 'float8e5m2'
+  | 'float8e5m2fnuz'
+  | 'float8e8m0'
+  | 'float4e2m1';
+
+/** Integers of 4 and 2 bits. */
+export type SmallInteger = 'uint4' | 'int4' | 'uint2' | 'int2';
+
+/**
+ * ONNX element types that have a dense array form here. `float16` and `bfloat16` are kept as raw 16-bit words. Types of 8 bits and fewer
+ * take one byte an element, in memory too: files pack those of 4 and 2 bits, and the reader unpacks them. A float4 is the low 4 bits.
+ */
 export type DataType =
+  | ByteFloat
+  | SmallInteger
   | 'float32'
   | 'float64'
   | 'float16'
@@ -58,7 +75,34 @@ const arrays = {
   int64: BigInt64Array,
   uint64: BigUint64Array,
   bool: Uint8Array,
+  float8e4m3fn: Uint8Array,
+  float8e4m3fnuz: Uint8Array,
+  float8e5m2: Uint8Array,
+  float8e5m2fnuz: Uint8Array,
+  float8e8m0: Uint8Array,
+  float4e2m1: Uint8Array,
+  uint4: Uint8Array,
+  int4: Int8Array,
+  uint2: Uint8Array,
+  int2: Int8Array,
 } as const;
+
+/** Least and largest element where the array could hold others. */
+export const smallRanges: Partial<Record<DataType, readonly [least: number, most: number]>> = {
+  float4e2m1: [0, 15],
+  uint4: [0, 15],
+  int4: [-8, 7],
+  uint2: [0, 3],
+  int2: [-2, 1],
+};
+
+export function isByteFloat(type: DataType): type is ByteFloat {
+  return type.startsWith('float8') || type === 'float4e2m1';
+}
+
+export function isSmallInteger(type: DataType): type is SmallInteger {
+  return type === 'uint4' || type === 'int4' || type === 'uint2' || type === 'int2';
+}
 
 export function arrayOf(type: DataType): (typeof arrays)[DataType] {
   return arrays[type];

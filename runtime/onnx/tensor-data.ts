@@ -1,6 +1,6 @@
 /** Tensors of a model file, decoded when their data is asked for. Source: onnx.proto3, TensorProto. */
 import { UnsupportedError } from '../compile/program.ts';
-import { arrayOf, type DataType, type Tensor, type TypedArray } from '../engine/tensor.ts';
+import { arrayOf, type DataType, isSmallInteger, type Tensor, type TypedArray } from '../engine/tensor.ts';
 import { TENSOR_BYTES_MAX, TENSOR_RANK_MAX } from './limits.ts';
 import type { SparseTensorMessage, TensorMessage } from './messages.ts';
 import { countVarints, eachVarint } from './wire.ts';
@@ -60,6 +60,8 @@ const elementTypes: Readonly<Record<number, ElementType>> = {
 const dense: ReadonlySet<string> = new Set([
   ...['float32', 'float64', 'float16', 'bfloat16', 'bool'],
   ...['int8', 'uint8', 'int16', 'uint16', 'int32', 'uint32', 'int64', 'uint64'],
+  ...['float8e4m3fn', 'float8e4m3fnuz', 'float8e5m2', 'float8e5m2fnuz', 'float8e8m0', 'float4e2m1'],
+  ...['uint4', 'int4', 'uint2', 'int2'],
 ]);
 
 export function isDataType(name: string): name is DataType {
@@ -125,10 +127,37 @@ class FileTensor implements Tensor {
     const source = this.#source;
     if (source.kind === 'none') throw new UnsupportedError(source.why);
     if (source.kind === 'external')
-      return viewAs(this.type, source.read(source.location, source.offset, source.byteLength));
+      return this.#decodeRaw(source.read(source.location, source.offset, source.byteLength));
     const bytes = joinSpans(this.#file, source.spans);
-    return source.encoding === 'raw' ? viewAs(this.type, bytes) : decodeVarints(this.type, bytes, this.#count);
+    if (source.encoding === 'raw') return this.#decodeRaw(bytes);
+    const bits = packedBits(this.type);
+    if (bits === undefined) return decodeVarints(this.type, bytes, this.#count);
+    const packed = decodeVarints('uint8', bytes, Math.ceil((this.#count * bits) / 8));
+    return unpack(this.type, packed as Uint8Array, bits, this.#count);
   }
+
+  #decodeRaw(bytes: Uint8Array): TypedArray {
+    const bits = packedBits(this.type);
+    return bits === undefined ? viewAs(this.type, bytes) : unpack(this.type, bytes, bits, this.#count);
+  }
+}
+
+/** Bits of an element where several share a byte. */
+function packedBits(type: DataType): 2 | 4 | undefined {
+  if (type.endsWith('int2')) return 2;
+  return type === 'float4e2m1' || isSmallInteger(type) ? 4 : undefined;
+}
+
+/** The first element lies in the lowest bits of a byte (onnx.proto3, TensorProto.raw_data). */
+function unpack(type: DataType, bytes: Uint8Array, bits: 2 | 4, count: number): TypedArray {
+  const data = new (arrayOf(type))(count) as Uint8Array | Int8Array;
+  const [each, unused] = [8 / bits, 32 - bits];
+  const isSigned = type.startsWith('int');
+  for (let i = 0; i < count; i++) {
+    const top = (bytes[Math.floor(i / each)] as number) << (unused - bits * (i % each));
+    data[i] = isSigned ? top >> unused : top >>> unused;
+  }
+  return data;
 }
 
 function joinSpans(file: Uint8Array, spans: readonly number[]): Uint8Array {
@@ -181,7 +210,8 @@ export function tensorOf(message: TensorMessage, files: TensorFiles, what: strin
   const make = (source: Source): Tensor => new FileTensor(type.name, message.dims, count, files.file, source);
   const dimsText = `[${message.dims}] of ${type.name}`;
   const expectedBytes = Math.ceil((count * type.bits) / 8);
-  if (expectedBytes > TENSOR_BYTES_MAX)
+  // Packed elements take a byte each once they are read.
+  if (Math.max(expectedBytes, type.bits < 8 ? count : 0) > TENSOR_BYTES_MAX)
     throw new Error(`${what}: ${dimsText} takes more than ${TENSOR_BYTES_MAX} bytes`);
 
   if (message.external) return make(externalSource(message, type.name, expectedBytes, files, what));

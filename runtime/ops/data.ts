@@ -1,7 +1,8 @@
 /** Operators that make, cut, join and move data. */
 import { numbersOf, tensorOf } from '../compile/evaluate.ts';
 import type { Value } from '../compile/graph.ts';
-import { elementBytes } from '../engine/tensor.ts';
+import type { CastMode } from '../compile/minifloat.ts';
+import { type DataType, elementBytes, isSmallInteger } from '../engine/tensor.ts';
 import type { Build, OperatorContext } from './context.ts';
 
 export const constant: Build = (node) => {
@@ -34,15 +35,33 @@ export const range: Build = (node) => {
   return node.builder.literal(node.input(0).type, [count], values);
 };
 
-export const cast: Build = (node) => node.builder.cast(node.input(0), node.dataType(node.int('to')));
+/** How Cast and CastLike limit and round to 8-bit floats; the usual mode is left out, so that equal casts are shared. */
+function modeOf(node: OperatorContext): CastMode | undefined {
+  const mode = {
+    saturate: node.flag('saturate', true),
+    round: node.text('round_mode', ['up', 'down', 'nearest'], 'up'),
+  };
+  return mode.saturate && mode.round === 'up' ? undefined : mode;
+}
+
+export const cast: Build = (node) => node.builder.cast(node.input(0), node.dataType(node.int('to')), modeOf(node));
+
+function bitsOf(type: DataType): number {
+  if (type === 'float4e2m1' || isSmallInteger(type)) return type.endsWith('2') ? 2 : 4;
+  return 8 * elementBytes(type);
+}
 
 export const bitCast: Build = (node) => {
   const [x, to] = [node.input(0), node.dataType(node.int('to'))];
-  if (elementBytes(x.type) !== elementBytes(to)) throw new Error(`expected a type as wide as ${x.type}, got ${to}`);
-  return node.builder.add({ kind: 'bitCast', to }, [x]);
+  if (bitsOf(x.type) !== bitsOf(to)) throw new Error(`expected a type as wide as ${x.type}, got ${to}`);
+  // Signed integers of few bits lie in memory with their sign before them, so only a cast of integers gives the others.
+  if (!isSmallInteger(x.type) && !isSmallInteger(to)) return node.builder.add({ kind: 'bitCast', to }, [x]);
+  const bits = x.type === 'float4e2m1' ? node.builder.add({ kind: 'bitCast', to: 'uint4' }, [x]) : x;
+  if (to !== 'float4e2m1') return node.builder.cast(bits, to);
+  return node.builder.add({ kind: 'bitCast', to }, [node.builder.cast(bits, 'uint4')]);
 };
 
-export const castLike: Build = (node) => node.builder.cast(node.input(0), node.input(1).type);
+export const castLike: Build = (node) => node.builder.cast(node.input(0), node.input(1).type, modeOf(node));
 
 export const gather: Build = (node) => {
   const { builder } = node;

@@ -1,23 +1,25 @@
 /** Quantisation, and operators on quantised integers. */
 import type { Value } from '../compile/graph.ts';
 import type { QuantizedType } from '../compile/instructions.ts';
+import { type DataType, isByteFloat, isSmallInteger, smallRanges } from '../engine/tensor.ts';
 import type { Build, OperatorContext } from './context.ts';
 import { kernelOf, pictureOf, windowOf } from './window.ts';
 
-/** TensorProto.DataType of the types that can be quantised to. */
-const quantizedTypes = new Map<number, QuantizedType>([
-  [2, 'uint8'],
-  [3, 'int8'],
-  [4, 'uint16'],
-  [5, 'int16'],
-  [6, 'int32'],
-]);
+const quantizedTypes: ReadonlySet<DataType> = new Set([...(['uint8', 'int8', 'uint16', 'int16', 'int32'] as const)]);
+
+/** Integers of 4 and 2 bits are reckoned with as bytes, in which they are stored. */
+function asBytes(node: OperatorContext, x: Value): Value {
+  if (!isSmallInteger(x.type)) return x;
+  return node.builder.add({ kind: 'bitCast', to: x.type.startsWith('u') ? 'uint8' : 'int8' }, [x]);
+}
 
 /** A zero point as float32, in which those of up to 16 bits are exact; 0 where the model gives none. */
 function zeroOf(node: OperatorContext, index: number): Value {
   const { builder } = node;
   const zero = node.optional(index);
-  return zero ? builder.add({ kind: 'dequantize' }, [zero, builder.scalar(1), builder.scalar(0)]) : builder.scalar(0);
+  if (!zero) return builder.scalar(0);
+  if (isByteFloat(zero.type)) return builder.cast(zero, 'float32');
+  return builder.add({ kind: 'dequantize' }, [asBytes(node, zero), builder.scalar(1), builder.scalar(0)]);
 }
 
 function scaleOf(node: OperatorContext, index: number): Value {
@@ -52,20 +54,45 @@ function parametersOf(node: OperatorContext, x: Value): [scale: Value, zero: Val
   return [spread(node, scale, x, axis, block), spread(node, zeroOf(node, 2), x, axis, block)];
 }
 
-export const quantizeLinear: Build = (node) => {
+/** To what the attribute `output_dtype`, or else the zero point, says. */
+function wantedType(node: OperatorContext): DataType {
   const wanted = node.int('output_dtype', 0);
-  const to = node.optional(2)?.type ?? (wanted === 0 ? 'uint8' : quantizedTypes.get(wanted));
-  const type = [...quantizedTypes.values()].find((each) => each === to);
-  if (!type) throw node.unsupported(`quantisation to type ${node.optional(2)?.type ?? wanted}`);
-  const x = node.builder.cast(node.input(0), 'float32');
-  return node.builder.add({ kind: 'quantize', to: type }, [x, ...parametersOf(node, x)]);
+  return wanted === 0 ? (node.optional(2)?.type ?? 'uint8') : node.dataType(wanted);
+}
+
+export const quantizeLinear: Build = (node) => {
+  const { builder } = node;
+  const to = wantedType(node);
+  const x = builder.cast(node.input(0), 'float32');
+  const [scale, zero] = parametersOf(node, x);
+  if (isByteFloat(to)) {
+    const scaled = builder.binary('add', builder.binary('div', x, scale), zero);
+    return builder.cast(scaled, to, { saturate: node.flag('saturate', true), round: 'up' });
+  }
+  if (!isSmallInteger(to)) {
+    if (!quantizedTypes.has(to)) throw node.unsupported(`quantisation to type ${to}`);
+    return builder.add({ kind: 'quantize', to: to as QuantizedType }, [x, scale, zero]);
+  }
+  const byte = to.startsWith('u') ? 'uint8' : 'int8';
+  const bound = (value: number): Value => builder.literal(byte, [], [value]);
+  const [least, most] = smallRanges[to] as readonly [number, number];
+  const whole = builder.add({ kind: 'quantize', to: byte }, [x, scale, zero]);
+  const limited = builder.binary('max', builder.binary('min', whole, bound(most)), bound(least));
+  return builder.add({ kind: 'bitCast', to }, [limited]);
 };
 
 export const dequantizeLinear: Build = (node) => {
-  const x = node.input(0);
-  if (![...quantizedTypes.values()].some((type) => type === x.type)) throw node.unsupported(`type ${x.type}`);
-  const real = node.builder.add({ kind: 'dequantize' }, [x, ...parametersOf(node, x)]);
-  return node.builder.cast(real, node.input(1).type);
+  const { builder } = node;
+  const wanted = node.int('output_dtype', 0);
+  const to = wanted === 0 ? node.input(1).type : node.dataType(wanted);
+  const x = asBytes(node, node.input(0));
+  const [scale, zero] = parametersOf(node, x);
+  if (isByteFloat(x.type)) {
+    const centred = builder.binary('sub', builder.cast(x, 'float32'), zero);
+    return builder.cast(builder.binary('mul', centred, scale), to);
+  }
+  if (!quantizedTypes.has(x.type)) throw node.unsupported(`type ${x.type}`);
+  return builder.cast(builder.add({ kind: 'dequantize' }, [x, scale, zero]), to);
 };
 
 /** The range of x, with 0 in it, over the 256 steps of uint8. Source: ONNX DynamicQuantizeLinear-11. */
