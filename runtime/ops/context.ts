@@ -111,6 +111,12 @@ export class OperatorContext {
     return value as Choice;
   }
 
+  string(name: string): string {
+    const value = this.#attribute(name);
+    if (typeof value !== 'string') throw wrongAttribute(name, 'a text', value);
+    return value;
+  }
+
   ints(name: string): number[] | undefined {
     const value = this.#attribute(name);
     if (value === undefined) return undefined;

@@ -6,6 +6,7 @@ import { type Build, placeOf } from './context.ts';
 import * as control from './control.ts';
 import * as conv from './conv.ts';
 import * as data from './data.ts';
+import { einsum } from './einsum.ts';
 import * as indexing from './indexing.ts';
 import { broadcastByAttributes, slopePerChannel } from './legacy.ts';
 import * as linear from './linear-attention.ts';
@@ -22,6 +23,8 @@ import * as reduce from './reduce.ts';
 import * as resize from './resize.ts';
 import * as sampling from './sampling.ts';
 import * as shape from './shape.ts';
+import * as signal from './signal.ts';
+import * as training from './training.ts';
 
 /** The newest version of the default operator set that the table was checked against. */
 const OPSET_MAX = 28;
@@ -61,6 +64,7 @@ const operators: Readonly<Record<string, Versions>> = {
   BitwiseOr: [[18, math.binary('or')]],
   BitwiseXor: [[18, math.binary('xor')]],
   Cast: [[6, data.cast]],
+  BlackmanWindow: [[17, signal.cosineWindow(0.42, 0.5, 0.08)]],
   CastLike: [[15, data.castLike]],
   CausalConvWithState: [[27, linear.causalConvWithState]],
   Ceil: [[1, math.unary('ceil')]],
@@ -82,6 +86,7 @@ const operators: Readonly<Record<string, Versions>> = {
   Cosh: [[9, math.unary('cosh')]],
   CumProd: [[26, indexing.cumulate(true)]],
   CumSum: [[11, indexing.cumulate(false)]],
+  DFT: [[17, signal.dft]],
   DeformConv: [[19, sampling.deformConv]],
   DepthToSpace: [[1, shape.depthToSpace]],
   DequantizeLinear: [[10, quantize.dequantizeLinear]],
@@ -92,6 +97,7 @@ const operators: Readonly<Record<string, Versions>> = {
   ],
   Dropout: [[7, control.dropout]],
   DynamicQuantizeLinear: [[11, quantize.dynamicQuantizeLinear]],
+  Einsum: [[12, einsum]],
   Elu: [[1, math.unaryWith('elu', ['alpha', 1])]],
   Equal: [
     [1, broadcastByAttributes(math.compare('equal'))],
@@ -119,6 +125,8 @@ const operators: Readonly<Record<string, Versions>> = {
   GreaterOrEqual: [[12, math.compare('greaterOrEqual')]],
   GridSample: [[16, sampling.gridSample]],
   GroupNormalization: [[18, norm.groupNormalization]],
+  HammingWindow: [[17, signal.cosineWindow(25 / 46, 21 / 46)]],
+  HannWindow: [[17, signal.cosineWindow(0.5, 0.5)]],
   HardSigmoid: [[1, hardSigmoid]],
   HardSwish: [[14, (node) => node.builder.unary('hardSwish', node.input(0), 1 / 6, 0.5)]],
   Hardmax: [[1, positions.hardmax]],
@@ -152,6 +160,7 @@ const operators: Readonly<Record<string, Versions>> = {
   MaxUnpool: [[9, indexing.maxUnpool]],
   Mean: [[1, math.mean]],
   MeanVarianceNormalization: [[9, norm.meanVarianceNormalization]],
+  MelWeightMatrix: [[17, signal.melWeightMatrix]],
   Min: [[1, math.variadic('min')]],
   Mish: [[18, math.mish]],
   Mod: [[10, math.mod]],
@@ -203,6 +212,7 @@ const operators: Readonly<Record<string, Versions>> = {
   RoiAlign: [[10, sampling.roiAlign]],
   RotaryEmbedding: [[23, attention.rotaryEmbedding]],
   Round: [[11, math.unary('round')]],
+  STFT: [[17, signal.stft]],
   Scan: [
     [8, loop.scanBatches],
     [9, loop.scan],
@@ -256,6 +266,11 @@ const operators: Readonly<Record<string, Versions>> = {
 
 const domains: Readonly<Record<string, Readonly<Record<string, Versions>>>> = {
   '': operators,
+  'ai.onnx.preview.training': {
+    Adagrad: [[1, training.adagrad]],
+    Adam: [[1, training.adam]],
+    Momentum: [[1, training.momentum]],
+  },
   'ai.onnx.preview': { FlexAttention: [[1, attention.flexAttention]] },
 };
 

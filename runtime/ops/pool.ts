@@ -43,8 +43,8 @@ type Pool2d = (window: Window2d, outputSize: Size2d) => Operation;
 function pool(node: OperatorContext, x: Value, { slides, outputSize }: Pooling, operation: Pool2d): Value {
   const { builder } = node;
   const [columns, rows = still] = slides.toReversed() as [Slide, Slide?];
-  const lastSizes = [outputSize.at(-2) ?? 1, outputSize.at(-1) as number] as const;
-  const lastOperation = operation(window2d(rows, columns), slides.length === 1 ? [1, lastSizes[1]] : lastSizes);
+  const planeSize = [outputSize.at(-2) ?? 1, outputSize.at(-1) as number] as const;
+  const lastOperation = operation(window2d(rows, columns), planeSize);
   if (slides.length <= 2) {
     const { x: picture, restore } = pictureOf(node, x);
     return restore(builder.add(lastOperation, [picture]));

@@ -41,7 +41,7 @@ function attributesOf({ group, kernel, strides, dilations, pads }: Shape, withGr
   return { kernel_shape: kernel, strides, dilations, pads, ...(withGroup ? { group } : {}) };
 }
 
-/** Reads and writes [n, c, h, w] or [n, c, w] by channel and place; a signal has height 1. */
+/** Reads and writes [n, c, ...] by channel and place. */
 class Plane {
   readonly data: Float64Array;
   readonly dims: readonly number[];
@@ -163,7 +163,7 @@ function pool(shape: Shape, x: Plane, kind: 'max' | 'average'): Plane {
 
 const seed = Number(process.env.SEED ?? 5);
 
-/** Runs one operator on random shapes, half of them with one spatial axis. */
+/** Runs one operator on random shapes, with one to three spatial axes. */
 function sweep(
   operator: string,
   weighted: boolean,
@@ -173,7 +173,7 @@ function sweep(
   let seen = 0;
   for (let round = 0; round < 60; round++) {
     const random = new Random(seed * 1000 + round);
-    const drawn = randomShape(random, 1 + (round % 2));
+    const drawn = randomShape(random, 1 + (round % 3));
     // A pool has no groups; where a window would hold nothing but padding, its maximum is not defined.
     const shape = weighted ? drawn : { ...drawn, group: 1, dilations: drawn.dilations.map(() => 1) };
     const { channels, outputs, group, kernel } = shape;
