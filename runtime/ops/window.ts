@@ -86,6 +86,8 @@ export function reachOf({ kernel, dilation }: Slide): number {
 /** The window over axes of `size`, with `auto_pad` resolved. */
 export function slidesOf(node: OperatorContext, kernel: readonly number[], size: readonly number[]): Slide[] {
   const rank = size.length;
+  if (kernel.length !== rank || kernel.includes(0))
+    throw new Error(`expected a kernel of at least one element along ${rank} axes, got [${kernel}]`);
   const strides = listOf(node, 'strides', rank, 1, 1);
   const dilations = listOf(node, 'dilations', rank, 1, 1);
   const auto = node.text('auto_pad', autoPads, 'NOTSET');
