@@ -15,7 +15,10 @@ export interface RatioLine {
   readonly theirs: ContenderName;
   /** Compares the computation alone, on tensors that both engines hold; else the call as a whole. */
   readonly inside?: boolean;
+  /** Which cases count; all when absent. */
   readonly only?: (name: string) => boolean;
+  /** The case whose figure is theirs; the same when absent. */
+  readonly theirCase?: (name: string) => string | undefined;
 }
 
 export interface Comparison {
@@ -53,9 +56,10 @@ function figures(outcome: Outcome | undefined, inside = false): Figures | undefi
 }
 
 export function ratiosOf({ outcomes }: Comparison, line: RatioLine, figure: 'best' | 'median'): Ratio[] {
-  const { ours, theirs, inside = false, only = () => true } = line;
+  const { ours, theirs, inside = false, only = () => true, theirCase = (name) => name } = line;
   return [...outcomes].flatMap(([name, row]) => {
-    const [mine, other] = [figures(row.get(ours), inside), figures(row.get(theirs), inside)];
+    const mine = figures(row.get(ours), inside);
+    const other = figures(outcomes.get(theirCase(name) ?? '')?.get(theirs), inside);
     return mine && other && only(name) ? [{ name, ratio: other[figure] / mine[figure] }] : [];
   });
 }

@@ -1,5 +1,6 @@
 /** What `npm run bench` can measure. */
 import { type BenchCase, modelCases } from './cases/model-cases.ts';
+import { isTransformerCase, operatorCases } from './cases/operator-cases.ts';
 import { compareAll, type RatioLine, refusals, summaryOf, summaryText, tableOf } from './comparison.ts';
 import type { ContenderName } from './contenders/contender.ts';
 
@@ -31,6 +32,8 @@ const RUNS_MAX = 200;
 const QUICK_TURN_MS = 2;
 
 const quickModels = ['silero-vad', 'ppocr-cls'];
+const quickInt8 = ['mlperf_tiny/ad_int8_qdq', 'mlperf_tiny/ad_fp32'];
+const quickOperators = ['Conv 3×3 512→512, 7×7', 'LayerNormalization 128×768'];
 
 export async function compareCases(
   mode: string,
@@ -67,4 +70,42 @@ const models: Mode = (options) => {
   );
 };
 
-export const modes: Readonly<Record<string, Mode>> = { models };
+const operators: Mode = (options) => {
+  const all = operatorCases();
+  const cases = options.quick ? all.filter(({ name }) => quickOperators.includes(name)) : all;
+  const transformer = { only: isTransformerCase, ours: 'ours' } as const;
+  return compareCases(
+    'operators',
+    cases,
+    [
+      { label: 'onnxruntime-web', ours: 'ours', theirs: 'onnxruntime-web' },
+      { label: 'onnxruntime-node', ours: 'ours', theirs: 'onnxruntime-node' },
+      { label: 'tfjs-flag', ours: 'ours', theirs: 'tfjs-flag', inside: true },
+      { label: 'onnxruntime-node, transformer blocks', ...transformer, theirs: 'onnxruntime-node' },
+      { label: 'onnxruntime-web, transformer blocks', ...transformer, theirs: 'onnxruntime-web' },
+    ],
+    options,
+  );
+};
+
+/** 8-bit models against onnxruntime's, and against our own float32 models of the same networks. */
+const int8: Mode = (options) => {
+  const all = modelCases(options.data);
+  const floatOf = new Map(all.map(({ name, floatCase }) => [name, floatCase]));
+  const partners = [...floatOf.values()];
+  const cases = all.filter(({ name, quantized }) => quantized || partners.includes(name));
+  const quick = options.quick ? cases.filter(({ name }) => quickInt8.includes(name)) : cases;
+  const only = (name: string): boolean => cases.some((each) => each.name === name && each.quantized);
+  return compareCases(
+    'int8',
+    quick,
+    [
+      { label: 'onnxruntime-web', ours: 'ours', theirs: 'onnxruntime-web', only },
+      { label: 'onnxruntime-node', ours: 'ours', theirs: 'onnxruntime-node', only },
+      { label: 'our float32', ours: 'ours', theirs: 'ours', only, theirCase: (name) => floatOf.get(name) },
+    ],
+    options,
+  );
+};
+
+export const modes: Readonly<Record<string, Mode>> = { models, operators, int8 };

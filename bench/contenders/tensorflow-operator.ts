@@ -43,14 +43,16 @@ function filterOf(tf: Tensorflow, { data, dims }: Tensor): TfTensor {
 
 const conv: Make = (tf, attributes, [weights, bias]) => {
   const { dims } = weights as Tensor;
+  if (dims.length !== 4) throw new Error('convolutions in one dimension are calls of their own in TensorFlow.js');
   const group = (attributes.group as number) ?? 1;
-  const [strides, pads] = [list(attributes, 'strides'), padding(attributes)];
+  const [strides, pads, dilations] = [list(attributes, 'strides'), padding(attributes), list(attributes, 'dilations')];
   const added = bias ? kept(tf, bias.data as Float32Array, bias.dims) : undefined;
   if (group === 1) {
     const filter = filterOf(tf, weights as Tensor);
     return {
       pictures: true,
-      compute: ([x]) => tf.fused.conv2d({ x, filter, strides, pad: pads, bias: added, activation: 'linear' }),
+      compute: ([x]) =>
+        tf.fused.conv2d({ x, filter, strides, pad: pads, dilations, bias: added, activation: 'linear' }),
     };
   }
   if (dims[1] !== 1 || dims[0] !== group) throw new Error('grouped convolutions are unknown to TensorFlow.js');
@@ -76,11 +78,37 @@ const elementwise =
     return { pictures: false, compute: ([x]) => tf[name](x, ...others) };
   };
 
+/** Both matrices may come with the run. */
 const matMul: Make = (tf, _, [matrix, bias]) => {
-  const b = kept(tf, matrix?.data as Float32Array, matrix?.dims as number[]);
+  const b = matrix ? kept(tf, matrix.data as Float32Array, matrix.dims) : undefined;
   const added = bias ? kept(tf, bias.data as Float32Array, bias.dims) : undefined;
-  return { pictures: false, compute: ([a, other]) => tf.fused.matMul({ a, b: other ?? b, bias: added }) };
+  return { pictures: false, compute: ([a, other]) => tf.fused.matMul({ a, b: b ?? other, bias: added }) };
 };
+
+/** Either without padding, or with as much as makes the result stride times as large, which the library calls "same". */
+const convTransposed: Make = (tf, attributes, [weights]) => {
+  const [, channels = 1, kernel = 1] = weights?.dims ?? [];
+  const [stride = 1] = list(attributes, 'strides');
+  const [pad = 0] = list(attributes, 'pads');
+  if (pad > 0 && 2 * pad !== kernel - stride) throw new Error('this padding is unknown to TensorFlow.js');
+  const filter = filterOf(tf, weights as Tensor);
+  const compute: TensorflowFunction['compute'] = ([x]) => {
+    const [batch = 1, height = 1, width = 1] = x?.shape ?? [];
+    const sizes = [height, width].map((size) => (size - 1) * stride + kernel - 2 * pad);
+    return tf.conv2dTranspose(x, filter, [batch, ...sizes, channels], stride, pad > 0 ? 'same' : 'valid');
+  };
+  return { pictures: true, compute };
+};
+
+/** Twice as large, by the two rules that the cases use. */
+const resize: Make = (tf, attributes) => ({
+  pictures: true,
+  compute: ([x]) => {
+    const sizes = x?.shape.slice(1, 3).map((size) => size * 2);
+    if (attributes.mode === 'linear') return tf.image.resizeBilinear(x, sizes, false, true);
+    return tf.image.resizeNearestNeighbor(x, sizes, false, false);
+  },
+});
 
 const makers: Readonly<Record<string, Make>> = {
   Conv: conv,
@@ -99,7 +127,9 @@ const makers: Readonly<Record<string, Make>> = {
     pictures: false,
     compute: ([x]) => tf.transpose(x, list(attributes, 'perm')),
   }),
-  ReduceMean: (tf, attributes) => ({ pictures: false, compute: ([x]) => tf.mean(x, list(attributes, 'axes'), true) }),
+  GlobalAveragePool: (tf) => ({ pictures: true, compute: ([x]) => tf.mean(x, [1, 2], true) }),
+  ConvTranspose: convTransposed,
+  Resize: resize,
 };
 
 /** Throws an Error where the library has no such operator. */

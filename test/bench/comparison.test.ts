@@ -14,16 +14,21 @@ const answer = (...values: number[]) => ({
 });
 
 test('the quick benchmark times our engine and onnxruntime-web on the same models', async () => {
-  const flags = ['models', '--quick', '--json', '--contenders', 'ours,onnxruntime-web'];
+  const flags = ['models', 'operators', '--quick', '--json', '--contenders', 'ours,onnxruntime-web'];
   const { stdout } = await run(process.execPath, [main, ...flags]);
-  const record = JSON.parse(stdout.split('\n').find((line) => line.startsWith('{')) as string);
-  assert.equal(Object.keys(record.cases), ['silero-vad', 'ppocr-cls']);
-  for (const outcomes of Object.values<Record<string, { figures: { best: number }; error: number }>>(record.cases))
+  const records = stdout.split('\n').filter((line) => line.startsWith('{'));
+  const cases = records.map((line) => JSON.parse(line).cases);
+  assert.equal(cases.map(Object.keys), [
+    ['silero-vad', 'ppocr-cls'],
+    ['Conv 3×3 512→512, 7×7', 'LayerNormalization 128×768'],
+  ]);
+  for (const outcomes of cases.flatMap(Object.values))
     for (const name of ['ours', 'onnxruntime-web']) {
-      assert.ok(outcomes[name]?.figures.best, JSON.stringify(outcomes[name]));
+      assert.ok(outcomes[name].figures?.best > 0, JSON.stringify(outcomes[name]));
       assert.ok(outcomes[name].error < 1e-3);
     }
-  assert.match(stdout, /^models vs onnxruntime-web: \d+\.\d\d \(worst/m);
+  for (const mode of ['models', 'operators'])
+    assert.match(stdout, new RegExp(`^${mode} vs onnxruntime-web: \\d+\\.\\d\\d \\(worst`, 'm'));
 });
 
 test('answers are compared value by value, and a NaN on one side only differs', () => {
