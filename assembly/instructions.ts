@@ -161,7 +161,7 @@ function runArgMax(operands: usize): i32 {
 function runLayerNorm(operands: usize): i32 {
   const o = changetype<LayerNorm>(operands);
   const offset = <usize>o.begin * o.size << 2;
-  layerNorm(at(o.x) + offset, at(o.y) + offset, at(o.scale), at(o.bias), o.end - o.begin, o.size, o.epsilon);
+  layerNorm(at(o.x) + offset, at(o.y) + offset, at(o.scale), at(o.bias), o.end - o.begin, o.size, o.epsilon, o.centred != 0);
   return OK;
 }
 

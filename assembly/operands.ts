@@ -194,7 +194,7 @@ export class Reduce {
 
 @unmanaged
 export class LayerNorm {
-  x: Address; y: Address; scale: Address; bias: Address; size: i32; epsilon: f32; begin: i32; end: i32;
+  x: Address; y: Address; scale: Address; bias: Address; size: i32; epsilon: f32; begin: i32; end: i32; centred: i32;
 }
 
 /** `axes` outer axes follow, outermost first, as [size, x stride, y stride] in bytes; each of rows [begin, end) is a [rows, columns] block. */

@@ -131,7 +131,10 @@ time('softmax 1536x128', 1536 * 128 * 8, 'GB/s', (assembler) =>
   assembler.softmax(floats(1536 * 128), floats(1536 * 128), 1536, 128, 1),
 );
 time('layerNorm 512x768', 512 * 768 * 8, 'GB/s', (assembler) =>
-  assembler.layerNorm(floats(512 * 768), floats(512 * 768), 512, 768, floats(768), floats(768), 1e-5),
+  assembler.layerNorm({
+    ...{ x: floats(512 * 768), y: floats(512 * 768), scale: floats(768), bias: floats(768) },
+    ...{ rows: 512, size: 768, epsilon: 1e-5 },
+  }),
 );
 time('transpose 3136x144', count * 8, 'GB/s', (assembler) =>
   assembler.copy({

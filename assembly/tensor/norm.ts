@@ -39,10 +39,12 @@ function rowSquares(x: usize, count: i32, mean: f32): f32 {
   return sum;
 }
 
-/** (x - mean) / sqrt(variance + epsilon) * scale + bias, for rows of `size` floats. */
-export function layerNorm(x: usize, y: usize, scale: usize, bias: usize, rows: i32, size: i32, epsilon: f32): void {
+/** (x - mean) / sqrt(variance + epsilon) * scale + bias, for rows of `size` floats. Not `centred`: the mean is taken for 0. */
+export function layerNorm(
+  x: usize, y: usize, scale: usize, bias: usize, rows: i32, size: i32, epsilon: f32, centred: bool,
+): void {
   for (; rows > 0; rows--) {
-    const mean = rowSum(x, size) / <f32>size;
+    const mean: f32 = centred ? rowSum(x, size) / <f32>size : 0;
     const factor: f32 = 1 / sqrt<f32>(rowSquares(x, size, mean) / <f32>size + epsilon);
     normaliseRow(x, y, scale, bias, size, mean, factor);
     x += <usize>size << 2;

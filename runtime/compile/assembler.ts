@@ -89,7 +89,7 @@ export class Assembler implements Instructions {
 
   gemm(call: contract.GemmCall): void {
     checkMatrices(call.a, call.packedB, call.c, call.bias, call.residual);
-    matrix.assembleGemm(this.#writer, this.panel, { ...call, ldr: call.ldc });
+    matrix.assembleGemm(this.#writer, this.panel, { ...call, ldr: call.ldr ?? call.ldc });
   }
 
   packMatrix(b: Address, packed: Address, k: number, n: number, transposed: boolean): void {
@@ -246,10 +246,10 @@ export class Assembler implements Instructions {
     });
   }
 
-  layerNorm(x: Address, y: Address, rows: number, size: number, scale: Address, bias: Address, epsilon: number): void {
+  layerNorm({ x, y, rows, size, scale, bias, epsilon, uncentred }: contract.LayerNormCall): void {
     checkAligned(x, y, scale, bias);
     inParts(rows, ELEMENTS_MAX / Math.max(1, size), (begin, end) => {
-      this.#writer.emit(op.LAYER_NORM, [x, y, scale, bias, size, floatWord(epsilon), begin, end]);
+      this.#writer.emit(op.LAYER_NORM, [x, y, scale, bias, size, floatWord(epsilon), begin, end, uncentred ? 0 : 1]);
     });
   }
 

@@ -161,6 +161,8 @@ export const layerNorm: Emitter<OperationOf<'layerNorm'>> = {
     requireFloat32(node, x, scale, bias);
     const size = x.dims.at(-1) ?? 1;
     const rows = elementCount(x.dims.slice(0, -1));
-    assembler.layerNorm(at(x), at(outputOf(node)), rows, size, at(scale), at(bias), operation.epsilon);
+    const { epsilon, uncentred } = operation;
+    const places = { x: at(x), y: at(outputOf(node)), scale: at(scale), bias: at(bias) };
+    assembler.layerNorm({ ...places, rows, size, epsilon, uncentred });
   },
 };

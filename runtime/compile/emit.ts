@@ -2,6 +2,7 @@
 import { elementCount } from '../engine/tensor.ts';
 import { Assembler } from './assembler.ts';
 import type { Emitter, OperationOf } from './emission.ts';
+import { attention } from './emit-attention.ts';
 import * as data from './emit-data.ts';
 import * as elementwise from './emit-elementwise.ts';
 import * as integer from './emit-integer.ts';
@@ -14,6 +15,7 @@ import type { Program, ProgramValue, Weights } from './program.ts';
 
 const emitters: { readonly [Kind in Operation['kind']]: Emitter<OperationOf<Kind>> } = {
   argMax: elementwise.argMax,
+  attention,
   averagePool: matrix.averagePool,
   binary: elementwise.binary,
   bitCast: data.reshape,

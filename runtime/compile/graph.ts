@@ -60,8 +60,13 @@ export type Operation =
   | { readonly kind: 'softmax'; readonly axis: number; readonly log: boolean }
   /** The axis stays, with size 1. Gives int64. */
   | { readonly kind: 'argMax'; readonly axis: number; readonly least: boolean; readonly last: boolean }
-  /** x [..., size], scale [size], bias [size]. */
-  | { readonly kind: 'layerNorm'; readonly epsilon: number }
+  /** x [..., size], scale [size], bias [size]. `uncentred`: the mean is taken for 0 (RMS normalisation). */
+  | { readonly kind: 'layerNorm'; readonly epsilon: number; readonly uncentred?: boolean }
+  /**
+   * q [..., m, d], k [..., d, n] ([..., n, d] when transposed), v [..., n, e], mask that broadcasts to [..., m, n]? →
+   * softmax(q · k + mask) · v
+   */
+  | { readonly kind: 'attention'; readonly transposeK: boolean }
   | { readonly kind: 'reshape'; readonly dims: readonly number[] }
   /** Output axis i is input axis perm[i]. */
   | { readonly kind: 'transpose'; readonly perm: readonly number[] }

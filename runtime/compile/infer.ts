@@ -170,6 +170,13 @@ export function inferOutputs(operation: Operation, inputs: readonly (Value | und
       ];
     case 'matMul':
       return [inferMatMul(operation, inputs)];
+    case 'attention': {
+      const [q, k, v, mask] = inputs;
+      const scores = inferMatMul({ kind: 'matMul', transposeB: operation.transposeK }, [q, k]);
+      if (mask && !sameDims(broadcast(mask, scores), scores.dims))
+        throw new Error(`expected a mask for scores ${show(scores.dims)}, got ${show(mask.dims)}`);
+      return [inferMatMul({ kind: 'matMul', transposeB: false }, [scores, v])];
+    }
     case 'reduce':
       return [{ type: x.type, dims: x.dims.map((size, axis) => (operation.axes.includes(axis) ? 1 : size)) }];
     case 'argMax':

@@ -116,6 +116,18 @@ export interface ConvShape extends Window2d {
   readonly group: number;
 }
 
+/** (x - mean) / sqrt(variance + epsilon) · scale + bias for each row; `uncentred` takes the mean for 0. */
+export interface LayerNormCall {
+  readonly x: Address;
+  readonly y: Address;
+  readonly rows: number;
+  readonly size: number;
+  readonly scale: Address;
+  readonly bias: Address;
+  readonly epsilon: number;
+  readonly uncentred?: boolean;
+}
+
 export interface GemmCall {
   /** [m, k], row stride `lda` elements. */
   readonly a: Address;
@@ -130,8 +142,9 @@ export interface GemmCall {
   readonly k: number;
   /** [n], or absent. */
   readonly bias?: Address;
-  /** [m, n] with row stride `ldc`, added before the activation, or absent. May equal `c`. */
+  /** [m, n] with row stride `ldr` (`ldc` when absent; 0 repeats one row), added before the activation. May equal `c`. */
   readonly residual?: Address;
+  readonly ldr?: number;
   readonly activation?: Activation;
 }
 
@@ -309,7 +322,7 @@ export interface Instructions {
     choice?: ExtremeChoice,
   ): void;
   /** Rows of `size` elements: (x - mean) / sqrt(variance + epsilon) * scale + bias; scale and bias are [size]. */
-  layerNorm(x: Address, y: Address, rows: number, size: number, scale: Address, bias: Address, epsilon: number): void;
+  layerNorm(call: LayerNormCall): void;
 
   // ---- moving data
   copy(call: StridedCopy): void;

@@ -165,10 +165,11 @@ export function layerNorm(
   rows: number,
   size: number,
   epsilon: number,
+  uncentred = false,
 ): number[] {
   return Array.from({ length: rows }, (_, row) => {
     const values = Array.from({ length: size }, (_, i) => at(x, row * size + i));
-    const mean = values.reduce((sum, value) => sum + value, 0) / size;
+    const mean = uncentred ? 0 : values.reduce((sum, value) => sum + value, 0) / size;
     const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / size;
     return values.map((value, i) => ((value - mean) / Math.sqrt(variance + epsilon)) * at(scale, i) + at(bias, i));
   }).flat();

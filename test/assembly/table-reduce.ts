@@ -78,12 +78,19 @@ const layerNormRow: Row = {
     [4, 768],
     [300, 300],
   ].flatMap(([rows, size]) =>
-    [0, 100].map((shift) => (trial: Trial) => {
+    [0, 100, undefined].map((shift) => (trial: Trial) => {
       const [r, n] = [rows as number, size as number];
-      const [x, scale, bias] = [trial.floats(r * n, shift - 2, shift + 2), trial.floats(n), trial.floats(n)];
-      const expected = reference.layerNorm(x, scale, bias, r, n, 1e-3);
-      const y = trial.output(expected);
-      trial.assembler.layerNorm(trial.input(x), y, r, n, trial.input(scale), trial.input(bias), 1e-3);
+      const uncentred = shift === undefined;
+      const at = shift ?? 1;
+      const [x, scale, bias] = [trial.floats(r * n, at - 2, at + 2), trial.floats(n), trial.floats(n)];
+      const expected = reference.layerNorm(x, scale, bias, r, n, 1e-3, uncentred);
+      const places = {
+        x: trial.input(x),
+        y: trial.output(expected),
+        scale: trial.input(scale),
+        bias: trial.input(bias),
+      };
+      trial.assembler.layerNorm({ ...places, rows: r, size: n, epsilon: 1e-3, uncentred });
     }),
   ),
 };

@@ -1,8 +1,9 @@
 /** Activation functions that exporters write out as several operations become one again. */
 import type { Builder } from '../builder.ts';
 import type { Value } from '../graph.ts';
-import type { UnaryName } from '../instructions.ts';
-import { madeBy, type Pass, rewrite, type Visit } from './rewrite.ts';
+import type { BinaryName, UnaryName } from '../instructions.ts';
+import { asGeluTanh, asQuickGelu } from './gelu.ts';
+import { madeBy, type Pass, rewrite, scalarOf, type Visit } from './rewrite.ts';
 
 interface Applied {
   readonly x: Value;
@@ -43,18 +44,19 @@ function asHardSigmoid({ builder, node, inputs }: Visit): Value | undefined {
   return builder.unary('hardSigmoid', inner.x, inner.alpha * alpha, inner.beta * alpha);
 }
 
-/** x · gate(x) */
-function gated(builder: Builder, x: Value, gate: Value): Value | undefined {
+/** x · gate(x), or alpha · x · gate(x) where the gate is written as a clip. */
+function gated(builder: Builder, factor: Value, gate: Value): Value | undefined {
+  const x = factor;
   if (applied(builder, gate, 'sigmoid')?.x === x) return builder.unary('silu', x);
   const hard = applied(builder, gate, 'hardSigmoid');
   if (hard?.x === x) return builder.unary('hardSwish', x, hard.alpha, hard.beta);
   const clip = applied(builder, gate, 'clip');
   const inner = clip && scaled(builder, clip.x);
-  if (inner?.x === x && clip && clip.alpha === 0 && clip.beta > 0 && Number.isFinite(clip.beta)) {
-    const swish = builder.unary('hardSwish', x, inner.alpha / clip.beta, inner.beta / clip.beta);
-    return builder.scale(swish, clip.beta, 0);
-  }
-  return undefined;
+  const outer = inner?.x === x ? { x, alpha: 1, beta: 0 } : scaled(builder, factor);
+  if (!inner || inner.x !== outer.x || outer.beta !== 0 || clip.alpha !== 0) return undefined;
+  if (!(clip.beta > 0) || !Number.isFinite(clip.beta)) return undefined;
+  const swish = builder.unary('hardSwish', outer.x, inner.alpha / clip.beta, inner.beta / clip.beta);
+  return builder.scale(swish, Math.fround(clip.beta * outer.alpha), 0);
 }
 
 /** factor · x · (1 + erf(x / √2)), with the factor 1/2 here or behind; source: Hendrycks and Gimpel, GELU, 2016. */
@@ -71,15 +73,35 @@ function asGelu(builder: Builder, factor: Value, gate: Value): Value | undefined
   return builder.scale(builder.unary('gelu', t), Math.fround((2 * outer.alpha * plus.alpha) / stretch), 0);
 }
 
+/** A slope or a bound that is the same for all elements is a parameter, and those of a function go with what comes before. */
+function withNumber(builder: Builder, name: BinaryName, x: Value, number: number | undefined): Value | undefined {
+  if (number === undefined || x.type !== 'float32') return undefined;
+  if (name === 'prelu') return builder.unary('leakyRelu', x, number);
+  if (name === 'max') return number === 0 ? builder.unary('relu', x) : builder.unary('clip', x, number, Infinity);
+  return name === 'min' ? builder.unary('clip', x, -Infinity, number) : undefined;
+}
+
+const forms = [gated, asGelu, asGeluTanh, asQuickGelu];
+
 function combine(visit: Visit): Value | undefined {
   const { builder, node, inputs, isOnlyReader } = visit;
+  if (node.operation.kind === 'binary') {
+    const [x, number] = inputs as [Value, Value];
+    if (number.dims.length <= x.dims.length) {
+      const found = withNumber(builder, node.operation.name, x, scalarOf(number));
+      if (found) return found;
+    }
+  }
   if (node.operation.kind !== 'binary' || node.operation.name !== 'mul') return asHardSigmoid(visit);
   const [a, b] = inputs as [Value, Value];
-  if (isOnlyReader(1)) {
-    const found = gated(builder, a, b) ?? asGelu(builder, a, b);
-    if (found) return found;
-  }
-  return isOnlyReader(0) ? (gated(builder, b, a) ?? asGelu(builder, b, a)) : undefined;
+  const find = (factor: Value, gate: Value): Value | undefined => {
+    for (const form of forms) {
+      const found = form(builder, factor, gate);
+      if (found) return found;
+    }
+    return undefined;
+  };
+  return (isOnlyReader(1) ? find(a, b) : undefined) ?? (isOnlyReader(0) ? find(b, a) : undefined);
 }
 
 export const joinActivations: Pass = (graph, keys) => rewrite(graph, keys, combine);
