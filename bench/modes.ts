@@ -3,6 +3,7 @@ import { type BenchCase, modelCases } from './cases/model-cases.ts';
 import { isTransformerCase, operatorCases } from './cases/operator-cases.ts';
 import { compareAll, type RatioLine, refusals, summaryOf, summaryText, tableOf } from './comparison.ts';
 import type { ContenderName } from './contenders/contender.ts';
+import { cold, memory } from './fresh-modes.ts';
 
 export interface ModeOptions {
   /** The reference of the answers first. */
@@ -108,4 +109,4 @@ const int8: Mode = (options) => {
   );
 };
 
-export const modes: Readonly<Record<string, Mode>> = { models, operators, int8 };
+export const modes: Readonly<Record<string, Mode>> = { models, operators, int8, cold, memory };

@@ -31,6 +31,21 @@ test('the quick benchmark times our engine and onnxruntime-web on the same model
     assert.match(stdout, new RegExp(`^${mode} vs onnxruntime-web: \\d+\\.\\d\\d \\(worst`, 'm'));
 });
 
+test('the quick benchmark starts processes anew and sees what a start and a life cost', async () => {
+  const flags = ['cold', 'memory', '--quick', '--json', '--contenders', 'ours,onnxruntime-web'];
+  const { stdout } = await run(process.execPath, [main, ...flags]);
+  const records = stdout.split('\n').filter((line) => line.startsWith('{'));
+  const rows = records.map((line) => JSON.parse(line).cases['silero-vad']);
+  assert.is(rows.length, 2);
+  for (const row of rows)
+    for (const name of ['ours', 'onnxruntime-web']) {
+      assert.ok(row[name].wholeMs.best > row[name].engineMs.best);
+      assert.ok(row[name].peakBytes.best >= row[name].firstPeakBytes.best);
+    }
+  assert.match(stdout, /^cold vs onnxruntime-web: \d/m);
+  assert.match(stdout, /^memory vs onnxruntime-web: \d/m);
+});
+
 test('answers are compared value by value, and a NaN on one side only differs', () => {
   assert.equal(compareAnswers(answer(1, -2), answer(1, -2)), { error: 0, cosine: 1 });
   assert.is(compareAnswers(answer(1, -1), answer(1, -2)).error, 0.5);

@@ -1,0 +1,93 @@
+/**
+ * A process that lives for one job: loads an engine, makes the job ready, answers once and then a few times more. Started by
+ * bench/fresh.ts, as a bundle, with the contender's name, the folder of the job and the package.json that peers are found from.
+ */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { deserialize } from 'node:v8';
+import type * as Onnxruntime from 'onnxruntime-web';
+import type { Tensors } from './contender.ts';
+
+/** Milliseconds, but for memory. */
+export interface FreshMarks {
+  /** Loading the library's code. */
+  readonly importMs: number;
+  /** Making the engine and the model ready. */
+  readonly openMs: number;
+  readonly firstRunMs: number;
+  /** The most that was resident until the first answer. */
+  readonly firstPeakBytes: number;
+}
+
+export type FreshMessage =
+  | { readonly kind: 'answered'; readonly marks: FreshMarks; readonly about: string; readonly outputs: Tensors }
+  /** The most that was resident in the whole life of the process. */
+  | { readonly kind: 'ended'; readonly peakBytes: number };
+
+type Run = () => Promise<Tensors>;
+/** Imports, and gives the function that makes a job ready. */
+type Loader = () => Promise<(model: Uint8Array, inputs: Tensors) => Promise<{ run: Run; about: string }>>;
+
+const [name = '', folder = '', peers = '', runs = '0'] = process.argv.slice(2);
+
+function onnxruntime(ort: typeof Onnxruntime, options: Onnxruntime.InferenceSession.SessionOptions) {
+  return async (model: Uint8Array, inputs: Tensors) => {
+    const session = await ort.InferenceSession.create(model, { ...options, logSeverityLevel: 3 });
+    const feeds = Object.fromEntries(
+      Object.entries(inputs).map(([input, { type, data, dims }]) => [
+        input,
+        new ort.Tensor(type as 'float32', data as Float32Array, dims),
+      ]),
+    );
+    const run = async (): Promise<Tensors> => {
+      const results = Object.entries(await session.run(feeds));
+      return Object.fromEntries(
+        results.map(([output, { type, dims, data }]) => [output, { type, dims, data }]),
+      ) as Tensors;
+    };
+    return { run, about: ort.env.versions.common ?? '' };
+  };
+}
+
+const loaders: Readonly<Record<string, Loader>> = {
+  ours: async () => {
+    const { createEngine } = await import('../../runtime/engine/engine.ts');
+    return async (bytes, inputs) => {
+      const engine = await createEngine();
+      const model = await engine.load(bytes, { name: 'fresh' });
+      return { run: async () => (await model.run(inputs)).outputs, about: engine.info.build };
+    };
+  },
+  'onnxruntime-web': async () => {
+    const ort = await import('onnxruntime-web');
+    ort.env.wasm.numThreads = 1;
+    return onnxruntime(ort, { executionProviders: ['wasm'] });
+  },
+  'onnxruntime-node': async () =>
+    onnxruntime(createRequire(peers)('onnxruntime-node'), { intraOpNumThreads: 1, interOpNumThreads: 1 }),
+};
+
+const KIBIBYTE = 1024;
+/** getrusage(2): ru_maxrss, which Node gives in kibibytes everywhere. */
+const peakBytes = (): number => process.resourceUsage().maxRSS * KIBIBYTE;
+const send = (message: FreshMessage) => new Promise<void>((done) => process.send?.(message, () => done()));
+
+const inputs = deserialize(readFileSync(join(folder, 'inputs'))) as Tensors;
+const started = performance.now();
+const open = await (loaders[name] as Loader)();
+const imported = performance.now();
+const { run, about } = await open(new Uint8Array(readFileSync(join(folder, 'model.onnx'))), inputs);
+const opened = performance.now();
+const outputs = await run();
+const answered = performance.now();
+const marks: FreshMarks = {
+  importMs: imported - started,
+  openMs: opened - imported,
+  firstRunMs: answered - opened,
+  firstPeakBytes: peakBytes(),
+};
+await send({ kind: 'answered', marks, about, outputs });
+for (let count = 0; count < Number(runs); count++) await run();
+await send({ kind: 'ended', peakBytes: peakBytes() });
+process.exit();
