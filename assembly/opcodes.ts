@@ -39,8 +39,9 @@ export const ROI_ALIGN = 35;
 export const DETERMINANT = 36;
 export const WINOGRAD_INPUT = 37;
 export const WINOGRAD_OUTPUT = 38;
+export const UNIFORM = 39;
 /** The last of them. */
-export const OPCODE_MAX = WINOGRAD_OUTPUT;
+export const OPCODE_MAX = UNIFORM;
 
 /** What an instruction returns that did not fault. */
 export const OK = -1;

@@ -271,3 +271,9 @@ export class RoiAlign {
 export class Determinant {
   x: Address; y: Address; room: Address; size: i32; begin: i32; end: i32;
 }
+
+/** Blocks [begin, end) of four numbers; `draws` (uint64) counts the draws of all runs, the room (8 bytes) keeps this one's. */
+@unmanaged
+export class Uniform {
+  key0: u32; key1: u32; draws: Address; room: Address; y: Address; count: i32; begin: i32; end: i32;
+}

@@ -1,10 +1,11 @@
 // Instructions of operators that models seldom have: plain code, one small function each, as instructions.ts.
 import * as op from './opcodes.ts';
-import { Cumulate, Determinant, RoiAlign, Sample, Scatter, TopK, WrapIndices, at } from './operands.ts';
+import { Cumulate, Determinant, RoiAlign, Sample, Scatter, TopK, Uniform, WrapIndices, at } from './operands.ts';
 import { determinant } from './tensor/determinant.ts';
 import { shiftOf } from './tensor/element.ts';
 import { scatter, wrapIndices } from './tensor/indices.ts';
 import { cumulate, topK } from './tensor/order.ts';
+import { uniform } from './tensor/philox.ts';
 import { roiAlign, sample } from './tensor/sample.ts';
 
 export function runWrapIndices(operands: usize): i32 {
@@ -50,5 +51,13 @@ export function runDeterminant(operands: usize): i32 {
   const o = changetype<Determinant>(operands);
   const offset = <usize>(o.begin * o.size * o.size) << 2;
   determinant(at(o.x) + offset, at(o.y) + (<usize>o.begin << 2), at(o.room), o.end - o.begin, o.size);
+  return op.OK;
+}
+
+/** The first part takes the number of its draw, so that runs which come between each other never share one. */
+export function runUniform(operands: usize): i32 {
+  const o = changetype<Uniform>(operands);
+  if (o.begin == 0) store<u64>(at(o.room), atomic.add<u64>(at(o.draws), 1));
+  uniform(o.key0, o.key1, load<u64>(at(o.room)), at(o.y), o.count, o.begin, o.end);
   return op.OK;
 }

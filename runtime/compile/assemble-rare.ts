@@ -180,3 +180,20 @@ export function assembleDeterminant(
     writer.emit(op.DETERMINANT, [x, y, room, size, begin, end]);
   });
 }
+
+export interface UniformCall {
+  readonly key: readonly [number, number];
+  readonly draws: Address;
+  /** Room for 8 bytes. */
+  readonly room: Address;
+  readonly y: Address;
+  readonly count: number;
+}
+
+/** A block of four numbers takes ten rounds of two products. */
+export function assembleUniform(writer: Writer, { key, draws, room, y, count }: UniformCall): void {
+  checkAligned(draws, room, y);
+  inParts(Math.ceil(count / 4), ELEMENTS_MAX / 4, (begin, end) => {
+    writer.emit(op.UNIFORM, [...key, draws, room, y, count, begin, end]);
+  });
+}

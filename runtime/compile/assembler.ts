@@ -370,6 +370,10 @@ export class Assembler implements Instructions {
     rare.assembleRoiAlign(this.#writer, call);
   }
 
+  uniform(call: rare.UniformCall): void {
+    rare.assembleUniform(this.#writer, call);
+  }
+
   determinant(call: Parameters<typeof rare.assembleDeterminant>[1]): void {
     rare.assembleDeterminant(this.#writer, call);
   }

@@ -87,3 +87,12 @@ export const determinant: Emitter<OperationOf<'determinant'>> = {
     assembler.determinant({ x: at(x), y: at(outputOf(node)), room: scratch, count, size });
   },
 };
+
+export const uniform: Emitter<OperationOf<'uniform'>> = {
+  scratchBytes: () => 8,
+  emit({ assembler, node, operation, scratch, at }) {
+    const y = outputOf(node);
+    const places = { draws: at(inputOf(node, 0)), room: scratch, y: at(y) };
+    assembler.uniform({ ...places, key: operation.key, count: elementCount(y.dims) });
+  },
+};

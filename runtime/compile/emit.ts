@@ -50,6 +50,7 @@ const emitters: { readonly [Kind in Operation['kind']]: Emitter<OperationOf<Kind
   topK: rare.topK,
   transpose: data.transpose,
   unary: elementwise.unary,
+  uniform: rare.uniform,
   where: elementwise.where,
   wrapIndices: rare.wrapIndices,
 };

@@ -42,6 +42,11 @@ export type RareOperation =
       readonly offset: number;
       readonly largest: boolean;
     }
+  /**
+   * Counter (uint64 [1], a constant that runs count up) → even float32 numbers in [0, 1), others in each run. Equal keys of
+   * 32-bit words draw alike.
+   */
+  | { readonly kind: 'uniform'; readonly dims: readonly number[]; readonly key: readonly [number, number] }
   /** [..., n, n] → [...] */
   | { readonly kind: 'determinant' };
 
@@ -98,6 +103,8 @@ export function inferRare(operation: RareOperation, inputs: readonly (Operand | 
       );
       return [{ type: x.type, dims: [count, ...operation.outputSize, x.dims[3] as number] }];
     }
+    case 'uniform':
+      return [{ type: 'float32', dims: operation.dims }];
     case 'determinant': {
       const [rows, columns] = x.dims.slice(-2);
       expect(rows !== undefined && rows === columns, 'square matrices', x);

@@ -1,20 +1,32 @@
 /** Operators that choose or pass on. */
-import type { Build } from './context.ts';
+import type { Value } from '../compile/graph.ts';
+import type { Build, OperatorContext } from './context.ts';
+import { uniform } from './random.ts';
 
 export const identity: Build = (node) => node.input(0);
 
-/** Does nothing outside training; a mask is only given by the oldest opsets and all true. */
+/** Does nothing outside training, where the mask is all true. */
 export const dropout: Build = (node) => {
   const training = node.optional(2);
   if (training && Number(node.contentsOf(training, 'input 2').data[0]) !== 0) {
-    // In training a share of the elements is dropped by lot; none of them is a share that needs no lots.
     const ratio = node.optionalNumbers(1)?.[0] ?? 0.5;
-    if (ratio !== 0) throw node.unsupported('training mode');
+    if (!(ratio >= 0 && ratio < 1)) throw new Error(`input 1: expected a ratio from 0 to below 1, got ${ratio}`);
+    if (ratio > 0) return dropped(node, ratio);
   }
   const x = node.input(0);
   if (!node.isUsed(1)) return x;
   return [x, node.builder.expand(node.builder.literal(node.opset < 10 ? 'float32' : 'bool', [], [1]), x.dims)];
 };
+
+/** A share of the elements becomes zero; the others grow, so that the sum is expected to stay. */
+function dropped(node: OperatorContext, ratio: number): readonly Value[] {
+  const { builder } = node;
+  const x = node.input(0);
+  const lots = uniform(node, x.dims);
+  const kept = builder.add({ kind: 'compare', name: 'greaterOrEqual' }, [lots, builder.scalar(ratio)]);
+  const grown = builder.scale(x, 1 / (1 - ratio), 0);
+  return [builder.add({ kind: 'where' }, [kept, grown, builder.literal(x.type, [], [0])]), kept];
+}
 
 /** The branch is chosen at compile time. */
 export const branch: Build = (node) => {

@@ -18,6 +18,7 @@ import * as norm from './norm.ts';
 import * as pool from './pool.ts';
 import * as positions from './positions.ts';
 import * as quantize from './quantize.ts';
+import * as random from './random.ts';
 import * as recurrent from './recurrent.ts';
 import * as reduce from './reduce.ts';
 import * as resize from './resize.ts';
@@ -57,6 +58,7 @@ const operators: Readonly<Record<string, Versions>> = {
   Attention: [[23, attention.attention]],
   AveragePool: [[1, pool.averagePool]],
   BatchNormalization: [[1, norm.batchNormalization]],
+  Bernoulli: [[15, random.bernoulli]],
   BitCast: [[26, data.bitCast]],
   BitShift: [[11, math.bitShift]],
   BitwiseAnd: [[18, math.binary('and')]],
@@ -168,6 +170,7 @@ const operators: Readonly<Record<string, Versions>> = {
     [1, broadcastByAttributes(math.binary('mul'))],
     [7, math.binary('mul')],
   ],
+  Multinomial: [[7, random.multinomial]],
   Neg: [[1, math.unary('neg')]],
   NegativeLogLikelihoodLoss: [[12, loss.negativeLogLikelihoodLoss]],
   Not: [[1, math.not]],
@@ -190,6 +193,10 @@ const operators: Readonly<Record<string, Versions>> = {
   QuantizeLinear: [[10, quantize.quantizeLinear]],
   RMSNormalization: [[23, norm.rmsNormalization]],
   RNN: [[7, recurrent.rnn]],
+  RandomNormal: [[1, random.randomNormal(random.byAttribute)]],
+  RandomNormalLike: [[1, random.randomNormal(random.likeInput)]],
+  RandomUniform: [[1, random.randomUniform(random.byAttribute)]],
+  RandomUniformLike: [[1, random.randomUniform(random.likeInput)]],
   Range: [[11, data.range]],
   Reciprocal: [[1, math.unary('reciprocal')]],
   ReduceL1: [[1, reduce.reduce('l1')]],

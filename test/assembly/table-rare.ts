@@ -3,6 +3,7 @@ import type { BorderMode, SampleMode, ScatterName } from '../../runtime/compile/
 import { arrayOf, type DataType, elementBytes } from '../../runtime/engine/tensor.ts';
 import type { Row } from './kernel-table.ts';
 import type { Trial } from './machine.ts';
+import { philox } from './philox.ts';
 
 const types = ['float32', 'float64', 'int64', 'int32', 'uint8', 'int16'] as const;
 
@@ -277,6 +278,26 @@ const determinantRow: Row = {
   }),
 };
 
+const uniformRow: Row = {
+  name: 'uniform',
+  opcodes: [op.UNIFORM],
+  tolerance: 0,
+  cases: [1, 2, 3, 4, 7, 100, 70_001].flatMap((count) =>
+    [0, 1, 0xffffffff].map((key) => (trial: Trial) => {
+      const draw = Math.floor(trial.random(0, 1000));
+      // The count goes up by one; as a float its bits are left alone.
+      const asFloats = (draws: number): Float32Array => new Float32Array(BigUint64Array.of(BigInt(draws)).buffer);
+      const draws = trial.inPlace(asFloats(draw), asFloats(draw + 1));
+      const expected = Array.from({ length: count }, (_, i) => {
+        const words = philox([Math.floor(i / 4), 0, draw, 0], [key, (key ^ 5) >>> 0]);
+        return ((words[i % 4] as number) >>> 8) / 2 ** 24;
+      });
+      const places = { draws, room: trial.scratch(8), y: trial.output(expected), count };
+      trial.assembler.uniform({ ...places, key: [key, (key ^ 5) >>> 0] });
+    }),
+  ),
+};
+
 export const rareRows: readonly Row[] = [
   wrapRow,
   scatterRow,
@@ -285,4 +306,5 @@ export const rareRows: readonly Row[] = [
   sampleRow,
   roiAlignRow,
   determinantRow,
+  uniformRow,
 ];
