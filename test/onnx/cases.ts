@@ -17,7 +17,7 @@ export interface Case {
   readonly name: string;
   readonly suite: Suite;
   readonly modelPath: string;
-  /** Lazy: the data of one case can be large. */
+  /** Lazy: the data of one case can be large. None where no answer is stored beside the model. */
   dataSets(model: OnnxModel): DataSet[];
 }
 

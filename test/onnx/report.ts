@@ -31,9 +31,9 @@ function kindOf(reason: string): string {
     .replace(/^WRONG .*/, 'other numbers, types or shapes');
 }
 
-function resultOf(each: Case, reasons: Map<string, string>, baseline: Record<string, string>): Result {
+async function resultOf(each: Case, reasons: Map<string, string>, baseline: Record<string, string>): Promise<Result> {
   const { name, suite } = each;
-  const reason = failureOf(each);
+  const reason = await failureOf(each);
   return { name, suite, reason, leftOut: reasons.get(name), onnxruntime: baseline[name] };
 }
 
@@ -72,6 +72,7 @@ const { values } = parseArgs({ options: { json: { type: 'boolean', default: fals
 if (!existsSync(baselinePath)) throw new Error('expected the folder shared/data beside the checkout, found none');
 const baseline = JSON.parse(readFileSync(baselinePath, 'utf8')) as Record<string, string>;
 const reasons = leftOut();
-const results = suites.flatMap(casesOf).map((each) => resultOf(each, reasons, baseline));
+const results: Result[] = [];
+for (const each of suites.flatMap(casesOf)) results.push(await resultOf(each, reasons, baseline));
 if (values.json) console.log(JSON.stringify(results, null, 2));
 else print(results);
