@@ -11,7 +11,7 @@ import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { Logger } from 'pino';
 import type { Blobs } from '../../runtime/store/blobs.ts';
-import { type Command, parseArguments } from '../commands/command.ts';
+import { type Command, hasRoute, parseArguments } from '../commands/command.ts';
 import { commands } from '../commands/index.ts';
 import type { ControllerService } from '../controller/service.ts';
 import { blobRoutes } from './blob-routes.ts';
@@ -45,7 +45,7 @@ export function createApi({ service, blobs, boundTo, brokerConnected, log }: Api
   app.post('/v1/commands/:name', limit, async (context) => {
     const name = context.req.param('name');
     const command = commands.find((candidate) => commandPath(candidate) === name);
-    if (!command || command.renderEvent) return context.json({ ok: false, error: unknownCommand(name) }, 404);
+    if (!command || !hasRoute(command)) return context.json({ ok: false, error: unknownCommand(name) }, 404);
     // A page of a stranger can send other types without being asked (Fetch standard, "CORS-safelisted request-header").
     if (!context.req.header('content-type')?.startsWith('application/json'))
       return context.json({ ok: false, error: 'expected the content type application/json' }, 415);
@@ -82,7 +82,7 @@ export function commandPath(command: Pick<Command, 'name'>): string {
 }
 
 function unknownCommand(name: string): string {
-  const names = commands.filter((command) => !command.renderEvent).map(commandPath);
+  const names = commands.filter(hasRoute).map(commandPath);
   return `there is no command "${name}"; there are ${names.join(', ')}`;
 }
 

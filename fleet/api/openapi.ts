@@ -1,6 +1,6 @@
 /** The HTTP side described as OpenAPI 3.1, made from the command table. */
 import { z } from 'zod';
-import type { Command } from '../commands/command.ts';
+import { type Command, hasRoute } from '../commands/command.ts';
 
 const answer = (description: string, schema: object) => ({ description, content: { 'application/json': { schema } } });
 
@@ -15,7 +15,7 @@ const bytes = { 'application/octet-stream': { schema: { type: 'string', format: 
 const sha256 = { name: 'sha256', in: 'path', required: true, schema: { type: 'string', pattern: '^[0-9a-f]{64}$' } };
 
 export function describeApi(commands: readonly Command[]): object {
-  const routes = commands.filter((command) => !command.renderEvent);
+  const routes = commands.filter(hasRoute);
   return {
     openapi: '3.1.0',
     info: { title: 'LLMasOS controller', version: 'v1' },

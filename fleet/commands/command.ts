@@ -24,6 +24,8 @@ export interface Command<
   /** Where a person types something else than what travels: their files are read, and large ones uploaded, first. */
   readonly local?: LocalForm<Arguments, Typed>;
   readonly permission: 'read' | 'write';
+  /** Works on files of the person who types it and asks no controller: it has no HTTP route. */
+  readonly isLocal?: true;
   run(args: z.output<Arguments>, context: CommandContext): Promise<Result>;
   /** Plain text for people; colours come from the caller's `Style`. */
   render(result: Result, style: Style): string;
@@ -45,6 +47,11 @@ export interface Style {
   dim(text: string): string;
   bold(text: string): string;
   table(header: readonly string[], rows: readonly (readonly string[])[]): string;
+}
+
+/** Whether a controller answers the command over HTTP. */
+export function hasRoute({ renderEvent, isLocal }: Command): boolean {
+  return !renderEvent && !isLocal;
 }
 
 /** Keeps a command's own types where it is written; the table holds it as a plain `Command`. */

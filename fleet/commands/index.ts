@@ -1,5 +1,6 @@
 /** Every command, in the order in which help shows them. The command line, the HTTP routes and OpenAPI are made from this. */
 import type { Command } from './command.ts';
+import { modelsExplain } from './explain.ts';
 import { infer } from './infer.ts';
 import { modelsAdd, modelsList, modelsRemove, modelsShow } from './models.ts';
 import { nodes } from './nodes.ts';
@@ -10,6 +11,7 @@ export const commands: readonly Command[] = [
   nodes,
   modelsList,
   modelsShow,
+  modelsExplain,
   modelsAdd,
   modelsRemove,
   triggersList,

@@ -34,7 +34,9 @@ export type Activation =
   | { readonly kind: 'silu' }
   | { readonly kind: 'hardSigmoid'; readonly alpha: number; readonly beta: number }
   | { readonly kind: 'hardSwish'; readonly alpha: number; readonly beta: number } // x * hardSigmoid(x)
-  | { readonly kind: 'tanh' };
+  | { readonly kind: 'tanh' }
+  | { readonly kind: 'gelu' }
+  | { readonly kind: 'geluTanh' };
 
 export type UnaryName =
   | 'relu'

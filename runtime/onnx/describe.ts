@@ -1,5 +1,5 @@
 /** What a model file says about itself, for the registry and `models show`. */
-import { elementCount, type ValueDescription } from '../engine/tensor.ts';
+import { elementCount, type Tensor, type ValueDescription } from '../engine/tensor.ts';
 import type { Graph, OnnxModel } from './graph.ts';
 
 export interface ModelDescription {
@@ -10,7 +10,7 @@ export interface ModelDescription {
   /** How often each operator occurs, subgraphs included; those outside ai.onnx as `domain:Operator`. */
   readonly operators: Readonly<Record<string, number>>;
   readonly producer: string;
-  /** Number of elements of all initializers. */
+  /** Number of elements of all initializers and constants. */
   readonly parameters: number;
 }
 
@@ -21,6 +21,8 @@ export function describeModel(model: OnnxModel): ModelDescription {
     for (const node of graph.nodes) {
       const name = node.domain === '' ? node.operator : `${node.domain}:${node.operator}`;
       operators.set(name, (operators.get(name) ?? 0) + 1);
+      const { value } = node.attributes;
+      if (name === 'Constant' && isTensor(value)) parameters += elementCount(value.dims);
     }
     for (const tensor of graph.initializers.values()) parameters += elementCount(tensor.dims);
   }
@@ -42,6 +44,10 @@ export function* allGraphs(graph: Graph): Generator<Graph> {
       for (const inner of Array.isArray(value) ? value : [value]) if (isGraph(inner)) yield* allGraphs(inner);
     }
   }
+}
+
+function isTensor(value: unknown): value is Tensor {
+  return typeof value === 'object' && value !== null && 'data' in value;
 }
 
 function isGraph(value: unknown): value is Graph {

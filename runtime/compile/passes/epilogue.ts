@@ -23,6 +23,8 @@ function activationOf({ operation }: Node): Activation | undefined {
     case 'sigmoid':
     case 'silu':
     case 'tanh':
+    case 'gelu':
+    case 'geluTanh':
       return { kind: name };
     default:
       return undefined;

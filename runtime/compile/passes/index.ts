@@ -8,10 +8,12 @@ import { joinLayerNorm } from './layer-norm.ts';
 import { moveTransposes } from './layout.ts';
 import { foldPadding } from './padding.ts';
 import { moveIntegers } from './quantized-moves.ts';
+import { moveBeforeReshapes } from './reshapes.ts';
 import type { Pass } from './rewrite.ts';
 
 export const passes: readonly Pass[] = [
   moveTransposes,
+  moveBeforeReshapes,
   foldAffine,
   joinScales,
   joinLayerNorm,
@@ -26,3 +28,19 @@ export const passes: readonly Pass[] = [
   foldIntoNext,
   fuseEpilogues,
 ];
+
+/** What each pass does, for people. */
+export const passTitles: ReadonlyMap<Pass, string> = new Map([
+  [moveTransposes, 'transpositions move towards the outputs and cancel'],
+  [moveBeforeReshapes, 'element-wise steps move before reshapes'],
+  [foldAffine, 'scales, shifts and batch normalisation go into weights'],
+  [joinScales, 'arithmetic with single numbers joins'],
+  [joinLayerNorm, 'normalisations that were written out become one operation'],
+  [joinAttention, 'attention becomes one operation'],
+  [joinActivations, 'activations that were written out become one operation'],
+  [moveIntegers, 'quantised values are moved as integers'],
+  [multiplyIntegers, 'quantised products become products of integers'],
+  [foldPadding, 'padding goes into convolutions'],
+  [foldIntoNext, 'scales go into the convolution behind them'],
+  [fuseEpilogues, 'additions and activations go into the operation before them'],
+]);

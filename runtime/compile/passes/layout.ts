@@ -154,12 +154,6 @@ function pushMatMul({ builder, inputs }: Visit, operation: OperationOf<'matMul'>
   return builder.add({ ...operation, transposeB: !operation.transposeB }, inputs.with(1, view.source));
 }
 
-/** What is done to every element alike can as well be done before a reshape, where it meets what made the elements. */
-function beforeReshape(builder: Builder, operation: Operation, x: Value): Value | undefined {
-  const source = madeBy(builder, x, 'reshape')?.inputs[0];
-  return source && builder.reshape(builder.add(operation, [source]), x.dims);
-}
-
 function push(visit: Visit): Value | undefined {
   const { builder, node, inputs } = visit;
   const { operation } = node;
@@ -178,7 +172,7 @@ function push(visit: Visit): Value | undefined {
   }
   const x = inputs[0] as Value;
   const view = viewOf(builder, x);
-  if (!view) return operation.kind === 'unary' ? beforeReshape(builder, operation, x) : undefined;
+  if (!view) return undefined;
   if (operation.kind === 'reshape') return pushReshape(builder, x, view, operation.dims);
   if (operation.kind === 'gather') {
     const axis = view.perm[operation.axis] as number;

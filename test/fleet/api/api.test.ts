@@ -9,6 +9,7 @@ import { connectAsync } from 'mqtt';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { commandPath } from '../../../fleet/api/api.ts';
+import { hasRoute } from '../../../fleet/commands/command.ts';
 import { commands } from '../../../fleet/commands/index.ts';
 import { startController } from '../../../fleet/controller/controller.ts';
 import { findProgram, testWhere } from '../../requirement.ts';
@@ -108,7 +109,7 @@ test('a file beyond the limit is refused before it is sent', async () => {
 
 test('every command without events is a route, and says what is wrong with its arguments', async () => {
   let seen = 0;
-  for (const command of commands.filter(({ renderEvent }) => !renderEvent)) {
+  for (const command of commands.filter(hasRoute)) {
     const answer = await run(commandPath(command), '{"nonsense": 1}');
     assert.is(answer.status, 400, commandPath(command));
     const { ok, error } = (await answer.json()) as { ok: boolean; error: string };

@@ -31,6 +31,8 @@ const activations: readonly ((builder: Builder, x: Value) => Value)[] = [
   (builder, x) => builder.unary('hardSigmoid', x, 0.2, 0.5),
   (builder, x) => builder.unary('hardSwish', x, 1 / 6, 0.5),
   (builder, x) => builder.unary('tanh', x),
+  (builder, x) => builder.unary('gelu', x),
+  (builder, x) => builder.unary('geluTanh', x),
 ];
 
 for (const [name, layer] of Object.entries(layers))

@@ -1,0 +1,169 @@
+/** What the compiler makes of a model, and why: for `llmasos models explain`. */
+import { elementCount } from '../engine/tensor.ts';
+import { allGraphs, describeModel } from '../onnx/describe.ts';
+import type { OnnxModel } from '../onnx/graph.ts';
+import { findOperator } from '../ops/index.ts';
+import { ConstantKeys } from './builder.ts';
+import { emitProgram } from './emit.ts';
+import type { KernelGraph, Node, Value } from './graph.ts';
+import { passes, passTitles } from './passes/index.ts';
+import { UnsupportedError, type Weights } from './program.ts';
+import { type InputShape, NeedsValueError, traceModel } from './trace.ts';
+
+/** How often each thing occurs, the most frequent first. */
+export type Counts = Readonly<Record<string, number>>;
+
+export interface PassEffect {
+  readonly title: string;
+  /** Operations of the graph before and after. */
+  readonly before: number;
+  readonly after: number;
+  /** Operations that became more or fewer, by how many. */
+  readonly changes: Counts;
+}
+
+export interface Explanation {
+  /** As the file has them, subgraphs included. */
+  readonly operators: Counts;
+  /** Elements of all weights. */
+  readonly parameters: number;
+  /** Why onnxruntime runs the model instead of our kernels, one sentence a reason; empty when our kernels do. */
+  readonly fallback: readonly string[];
+  /** Absent where the model falls back. */
+  readonly program?: {
+    /** Kernel operations as the operators are composed of them, and those that remain after all passes. */
+    readonly traced: Counts;
+    readonly final: Counts;
+    /** The passes that changed something, in the order in which they run. */
+    readonly passes: readonly PassEffect[];
+    /** Products that are summed, in convolutions, matrix products and attention, of one run. */
+    readonly multiplyAdds: number;
+    /** Bytes of a run's intermediate results at the fullest moment, and of the weights as the kernels want them. */
+    readonly arenaBytes: number;
+    readonly weightBytes: number;
+    /** Instructions and tables. */
+    readonly programBytes: number;
+  };
+}
+
+/** Packing into weights that nobody keeps: only their size is wanted. */
+class WeightsSize implements Weights {
+  readonly #offsets = new Map<string, number>();
+  byteLength = 0;
+
+  place(key: string, make: () => ArrayBufferView): number {
+    const known = this.#offsets.get(key);
+    if (known !== undefined) return known;
+    const offset = Math.ceil(this.byteLength / 64) * 64;
+    this.byteLength = offset + make().byteLength;
+    this.#offsets.set(key, offset);
+    return offset;
+  }
+}
+
+function count(names: Iterable<string>): Counts {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return sorted([...counts]);
+}
+
+function sorted(counts: readonly (readonly [string, number])[]): Counts {
+  return Object.fromEntries(counts.toSorted(([, a], [, b]) => Math.abs(b) - Math.abs(a)));
+}
+
+/** `conv + silu`: the operation, with what was fused behind it. */
+function nameOf({ operation, inputs }: Node): string {
+  const name = 'name' in operation ? operation.name : operation.kind;
+  const residual = (operation.kind === 'conv' || operation.kind === 'matMul') && inputs[3] ? ' + add' : '';
+  const activation = 'activation' in operation && operation.activation ? ` + ${operation.activation.kind}` : '';
+  return operation.kind === 'reduce' ? `reduce ${name}` : name + residual + activation;
+}
+
+const countOperations = (graph: KernelGraph): Counts => count(graph.nodes.map(nameOf));
+
+function changes(before: Counts, after: Counts): Counts {
+  const names = new Set([...Object.keys(before), ...Object.keys(after)]);
+  const differences = [...names].map((name) => [name, (after[name] ?? 0) - (before[name] ?? 0)] as const);
+  return sorted(differences.filter(([, difference]) => difference !== 0));
+}
+
+function multiplyAddsOf({ operation, inputs, outputs }: Node): number {
+  const [x, weights, third] = inputs as [Value, Value, Value];
+  const results = elementCount(outputs[0]?.dims ?? []);
+  switch (operation.kind) {
+    case 'conv':
+    case 'convInteger':
+      return results * elementCount(weights.dims.slice(1));
+    case 'convTranspose':
+      return elementCount(x.dims) * elementCount(weights.dims.slice(1));
+    case 'matMul':
+    case 'matMulInteger':
+      return results * (x.dims.at(-1) as number);
+    case 'attention': {
+      const [rows, keys] = [elementCount(x.dims.slice(0, -1)), third.dims.at(-2) as number];
+      return rows * keys * (x.dims.at(-1) as number) + results * keys;
+    }
+    default:
+      return 0;
+  }
+}
+
+/** Every operator that is not in the table, once. */
+function missingOperators(model: OnnxModel): string[] {
+  const reasons = new Set<string>();
+  for (const graph of allGraphs(model.graph))
+    for (const node of graph.nodes)
+      try {
+        findOperator(node, model.opsets);
+      } catch (error) {
+        if (!(error instanceof UnsupportedError)) throw error;
+        reasons.add(`${node.domain ? `${node.domain}:` : ''}${node.operator}: ${error.message}`);
+      }
+  return [...reasons];
+}
+
+function explainProgram(model: OnnxModel, inputs: Readonly<Record<string, InputShape>>): Explanation['program'] {
+  const keys = new ConstantKeys();
+  const traced = traceModel(model, inputs, keys, findOperator);
+  const effects: PassEffect[] = [];
+  let graph = traced;
+  for (const pass of passes) {
+    const result = pass(graph, keys);
+    const effect = changes(countOperations(graph), countOperations(result));
+    if (Object.keys(effect).length > 0) {
+      const title = passTitles.get(pass) ?? '';
+      effects.push({ title, before: graph.nodes.length, after: result.nodes.length, changes: effect });
+    }
+    graph = result;
+  }
+  const weights = new WeightsSize();
+  const program = emitProgram(graph, weights, 8);
+  return {
+    traced: countOperations(traced),
+    final: countOperations(graph),
+    passes: effects,
+    multiplyAdds: graph.nodes.reduce((sum, node) => sum + multiplyAddsOf(node), 0),
+    arenaBytes: program.arenaBytes,
+    weightBytes: weights.byteLength,
+    programBytes: program.words.byteLength + program.tables.byteLength,
+  };
+}
+
+/**
+ * Compiles for these shapes and says what happened. Throws a NeedsValueError when shapes depend on the contents of inputs,
+ * and an Error that names the node when shapes do not fit.
+ */
+export function explainModel(model: OnnxModel, inputs: Readonly<Record<string, InputShape>>): Explanation {
+  const { operators, parameters } = describeModel(model);
+  const head = { operators: sorted(Object.entries(operators)), parameters };
+  const missing = missingOperators(model);
+  if (missing.length > 0) return { ...head, fallback: missing };
+  try {
+    return { ...head, fallback: [], program: explainProgram(model, inputs) };
+  } catch (error) {
+    if (!(error instanceof UnsupportedError)) throw error;
+    return { ...head, fallback: [error.message] };
+  }
+}
+
+export { NeedsValueError };
