@@ -1,4 +1,5 @@
 // Compiles assembly/ into build/kernels-plain.wasm and build/kernels-relaxed.wasm, each only when it is older than its sources.
+// With --sizes it also prints how many bytes of code each kernel family has.
 // Plain JavaScript that runs on Node 20, since `npm start` builds before it changes to the packaged Node.
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -45,4 +46,32 @@ function readFile(name, baseDir) {
   return existsSync(path) ? readFileSync(path, 'utf8') : null;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await buildKernels();
+/** One line a kernel family: bytes of code in each binary. Compiled again with function names, which change no code. */
+async function printSizes() {
+  const asc = await import('assemblyscript/asc');
+  const { familySizes } = await import('./kernel-sizes.mjs');
+  const columns = [];
+  for (const target of TARGETS) {
+    let binary = new Uint8Array();
+    const writeFile = (_, contents) => {
+      if (typeof contents !== 'string') binary = contents;
+    };
+    const words = ['--config', 'asconfig.json', '--target', target, '--debug', '--outFile', 'named.wasm'];
+    const { error, stderr } = await asc.main(words, { baseDir: root, readFile, writeFile });
+    if (error) throw new Error(`asc could not compile assembly/ (${target}):\n${stderr.toString()}`, { cause: error });
+    columns.push(new Map(familySizes(binary)));
+  }
+  for (const family of columns[0].keys())
+    console.log(`${family.padEnd(16)}${columns.map((sizes) => String(sizes.get(family) ?? 0).padStart(8)).join('')}`);
+  const sums = columns.map((sizes) => [...sizes.values()].reduce((sum, size) => sum + size, 0));
+  console.log(`${'all code'.padEnd(16)}${sums.map((sum) => String(sum).padStart(8)).join('')}`);
+  const files = TARGETS.map((target) => statSync(`${root}build/kernels-${target}.wasm`).size);
+  console.log(
+    `${'file'.padEnd(16)}${files.map((size) => String(size).padStart(8)).join('')}   (${TARGETS.join(', ')})`,
+  );
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await buildKernels();
+  if (process.argv.includes('--sizes')) await printSizes();
+}
