@@ -40,8 +40,9 @@ export const DETERMINANT = 36;
 export const WINOGRAD_INPUT = 37;
 export const WINOGRAD_OUTPUT = 38;
 export const UNIFORM = 39;
+export const MAX_ROI_POOL = 40;
 /** The last of them. */
-export const OPCODE_MAX = UNIFORM;
+export const OPCODE_MAX = MAX_ROI_POOL;
 
 /** What an instruction returns that did not fault. */
 export const OK = -1;

@@ -277,3 +277,10 @@ export class Determinant {
 export class Uniform {
   key0: u32; key1: u32; draws: Address; room: Address; y: Address; count: i32; begin: i32; end: i32;
 }
+
+/** Bins [begin, end) of regions * outputHeight * outputWidth; a region is [image, x1, y1, x2, y2], float32. */
+@unmanaged
+export class MaxRoiPool {
+  x: Address; rois: Address; y: Address; batch: i32; height: i32; width: i32; channels: i32;
+  outputHeight: i32; outputWidth: i32; scale: f32; begin: i32; end: i32;
+}

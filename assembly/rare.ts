@@ -1,11 +1,12 @@
 // Instructions of operators that models seldom have: plain code, one small function each, as instructions.ts.
 import * as op from './opcodes.ts';
-import { Cumulate, Determinant, RoiAlign, Sample, Scatter, TopK, Uniform, WrapIndices, at } from './operands.ts';
+import { Cumulate, Determinant, MaxRoiPool, RoiAlign, Sample, Scatter, TopK, Uniform, WrapIndices, at } from './operands.ts';
 import { determinant } from './tensor/determinant.ts';
 import { shiftOf } from './tensor/element.ts';
 import { scatter, wrapIndices } from './tensor/indices.ts';
 import { cumulate, topK } from './tensor/order.ts';
 import { uniform } from './tensor/philox.ts';
+import { maxRoiPool } from './tensor/roi-pool.ts';
 import { roiAlign, sample } from './tensor/sample.ts';
 
 export function runWrapIndices(operands: usize): i32 {
@@ -45,6 +46,10 @@ export function runSample(operands: usize): i32 {
 
 export function runRoiAlign(operands: usize): i32 {
   return roiAlign(changetype<RoiAlign>(operands));
+}
+
+export function runMaxRoiPool(operands: usize): i32 {
+  return maxRoiPool(changetype<MaxRoiPool>(operands));
 }
 
 export function runDeterminant(operands: usize): i32 {

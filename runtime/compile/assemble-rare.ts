@@ -4,7 +4,7 @@ import type { DataType } from '../engine/tensor.ts';
 import type { Address } from './instructions.ts';
 import { typedKind } from './kinds.ts';
 import type { BorderMode, SampleMode, ScatterName } from './rare-operations.ts';
-import { behind, checkAligned, ELEMENTS_MAX, floatWord, inParts, type Writer } from './writer.ts';
+import { behind, checkAligned, ELEMENTS_MAX, floatWord, inParts, TAPS_MAX, type Writer } from './writer.ts';
 
 const scatterKinds: Record<ScatterName, number> = {
   set: op.SCATTER_SET,
@@ -195,5 +195,26 @@ export function assembleUniform(writer: Writer, { key, draws, room, y, count }: 
   checkAligned(draws, room, y);
   inParts(Math.ceil(count / 4), ELEMENTS_MAX / 4, (begin, end) => {
     writer.emit(op.UNIFORM, [...key, draws, room, y, count, begin, end]);
+  });
+}
+
+export interface MaxRoiPoolCall {
+  readonly x: Address;
+  readonly rois: Address;
+  readonly y: Address;
+  /** [batch, height, width, channels] */
+  readonly dims: readonly number[];
+  readonly regions: number;
+  readonly outputSize: readonly [height: number, width: number];
+  readonly scale: number;
+}
+
+/** A region may cover its picture, and a bin the whole region. */
+export function assembleMaxRoiPool(writer: Writer, call: MaxRoiPoolCall): void {
+  const { x, rois, y, dims, regions, outputSize, scale } = call;
+  checkAligned(x, rois, y);
+  const taps = dims.slice(1).reduce((product, size) => product * size, 1);
+  inParts(regions * outputSize[0] * outputSize[1], TAPS_MAX / Math.max(1, taps), (begin, end) => {
+    writer.emit(op.MAX_ROI_POOL, [x, rois, y, ...dims, ...outputSize, floatWord(scale), begin, end]);
   });
 }

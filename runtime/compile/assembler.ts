@@ -374,6 +374,10 @@ export class Assembler implements Instructions {
     rare.assembleUniform(this.#writer, call);
   }
 
+  maxRoiPool(call: rare.MaxRoiPoolCall): void {
+    rare.assembleMaxRoiPool(this.#writer, call);
+  }
+
   determinant(call: Parameters<typeof rare.assembleDeterminant>[1]): void {
     rare.assembleDeterminant(this.#writer, call);
   }

@@ -96,3 +96,13 @@ export const uniform: Emitter<OperationOf<'uniform'>> = {
     assembler.uniform({ ...places, key: operation.key, count: elementCount(y.dims) });
   },
 };
+
+export const maxRoiPool: Emitter<OperationOf<'maxRoiPool'>> = {
+  emit({ assembler, node, operation, at }) {
+    const [x, rois] = [inputOf(node, 0), inputOf(node, 1)];
+    requireFloat32(node, x, rois);
+    const places = { x: at(x), rois: at(rois), y: at(outputOf(node)) };
+    const { outputSize, scale } = operation;
+    assembler.maxRoiPool({ ...places, dims: x.dims, regions: rois.dims[0] as number, outputSize, scale });
+  },
+};

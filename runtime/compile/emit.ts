@@ -36,6 +36,7 @@ const emitters: { readonly [Kind in Operation['kind']]: Emitter<OperationOf<Kind
   matMul: matrix.matMul,
   matMulInteger: integer.matMul,
   maxPool: matrix.maxPool,
+  maxRoiPool: rare.maxRoiPool,
   pad: data.pad,
   quantize: integer.quantize,
   reduce: elementwise.reduce,

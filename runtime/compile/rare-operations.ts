@@ -47,6 +47,12 @@ export type RareOperation =
    * 32-bit words draw alike.
    */
   | { readonly kind: 'uniform'; readonly dims: readonly number[]; readonly key: readonly [number, number] }
+  /** x [n, h, w, c], regions [r, 5] (image first) → [r, height, width, c]. */
+  | {
+      readonly kind: 'maxRoiPool';
+      readonly outputSize: readonly [height: number, width: number];
+      readonly scale: number;
+    }
   /** [..., n, n] → [...] */
   | { readonly kind: 'determinant' };
 
@@ -105,6 +111,11 @@ export function inferRare(operation: RareOperation, inputs: readonly (Operand | 
     }
     case 'uniform':
       return [{ type: 'float32', dims: operation.dims }];
+    case 'maxRoiPool': {
+      const [count = 0] = second.dims;
+      expect(x.dims.length === 4 && sameDims(second.dims, [count, 5]), 'pictures, and regions of 5 numbers', x, second);
+      return [{ type: x.type, dims: [count, ...operation.outputSize, x.dims[3] as number] }];
+    }
     case 'determinant': {
       const [rows, columns] = x.dims.slice(-2);
       expect(rows !== undefined && rows === columns, 'square matrices', x);

@@ -159,6 +159,7 @@ const operators: Readonly<Record<string, Versions>> = {
   MatMulInteger: [[10, quantize.matMulInteger]],
   Max: [[1, math.variadic('max')]],
   MaxPool: [[1, pool.maxPool]],
+  MaxRoiPool: [[1, pool.maxRoiPool]],
   MaxUnpool: [[9, indexing.maxUnpool]],
   Mean: [[1, math.mean]],
   MeanVarianceNormalization: [[9, norm.meanVarianceNormalization]],

@@ -138,6 +138,13 @@ function offsets(
   );
 }
 
+export const maxRoiPool: Build = (node) => {
+  const [x, rois] = [node.input(0), node.input(1)];
+  const [height = 0, width = 0] = listOf(node, 'pooled_shape', 2, 0, 1);
+  const operation = { kind: 'maxRoiPool', outputSize: [height, width], scale: node.float('spatial_scale', 1) } as const;
+  return channelsFirst(node, node.builder.add(operation, [channelsLast(node, x), rois]));
+};
+
 /** (sum of |x|^p)^(1/p) over windows; what lies outside counts as 0. Averages of whole windows are sums but for a factor. */
 export const lpPool: Build = (node) => {
   const { builder } = node;

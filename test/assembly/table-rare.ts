@@ -250,6 +250,44 @@ const roiAlignRow: Row = {
   }),
 };
 
+const maxRoiPoolRow: Row = {
+  name: 'maxRoiPool',
+  opcodes: [op.MAX_ROI_POOL],
+  tolerance: 0,
+  cases: [1, 2, 5, 9].map((channels) => (trial: Trial) => {
+    const [batch, height, width, regions, rows, columns] = [2, 7, 9, 6, 3, 2];
+    const x = trial.floats(batch * height * width * channels);
+    // Some lie partly or wholly outside.
+    const rois = Array.from({ length: regions }, () => numbers(trial, 4, -4, 12));
+    const images = numbers(trial, regions, 0, batch);
+    const expected: number[] = [];
+    rois.forEach(([left = 0, top = 0, right = 0, bottom = 0], region) => {
+      const [high, wide] = [Math.max(bottom - top + 1, 1), Math.max(right - left + 1, 1)];
+      for (let bin = 0; bin < rows * columns; bin++)
+        for (let channel = 0; channel < channels; channel++) {
+          const values: number[] = [];
+          const [row, column] = [Math.floor(bin / columns), bin % columns];
+          for (let i = Math.floor((row * high) / rows); i < Math.ceil(((row + 1) * high) / rows); i++)
+            for (let j = Math.floor((column * wide) / columns); j < Math.ceil(((column + 1) * wide) / columns); j++) {
+              const [y, at] = [top + i, left + j];
+              if (y < 0 || y >= height || at < 0 || at >= width) continue;
+              values.push(x[(((images[region] as number) * height + y) * width + at) * channels + channel] as number);
+            }
+          expected.push(values.length > 0 ? Math.max(...values) : 0);
+        }
+    });
+    const words = rois.flatMap((roi, region) => [images[region] as number, ...roi]);
+    const places = { x: trial.input(x), rois: trial.input(Float32Array.from(words)), y: trial.output(expected) };
+    trial.assembler.maxRoiPool({
+      ...places,
+      dims: [batch, height, width, channels],
+      regions,
+      outputSize: [rows, columns],
+      scale: 1,
+    });
+  }),
+};
+
 /** By cofactors of the first row. */
 function determinant(rows: readonly (readonly number[])[]): number {
   const [first, ...rest] = rows;
@@ -283,15 +321,18 @@ const uniformRow: Row = {
   opcodes: [op.UNIFORM],
   tolerance: 0,
   cases: [1, 2, 3, 4, 7, 100, 70_001].flatMap((count) =>
-    [0, 1, 0xffffffff].map((key) => (trial: Trial) => {
+    (count > 1000 ? [1] : [0, 1, 0xffffffff]).map((key) => (trial: Trial) => {
       const draw = Math.floor(trial.random(0, 1000));
       // The count goes up by one; as a float its bits are left alone.
       const asFloats = (draws: number): Float32Array => new Float32Array(BigUint64Array.of(BigInt(draws)).buffer);
       const draws = trial.inPlace(asFloats(draw), asFloats(draw + 1));
-      const expected = Array.from({ length: count }, (_, i) => {
-        const words = philox([Math.floor(i / 4), 0, draw, 0], [key, (key ^ 5) >>> 0]);
-        return ((words[i % 4] as number) >>> 8) / 2 ** 24;
-      });
+      const blocks = Array.from({ length: Math.ceil(count / 4) }, (_, block) =>
+        philox([block, 0, draw, 0], [key, (key ^ 5) >>> 0]),
+      );
+      const expected = blocks
+        .flat()
+        .slice(0, count)
+        .map((word) => (word >>> 8) / 2 ** 24);
       const places = { draws, room: trial.scratch(8), y: trial.output(expected), count };
       trial.assembler.uniform({ ...places, key: [key, (key ^ 5) >>> 0] });
     }),
@@ -305,6 +346,7 @@ export const rareRows: readonly Row[] = [
   topKRow,
   sampleRow,
   roiAlignRow,
+  maxRoiPoolRow,
   determinantRow,
   uniformRow,
 ];

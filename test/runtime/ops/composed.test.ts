@@ -207,6 +207,22 @@ test('GlobalLpPool takes the norm of a picture', () =>
     return { operator: 'GlobalLpPool', opset: 17, inputs: [pooling(random).x], attributes };
   }));
 
+test('MaxRoiPool takes the largest elements of the parts of regions', () =>
+  sweep('MaxRoiPool', 12, (random) => {
+    const x = random.tensor([2, 1 + random.below(6), 9, 7]);
+    const rois = Array.from({ length: 1 + random.below(4) }, () => {
+      const [left, top] = [random.below(12), random.below(12)];
+      return [random.below(2), left, top, left + random.below(12), top + random.below(12)];
+    });
+    const shape = { pooled_shape: { ints: [1 + random.below(3), 1 + random.below(3)] }, spatial_scale: { float: 0.5 } };
+    return {
+      operator: 'MaxRoiPool',
+      opset: 17,
+      inputs: [x, tensorOf('float32', [rois.length, 5], rois.flat())],
+      attributes: shape,
+    };
+  }));
+
 test('LRN divides by the power of the neighbouring channels', () =>
   sweep('LRN', 12, (random) => {
     const x = random.tensor([1 + random.below(2), 1 + random.below(9), 1 + random.below(4), 3]);
