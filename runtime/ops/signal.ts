@@ -7,9 +7,9 @@ import type { Build, OperatorContext } from './context.ts';
 const DIRECT_MAX = 256;
 /** A prime factor beyond this would need a matrix that is too large. */
 const PRIME_MAX = 1024;
-/** Samples in one frame of a short-time transform: its matrix has as many columns. */
+/** Samples in one frame of a short-time transform by one matrix, which has as many columns. */
 const FRAME_MAX = 2048;
-/** Entries of a window or a filter bank. */
+/** Entries of a table: a window, a filter bank, the places of all samples of all frames. */
 const TABLE_MAX = 2 ** 22;
 
 /** Forward transforms turn clockwise. */
@@ -128,21 +128,34 @@ export const dft: Build = (node) => {
   );
 };
 
-/**
- * A convolution whose kernels are the window times the rows of the Fourier matrix, and whose stride is the step:
- * signal [batch, length, 1 or 2] → [batch, frames, bins, 2].
- */
+/** signal [batch, length, 1 or 2] → [batch, frames, bins, 2] */
 export const stft: Build = (node) => {
-  const { builder } = node;
   const signal = node.input(0);
-  const [batch = 0, samples = 0, parts = 1] = signal.dims;
+  const [, samples = 0, parts = 1] = signal.dims;
   const [step = 0] = node.numbers(1);
   const window = node.optional(2);
   const length = node.optionalNumbers(3)?.[0] ?? window?.dims[0] ?? 0;
   if (!(length >= 1 && length <= samples && step >= 1))
     throw new Error(`expected frames of 1 to ${samples} samples and a step of at least 1, got ${length} and ${step}`);
-  if (length > FRAME_MAX) throw node.unsupported(`a frame of ${length} samples, more than ${FRAME_MAX},`);
+  if (window && window.dims.join() !== `${length}`)
+    throw new Error(
+      `expected a window of ${length} samples, as the frames have, got shape [${window.dims.join(', ')}]`,
+    );
   const bins = node.flag('onesided', true) && parts === 1 ? Math.floor(length / 2) + 1 : length;
+  const frames = { length, step, bins, window };
+  return length <= FRAME_MAX ? stftByConvolution(node, signal, frames) : stftByGathering(node, signal, frames);
+};
+
+interface Frames {
+  readonly length: number;
+  readonly step: number;
+  readonly bins: number;
+  readonly window: Value | undefined;
+}
+
+/** The kernels are the window times the rows of the Fourier matrix, and the stride is the step: no frame is copied. */
+function stftByConvolution({ builder }: OperatorContext, signal: Value, { length, step, bins, window }: Frames): Value {
+  const [batch = 0, samples = 0, parts = 1] = signal.dims;
   const matrix = builder.literal('float32', [length, parts, bins * 2], fourierMatrix(length, bins, -1, parts === 2));
   const kernels = builder.transpose(builder.cast(matrix, signal.type), [2, 1, 0]);
   const shaped = window ? builder.binary('mul', kernels, window) : kernels;
@@ -151,7 +164,20 @@ export const stft: Build = (node) => {
   const picture = builder.reshape(signal, [batch, 1, samples, parts]);
   const y = builder.add({ kind: 'conv', window: slide, group: 1 }, [picture, weights]);
   return builder.reshape(y, [batch, y.dims[2] as number, bins, 2]);
-};
+}
+
+/** Long frames are copied, so that their transforms can be split into factors. */
+function stftByGathering(node: OperatorContext, signal: Value, { length, step, bins, window }: Frames): Value {
+  const { builder } = node;
+  const [batch = 0, samples = 0, parts = 1] = signal.dims;
+  const count = Math.floor((samples - length) / step) + 1;
+  if (count * length > TABLE_MAX) throw node.unsupported(`${count} frames of ${length} samples`);
+  const from = Array.from({ length: count * length }, (_, i) => Math.floor(i / length) * step + (i % length));
+  const frames = builder.gather(signal, builder.literal('int64', [count, length], from), 1);
+  const shaped = window ? builder.binary('mul', frames, builder.reshape(window, [length, 1])) : frames;
+  const y = transform(node, builder.reshape(shaped, [batch * count, length, parts]), bins, -1);
+  return builder.reshape(y, [batch, count, bins, 2]);
+}
 
 /** Sums of cosines: a0 - a1 cos(2 pi n / N) + a2 cos(4 pi n / N) …; a periodic window is one of N + 1 without its last entry. */
 export function cosineWindow(...weights: readonly number[]): Build {

@@ -149,6 +149,21 @@ test('DFT transforms lengths of any factors, and a half spectrum back into a sig
   }
 });
 
+test('DFT of a length that is split twice turns an impulse into a wave', () => {
+  const [length, at] = [2 ** 17, 777];
+  const data = new Float32Array(length);
+  data[at] = 1;
+  const nodes = [{ operator: 'DFT', inputs: ['x'], outputs: ['y'], attributes: { onesided: 1 } }];
+  const model = onnxModel({ nodes, inputs: ['x'], outputs: ['y'] });
+  const { y } = new TestModel(model).run({ x: { type: 'float32', dims: [1, length, 1], data } }) as { y: Tensor };
+  const wave = Float64Array.from({ length: length + 2 }, (_, i) => {
+    const angle = (2 * Math.PI * ((Math.floor(i / 2) * at) % length)) / length;
+    return i % 2 === 0 ? Math.cos(angle) : -Math.sin(angle);
+  });
+  const error = farthest({ y }, { y: { type: 'float64', dims: [1, length / 2 + 1, 2], data: wave } });
+  assert.ok(error < 1e-6, `${error}`);
+});
+
 function stft(random: Random): Single {
   const length = random.pick([4, 9, 16, 25, 128]);
   const onesided = random.below(2);
@@ -169,6 +184,25 @@ function pooling(random: Random): { x: Tensor; attributes: Record<string, { ints
   const x = random.tensor([1 + random.below(2), 1 + random.below(5), ...each(5, 5)]);
   return { x, attributes: { kernel_shape: { ints: kernel }, pads: { ints: pads }, strides: { ints: each(1, 3) } } };
 }
+
+test('STFT of long frames gives what the transforms of the frames give', () => {
+  const random = new Random(seed);
+  const [length, step] = [2400, 1000];
+  const window = random.tensor([length]);
+  const signal = random.tensor([1, length + 2 * step, 1]);
+  const nodes = [{ operator: 'STFT', inputs: ['x', 'step', 'window'], outputs: ['y'], attributes: { onesided: 0 } }];
+  const initializers = { step: whole(step), window };
+  const model = onnxModel({ nodes, inputs: ['x'], outputs: ['y'], initializers });
+  const { y } = new TestModel(model).run({ x: signal }) as { y: Tensor };
+  const sums = [0, 1, 2].flatMap((frame) => {
+    const data = new Float64Array(length * 2);
+    for (let i = 0; i < length; i++)
+      data[2 * i] = (signal.data[frame * step + i] as number) * (window.data[i] as number);
+    return [...fourierSums({ type: 'float64', dims: [1, length, 2], data }, -1)];
+  });
+  const error = farthest({ y }, { y: { type: 'float64', dims: [1, 3, length, 2], data: Float64Array.from(sums) } });
+  assert.ok(error < 2e-6, `${error}`);
+});
 
 test('MaxPool says where the largest element of a window lies', () =>
   sweep('MaxPool', 30, (random) => {
