@@ -5,6 +5,8 @@ import type { Build, OperatorContext } from './context.ts';
 
 /** Transforms up to this length are one product with a matrix; longer ones are split into factors. */
 const DIRECT_MAX = 256;
+/** Samples of one transform. */
+const LENGTH_MAX = 2 ** 20;
 /** A prime factor beyond this would need a matrix that is too large. */
 const PRIME_MAX = 1024;
 /** Samples in one frame of a short-time transform by one matrix, which has as many columns. */
@@ -15,21 +17,31 @@ const TABLE_MAX = 2 ** 22;
 /** Forward transforms turn clockwise. */
 type Sign = 1 | -1;
 
-/** Row by row: what real (and imaginary) part of sample n adds to the real and imaginary part of bin k. */
-function fourierMatrix(length: number, bins: number, sign: Sign, isComplex: boolean): number[] {
-  const rows: number[] = [];
-  for (let n = 0; n < length; n++) {
-    const angles = Array.from({ length: bins }, (_, k) => (2 * Math.PI * ((n * k) % length)) / length);
-    rows.push(...angles.flatMap((angle) => [Math.cos(angle), sign * Math.sin(angle)]));
-    if (isComplex) rows.push(...angles.flatMap((angle) => [-sign * Math.sin(angle), Math.cos(angle)]));
-  }
-  return rows;
+/**
+ * What the real (and imaginary) part of sample n adds to the real and imaginary part of bin k: [length, parts, 2 · bins]. It has
+ * a name, so that all programs of a model share it.
+ */
+function fourierMatrix({ builder }: OperatorContext, length: number, bins: number, sign: Sign, parts: number): Value {
+  const data = new Float32Array(length * parts * bins * 2);
+  for (let n = 0; n < length; n++)
+    for (let k = 0; k < bins; k++) {
+      const angle = (2 * Math.PI * ((n * k) % length)) / length;
+      const [along, across] = [Math.cos(angle), sign * Math.sin(angle)];
+      const at = (n * parts * bins + k) * 2;
+      data.set([along, across], at);
+      if (parts === 2) data.set([-across, along], at + bins * 2);
+    }
+  return builder.constant(
+    { type: 'float32', dims: [length, parts, bins * 2], data },
+    `fourier ${[length, parts, bins, sign]}`,
+  );
 }
 
 /** x [rows, length, 1 or 2] → [rows, bins, 2] */
-function direct({ builder }: OperatorContext, x: Value, bins: number, sign: Sign): Value {
+function direct(node: OperatorContext, x: Value, bins: number, sign: Sign): Value {
+  const { builder } = node;
   const [rows = 0, length = 0, parts = 0] = x.dims;
-  const matrix = builder.literal('float32', [length * parts, bins * 2], fourierMatrix(length, bins, sign, parts === 2));
+  const matrix = builder.reshape(fourierMatrix(node, length, bins, sign, parts), [length * parts, bins * 2]);
   const product = builder.matMul(builder.reshape(x, [rows, length * parts]), builder.cast(matrix, x.type));
   return builder.reshape(product, [rows, bins, 2]);
 }
@@ -59,24 +71,23 @@ function transform(node: OperatorContext, x: Value, bins: number, sign: Sign): V
   return builder.sliceAxis(builder.reshape(ordered, [rows, length, 2]), 1, 0, bins);
 }
 
-/** x [rows, b, a, 2] times the unit vector at angle 2 · pi · j · r / length: (re, im) · cos + (-im, re) · sin. */
+/** x [rows, b, a, 2] times the unit vector at angle 2 · pi · j · r / length: (re, im) · cos + (im, re) · (-sin, sin). */
 function turn({ builder }: OperatorContext, x: Value, length: number, sign: Sign): Value {
-  const [, b = 0, a = 0] = x.dims;
-  const angles = Array.from({ length: a * b }, (_, at) => (2 * Math.PI * (Math.floor(at / a) * (at % a))) / length);
-  const table = (values: (angle: number) => number[]): Value =>
-    builder.cast(builder.literal('float32', [b, a, 2], angles.flatMap(values)), x.type);
-  const [re, im] = [builder.sliceAxis(x, 3, 0, 1), builder.sliceAxis(x, 3, 1, 2)];
-  const along = builder.binary(
-    'mul',
-    x,
-    table((angle) => [Math.cos(angle), Math.cos(angle)]),
-  );
-  const across = builder.binary(
-    'mul',
-    builder.concat([im, re], 3),
-    table((angle) => [-sign * Math.sin(angle), sign * Math.sin(angle)]),
-  );
-  return builder.binary('add', along, across);
+  const dims = x.dims.slice(1);
+  const [b = 0, a = 0] = dims;
+  const [cosines, sines] = [new Float32Array(a * b * 2), new Float32Array(a * b * 2)];
+  for (let j = 0; j < b; j++)
+    for (let r = 0; r < a; r++) {
+      const [angle, at] = [(2 * Math.PI * j * r) / length, (j * a + r) * 2];
+      const [along, across] = [Math.cos(angle), sign * Math.sin(angle)];
+      cosines.set([along, along], at);
+      sines.set([-across, across], at);
+    }
+  const table = (data: Float32Array, name: string): Value =>
+    builder.cast(builder.constant({ type: 'float32', dims, data }, `${name} ${[a, b, sign]}`), x.type);
+  const swapped = builder.concat([builder.sliceAxis(x, 3, 1, 2), builder.sliceAxis(x, 3, 0, 1)], 3);
+  const along = builder.binary('mul', x, table(cosines, 'fourier cosines'));
+  return builder.binary('add', along, builder.binary('mul', swapped, table(sines, 'fourier sines')));
 }
 
 /** Cuts an axis to `size`, or fills it up with zeros. */
@@ -110,8 +121,8 @@ export const dft: Build = (node) => {
   const halves = inverse && onesided;
   const size = x.dims[axis] as number;
   const length = node.optionalNumbers(1)?.[0] ?? (halves ? 2 * (size - 1) : size);
-  if (!(Number.isInteger(length) && length >= 1 && length <= TABLE_MAX))
-    throw new Error(`input 1: expected a length from 1 to ${TABLE_MAX}, got ${length}`);
+  if (!(Number.isInteger(length) && length >= 1 && length <= LENGTH_MAX))
+    throw new Error(`expected a length from 1 to ${LENGTH_MAX}, got ${length}`);
   const half = Math.floor(length / 2) + 1;
   const others = x.dims.map((_, i) => i).filter((i) => i !== axis && i !== rank - 1);
   const perm = [...others, axis, rank - 1];
@@ -154,9 +165,10 @@ interface Frames {
 }
 
 /** The kernels are the window times the rows of the Fourier matrix, and the stride is the step: no frame is copied. */
-function stftByConvolution({ builder }: OperatorContext, signal: Value, { length, step, bins, window }: Frames): Value {
+function stftByConvolution(node: OperatorContext, signal: Value, { length, step, bins, window }: Frames): Value {
+  const { builder } = node;
   const [batch = 0, samples = 0, parts = 1] = signal.dims;
-  const matrix = builder.literal('float32', [length, parts, bins * 2], fourierMatrix(length, bins, -1, parts === 2));
+  const matrix = fourierMatrix(node, length, bins, -1, parts);
   const kernels = builder.transpose(builder.cast(matrix, signal.type), [2, 1, 0]);
   const shaped = window ? builder.binary('mul', kernels, window) : kernels;
   const weights = builder.reshape(shaped, [bins * 2, parts, 1, length]);
