@@ -74,13 +74,14 @@ function cell(outcome: Outcome | undefined): string {
   return `${digits(best)} (${digits(median)}, +${(((p90 - best) / best) * 100).toFixed(0)}%)`;
 }
 
-/** Milliseconds of every contender: best (median, spread); then the ratio of each line. */
+/** Milliseconds of every contender: best (median, spread); then the ratio of each line that is about all cases. */
 export function tableOf(
   comparison: Comparison,
   names: readonly ContenderName[],
   lines: readonly RatioLine[],
 ): { header: string[]; rows: string[][] } {
-  const ratios = lines.map(
+  const columns = lines.filter(({ only }) => !only);
+  const ratios = columns.map(
     (line) => new Map(ratiosOf(comparison, line, 'best').map(({ name, ratio }) => [name, ratio])),
   );
   const rows = [...comparison.outcomes].map(([name, row]) => [
@@ -88,7 +89,7 @@ export function tableOf(
     ...names.map((contender) => cell(row.get(contender))),
     ...ratios.map((known) => known.get(name)?.toFixed(2) ?? ''),
   ]);
-  return { header: ['ms: best (median, spread)', ...names, ...lines.map(({ label }) => `× ${label}`)], rows };
+  return { header: ['ms: best (median, spread)', ...names, ...columns.map(({ label }) => `× ${label}`)], rows };
 }
 
 /** Every refusal that is not just a contender without a form of the case. */

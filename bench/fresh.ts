@@ -7,9 +7,9 @@ import { fileURLToPath } from 'node:url';
 import { serialize } from 'node:v8';
 import { build } from 'esbuild';
 import type { BenchCase } from './cases/model-cases.ts';
+import { compareAnswers } from './contenders/answers.ts';
 import type { ContenderName, Tensors } from './contenders/contender.ts';
 import type { FreshMarks, FreshMessage } from './contenders/fresh-process.ts';
-import { compareAnswers } from './rounds.ts';
 import { type Figures, figuresOf } from './statistics.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));

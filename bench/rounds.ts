@@ -1,6 +1,7 @@
 /** Contenders in processes of their own, compared first and then timed in turns: A B C A B C …, so that noise meets all alike. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { compareAnswers } from './contenders/answers.ts';
 import type { ContenderName, Job, Reply, Request, Sample, Tensors } from './contenders/contender.ts';
 import { type Figures, figuresOf } from './statistics.ts';
 
@@ -77,31 +78,6 @@ function nextReply(child: ChildProcess): Promise<Reply> {
     child.off('message', resolve);
     child.off('exit', onExit);
   });
-}
-
-/** Largest difference relative to the largest number of the reference, and the cosine, over all outputs in order. */
-export function compareAnswers(own: Tensors, reference: Tensors): { error: number; cosine: number } {
-  let [error, cosine] = [0, 1];
-  const others = Object.values(reference);
-  for (const [index, { data }] of Object.values(own).entries()) {
-    const other = others[index]?.data;
-    if (other?.length !== data.length) return { error: Infinity, cosine: 0 };
-    let [largest, difference, dot, mine, theirs] = [0, 0, 0, 0, 0];
-    for (let i = 0; i < data.length; i++) {
-      const [a, b] = [Number(data[i]), Number(other[i])];
-      if (Number.isNaN(a) !== Number.isNaN(b)) return { error: Infinity, cosine: 0 };
-      if (Object.is(a, b)) difference = Math.max(difference, 0);
-      else difference = Math.max(difference, Math.abs(a - b));
-      largest = Math.max(largest, Math.abs(b));
-      dot += a * b;
-      mine += a * a;
-      theirs += b * b;
-    }
-    if (difference === 0) continue;
-    error = Math.max(error, difference / largest);
-    cosine = Math.min(cosine, dot / Math.sqrt(mine * theirs));
-  }
-  return { error, cosine };
 }
 
 /** The first contestant that answers is the reference: put the one first whose answers count. */

@@ -1,6 +1,7 @@
 /** Cases of one operator, or of the few that always come together, as small ONNX files. */
 
 import { elementBytes, type Tensor } from '../../runtime/engine/tensor.ts';
+import { toChannelsLast } from '../contenders/channels.ts';
 import type { Job, TensorflowTask, Tensors } from '../contenders/contender.ts';
 import { type AttributeSpec, attribute, type TensorSpec, writeModel } from '../write-model.ts';
 import { randomValues } from './random-values.ts';
@@ -67,6 +68,22 @@ function fileOf({ opset = 17, inputs, constants, nodes }: OperatorCase): Uint8Ar
   });
 }
 
+const ofPictures = ['Conv', 'ConvTranspose', 'MaxPool', 'AveragePool', 'GlobalAveragePool', 'Resize'];
+
+/** The case between two transposes; undefined where it has nothing to do with pictures. */
+function channelsLast(each: OperatorCase): Job['channelsLast'] {
+  const [node] = each.nodes;
+  const { x } = each.inputs;
+  if (!node || !x || !ofPictures.includes(node.operator) || x.dims.length !== 4) return undefined;
+  const inputs = { last: toChannelsLast(x) };
+  const nodes: OperatorNode[] = [
+    { operator: 'Transpose', attributes: { perm: [0, 3, 1, 2] }, inputs: ['last'], output: 'x' },
+    node,
+    { operator: 'Transpose', attributes: { perm: [0, 2, 3, 1] }, inputs: [node.output], output: 'turned' },
+  ];
+  return { model: fileOf({ ...each, inputs, nodes }), inputs };
+}
+
 export function jobOf(each: OperatorCase): Job {
   const { name, inputs, constants, nodes } = each;
   const [node] = nodes;
@@ -78,7 +95,7 @@ export function jobOf(each: OperatorCase): Job {
       node: { operator: node.operator, attributes: node.attributes ?? {}, inputs: operands },
     };
   }
-  return { name, model: fileOf(each), inputs, tensorflow };
+  return { name, model: fileOf(each), inputs, tensorflow, channelsLast: channelsLast(each) };
 }
 
 /** Random numbers; weights are scaled so that sums of `terms` products stay near 1. */

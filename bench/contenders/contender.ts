@@ -38,6 +38,11 @@ export interface Job {
   readonly model: string | Uint8Array;
   readonly inputs: Tensors;
   readonly tensorflow?: TensorflowTask;
+  /**
+   * The same on pictures whose channels come last, as our engine and TensorFlow.js hold them between operators: what the inside figure
+   * is taken of where it is given, so that neither pays for turning them round.
+   */
+  readonly channelsLast?: { readonly model: Uint8Array; readonly inputs: Tensors };
 }
 
 /** One call. */

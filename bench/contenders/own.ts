@@ -3,7 +3,13 @@ import { readFileSync } from 'node:fs';
 import v8 from 'node:v8';
 import { createEngine } from '../../runtime/engine/engine.ts';
 import type { KernelBuild } from '../../runtime/engine/kernels.ts';
+import type { Tensor } from '../../runtime/engine/tensor.ts';
+import { compareAnswers } from './answers.ts';
+import { toChannelsLast } from './channels.ts';
 import type { Engine } from './contender.ts';
+
+/** Two orders of the same sums. */
+const RELATIVE_MAX = 1e-4;
 
 /** Without `build`, as the product starts: the engine chooses. With it, 128 bits wide, as where V8 cannot fuse pairs. */
 export async function ownEngine(build?: Exclude<KernelBuild, 'revectorized'>): Promise<Engine> {
@@ -12,16 +18,28 @@ export async function ownEngine(build?: Exclude<KernelBuild, 'revectorized'>): P
   if (build) v8.setFlagsFromString('--no-experimental-wasm-revectorize');
   return {
     about: [engine.info.build, ...engine.info.notes].join('; '),
-    async open({ name, model: file, inputs }) {
+    async open({ name, model: file, inputs, channelsLast }) {
       const bytes = typeof file === 'string' ? new Uint8Array(readFileSync(file)) : file;
       const model = await engine.load(bytes, { name });
+      const turned = channelsLast && (await engine.load(channelsLast.model, { name }));
+      if (turned) {
+        const [answer] = Object.values((await model.run(inputs)).outputs) as [Tensor];
+        const { outputs } = await turned.run(channelsLast.inputs);
+        const { error } = compareAnswers(outputs, { y: toChannelsLast(answer) });
+        if (error > RELATIVE_MAX) throw new Error(`with the channels last, its answer differs by ${error}`);
+      }
       return {
         async run() {
           const started = performance.now();
           const { outputs, runMs } = await model.run(inputs);
-          return { ms: performance.now() - started, insideMs: runMs, outputs };
+          const ms = performance.now() - started;
+          if (!turned) return { ms, insideMs: runMs, outputs };
+          return { ms, insideMs: (await turned.run(channelsLast.inputs)).runMs, outputs };
         },
-        close: () => model.close(),
+        async close() {
+          await turned?.close();
+          await model.close();
+        },
       };
     },
   };

@@ -1,13 +1,8 @@
 /** Single operators of ONNX as TensorFlow.js computes them, in its own layout (channels last) with its own constants. */
 import type { Tensor } from '../../runtime/engine/tensor.ts';
+import { toChannelsFirst, toChannelsLast } from './channels.ts';
 import type { TensorflowNode, Tensors } from './contender.ts';
-import {
-  type Tensorflow,
-  type TensorflowFunction,
-  type TfTensor,
-  toChannelsFirst,
-  toChannelsLast,
-} from './tensorflow.ts';
+import type { Tensorflow, TensorflowFunction, TfTensor } from './tensorflow.ts';
 
 type Attributes = TensorflowNode['attributes'];
 /** An operator on pictures or on rows: the latter keep their layout. */

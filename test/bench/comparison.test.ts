@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { compareAnswers } from '../../bench/rounds.ts';
+import { compareAnswers } from '../../bench/contenders/answers.ts';
 import { figuresOf, summarise } from '../../bench/statistics.ts';
 
 const main = fileURLToPath(new URL('../../bench/main.ts', import.meta.url));
@@ -44,6 +44,14 @@ test('the quick benchmark starts processes anew and sees what a start and a life
     }
   assert.match(stdout, /^cold vs onnxruntime-web: \d/m);
   assert.match(stdout, /^memory vs onnxruntime-web: \d/m);
+});
+
+test('a profile says which kernels a case runs and how long each takes', async () => {
+  const profile = fileURLToPath(new URL('../../bench/profile.ts', import.meta.url));
+  const { stdout } = await run(process.execPath, [profile, 'Gemm 64×640×128', '--passes', '2']);
+  const [, , share, speed] = /^GEMM +\d+ +(\d+\.\d+) +(\d+\.\d)% +(\d+\.\d)/m.exec(stdout) ?? [];
+  assert.ok(Number(share) > 50 && Number(share) <= 100, stdout);
+  assert.ok(Number(speed) > 0, stdout);
 });
 
 test('answers are compared value by value, and a NaN on one side only differs', () => {
