@@ -28,9 +28,8 @@ export interface ModeResult {
 
 type Mode = (options: ModeOptions) => Promise<ModeResult>;
 
-const TURN_MS = 25;
-const RUNS_MAX = 200;
-const QUICK_TURN_MS = 2;
+const TIMES = { warmUpMs: 300, budgetMs: 25, runsMax: 200 };
+const QUICK_TIMES = { warmUpMs: 0, budgetMs: 2, runsMax: 200 };
 
 const quickModels = ['silero-vad', 'ppocr-cls'];
 const quickInt8 = ['mlperf_tiny/ad_int8_qdq', 'mlperf_tiny/ad_fp32'];
@@ -43,8 +42,7 @@ export async function compareCases(
   { contenders, rounds, quick, only = '' }: ModeOptions,
 ): Promise<ModeResult> {
   const chosen = cases.filter(({ name }) => name.includes(only));
-  const budgetMs = quick ? QUICK_TURN_MS : TURN_MS;
-  const comparison = await compareAll(chosen, contenders, { rounds, budgetMs, runsMax: RUNS_MAX });
+  const comparison = await compareAll(chosen, contenders, { rounds, ...(quick ? QUICK_TIMES : TIMES) });
   const summaries = lines.flatMap((line) => summaryOf(comparison, line) ?? []);
   const outcomes = Object.fromEntries([...comparison.outcomes].map(([name, row]) => [name, Object.fromEntries(row)]));
   return {

@@ -16,6 +16,8 @@ export type Outcome =
 
 export interface RoundOptions {
   readonly rounds: number;
+  /** Time for the host to compile what is hot, before anything counts. */
+  readonly warmUpMs: number;
   /** How long a contender runs a case again and again in each of its turns, and how often at most. */
   readonly budgetMs: number;
   readonly runsMax: number;
@@ -85,7 +87,7 @@ export async function runCase(
   contestants: readonly Contestant[],
   job: Job,
   bounds: Bounds,
-  { rounds, budgetMs, runsMax }: RoundOptions,
+  { rounds, warmUpMs, budgetMs, runsMax }: RoundOptions,
 ): Promise<Map<ContenderName, Outcome>> {
   const outcomes = new Map<ContenderName, Outcome>();
   const running: { contestant: Contestant; samples: Sample[]; error: number; cosine: number }[] = [];
@@ -105,7 +107,7 @@ export async function runCase(
   }
   for (let round = 0; round < rounds; round++)
     for (const { contestant, samples } of running) {
-      const reply = await contestant.request({ kind: 'turn', budgetMs, runsMax });
+      const reply = await contestant.request({ kind: 'turn', warmUpMs, budgetMs, runsMax });
       if (reply.kind === 'samples') samples.push(...reply.samples);
       else outcomes.set(contestant.name, { refused: reply.kind === 'refused' ? reply.message : 'no samples' });
     }

@@ -67,8 +67,8 @@ export interface Engine {
 
 export type Request =
   | { readonly kind: 'open'; readonly job: Job }
-  /** Runs again and again until the time is used up, at least once. */
-  | { readonly kind: 'turn'; readonly budgetMs: number; readonly runsMax: number }
+  /** Runs again and again until the time is used up, at least once; before the first turn of a job without counting. */
+  | { readonly kind: 'turn'; readonly warmUpMs: number; readonly budgetMs: number; readonly runsMax: number }
   | { readonly kind: 'close' };
 
 export type Reply =

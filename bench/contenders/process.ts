@@ -1,8 +1,7 @@
 /** The process behind one contender: makes jobs ready and runs them when it is asked to. Started by bench/rounds.ts. */
 import type { ContenderName, Engine, Opened, Reply, Request, Sample } from './contender.ts';
 
-/** Time for the host to compile what is hot, before anything counts. */
-const WARM_UP_MS = 300;
+/** The first runs find cold code and cold memory, however long they take. */
 const WARM_UP_RUNS_MIN = 3;
 
 /** Each contender imports its own library only: what the others load and set would change its figures. */
@@ -44,7 +43,7 @@ async function answer(request: Request): Promise<Reply> {
   if (!opened) throw new Error('assertion: a turn before a job');
   if (!isWarm) {
     for (let run = 0; run < WARM_UP_RUNS_MIN; run++) await opened.run();
-    await turn(opened, WARM_UP_MS, Infinity);
+    await turn(opened, request.warmUpMs, Infinity);
     isWarm = true;
   }
   return { kind: 'samples', samples: await turn(opened, request.budgetMs, request.runsMax) };
