@@ -12,6 +12,8 @@ export const WORDS_MAX = 2 ** 23;
 export const MATRICES_MAX = 2 ** 18;
 /** Rows or columns that a picture is resized to: a table holds where each comes from. */
 export const RESIZED_MAX = 2 ** 20;
+/** Positions along one axis, where an operator needs them as numbers (triangles, identity matrices, places of elements). */
+export const POSITIONS_MAX = 2 ** 20;
 /** Time steps of a recurrent operator: each becomes instructions of its own. */
 export const TIME_STEPS_MAX = 4096;
 /** Elements of a run-time input that a program may be specialised to: scalars and shapes, not data. */

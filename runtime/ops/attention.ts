@@ -158,6 +158,8 @@ export const rotaryEmbedding: Build = (node) => {
   const { builder } = node;
   const given = node.input(0);
   const flat = given.dims.length === 3;
+  if (!flat && given.dims.length !== 4)
+    throw new Error(`expected [batch, heads, length, size] or [batch, length, features], got [${given.dims}]`);
   const byLength = flat
     ? builder.transpose(splitHeads(node, given, node.int('num_heads')), [0, 2, 1, 3])
     : builder.transpose(given, [0, 2, 1, 3]);

@@ -77,8 +77,16 @@ export class OperatorContext {
     return numbersOf(this.tensor(index));
   }
 
-  optionalNumbers(index: number): number[] | undefined {
-    return this.#inputs[index] ? this.numbers(index) : undefined;
+  /** As `numbers`, for what counts, places or measures. */
+  integers(index: number): number[] {
+    const values = this.numbers(index);
+    const wrong = values.find((value) => !Number.isInteger(value));
+    if (wrong !== undefined) throw new Error(`input ${index}: expected whole numbers, got ${wrong}`);
+    return values;
+  }
+
+  optionalIntegers(index: number): number[] | undefined {
+    return this.#inputs[index] ? this.integers(index) : undefined;
   }
 
   inline(graph: Graph, branch: string, inputs: readonly Value[] = []): readonly Value[] {

@@ -111,10 +111,10 @@ function sliceBy(node: OperatorContext, cuts: readonly Cut[]): Value {
 /** Starts, ends, axes and steps are inputs from opset 10 on. */
 export const slice: Build = (node) => {
   const rank = node.input(0).dims.length;
-  const starts = node.ints('starts') ?? node.numbers(1);
-  const ends = node.ints('ends') ?? node.numbers(2);
-  const axes = node.ints('axes') ?? node.optionalNumbers(3) ?? starts.map((_, axis) => axis);
-  const steps = node.optionalNumbers(4) ?? starts.map(() => 1);
+  const starts = node.ints('starts') ?? node.integers(1);
+  const ends = node.ints('ends') ?? node.integers(2);
+  const axes = node.ints('axes') ?? node.optionalIntegers(3) ?? starts.map((_, axis) => axis);
+  const steps = node.optionalIntegers(4) ?? starts.map(() => 1);
   if ([ends, axes, steps].some((list) => list.length !== starts.length))
     throw new Error(`expected as many ends, axes and steps as starts (${starts.length})`);
   return sliceBy(
@@ -138,7 +138,7 @@ export const split: Build = (node) => {
     throw new Error(`attribute "num_outputs": expected ${parts}, the number of outputs`);
   const each = Math.ceil(size / parts);
   const equal = Array.from({ length: parts }, (_, i) => Math.max(Math.min(each, size - i * each), 0));
-  const sizes = node.ints('split') ?? node.optionalNumbers(1) ?? equal;
+  const sizes = node.ints('split') ?? node.optionalIntegers(1) ?? equal;
   if (sizes.some((part) => part < 0) || sizes.reduce((sum, part) => sum + part, 0) !== size)
     throw new Error(`expected parts that add up to ${size}, got [${sizes}]`);
   let start = 0;
@@ -161,10 +161,10 @@ export const pad: Build = (node) => {
   const { builder } = node;
   const x = node.input(0);
   const rank = x.dims.length;
-  const given = node.ints('pads') ?? node.ints('paddings') ?? node.numbers(1);
+  const given = node.ints('pads') ?? node.ints('paddings') ?? node.integers(1);
   const fill = node.optional(2);
   const value = fill ? (numbersOf(node.contentsOf(fill, 'input 2'))[0] ?? 0) : node.float('value', 0);
-  const axes = node.optionalNumbers(3)?.map((axis) => node.axis(axis, rank)) ?? x.dims.map((_, axis) => axis);
+  const axes = node.optionalIntegers(3)?.map((axis) => node.axis(axis, rank)) ?? x.dims.map((_, axis) => axis);
   if (given.length !== 2 * axes.length) throw new Error(`expected ${2 * axes.length} pads, got [${given}]`);
   const begins = x.dims.map(() => 0);
   const ends = x.dims.map(() => 0);
@@ -185,7 +185,7 @@ export const pad: Build = (node) => {
 export const tile: Build = (node) => {
   const { builder } = node;
   const x = node.input(0);
-  const repeats = node.numbers(1);
+  const repeats = node.integers(1);
   if (repeats.length !== x.dims.length || repeats.some((times) => times < 0))
     throw new Error(`expected ${x.dims.length} repeats, got [${repeats}]`);
   // An axis of size 1 repeats by broadcasting; others need an axis of their own for the repetition.

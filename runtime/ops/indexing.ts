@@ -161,7 +161,7 @@ export const maxUnpool: Build = (node) => {
   const positions = builder.add({ kind: 'wrapIndices', size: count }, [indices]);
   const zeros = builder.expand(builder.literal(x.type, [], [0]), dims);
   const y = scatterRows(node, zeros, positions, x, count, 'set');
-  const wanted = node.optionalNumbers(2);
+  const wanted = node.optionalIntegers(2);
   if (!wanted) return y;
   const ends = wanted.map((size, axis) => size - (dims[axis] as number));
   if (wanted.length !== dims.length || ends.some((end) => end < 0))
@@ -209,7 +209,7 @@ export const centerCropPad: Build = (node) => {
   const { builder } = node;
   const x = node.input(0);
   const axes = node.ints('axes')?.map((axis) => node.axis(axis, x.dims.length)) ?? x.dims.map((_, axis) => axis);
-  const wanted = node.numbers(1);
+  const wanted = node.integers(1);
   if (wanted.length !== axes.length || wanted.some((size) => size < 0))
     throw new Error(`expected ${axes.length} sizes, got [${wanted}]`);
   return axes.reduce((y, axis, i) => {
@@ -228,14 +228,14 @@ export const centerCropPad: Build = (node) => {
 export const topK: Build = (node) => {
   const x = node.input(0);
   const axis = node.axis(node.int('axis', -1), x.dims.length);
-  const k = node.opset < 10 ? node.int('k') : (node.numbers(1)[0] as number);
+  const k = node.opset < 10 ? node.int('k') : (node.integers(1)[0] as number);
   return node.builder.addAll({ kind: 'topK', axis, k, largest: node.flag('largest', true) }, [x]);
 };
 
 export function cumulate(product: boolean): Build {
   return (node) => {
     const x = node.input(0);
-    const axis = node.axis(node.numbers(1)[0] as number, x.dims.length);
+    const axis = node.axis(node.integers(1)[0] as number, x.dims.length);
     const [exclusive, reverse] = [node.flag('exclusive'), node.flag('reverse')];
     return node.builder.add({ kind: 'cumulate', axis, product, exclusive, reverse }, [x]);
   };

@@ -21,12 +21,12 @@ export function binary(name: BinaryName): Build {
   return (node) => node.builder.binary(name, node.input(0), node.input(1));
 }
 
-/** Sum, Min, Max: any number of operands. */
+/** Sum, Min, Max: any number of operands, one at least. */
 export function variadic(name: 'add' | 'min' | 'max'): Build {
   return (node) =>
-    node.inputs
-      .map((_, index) => node.input(index))
-      .reduce((result, value) => node.builder.binary(name, result, value));
+    [node.input(0), ...node.inputs.slice(1).map((_, index) => node.input(index + 1))].reduce((result, value) =>
+      node.builder.binary(name, result, value),
+    );
 }
 
 export const mean: Build = (node) => node.builder.scale(variadic('add')(node) as Value, 1 / node.inputs.length, 0);

@@ -1,11 +1,15 @@
 /** Positions as numbers: the building stone of masks and of indices. */
 import type { Builder } from '../compile/builder.ts';
 import type { Value } from '../compile/graph.ts';
+import { POSITIONS_MAX } from '../compile/limits.ts';
+import { UnsupportedError } from '../compile/program.ts';
 import type { DataType } from '../engine/tensor.ts';
 import type { Build } from './context.ts';
 
 /** 0, 1, 2 … in a shape of `count` elements. */
 export function iota(builder: Builder, count: number, dims: readonly number[], type: DataType = 'int64'): Value {
+  if (count > POSITIONS_MAX)
+    throw new UnsupportedError(`${count} positions along an axis are not supported, at most ${POSITIONS_MAX}`);
   return builder.literal(
     type,
     dims,

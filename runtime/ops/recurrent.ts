@@ -65,7 +65,7 @@ function sequenceOf(node: OperatorContext, gates: number, activations: readonly 
   const wrong = shapes.find(([, value, dims]) => value && value.dims.join() !== dims.join());
   if (wrong) throw new Error(`expected ${wrong[0]} of shape [${wrong[2]}], got [${wrong[1]?.dims}]`);
   if (time > TIME_STEPS_MAX) throw node.unsupported(`a sequence of ${time} steps, more than ${TIME_STEPS_MAX},`);
-  const lengths = node.optionalNumbers(4);
+  const lengths = node.optionalIntegers(4);
   if (lengths?.some((length) => length !== time)) throw node.unsupported('sequences of different lengths');
   checkDefaults(node, activations, count);
   const zeros = (dims: readonly number[]): Value => builder.expand(builder.scalar(0), dims);

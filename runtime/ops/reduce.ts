@@ -6,7 +6,7 @@ import type { Build, OperatorContext } from './context.ts';
 /** Axes are an attribute in older opsets and an input in newer ones. Returns axes and whether they stay. */
 function reducedAxes(node: OperatorContext): { axes: number[]; keep: boolean } {
   const rank = node.input(0).dims.length;
-  const given = node.ints('axes') ?? node.optionalNumbers(1) ?? [];
+  const given = node.ints('axes') ?? node.optionalIntegers(1) ?? [];
   const all = given.length === 0 && !node.flag('noop_with_empty_axes');
   const axes = all ? node.input(0).dims.map((_, axis) => axis) : node.axes(given, rank);
   return { axes, keep: node.flag('keepdims', true) };

@@ -99,7 +99,6 @@ function resizePicture(
     list.reduce((product, axis) => product * (x.dims[axis] as number), 1);
   for (const axis of moved) {
     const { size: from, resized: to } = axes[axis] as Axis;
-    if (to > RESIZED_MAX) throw node.unsupported(`resizing an axis to ${to}`);
     if (from === 0 && to > 0) throw new Error(`expected pixels to resize, got shape [${x.dims.join(', ')}]`);
   }
   const [first, second] = moved.length === 2 ? moved : [undefined, moved[0]];
@@ -134,6 +133,9 @@ function resample(node: OperatorContext, axes: readonly Axis[], method: Method):
 
 /** Two axes by two neighbours have kernels of their own. */
 function resizeBy(node: OperatorContext, axes: readonly Axis[], method: Method): Value {
+  for (const { size, resized, scale } of axes)
+    if ((size !== resized || scale !== 1) && !(resized <= RESIZED_MAX))
+      throw node.unsupported(`resizing an axis to ${resized}`);
   const { mode, coordinates } = method;
   const isPlain = mode !== 'cubic' && coordinates !== 'tf_crop_and_resize' && !node.flag('antialias');
   if (isPlain && !node.flag('exclude_outside')) return resizePicture(node, axes, { ...method, mode });
@@ -189,7 +191,7 @@ export const resize: Build = (node) => {
         x.dims,
         x.dims.map((_, axis) => scales[chosen.indexOf(axis)] ?? 1),
       )
-    : axesFromSizes(node, node.numbers(3), chosen);
+    : axesFromSizes(node, node.integers(3), chosen);
   const nearest = node.text('nearest_mode', nearestModes, 'round_prefer_floor');
   if (coordinates !== 'tf_crop_and_resize') return resizeBy(node, axes, { mode, coordinates, nearest });
   const roi = node.numbers(1);

@@ -29,7 +29,7 @@ export const gridSample: Build = (node) => {
 export const affineGrid: Build = (node) => {
   const { builder } = node;
   const theta = node.input(0);
-  const [n = 0, , ...spatial] = node.numbers(1);
+  const [n = 0, , ...spatial] = node.integers(1);
   const aligned = node.flag('align_corners');
   const rank = spatial.length;
   if (theta.dims.join() !== [n, rank, rank + 1].join())
@@ -121,7 +121,7 @@ function positionsOf(dims: readonly number[], visit: (position: readonly number[
 export const col2Im: Build = (node) => {
   const { builder } = node;
   const x = node.input(0);
-  const windows = windowsOf(node, node.numbers(1), node.numbers(2));
+  const windows = windowsOf(node, node.integers(1), node.integers(2));
   const { size, kernel, strides, dilations, pads } = windows;
   const counts = countsOf(windows);
   const padded = size.map((each, axis) => each + (pads[axis] as number) + (pads[axis + size.length] as number));

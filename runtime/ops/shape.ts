@@ -19,7 +19,7 @@ export const size: Build = (node) => node.builder.literal('int64', [], [elementC
 
 export const reshape: Build = (node) => {
   const x = node.input(0);
-  const wanted = node.ints('shape') ?? node.numbers(1);
+  const wanted = node.ints('shape') ?? node.integers(1);
   const keepZeros = node.flag('allowzero');
   const dims = wanted.map((each, axis) => (each === 0 && !keepZeros ? (x.dims[axis] ?? 0) : each));
   const open = dims.indexOf(-1);
@@ -37,7 +37,7 @@ export const reshape: Build = (node) => {
 
 /** An attribute before opset 13, an input since. */
 function axesOf(node: OperatorContext): number[] | undefined {
-  return node.ints('axes') ?? node.optionalNumbers(1);
+  return node.ints('axes') ?? node.optionalIntegers(1);
 }
 
 export const squeeze: Build = (node) => {
@@ -82,7 +82,7 @@ export const transpose: Build = (node) => {
 /** Sizes of 1 in either shape stretch, so the wanted shape need not be the result's. */
 export const expand: Build = (node) => {
   const x = node.input(0);
-  const wanted = node.numbers(1);
+  const wanted = node.integers(1);
   const rank = Math.max(x.dims.length, wanted.length);
   const dims = Array.from({ length: rank }, (_, axis) => {
     const own = x.dims[axis - rank + x.dims.length] ?? 1;

@@ -70,7 +70,9 @@ function windows(maker: Maker, spatial: readonly number[], kernel: readonly numb
   if (strides.some((stride) => stride > 1) || maker.chance(0.5)) attributes.strides = { ints: strides };
   if (dilations.some((dilation) => dilation > 1)) attributes.dilations = { ints: dilations };
   const auto = maker.random.below(10);
-  if (auto < 2 && dilations.every((dilation) => dilation === 1)) {
+  // With a stride above the kernel the standard's formula gives pads below 0, which every engine reads in its own way.
+  const covers = kernel.every((size, axis) => size >= (strides[axis] as number));
+  if (auto < 2 && covers && dilations.every((dilation) => dilation === 1)) {
     attributes.auto_pad = { text: auto === 0 ? 'SAME_UPPER' : 'SAME_LOWER' };
     return { attributes, sizes: spatial.map((size, axis) => Math.ceil(size / (strides[axis] as number))) };
   }
@@ -248,7 +250,8 @@ function resize(maker: Maker): void {
     maker.node('Resize', inputs, attributes, { dims: [...x.dims.slice(0, 2), ...sizes], ...around(6) });
     return;
   }
-  const sizes = spatial.map(() => maker.between(1, 17));
+  // Between pixels, the last digit of a quotient decides which is the nearest.
+  const sizes = spatial.map((size) => (mode === 'nearest' ? size * maker.between(1, 3) : maker.between(1, 17)));
   const dims = [...x.dims.slice(0, 2), ...sizes];
   maker.node('Resize', [x, undefined, undefined, maker.integers(dims)], attributes, { dims, ...around(6) });
 }

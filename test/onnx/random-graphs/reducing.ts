@@ -118,6 +118,8 @@ function batchNormalization(maker: Maker): void {
 
 function instanceNormalization(maker: Maker): void {
   const x = maker.float(3, 4);
+  // A single element is its own mean: what remains is rounding.
+  if (elementCount(x.dims.slice(2)) === 1) return;
   const channels = [x.dims[1] as number];
   const inputs = [x, vector(maker, channels), vector(maker, channels)];
   maker.node('InstanceNormalization', inputs, { epsilon: { float: 0.01 } }, { dims: x.dims, low: -200, high: 200 });

@@ -25,12 +25,13 @@ interface Case {
   /** Inputs in order, '' for one left out; all of the above when absent. */
   readonly order?: readonly string[];
   readonly attributes?: Readonly<Record<string, AttributeValue>>;
+  readonly opset?: number;
 }
 
-function run({ operator, inputs = {}, constants = {}, order, attributes = {} }: Case): Tensor {
+function run({ operator, inputs = {}, constants = {}, order, attributes = {}, opset = 18 }: Case): Tensor {
   const names = order ?? [...Object.keys(inputs), ...Object.keys(constants)];
   const nodes = [{ operator, inputs: names, outputs: ['y'], attributes }];
-  const model = onnxModel({ nodes, inputs: Object.keys(inputs), outputs: ['y'], initializers: constants, opset: 18 });
+  const model = onnxModel({ nodes, inputs: Object.keys(inputs), outputs: ['y'], initializers: constants, opset });
   return new TestModel(model).run(inputs).y as Tensor;
 }
 
@@ -94,6 +95,36 @@ test('what a file asks for beyond all measure is refused at once, in words that 
       },
       /^UnsupportedError: values of type string/,
     ],
+    [
+      {
+        operator: 'Resize',
+        inputs: { x: floats(1, 1, 2, 2) },
+        constants: { s: ints(1, 2 ** 44, 17, 4) },
+        order: ['x', '', '', 's'],
+      },
+      /^UnsupportedError: .*resizing an axis to 17592186044416 is not/,
+    ],
+    [
+      { operator: 'EyeLike', inputs: { x: floats(2 ** 21, 1) } },
+      /^UnsupportedError: .*2097152 positions along an axis/,
+    ],
+    [
+      {
+        operator: 'RotaryEmbedding',
+        inputs: { x: floats(1, 2, 3, 4, 4), cos: floats(8, 2), sin: floats(8, 2), places: ints(0) },
+        opset: 23,
+      },
+      /^Error: .*expected \[batch, heads, length, size\] or .*, got \[1,2,3,4,4\]/,
+    ],
+    [{ operator: 'Max' }, /^Error: .*expected an input 0, found none/],
+    [
+      {
+        operator: 'Slice',
+        inputs: { x: floats(4) },
+        constants: { starts: tensorOf('float32', [1], [0.5]), ends: ints(3) },
+      },
+      /^Error: .*input 1: expected whole numbers, got 0.5/,
+    ],
   ];
   for (const [what, sentence] of cases) {
     try {
@@ -104,7 +135,7 @@ test('what a file asks for beyond all measure is refused at once, in words that 
     }
     assert.unreachable(`${what.operator} was accepted`);
   }
-  assert.is(cases.length, 8);
+  assert.is(cases.length, 13);
 });
 
 test('sums over nothing are zero', () => {

@@ -6,6 +6,7 @@ import { tensorOf } from '../../../runtime/compile/evaluate.ts';
 import { elementCount, type Tensor } from '../../../runtime/engine/tensor.ts';
 import { readModel } from '../../../runtime/onnx/read.ts';
 import { Random } from '../../random.ts';
+import { onnxModel } from '../compile/graphs.ts';
 import { TestModel } from '../compile/run-program.ts';
 import { type AttributeSpec, writeModel } from '../onnx/write-model.ts';
 
@@ -174,5 +175,23 @@ for (const [name, [make, tolerance]] of Object.entries(operators))
     for (let index = 0; index < CASES; index++) seen += await compare(make(random), random, tolerance);
     assert.ok(seen > 1000, `saw only ${seen} elements`);
   });
+
+/** ONNX DynamicQuantizeLinear: steps of (max - min) / 255, zero at round(-min / step), to the even one where it lies between two. */
+test('a symmetric tensor has its zero point between two integers, at the even one that the standard names', () => {
+  const model = onnxModel({
+    nodes: [{ operator: 'DynamicQuantizeLinear', inputs: ['x'], outputs: ['y', 'step', 'zero'] }],
+    inputs: ['x'],
+    outputs: ['y', 'step', 'zero'],
+    opset: 18,
+  });
+  for (const most of [2 / 3, 1, 3, 7, 11]) {
+    const x = tensorOf('float32', [3], [-most, 0, most]);
+    const { step, zero } = new TestModel(model).run({ x });
+    const wanted = Math.fround(Math.fround(2 * Math.fround(most)) / 255);
+    const steps = Math.fround(Math.fround(most) / wanted);
+    assert.is(step?.data[0], wanted);
+    assert.is(zero?.data[0], steps === 127.5 ? 128 : Math.round(steps));
+  }
+});
 
 test.run();
