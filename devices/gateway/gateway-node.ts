@@ -38,6 +38,8 @@ export interface NodeOptions {
   /** Folders of the node's own models and triggers (local.ts). */
   readonly models?: string | undefined;
   readonly triggers?: string | undefined;
+  /** Bound on the memory that each model takes. */
+  readonly modelMaxBytes?: number | undefined;
   readonly log: Logger;
 }
 
@@ -70,7 +72,7 @@ export class GatewayNode {
     this.#state = state;
     this.#blobs = blobs;
     this.#log = options.log;
-    this.#loader = new Loader(options.log);
+    this.#loader = new Loader(options.log, options.modelMaxBytes);
     this.#delivery = openDelivery({
       file: join(options.data, 'queue.db'),
       handle: (message, answered) => {

@@ -13,15 +13,19 @@ export class Loader {
   /** The kernel build in use; undefined until the first model is loaded. */
   simd: string | undefined;
 
-  constructor(log: Logger) {
+  readonly #modelMaxBytes: number | undefined;
+
+  /** `modelMaxBytes` bounds the memory of each model; what the machine has bounds all of them together. */
+  constructor(log: Logger, modelMaxBytes?: number) {
     this.#log = log;
+    this.#modelMaxBytes = modelMaxBytes;
   }
 
   load = async (content: Uint8Array, name: string): Promise<Model> => {
     const { loadModel } = await import('../../runtime/offload/load.ts');
     this.#pipelines = await import('../../runtime/triggers/pipeline.ts');
     this.#engine ??= this.#createEngine();
-    return loadModel(await this.#engine, content, { name });
+    return loadModel(await this.#engine, content, { name, memoryMaxBytes: this.#modelMaxBytes });
   };
 
   /** No trigger starts before its models are loaded. */

@@ -12,6 +12,7 @@ const HELP = `A node: runs models on messages from an MQTT broker.
   --labels K=V,K=V   labels by which triggers are assigned                LLMASOS_LABELS
   --triggers DIR     its own triggers (*.yaml), controller or not         LLMASOS_TRIGGERS
   --models DIR       its own models (NAME.onnx, NAME.labels.txt)          LLMASOS_MODELS
+  --memory MB        memory that one model may take (what is free)        LLMASOS_MEMORY
   --log LEVEL        trace, debug, info, warn, error or silent (info)     LLMASOS_LOG
 `;
 
@@ -28,6 +29,7 @@ function readOptions() {
       labels: flag,
       triggers: flag,
       models: flag,
+      memory: flag,
       log: flag,
       help: { type: 'boolean', short: 'h' },
     },
@@ -50,8 +52,16 @@ function readOptions() {
     labels: readLabels(value('labels')),
     triggers: value('triggers'),
     models: value('models'),
+    modelMaxBytes: readMegabytes(value('memory')),
     level,
   };
+}
+
+function readMegabytes(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const megabytes = Number(text);
+  if (!(megabytes > 0)) throw new Error(`--memory: expected megabytes, such as 200, got "${text}"`);
+  return megabytes * 1e6;
 }
 
 function readLabels(text: string | undefined): Record<string, string> {

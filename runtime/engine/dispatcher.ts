@@ -157,7 +157,7 @@ export class Dispatcher {
   }
 
   #end(run: Run, settle: () => void): void {
-    if (run.arena !== undefined) this.#memory.free(run.arena);
+    if (run.arena !== undefined) run.program.closeArena(run.arena);
     run.arena = undefined;
     settle();
   }

@@ -5,9 +5,10 @@ import type { OnnxModel } from '../onnx/graph.ts';
 import { checkInputs } from './check-inputs.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { LoadedProgram } from './loaded-program.ts';
-import { type EngineMemory, MemoryLimitError } from './memory.ts';
+import { MemoryLimitError } from './memory.ts';
 import { MemoryWeights } from './memory-weights.ts';
 import type { Model, RunOptions, RunResult } from './model.ts';
+import type { ModelMemory } from './model-memory.ts';
 import type { DataType, Tensor } from './tensor.ts';
 
 /** Programs kept per model: one for each set of input shapes in use. The one unused for longest makes room. */
@@ -30,7 +31,7 @@ interface Shared {
 }
 
 export interface ModelHome {
-  readonly memory: EngineMemory;
+  readonly memory: ModelMemory;
   readonly dispatcher: Dispatcher;
   /** Columns in one panel of a packed matrix; it belongs to the kernels' build. */
   readonly panel: 8 | 16;
@@ -108,7 +109,12 @@ export class EngineModel implements Model {
 
   #prepare(): Shared {
     const prepared = prepare(this.#file);
-    const weights = new MemoryWeights(this.#home.memory, this.name, this.#fileBytes);
+    const weights = new MemoryWeights(
+      this.#home.memory,
+      this.name,
+      // A guess: what a file holds besides weights shall not count.
+      Math.min(this.#fileBytes, this.#home.memory.maxBytes / 2),
+    );
     return { prepared, weights, bytesMax: Infinity, namesMax: Infinity };
   }
 
@@ -144,6 +150,8 @@ export class EngineModel implements Model {
       this.#shared.bytesMax = 2 * weights.byteLength + GROWTH_BYTES_MAX;
       this.#shared.namesMax = 2 * prepared.keys.size + GROWTH_NAMES_MAX;
     }
+    // Said now, not at the first run: a model that is loaded can run.
+    memory.expect(program.arenaBytes, `a run of model "${this.name}"`);
     return new LoadedProgram(program, weights, memory, this.name);
   }
 

@@ -8,16 +8,20 @@ import { EngineModel } from './engine-model.ts';
 import { type KernelBuild, loadKernels, prepareV8 } from './kernels.ts';
 import { EngineMemory } from './memory.ts';
 import type { Model } from './model.ts';
+import { ModelMemory } from './model-memory.ts';
 
 const MEBIBYTE = 2 ** 20;
-const MEMORY_BYTES_DEFAULT = 1024 * MEBIBYTE;
+const MEMORY_BYTES_MIN = 2 * MEBIBYTE;
 /** What a 32-bit WebAssembly memory can address. */
 const MEMORY_BYTES_MAX = 4096 * MEBIBYTE;
 
 export interface EngineOptions {
   /** Which kernels to use; the fastest that prove right on this machine when absent. */
   readonly build?: KernelBuild;
-  /** Bound on the memory that weights, programs and runs take together; 1 GiB when absent. */
+  /**
+   * Bound on the memory that weights, programs and runs of all models take together; when absent, what this machine (or
+   * the container around the process) has free, less a quarter for everything else, at most 4 GiB.
+   */
   readonly memoryMaxBytes?: number;
 }
 
@@ -33,6 +37,16 @@ export interface LoadOptions {
   readonly name: string;
   /** Where weights beside the model file are looked for. */
   readonly folder?: string;
+  /** Bound on the memory that the model's weights, programs and runs take together; the engine's own when absent. */
+  readonly memoryMaxBytes?: number;
+}
+
+/** Share of the free memory that stays with the system and the process itself. */
+const RESERVE = 0.25;
+
+function freeBytes(): number {
+  const bytes = process.availableMemory() * (1 - RESERVE);
+  return Math.min(Math.max(bytes, MEMORY_BYTES_MIN), MEMORY_BYTES_MAX);
 }
 
 export interface Engine {
@@ -49,10 +63,10 @@ export interface Engine {
 }
 
 export async function createEngine(options: EngineOptions = {}): Promise<Engine> {
-  const memoryMaxBytes = options.memoryMaxBytes ?? MEMORY_BYTES_DEFAULT;
-  if (!(memoryMaxBytes >= 2 * MEBIBYTE && memoryMaxBytes <= MEMORY_BYTES_MAX)) {
+  const memoryMaxBytes = options.memoryMaxBytes ?? freeBytes();
+  if (!(memoryMaxBytes >= MEMORY_BYTES_MIN && memoryMaxBytes <= MEMORY_BYTES_MAX)) {
     throw new Error(
-      `engine memory: expected a limit from ${2 * MEBIBYTE} to ${MEMORY_BYTES_MAX} bytes, got ${memoryMaxBytes}`,
+      `engine memory: expected a limit from ${MEMORY_BYTES_MIN} to ${MEMORY_BYTES_MAX} bytes, got ${memoryMaxBytes}`,
     );
   }
   prepareV8();
@@ -68,10 +82,13 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
     get info() {
       return { build, notes, memoryUsedBytes: memory.usedBytes, memoryMaxBytes };
     },
-    async load(bytes, { name, folder }) {
+    async load(bytes, { name, folder, memoryMaxBytes: modelMaxBytes = memory.maxBytes }) {
       if (closed) throw new Error(`model "${name}": the engine is closed`);
       const file = readModel(bytes, { readExternal: folder === undefined ? undefined : externalReader(folder) });
-      const model = new EngineModel(file, name, bytes.length, { memory, dispatcher, panel, models });
+      const model = new EngineModel(file, name, bytes.length, {
+        memory: new ModelMemory(memory, name, modelMaxBytes),
+        ...{ dispatcher, panel, models },
+      });
       try {
         model.compileAhead();
       } catch (error) {

@@ -1,7 +1,7 @@
 /** Programs in the engine's memory, and the tensors that go into a run's arena and come out of it. */
 import { type Address, SPACE_ARENA, SPACE_WEIGHTS } from '../compile/instructions.ts';
 import type { Program } from '../compile/program.ts';
-import type { EngineMemory } from './memory.ts';
+import type { Blocks } from './memory.ts';
 import type { MemoryWeights } from './memory-weights.ts';
 import { arrayOf, elementBytes, elementCount, type Tensor } from './tensor.ts';
 
@@ -17,11 +17,11 @@ export class LoadedProgram {
   readonly weights: MemoryWeights;
   readonly words: number;
   readonly tables: number;
-  readonly #memory: EngineMemory;
+  readonly #memory: Blocks;
   /** Runs that wait for it or are under way. */
   users = 0;
 
-  constructor(program: Program, weights: MemoryWeights, memory: EngineMemory, model: string) {
+  constructor(program: Program, weights: MemoryWeights, memory: Blocks, model: string) {
     const { words: _words, tables: _tables, ...rest } = program;
     this.program = rest;
     this.weights = weights;
@@ -41,6 +41,10 @@ export class LoadedProgram {
   /** Memory for one run. */
   openArena(model: string): number {
     return this.#memory.allocate(this.program.arenaBytes + GUARD_BYTES, `a run of model "${model}"`);
+  }
+
+  closeArena(arena: number): void {
+    this.#memory.free(arena);
   }
 
   writeInputs(arena: number, inputs: Readonly<Record<string, Tensor>>): void {

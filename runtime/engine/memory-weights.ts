@@ -1,7 +1,7 @@
 /** A model's packed weights, placed straight into the engine's memory. */
 import { SPACE_BYTES_MAX } from '../compile/limits.ts';
 import { UnsupportedError, type Weights } from '../compile/program.ts';
-import type { EngineMemory } from './memory.ts';
+import type { Blocks } from './memory.ts';
 
 /** A cache line; `instructions.ts` asks for 16. */
 const ALIGNMENT_BYTES = 64;
@@ -11,7 +11,7 @@ const ALIGNMENT_BYTES = 64;
  * or resumes. While a core computes with the old place, that place is kept.
  */
 export class MemoryWeights implements Weights {
-  readonly #memory: EngineMemory;
+  readonly #memory: Blocks;
   readonly #model: string;
   readonly #offsets = new Map<string, number>();
   #region: number;
@@ -21,7 +21,7 @@ export class MemoryWeights implements Weights {
   readonly #left: number[] = [];
 
   /** `expectedBytes` is a guess; more is made room for when it is needed. */
-  constructor(memory: EngineMemory, model: string, expectedBytes: number) {
+  constructor(memory: Blocks, model: string, expectedBytes: number) {
     this.#memory = memory;
     this.#model = model;
     this.#capacity = expectedBytes;
@@ -78,6 +78,11 @@ export class MemoryWeights implements Weights {
 
   #makeRoom(bytes: number): void {
     if (bytes <= this.#capacity) return;
+    // Mostly nothing lies behind the weights while the first program is made.
+    if (this.#memory.extend(this.#region, bytes)) {
+      this.#capacity = bytes;
+      return;
+    }
     // Half as much again, so that a model of many small weights is not moved for each of them.
     const capacity = Math.ceil(bytes * 1.5);
     const region = this.#memory.allocate(capacity, this.#what);

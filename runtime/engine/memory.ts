@@ -10,9 +10,20 @@ const PAGE_BYTES = 65536;
 /** A cache line, so that two blocks never share one. */
 const ALIGNMENT_BYTES = 64;
 
-/** Thrown when a block does not fit into the engine's memory limit. */
+/** Thrown when a block does not fit into the limit of the engine's memory or of a model's part of it. */
 export class MemoryLimitError extends Error {
   override readonly name = 'MemoryLimitError';
+}
+
+/** What models need of the memory: blocks, and views of them. */
+export interface Blocks {
+  /** Offset of a new block, a multiple of 64. Its content is whatever was there before. Throws a MemoryLimitError. */
+  allocate(wantedBytes: number, what: string): number;
+  /** Makes a block larger where it lies, if what lies behind it is free: false when it is not, or the limit is near. */
+  extend(offset: number, wantedBytes: number): boolean;
+  free(offset: number): void;
+  /** View of `bytes` from `offset`. */
+  bytes(offset: number, bytes: number): Uint8Array<ArrayBuffer>;
 }
 
 interface Block {
@@ -20,7 +31,7 @@ interface Block {
   bytes: number;
 }
 
-export class EngineMemory {
+export class EngineMemory implements Blocks {
   readonly memory: WebAssembly.Memory;
   readonly maxBytes: number;
   /** Unused blocks, by offset; no two touch. */
@@ -51,9 +62,8 @@ export class EngineMemory {
     this.#top = align(end);
   }
 
-  /** Offset of a new block, a multiple of 64. Its content is whatever was there before. Throws a MemoryLimitError. */
   allocate(wantedBytes: number, what: string): number {
-    const bytes = align(Math.max(wantedBytes, 1));
+    const bytes = blockBytes(wantedBytes);
     const index = this.#free.findIndex((block) => block.bytes >= bytes);
     let offset: number;
     if (index >= 0) {
@@ -68,6 +78,17 @@ export class EngineMemory {
     this.#used.set(offset, bytes);
     this.#usedBytes += bytes;
     return offset;
+  }
+
+  extend(offset: number, wantedBytes: number): boolean {
+    const bytes = this.#used.get(offset);
+    const more = blockBytes(wantedBytes) - (bytes ?? 0);
+    if (bytes === undefined || offset + bytes !== this.#top || this.#top + more > this.maxBytes) return false;
+    if (more <= 0) return true;
+    this.#extend(more, 'a larger block');
+    this.#used.set(offset, bytes + more);
+    this.#usedBytes += more;
+    return true;
   }
 
   free(offset: number): void {
@@ -87,7 +108,6 @@ export class EngineMemory {
     }
   }
 
-  /** View of `bytes` from `offset`. */
   bytes(offset: number, bytes: number): Uint8Array<ArrayBuffer> {
     // The memory is shared, but only one side uses a block at a time, and `set` and `slice` work alike on both kinds.
     return new Uint8Array(this.memory.buffer as unknown as ArrayBuffer, offset, bytes);
@@ -124,10 +144,15 @@ export class EngineMemory {
   }
 }
 
+/** Bytes that a block of the wanted size takes. */
+export function blockBytes(wantedBytes: number): number {
+  return align(Math.max(wantedBytes, 1));
+}
+
 function align(bytes: number): number {
   return Math.ceil(bytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
 }
 
-function megabytes(bytes: number): string {
+export function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(1)} MB`;
 }

@@ -6,7 +6,7 @@ import { generate } from './random-graphs/generate.ts';
 import { describeGraph, minimise } from './random-graphs/minimise.ts';
 
 const SEED = Number(process.env.SEED ?? 1);
-const GRAPHS = 200;
+const GRAPHS = 150;
 console.log(`seed ${SEED}`);
 
 test('random graphs give what onnxruntime gives', async () => {

@@ -236,6 +236,24 @@ test('an engine without room for a model says so, and gives back what it took', 
   await engine.close();
 });
 
+test('a model that would take more than its limit is refused with what it would take, and takes nothing', async () => {
+  const engine = await createEngine();
+  const empty = engine.info.memoryUsedBytes;
+  await rejects(
+    engine.load(positionsModel(512, 400), { name: 'positions', memoryMaxBytes: 500_000 }).then(async (model) => {
+      const data = new Float32Array(400 * 512);
+      await model.run({ x: { type: 'float32', dims: [1, 400, 512], data } }).finally(() => model.close());
+    }),
+    /MemoryLimitError: .* of model "positions" needs \d+\.\d MB: expected at most 0\.5 MB for model "positions", which would take \d+\.\d MB/,
+  );
+  assert.is(engine.info.memoryUsedBytes, empty);
+  const model = await engine.load(vadFile, { name: 'vad', memoryMaxBytes: 8e6 });
+  // Each run gives its arena back to the model's part.
+  for (let i = 0; i < 200; i++) await model.run(vadInputs(i % 3));
+  await rejects(engine.load(vadFile, { name: 'none', memoryMaxBytes: 0 }), /expected a memory limit above 0/);
+  await engine.close();
+});
+
 test('closing ends what runs, and nothing keeps the process alive afterwards', async () => {
   const engine = await createEngine();
   const model = await engine.load(angleFile, { name: 'angle' });

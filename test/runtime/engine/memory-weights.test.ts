@@ -23,11 +23,21 @@ test('weights keep their offsets and content while the region grows, and each ke
   assert.is(memory.usedBytes, 0);
 });
 
+test('weights grow where they lie as long as nothing lies behind them, so that no model is ever held twice', () => {
+  const memory = new EngineMemory(16 << 20);
+  const weights = new MemoryWeights(memory, 'm', 100);
+  const before = weights.offset;
+  for (let i = 0; i < 12; i++) weights.place(`w${i}`, () => new Float32Array(2 ** 18).fill(i));
+  assert.is(weights.offset, before);
+  assert.ok(memory.usedBytes < 12.1 * 2 ** 20);
+});
+
 test('a region that is being computed with stays until it is released', () => {
   const memory = new EngineMemory(16 << 20);
   const weights = new MemoryWeights(memory, 'm', 100);
   weights.place('a', () => Float32Array.of(42));
   const before = weights.offset;
+  memory.allocate(100, 'a neighbour');
   weights.hold();
   weights.place('b', () => new Float32Array(10_000));
   assert.is.not(weights.offset, before);
