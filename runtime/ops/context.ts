@@ -77,6 +77,10 @@ export class OperatorContext {
     return numbersOf(this.tensor(index));
   }
 
+  optionalNumbers(index: number): number[] | undefined {
+    return this.#inputs[index] ? this.numbers(index) : undefined;
+  }
+
   /** As `numbers`, for what counts, places or measures. */
   integers(index: number): number[] {
     const values = this.numbers(index);
