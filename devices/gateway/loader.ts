@@ -21,11 +21,12 @@ export class Loader {
     this.#modelMaxBytes = modelMaxBytes;
   }
 
-  load = async (content: Uint8Array, name: string): Promise<Model> => {
+  load = async (path: string, name: string): Promise<Model> => {
+    const { fileSource } = await import('../../runtime/onnx/file-io.ts');
     const { loadModel } = await import('../../runtime/offload/load.ts');
     this.#pipelines = await import('../../runtime/triggers/pipeline.ts');
     this.#engine ??= this.#createEngine();
-    return loadModel(await this.#engine, content, { name, memoryMaxBytes: this.#modelMaxBytes });
+    return loadModel(await this.#engine, fileSource(path), { name, memoryMaxBytes: this.#modelMaxBytes });
   };
 
   /** No trigger starts before its models are loaded. */

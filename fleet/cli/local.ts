@@ -75,8 +75,9 @@ export async function inferHere(args: Record<string, unknown>, asJson: boolean, 
 }
 
 async function runOnce(file: string, format: Request['format'], inputFile: string) {
-  const [bytes, input] = await Promise.all([readInput(file), readInput(inputFile)]);
+  const input = await readInput(inputFile);
   const { createEngine } = await import('../../runtime/engine/engine.ts');
+  const { fileSource } = await import('../../runtime/onnx/file-io.ts');
   const { loadModel } = await import('../../runtime/offload/load.ts');
   const { createRequests } = await import('../../runtime/node/requests.ts');
   const { createPipeline } = await import('../../runtime/triggers/pipeline.ts');
@@ -85,7 +86,7 @@ async function runOnce(file: string, format: Request['format'], inputFile: strin
     .replace(/[^A-Za-z0-9_-]/g, '-')
     .slice(0, 64);
   try {
-    const model = await loadModel(engine, bytes, { name, folder: dirname(file) });
+    const model = await loadModel(engine, fileSource(file), { name, folder: dirname(file) });
     const requests = createRequests({
       ...{ createPipeline, node: 'here', now: Date.now, readyModels: () => [name], triggers: () => [] },
       loaded: () => ({ model, version: 1 }),

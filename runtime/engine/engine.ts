@@ -1,5 +1,6 @@
 /** The engine: one memory, one core, and the models that run on them by our own kernels. */
 
+import type { ByteSource } from '../onnx/byte-source.ts';
 import { externalReader } from '../onnx/external-io.ts';
 import { readModel } from '../onnx/read.ts';
 import { Core } from './core.ts';
@@ -52,10 +53,10 @@ function freeBytes(): number {
 export interface Engine {
   readonly info: EngineInfo;
   /**
-   * Loads an ONNX model. `bytes` must not change afterwards. Rejects with an UnsupportedError when our kernels lack
+   * Loads an ONNX model, from memory or from a file (onnx/file-io.ts), which must not change afterwards. Rejects with an UnsupportedError when our kernels lack
    * what the model needs, with a MemoryLimitError when there is no room, with an Error when the file is no valid model.
    */
-  load(bytes: Uint8Array, options: LoadOptions): Promise<Model>;
+  load(file: Uint8Array | ByteSource, options: LoadOptions): Promise<Model>;
   /** Sets the run that is being computed aside, in favour of those that wait; it is resumed after them. */
   suspend(): void;
   /** Ends all runs (they reject) and gives thread and memory back. */
@@ -82,10 +83,10 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
     get info() {
       return { build, notes, memoryUsedBytes: memory.usedBytes, memoryMaxBytes };
     },
-    async load(bytes, { name, folder, memoryMaxBytes: modelMaxBytes = memory.maxBytes }) {
+    async load(source, { name, folder, memoryMaxBytes: modelMaxBytes = memory.maxBytes }) {
       if (closed) throw new Error(`model "${name}": the engine is closed`);
-      const file = readModel(bytes, { readExternal: folder === undefined ? undefined : externalReader(folder) });
-      const model = new EngineModel(file, name, bytes.length, {
+      const file = readModel(source, { readExternal: folder === undefined ? undefined : externalReader(folder) });
+      const model = new EngineModel(file, name, source.byteLength, {
         memory: new ModelMemory(memory, name, modelMaxBytes),
         ...{ dispatcher, panel, models },
       });

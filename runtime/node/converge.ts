@@ -21,7 +21,8 @@ import {
 export interface ConvergePorts {
   readonly blobs: Blobs;
   readonly now: () => number;
-  loadModel(content: Uint8Array, name: string): Promise<Model>;
+  /** `path` names a file that stays as it is. */
+  loadModel(path: string, name: string): Promise<Model>;
   /** Keeps the messages that come for the trigger until it is started, or stopped. */
   holdTrigger(trigger: Trigger): void;
   /** Makes the trigger ready and puts it, or its new form, to work. Throws when its models cannot be fed that way. */
@@ -170,9 +171,10 @@ export class Converge {
     }
   }
 
-  async #read(sha256: string): Promise<Uint8Array | undefined> {
+  /** What `read` gives of a blob, or nothing when the blob is damaged or gone. */
+  async #fromBlob<T>(sha256: string, read: (sha256: string) => Promise<T>): Promise<T | undefined> {
     try {
-      return await this.#ports.blobs.read(sha256);
+      return await read(sha256);
     } catch (error) {
       this.#ports.log('a blob is lost', error as Error);
       this.#send({ type: 'blobLost', sha256 });
@@ -182,12 +184,13 @@ export class Converge {
 
   async #load({ id, model }: Effect & { type: 'load' }): Promise<void> {
     if (this.#stop.signal.aborted) return;
-    const content = await this.#read(model.sha256);
-    const list = model.labels === undefined ? undefined : await this.#read(model.labels);
-    if (!content || (model.labels !== undefined && !list)) return;
+    const { blobs } = this.#ports;
+    const path = await this.#fromBlob(model.sha256, blobs.checkedPath);
+    const list = model.labels === undefined ? undefined : await this.#fromBlob(model.labels, blobs.read);
+    if (!path || (model.labels !== undefined && !list)) return;
     try {
       const labels = list && parseLabels(list);
-      const made = await this.#ports.loadModel(content, model.name);
+      const made = await this.#ports.loadModel(path, model.name);
       if (this.#stop.signal.aborted) return await made.close();
       this.#loaded.set(id, { model: made, version: model.version, ...(labels && { labels }) });
       this.#send({ type: 'loaded', id, engine: made.engine, fallbackReason: made.fallbackReason });

@@ -3,19 +3,21 @@ import { UnsupportedError } from '../compile/program.ts';
 import type { Engine, LoadOptions } from '../engine/engine.ts';
 import type { Model, RunOptions, RunResult } from '../engine/model.ts';
 import type { Tensor } from '../engine/tensor.ts';
+import type { ByteSource } from '../onnx/byte-source.ts';
 import { loadOnnxruntime } from './onnxruntime.ts';
 
 /**
  * Loads an ONNX model into our own engine, or, where that lacks something the model needs, into onnxruntime: then
  * `model.engine` and `model.fallbackReason` say so. Rejects with an Error when the file is no valid model.
- * `bytes` must not change afterwards.
+ * The file must not change afterwards.
  */
-export async function loadModel(engine: Engine, bytes: Uint8Array, options: LoadOptions): Promise<Model> {
+export async function loadModel(engine: Engine, file: Uint8Array | ByteSource, options: LoadOptions): Promise<Model> {
   const fallBack = (error: unknown): Promise<Model> => {
     if (!(error instanceof UnsupportedError)) throw error;
+    const bytes = file instanceof Uint8Array ? file : file.read(0, file.byteLength);
     return loadOnnxruntime(bytes, { ...options, reason: error.message });
   };
-  return engine.load(bytes, options).then((model) => new ModelWithFallback(model, fallBack), fallBack);
+  return engine.load(file, options).then((model) => new ModelWithFallback(model, fallBack), fallBack);
 }
 
 /**

@@ -77,7 +77,7 @@ function buildInitializers(message: GraphMessage, context: Context, place: strin
   }
   for (const sparse of message.sparseInitializers) {
     const name = sparse.values?.name ?? '';
-    add(name, sparseTensorOf(sparse, `${place}, initializer "${name}"`));
+    add(name, sparseTensorOf(sparse, context, `${place}, initializer "${name}"`));
   }
   return initializers;
 }
@@ -242,7 +242,7 @@ function attributeValue(
       return message.graphs.map((graph) => build(graph, context, scope));
     case 11:
       if (!message.sparse) throw new Error(`${place}: expected a sparse tensor, found none`);
-      return sparseTensorOf(message.sparse, place);
+      return sparseTensorOf(message.sparse, context, place);
     case 12:
     case 13:
     case 14:

@@ -1,6 +1,7 @@
 /** Weights that lie in files beside the model: read from its folder and from nowhere else. */
-import { closeSync, fstatSync, openSync, readFileSync, readSync, realpathSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, realpathSync } from 'node:fs';
 import { resolve, sep } from 'node:path';
+import { readPart } from './file-io.ts';
 import { isConfined, type ReadExternal } from './tensor-data.ts';
 
 /**
@@ -34,13 +35,7 @@ export function externalReader(folder: string): ReadExternal {
           `external data "${location}": expected ${byteLength} bytes from ${offset}, but the file has ${size}; it is truncated or belongs to another model`,
         );
       }
-      const bytes = new Uint8Array(byteLength);
-      for (let at = 0; at < byteLength; ) {
-        const got = readSync(file, bytes, at, byteLength - at, offset + at);
-        if (got === 0) throw new Error(`external data "${location}": the file became shorter while it was read`);
-        at += got;
-      }
-      return bytes;
+      return readPart(file, offset, offset + byteLength, `external data "${location}"`);
     } finally {
       closeSync(file);
     }

@@ -4,11 +4,15 @@
 export const FILE_BYTES_MAX = 2 ** 31 - 1;
 /** Bytes of one tensor's data, in the file or beside it. */
 export const TENSOR_BYTES_MAX = 2 ** 31 - 1;
+/** Decoded data of one tensor that is kept beside a file that is not in memory. */
+export const KEPT_BYTES_MAX = 65_536;
 export const TENSOR_RANK_MAX = 32;
 /** Nodes of the graph and all its subgraphs together. */
 export const NODES_MAX = 100_000;
 /** Protobuf messages in a file: a two-byte message costs some hundred bytes here, so their number is what bounds memory. */
 export const MESSAGES_MAX = 2_000_000;
+/** Fields of messages that are too large to be read at once, which are gone through one by one. */
+export const FILE_HEADERS_MAX = 10_000_000;
 /** Messages inside messages. A subgraph (node → attribute → graph) takes three levels. */
 export const MESSAGE_DEPTH_MAX = 64;
 export const NAME_LENGTH_MAX = 4096;

@@ -109,7 +109,7 @@ const externalEntry: Fields<{ key: string; value: string }> = {
   2: set('value', readName),
 };
 
-const tensorFields: Fields<TensorMessage> = {
+export const tensorFields: Fields<TensorMessage> = {
   1: (m, r) => readInts(r, m.dims),
   2: set('dataType', readInt),
   4: (m, r) => readSpans(r, 'fixed32', m.floats),
@@ -132,8 +132,8 @@ const tensorFields: Fields<TensorMessage> = {
   },
 };
 
-function readTensor(reader: Reader): TensorMessage {
-  return readMessage<TensorMessage>(reader, tensorFields, {
+export function emptyTensor(): TensorMessage {
+  return {
     name: '',
     dims: [],
     dataType: 0,
@@ -145,7 +145,23 @@ function readTensor(reader: Reader): TensorMessage {
     strings: 0,
     external: false,
     externalEntries: new Map(),
-  });
+  };
+}
+
+/** Fields that may hold much data, by where it lies in the file. */
+export const tensorSpans: Readonly<Record<number, (message: TensorMessage, start: number, end: number) => void>> = {
+  4: (m, start, end) => m.floats.push(start, end),
+  5: (m, start, end) => m.int32s.push(start, end),
+  7: (m, start, end) => m.int64s.push(start, end),
+  9: (m, start, end) => {
+    m.raw = [start, end];
+  },
+  10: (m, start, end) => m.doubles.push(start, end),
+  11: (m, start, end) => m.uint64s.push(start, end),
+};
+
+function readTensor(reader: Reader): TensorMessage {
+  return readMessage(reader, tensorFields, emptyTensor());
 }
 
 const sparseTensorFields: Fields<SparseTensorMessage> = {
@@ -261,7 +277,7 @@ function readValue(reader: Reader): ValueMessage {
   return readMessage<ValueMessage>(reader, valueFields, { name: '' });
 }
 
-const graphFields: Fields<GraphMessage> = {
+export const graphFields: Fields<GraphMessage> = {
   1: add('nodes', readNode),
   2: set('name', readName),
   5: add('initializers', readTensor),
@@ -270,15 +286,19 @@ const graphFields: Fields<GraphMessage> = {
   15: add('sparseInitializers', readSparseTensor),
 };
 
-function readGraph(reader: Reader): GraphMessage {
-  return readMessage<GraphMessage>(reader, graphFields, {
+export function emptyGraph(): GraphMessage {
+  return {
     name: '',
     nodes: [],
     initializers: [],
     sparseInitializers: [],
     inputs: [],
     outputs: [],
-  });
+  };
+}
+
+function readGraph(reader: Reader): GraphMessage {
+  return readMessage(reader, graphFields, emptyGraph());
 }
 
 const opsetFields: Fields<{ domain: string; version: number }> = {

@@ -1,20 +1,27 @@
 /** ONNX file → checked graph. Source: onnx.proto3 and the ONNX IR specification (docs/IR.md). */
 
+import { type ByteSource, memorySource } from './byte-source.ts';
 import { buildGraph, plainDomain } from './checked-graph.ts';
 import { recogniseOther } from './formats.ts';
 import type { OnnxModel } from './graph.ts';
 import { FILE_BYTES_MAX, IR_VERSION_MAX, PRODUCER_LENGTH_MAX } from './limits.ts';
 import { type ModelMessage, modelFields } from './messages.ts';
+import { readInParts } from './read-in-parts.ts';
 import type { ReadExternal } from './tensor-data.ts';
 import { Reader, readFields } from './wire.ts';
 
+/** What other formats are recognised by. */
+const HEAD_BYTES = 64;
+
 /**
- * Reads and checks an ONNX model. Tensors stay views of `bytes`, which must not change afterwards.
+ * Reads and checks an ONNX model. Tensors stay views of the file's bytes, which must not change afterwards; of a file that
+ * is not in memory, they are read when they are asked for.
  * Weights that lie in other files are read through `readExternal` (see external-io.ts) when they are asked for.
  * Throws an Error with one sentence that says what is wrong with the file and what to do.
  */
-export function readModel(bytes: Uint8Array, options: { readExternal?: ReadExternal } = {}): OnnxModel {
-  const message = parse(bytes);
+export function readModel(file: Uint8Array | ByteSource, options: { readExternal?: ReadExternal } = {}): OnnxModel {
+  const source = file instanceof Uint8Array ? memorySource(file) : file;
+  const message = parse(source);
   if (!(message.irVersion >= 1 && message.irVersion <= IR_VERSION_MAX)) {
     throw new Error(
       `model file: expected an IR version from 1 to ${IR_VERSION_MAX}, got ${message.irVersion}; save the model again for an older version`,
@@ -32,7 +39,8 @@ export function readModel(bytes: Uint8Array, options: { readExternal?: ReadExter
       );
   }
   const externalFiles = new Set<string>();
-  const graph = buildGraph(message.graph, { file: bytes, opsets, readExternal: options.readExternal, externalFiles });
+  const files = { file: source, latest: {}, readExternal: options.readExternal, externalFiles };
+  const graph = buildGraph(message.graph, { ...files, opsets });
   return {
     irVersion: message.irVersion,
     // It is shown on terminals, which obey control characters.
@@ -47,19 +55,17 @@ export function readModel(bytes: Uint8Array, options: { readExternal?: ReadExter
   };
 }
 
-function parse(bytes: Uint8Array): ModelMessage {
-  if (bytes.length === 0) throw new Error('model file: expected an ONNX model, got an empty file');
-  if (bytes.length > FILE_BYTES_MAX)
-    throw new Error(`model file: expected at most ${FILE_BYTES_MAX} bytes, got ${bytes.length}`);
-  const other = recogniseOther(bytes);
+function parse(file: ByteSource): ModelMessage {
+  const { byteLength } = file;
+  if (byteLength === 0) throw new Error('model file: expected an ONNX model, got an empty file');
+  if (byteLength > FILE_BYTES_MAX)
+    throw new Error(`model file: expected at most ${FILE_BYTES_MAX} bytes, got ${byteLength}`);
+  const other = recogniseOther(file.read(0, Math.min(byteLength, HEAD_BYTES)));
   if (other) throw new Error(`model file: expected an ONNX model, got ${other}`);
+  const model: ModelMessage = { irVersion: 0, producerName: '', producerVersion: '', opsets: [] };
   try {
-    return readFields<ModelMessage>(new Reader(bytes), bytes.length, modelFields, {
-      irVersion: 0,
-      producerName: '',
-      producerVersion: '',
-      opsets: [],
-    });
+    if (!file.inMemory) return readInParts(file, model);
+    return readFields(new Reader(file.read(0, byteLength)), byteLength, modelFields, model);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new Error(`model file: expected an ONNX model, but it cannot be read: ${reason}`, { cause });

@@ -1,17 +1,29 @@
 /** Tensors of a model file, decoded when their data is asked for. Source: onnx.proto3, TensorProto. */
 import { UnsupportedError } from '../compile/program.ts';
 import { arrayOf, type DataType, isSmallInteger, type Tensor, type TypedArray } from '../engine/tensor.ts';
-import { TENSOR_BYTES_MAX, TENSOR_RANK_MAX } from './limits.ts';
+import type { ByteSource } from './byte-source.ts';
+import { KEPT_BYTES_MAX, TENSOR_BYTES_MAX, TENSOR_RANK_MAX } from './limits.ts';
 import type { SparseTensorMessage, TensorMessage } from './messages.ts';
 import { countVarints, eachVarint } from './wire.ts';
 
 /** Reads weights that lie beside the model file: `byteLength` bytes from `offset` of the file `location`. */
 export type ReadExternal = (location: string, offset: number, byteLength: number) => Uint8Array;
 
+/**
+ * Large tensors that are read from a disk are not kept: most are packed once and never asked for again. Only the last
+ * one stays, for those who look at it element by element.
+ */
+export interface Latest {
+  tensor?: Tensor;
+  data?: TypedArray;
+}
+
 /** Where tensors find their bytes. */
 export interface TensorFiles {
   /** The model file. */
-  readonly file: Uint8Array;
+  readonly file: ByteSource;
+  /** What was decoded last of what is not in memory. */
+  readonly latest: Latest;
   readonly readExternal: ReadExternal | undefined;
   /** Gathers the names of all files beside it. */
   readonly externalFiles: Set<string>;
@@ -104,23 +116,29 @@ type Source =
 class FileTensor implements Tensor {
   readonly type: DataType;
   readonly dims: readonly number[];
-  readonly #file: Uint8Array;
+  readonly #files: TensorFiles;
   readonly #source: Source;
   readonly #count: number;
   #data: TypedArray | undefined;
 
-  constructor(type: string, dims: readonly number[], count: number, file: Uint8Array, source: Source) {
+  constructor(type: string, dims: readonly number[], count: number, files: TensorFiles, source: Source) {
     // Types without a dense form keep their name, so that a message can state it; `data` refuses them.
     this.type = type as DataType;
     this.dims = dims;
     this.#count = count;
-    this.#file = file;
+    this.#files = files;
     this.#source = source;
   }
 
   get data(): TypedArray {
-    this.#data ??= this.#decode();
-    return this.#data;
+    if (this.#data) return this.#data;
+    const { latest } = this.#files;
+    if (latest.tensor === this && latest.data) return latest.data;
+    const data = this.#decode();
+    const isView = this.#source.kind === 'file' && this.#files.file.inMemory;
+    if (isView || data.byteLength <= KEPT_BYTES_MAX) this.#data = data;
+    else Object.assign(latest, { tensor: this, data });
+    return data;
   }
 
   #decode(): TypedArray {
@@ -128,7 +146,7 @@ class FileTensor implements Tensor {
     if (source.kind === 'none') throw new UnsupportedError(source.why);
     if (source.kind === 'external')
       return this.#decodeRaw(source.read(source.location, source.offset, source.byteLength));
-    const bytes = joinSpans(this.#file, source.spans);
+    const bytes = joinSpans(this.#files.file, source.spans);
     if (source.encoding === 'raw') return this.#decodeRaw(bytes);
     const bits = packedBits(this.type);
     if (bits === undefined) return decodeVarints(this.type, bytes, this.#count);
@@ -160,12 +178,12 @@ function unpack(type: DataType, bytes: Uint8Array, bits: 2 | 4, count: number): 
   return data;
 }
 
-function joinSpans(file: Uint8Array, spans: readonly number[]): Uint8Array {
-  if (spans.length === 2) return file.subarray(spans[0], spans[1]);
+function joinSpans(file: ByteSource, spans: readonly number[]): Uint8Array {
+  if (spans.length === 2) return file.read(spans[0] as number, spans[1] as number);
   const joined = new Uint8Array(spansLength(spans));
   let at = 0;
   for (let i = 0; i < spans.length; i += 2) {
-    const part = file.subarray(spans[i], spans[i + 1]);
+    const part = file.read(spans[i] as number, spans[i + 1] as number);
     joined.set(part, at);
     at += part.length;
   }
@@ -207,7 +225,7 @@ export function tensorOf(message: TensorMessage, files: TensorFiles, what: strin
   if (type === undefined)
     throw new Error(`${what}: expected an element type of onnx.proto3 (1 to 26), got ${message.dataType}`);
   const count = checkedCount(message.dims, what);
-  const make = (source: Source): Tensor => new FileTensor(type.name, message.dims, count, files.file, source);
+  const make = (source: Source): Tensor => new FileTensor(type.name, message.dims, count, files, source);
   const dimsText = `[${message.dims}] of ${type.name}`;
   const expectedBytes = Math.ceil((count * type.bits) / 8);
   // Packed elements take a byte each once they are read.
@@ -234,13 +252,14 @@ export function tensorOf(message: TensorMessage, files: TensorFiles, what: strin
   });
 }
 
-function fieldLength(message: TensorMessage, field: ElementType['field'], file: Uint8Array): number {
+function fieldLength(message: TensorMessage, field: ElementType['field'], file: ByteSource): number {
   if (field === 'strings') return message.strings;
   const spans = message[field];
   if (field === 'floats') return spansLength(spans) / 4;
   if (field === 'doubles') return spansLength(spans) / 8;
   let count = 0;
-  for (let i = 0; i < spans.length; i += 2) count += countVarints(file.subarray(spans[i], spans[i + 1]));
+  for (let i = 0; i < spans.length; i += 2)
+    count += countVarints(file.read(spans[i] as number, spans[i + 1] as number));
   return count;
 }
 
@@ -282,8 +301,7 @@ export function isConfined(location: string): boolean {
 }
 
 /** A sparse tensor can be described, not read. */
-export function sparseTensorOf(message: SparseTensorMessage, what: string): Tensor {
+export function sparseTensorOf(message: SparseTensorMessage, files: TensorFiles, what: string): Tensor {
   const why = `${what}: sparse tensors are not supported`;
-  const none = new Uint8Array();
-  return new FileTensor(typeName(message.values?.dataType ?? 0), message.dims, 0, none, { kind: 'none', why });
+  return new FileTensor(typeName(message.values?.dataType ?? 0), message.dims, 0, files, { kind: 'none', why });
 }

@@ -8,6 +8,18 @@ import { MESSAGE_DEPTH_MAX, MESSAGES_MAX, NAME_LENGTH_MAX } from './limits.ts';
 export class Reader extends PbfReader {
   depth = 0;
   messages = 0;
+  /** Where the bytes begin in the file, when they are a part of it. */
+  readonly base: number;
+
+  constructor(bytes: Uint8Array, base = 0) {
+    super(bytes);
+    this.base = base;
+  }
+
+  /** Offset in the file. */
+  get place(): number {
+    return this.base + this.pos;
+  }
 }
 
 /** Field number → what to do with its value. Fields that are not named are skipped. */
@@ -22,18 +34,18 @@ const wireTypes: ReadonlySet<number> = new Set([VARINT, FIXED64, LENGTH_DELIMITE
 
 function expectWireType(reader: Reader, type: number): void {
   if (reader.type !== type) {
-    throw new Error(`byte ${reader.pos}: expected protobuf wire type ${type}, got ${reader.type}`);
+    throw new Error(`byte ${reader.place}: expected protobuf wire type ${type}, got ${reader.type}`);
   }
 }
 
 /** Reads a length and gives the offset behind the value. */
 function valueEnd(reader: Reader): number {
   expectWireType(reader, LENGTH_DELIMITED);
-  const start = reader.pos;
+  const start = reader.place;
   const end = reader.readVarint() + reader.pos;
   if (end > reader.length) {
     throw new Error(
-      `byte ${start}: a value of ${end - reader.pos} bytes does not fit into the file's ${reader.length}; it is truncated or corrupt`,
+      `byte ${start}: a value of ${end - reader.pos} bytes does not fit into the file's ${reader.base + reader.length}; it is truncated or corrupt`,
     );
   }
   return end;
@@ -46,11 +58,13 @@ export function readFields<T>(reader: Reader, end: number, fields: Fields<T>, me
   if (++reader.depth > MESSAGE_DEPTH_MAX)
     throw new Error(`expected at most ${MESSAGE_DEPTH_MAX} levels of nested messages (subgraphs)`);
   for (let field = reader.nextField(end); field !== 0; field = reader.nextField(end)) {
-    if (!wireTypes.has(reader.type)) throw new Error(`byte ${reader.pos}: protobuf has no wire type ${reader.type}`);
+    if (!wireTypes.has(reader.type)) throw new Error(`byte ${reader.place}: protobuf has no wire type ${reader.type}`);
     fields[field]?.(message, reader);
   }
   if (reader.pos !== end)
-    throw new Error(`byte ${reader.pos}: a message should have ended at byte ${end}; the file is truncated or corrupt`);
+    throw new Error(
+      `byte ${reader.place}: a message should have ended at byte ${reader.base + end}; the file is truncated or corrupt`,
+    );
   reader.depth--;
   return message;
 }
@@ -73,26 +87,30 @@ export function readFloat(reader: Reader): number {
 const utf8 = new TextDecoder();
 
 export function readText(reader: Reader): string {
-  const [start, end] = readSpan(reader);
+  const end = valueEnd(reader);
+  const start = reader.pos;
+  reader.pos = end;
   return utf8.decode(reader.buf.subarray(start, end));
 }
 
 export function readName(reader: Reader): string {
   const name = readText(reader);
   if (name.length > NAME_LENGTH_MAX) {
-    throw new Error(`byte ${reader.pos}: expected a name of at most ${NAME_LENGTH_MAX} characters, got ${name.length}`);
+    throw new Error(
+      `byte ${reader.place}: expected a name of at most ${NAME_LENGTH_MAX} characters, got ${name.length}`,
+    );
   }
   // Names stand in messages to people, whose terminals obey control characters.
-  if (/\p{Cc}/u.test(name)) throw new Error(`byte ${reader.pos}: expected a name without control characters`);
+  if (/\p{Cc}/u.test(name)) throw new Error(`byte ${reader.place}: expected a name without control characters`);
   return name;
 }
 
 /** Where a bytes field lies in the file. */
 export function readSpan(reader: Reader): [start: number, end: number] {
   const end = valueEnd(reader);
-  const start = reader.pos;
+  const start = reader.place;
   reader.pos = end;
-  return [start, end];
+  return [start, reader.place];
 }
 
 /** A repeated number, packed or one by one, as both must be accepted (protobuf.dev, "Packed Repeated Fields"). */
@@ -105,7 +123,9 @@ function readRepeated(reader: Reader, type: number, readOne: () => void): void {
   const end = valueEnd(reader);
   while (reader.pos < end) readOne();
   if (reader.pos !== end)
-    throw new Error(`byte ${reader.pos}: a packed list should have ended at byte ${end}; the file is corrupt`);
+    throw new Error(
+      `byte ${reader.place}: a packed list should have ended at byte ${reader.base + end}; the file is corrupt`,
+    );
 }
 
 export function readInts(reader: Reader, into: number[]): void {
@@ -123,9 +143,9 @@ export function readSpans(reader: Reader, kind: 'varint' | 'fixed32' | 'fixed64'
     return;
   }
   expectWireType(reader, kind === 'varint' ? VARINT : kind === 'fixed32' ? FIXED32 : FIXED64);
-  const start = reader.pos;
+  const start = reader.place;
   reader.skip(reader.type);
-  into.push(start, reader.pos);
+  into.push(start, reader.place);
 }
 
 /** Number of varints in the bytes: each ends with a byte whose top bit is clear. */

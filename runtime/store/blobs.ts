@@ -10,6 +10,7 @@ import { createHash, type Hash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 
 export const BLOB_BYTES_MAX = 8 * 2 ** 30;
 const STALL_MS = 30_000;
@@ -23,6 +24,8 @@ export interface Blobs {
   list(): Promise<{ present: string[]; partial: string[] }>;
   /** The content, checked. A damaged file is removed and the promise rejects, so that it can be fetched again. */
   read(sha256: string): Promise<Uint8Array>;
+  /** Its path, checked in the same way without ever being in memory as a whole. */
+  checkedPath(sha256: string): Promise<string>;
   /** Durable when it resolves. Rejects when the content does not have the expected hash or exceeds `bytesMax`. */
   put(content: AsyncIterable<Uint8Array>, expected?: string): Promise<{ sha256: string; bytes: number }>;
   /**
@@ -57,7 +60,19 @@ export async function openBlobs(folder: string, bytesMax = BLOB_BYTES_MAX): Prom
       const partial = names.filter((name) => name.endsWith(PART)).map((name) => name.slice(0, -PART.length));
       return { present: names.filter((name) => HASH.test(name)), partial: partial.filter((name) => HASH.test(name)) };
     },
-    read: (sha256) => readChecked(path(sha256), sha256),
+    async read(sha256) {
+      const content = await readFile(path(sha256)).catch((cause: unknown) => explainLoss(sha256, cause));
+      const found = createHash('sha256').update(content).digest('hex');
+      if (found !== sha256) await removeDamaged(path(sha256), sha256, found);
+      return content;
+    },
+    async checkedPath(sha256) {
+      const hash = createHash('sha256');
+      await pipeline(createReadStream(path(sha256)), hash).catch((cause: unknown) => explainLoss(sha256, cause));
+      const found = hash.digest('hex');
+      if (found !== sha256) await removeDamaged(path(sha256), sha256, found);
+      return path(sha256);
+    },
     put: (content, expected) => put(folder, content, expected, bytesMax),
     async remove(sha256) {
       for (const name of [path(sha256), path(sha256) + PART]) await rm(name, { force: true });
@@ -75,12 +90,11 @@ export async function openBlobs(folder: string, bytesMax = BLOB_BYTES_MAX): Prom
   };
 }
 
-async function readChecked(path: string, sha256: string): Promise<Uint8Array> {
-  const content = await readFile(path).catch((cause: unknown) => {
-    throw new Error(`blob ${sha256}: cannot be read: ${(cause as Error).message}`, { cause });
-  });
-  const found = createHash('sha256').update(content).digest('hex');
-  if (found === sha256) return content;
+function explainLoss(sha256: string, cause: unknown): never {
+  throw new Error(`blob ${sha256}: cannot be read: ${(cause as Error).message}`, { cause });
+}
+
+async function removeDamaged(path: string, sha256: string, found: string): Promise<never> {
   await rm(path, { force: true });
   throw new Error(`blob ${sha256}: the file was damaged on disk (its hash is ${found}); removed, fetch it again`);
 }

@@ -75,7 +75,7 @@ async function loadLate(own: Engine, file: Uint8Array, pause = async () => {}): 
       return {
         ...{ name: real.name, engine: real.engine, inputs: real.inputs, outputs: real.outputs },
         async run(inputs, given) {
-          if ((inputs.x?.data[0] as number) < 0) throw new UnsupportedError(`rank 9 of ${bytes.length} bytes`);
+          if ((inputs.x?.data[0] as number) < 0) throw new UnsupportedError(`rank 9 of ${bytes.byteLength} bytes`);
           await pause();
           return real.run(inputs, given);
         },

@@ -81,6 +81,15 @@ test('a file that was damaged on disk is noticed when read and removed', async (
   assert.not.ok(await blobs.has(sha256));
 });
 
+test('a path is given for a sound file only', async () => {
+  const blobs = await openBlobs(await fresh());
+  await blobs.put(chunks(content));
+  assert.is(await blobs.checkedPath(sha256), blobs.path(sha256));
+  await truncate(blobs.path(sha256), 1000);
+  assert.match(await rejection(blobs.checkedPath(sha256)), /damaged on disk/);
+  assert.match(await rejection(blobs.checkedPath(sha256)), /cannot be read/);
+});
+
 test('a hash that is not one cannot name a path', async () => {
   const blobs = await openBlobs(await fresh());
   assert.throws(() => blobs.path('../../etc/passwd'), /expected a SHA-256/);
