@@ -1,5 +1,5 @@
 /** Weights that lie in files beside the model: read from its folder and from nowhere else. */
-import { closeSync, fstatSync, openSync, readFileSync, realpathSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { resolve, sep } from 'node:path';
 import { readPart } from './file-io.ts';
 import { isConfined, type ReadExternal } from './tensor-data.ts';
@@ -21,6 +21,8 @@ function confinedPath(folder: string, location: string): string {
   if (!path.startsWith(root + sep)) {
     throw new Error(`${place}: expected a file inside the model's folder, got a link that leaves it`);
   }
+  // A pipe would be waited for, a device read without end.
+  if (!statSync(path).isFile()) throw new Error(`${place}: expected a file, got something else`);
   return path;
 }
 

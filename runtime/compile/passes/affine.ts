@@ -128,14 +128,10 @@ export const joinScales: Pass = (graph, keys) =>
     const affine = affineOf(builder, node, inputs);
     const [factor, shift] = [affine?.factor ? scalarOf(affine.factor) : 1, affine?.shift ? scalarOf(affine.shift) : 0];
     if (!affine || factor === undefined || shift === undefined) return undefined;
-    // A product with the reciprocal may be off by a last digit, and a single number gains nothing by it. It may be the step of
+    // A product with the reciprocal may be off by a last digit, and a scalar gains nothing by it. It may be the step of
     // DynamicQuantizeLinear, whose zero point lies between two integers when a tensor is symmetric: that digit decides it.
-    if (
-      node.operation.kind === 'binary' &&
-      node.operation.name === 'div' &&
-      elementCount((node.outputs[0] as Value).dims) === 1
-    )
-      return undefined;
+    const isDivision = node.operation.kind === 'binary' && node.operation.name === 'div';
+    if (isDivision && (node.outputs[0] as Value).dims.length === 0) return undefined;
     const x = inputs[affine.x] as Value;
     const before = builder.producerOf(x);
     if (before?.operation.kind !== 'unary' || before.operation.name !== 'scale' || !isOnlyReader(affine.x))

@@ -9,7 +9,7 @@ import { type GraphValue, type RandomGraph, type RandomNode, writeGraphFile } fr
 
 type Results = Readonly<Record<string, Tensor>>;
 
-/** `refused` by onnxruntime: nothing to compare with. `unsupported` by our kernels. `unstable`: see `isUnstable`. */
+/** `refused` by the oracle: nothing to compare with. `unsupported` by our kernels. `unstable`: see `isUnstable`. */
 export type Verdict =
   | { readonly kind: 'equal' | 'unstable' }
   | { readonly kind: 'refused' | 'unsupported' | 'mismatch'; readonly why: string };
@@ -114,6 +114,7 @@ function differenceOf(output: string, own: Tensor | undefined, other: Tensor): D
 
 /** Whether rounding noise moves each of the elements about as far as they differ: then neither engine is wrong. */
 async function isUnstable(
+  oracle: Oracle,
   graph: RandomGraph,
   { output, places }: Difference,
   own: Results,
@@ -124,7 +125,7 @@ async function isUnstable(
   const spread = new Map(places.map((place) => [place, 0]));
   const exact = numbersOf(other[output] as Tensor);
   for (let run = 0; run < NOISY_RUNS; run++) {
-    const shaken = numbersOf((await runOnnxruntime(noisy(graph, random)))[output] as Tensor);
+    const shaken = numbersOf((await oracle(noisy(graph, random)))[output] as Tensor);
     for (const [place, before] of spread) {
       const moved = Math.abs((shaken[place] as number) - (exact[place] as number));
       spread.set(place, Math.max(before, Number.isNaN(moved) ? Infinity : moved));
@@ -141,10 +142,20 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
 }
 
-export async function judge(graph: RandomGraph): Promise<Verdict> {
+/** Gives a graph's results by other means than the optimised program. */
+export type Oracle = (graph: RandomGraph) => Promise<Results>;
+
+/** Our own kernels on the program that no pass has touched. */
+async function runPlain(graph: RandomGraph): Promise<Results> {
+  return new TestModel(readModel(writeGraphFile(graph)), { build: 'plain', passes: [] }).run(graph.inputs);
+}
+
+export const oracles: Readonly<Record<string, Oracle>> = { onnxruntime: runOnnxruntime, plain: runPlain };
+
+export async function judge(graph: RandomGraph, oracle: Oracle = runOnnxruntime): Promise<Verdict> {
   let other: Results;
   try {
-    other = await runOnnxruntime(graph);
+    other = await oracle(graph);
   } catch (error) {
     return { kind: 'refused', why: messageOf(error) };
   }
@@ -158,7 +169,7 @@ export async function judge(graph: RandomGraph): Promise<Verdict> {
   for (const [name, tensor] of Object.entries(other)) {
     const difference = differenceOf(name, own[name], tensor);
     if (!difference) continue;
-    if (!(await isUnstable(graph, difference, own, other)))
+    if (!(await isUnstable(oracle, graph, difference, own, other)))
       return { kind: 'mismatch', why: `output "${name}": ${difference.why}` };
     kind = 'unstable';
   }

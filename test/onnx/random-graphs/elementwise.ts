@@ -56,10 +56,10 @@ function binary(operator: string, bound: (a: number, b: number) => number): Reci
   };
 }
 
-function compare(operator: string): Recipes {
+function compare(operator: string, types = floatOrWhole): Recipes {
   return {
     [operator]: (maker) => {
-      const a = maker.anyOf(floatOrWhole);
+      const a = maker.anyOf(types);
       const b = maker.partner(a);
       maker.node(operator, [a, b], {}, { dims: broadcast(a.dims, b.dims), type: 'bool', low: 0, high: 1 });
     },
@@ -241,7 +241,8 @@ export const elementwise: Recipes = {
   ...binary('Add', (a, b) => a + b),
   ...binary('Sub', (a, b) => a + b),
   ...binary('Mul', (a, b) => a * b),
-  ...compare('Equal'),
+  // Whether two results of float arithmetic are equal is decided by their last digits.
+  ...compare('Equal', ['int32', 'int64']),
   ...compare('Greater'),
   ...compare('Less'),
   ...compare('GreaterOrEqual'),
