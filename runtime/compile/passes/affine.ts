@@ -128,12 +128,13 @@ export const joinScales: Pass = (graph, keys) =>
     const affine = affineOf(builder, node, inputs);
     const [factor, shift] = [affine?.factor ? scalarOf(affine.factor) : 1, affine?.shift ? scalarOf(affine.shift) : 0];
     if (!affine || factor === undefined || shift === undefined) return undefined;
-    // A product with the reciprocal may be off by a last digit, and a scalar gains nothing by it. It may be the step of
-    // DynamicQuantizeLinear, whose zero point lies between two integers when a tensor is symmetric: that digit decides it.
-    const isDivision = node.operation.kind === 'binary' && node.operation.name === 'div';
-    if (isDivision && (node.outputs[0] as Value).dims.length === 0) return undefined;
     const x = inputs[affine.x] as Value;
     const before = builder.producerOf(x);
+    // A product with the reciprocal may be off by a last digit, and a single number gains nothing by it where no matrix product
+    // takes the factor in. It may be the step of DynamicQuantizeLinear, whose zero point lies between two integers when a tensor
+    // is symmetric: that digit decides it.
+    const isDivision = node.operation.kind === 'binary' && node.operation.name === 'div';
+    if (isDivision && elementCount(x.dims) === 1 && before?.operation.kind !== 'matMul') return undefined;
     if (before?.operation.kind !== 'unary' || before.operation.name !== 'scale' || !isOnlyReader(affine.x))
       return builder.scale(x, factor, shift);
     const { alpha = 1, beta = 0 } = before.operation;
