@@ -41,8 +41,9 @@ export const WINOGRAD_INPUT = 37;
 export const WINOGRAD_OUTPUT = 38;
 export const UNIFORM = 39;
 export const MAX_ROI_POOL = 40;
+export const TREES = 41;
 /** The last of them. */
-export const OPCODE_MAX = MAX_ROI_POOL;
+export const OPCODE_MAX = TREES;
 
 /** What an instruction returns that did not fault. */
 export const OK = -1;
@@ -188,3 +189,16 @@ export const SAMPLE_CUBIC = 2;
 export const BORDER_ZERO = 0;
 export const BORDER_CLAMP = 1;
 export const BORDER_REFLECT = 2;
+
+// How TREES joins the weights of the leaves, and kinds of its nodes, to which TREE_MISSING_PASSES may be added.
+export const TREES_SUM = 0;
+export const TREES_MIN = 1;
+export const TREES_MAX = 2;
+export const TREE_LEAF = 0;
+export const TREE_LESS_OR_EQUAL = 1;
+export const TREE_LESS = 2;
+export const TREE_GREATER_OR_EQUAL = 3;
+export const TREE_GREATER = 4;
+export const TREE_EQUAL = 5;
+export const TREE_NOT_EQUAL = 6;
+export const TREE_MISSING_PASSES = 8;

@@ -284,3 +284,10 @@ export class MaxRoiPool {
   x: Address; rois: Address; y: Address; batch: i32; height: i32; width: i32; channels: i32;
   outputHeight: i32; outputWidth: i32; scale: f32; begin: i32; end: i32;
 }
+
+/** Rows [begin, end) and trees [treeBegin, treeEnd), the first of which makes y; nodes are four int32 (runtime/compile/assemble-rare.ts). */
+@unmanaged
+export class Trees {
+  kind: i32; x: Address; nodes: Address; thresholds: Address; roots: Address; targets: Address; weights: Address; y: Address;
+  features: i32; outputs: i32; treeBegin: i32; treeEnd: i32; begin: i32; end: i32;
+}

@@ -1,6 +1,6 @@
 // Instructions of operators that models seldom have: plain code, one small function each, as instructions.ts.
 import * as op from './opcodes.ts';
-import { Cumulate, Determinant, MaxRoiPool, RoiAlign, Sample, Scatter, TopK, Uniform, WrapIndices, at } from './operands.ts';
+import { Cumulate, Determinant, MaxRoiPool, RoiAlign, Sample, Scatter, TopK, Trees, Uniform, WrapIndices, at } from './operands.ts';
 import { determinant } from './tensor/determinant.ts';
 import { shiftOf } from './tensor/element.ts';
 import { scatter, wrapIndices } from './tensor/indices.ts';
@@ -8,6 +8,7 @@ import { cumulate, topK } from './tensor/order.ts';
 import { uniform } from './tensor/philox.ts';
 import { maxRoiPool } from './tensor/roi-pool.ts';
 import { roiAlign, sample } from './tensor/sample.ts';
+import { trees } from './tensor/trees.ts';
 
 export function runWrapIndices(operands: usize): i32 {
   const o = changetype<WrapIndices>(operands);
@@ -64,5 +65,10 @@ export function runUniform(operands: usize): i32 {
   const o = changetype<Uniform>(operands);
   if (o.begin == 0) store<u64>(at(o.room), atomic.add<u64>(at(o.draws), 1));
   uniform(o.key0, o.key1, load<u64>(at(o.room)), at(o.y), o.count, o.begin, o.end);
+  return op.OK;
+}
+
+export function runTrees(operands: usize): i32 {
+  trees(changetype<Trees>(operands));
   return op.OK;
 }

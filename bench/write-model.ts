@@ -25,6 +25,19 @@ export interface NodeSpec {
   readonly attributes?: readonly AttributeSpec[];
 }
 
+/** A function of the model's own; `defaults` are attributes that calls may leave out. */
+export interface FunctionSpec {
+  readonly domain: string;
+  readonly name: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /** Names of attributes without a default. */
+  readonly attributes?: readonly string[];
+  readonly defaults?: readonly AttributeSpec[];
+  readonly nodes: readonly NodeSpec[];
+  readonly opsets: Readonly<Record<string, number>>;
+}
+
 export interface ValueSpec {
   readonly name: string;
   readonly type: number;
@@ -100,23 +113,32 @@ export interface ModelSpec {
   readonly opsets?: Readonly<Record<string, number>>;
   readonly graph?: GraphSpec;
   readonly producer?: string;
+  readonly functions?: readonly FunctionSpec[];
+}
+
+function writeOpset([domain, version]: readonly [string, number], writer: PbfWriter): void {
+  writer.writeStringField(1, domain);
+  writer.writeVarintField(2, version);
+}
+
+function writeFunction(each: FunctionSpec, writer: PbfWriter): void {
+  writer.writeStringField(1, each.name);
+  for (const name of each.inputs) writer.writeStringField(4, name);
+  for (const name of each.outputs) writer.writeStringField(5, name);
+  for (const name of each.attributes ?? []) writer.writeStringField(6, name);
+  for (const node of each.nodes) writer.writeMessage(7, writeNode, node);
+  for (const opset of Object.entries(each.opsets)) writer.writeMessage(9, writeOpset, opset);
+  writer.writeStringField(10, each.domain);
+  for (const attribute of each.defaults ?? []) writer.writeMessage(11, writeAttribute, attribute);
 }
 
 export function writeModel(model: ModelSpec): Uint8Array {
   const writer = new PbfWriter();
   writer.writeVarintField(1, model.irVersion ?? 8);
   writer.writeStringField(2, model.producer ?? 'test');
-  for (const [domain, version] of Object.entries(model.opsets ?? { '': 17 })) {
-    writer.writeMessage(
-      8,
-      (entry: readonly [string, number], opset) => {
-        opset.writeStringField(1, entry[0]);
-        opset.writeVarintField(2, entry[1]);
-      },
-      [domain, version] as const,
-    );
-  }
+  for (const opset of Object.entries(model.opsets ?? { '': 17 })) writer.writeMessage(8, writeOpset, opset);
   if (model.graph) writer.writeMessage(7, writeGraph, model.graph);
+  for (const each of model.functions ?? []) writer.writeMessage(25, writeFunction, each);
   return writer.finish();
 }
 

@@ -3,7 +3,7 @@ import * as op from '../../assembly/opcodes.ts';
 import type { DataType } from '../engine/tensor.ts';
 import type { Address } from './instructions.ts';
 import { typedKind } from './kinds.ts';
-import type { BorderMode, SampleMode, ScatterName } from './rare-operations.ts';
+import type { BorderMode, SampleMode, ScatterName, TreesName } from './rare-operations.ts';
 import { behind, checkAligned, ELEMENTS_MAX, floatWord, inParts, TAPS_MAX, type Writer } from './writer.ts';
 
 const scatterKinds: Record<ScatterName, number> = {
@@ -216,5 +216,41 @@ export function assembleMaxRoiPool(writer: Writer, call: MaxRoiPoolCall): void {
   const taps = dims.slice(1).reduce((product, size) => product * size, 1);
   inParts(regions * outputSize[0] * outputSize[1], TAPS_MAX / Math.max(1, taps), (begin, end) => {
     writer.emit(op.MAX_ROI_POOL, [x, rois, y, ...dims, ...outputSize, floatWord(scale), begin, end]);
+  });
+}
+
+const treesKinds: Record<TreesName, number> = { sum: op.TREES_SUM, min: op.TREES_MIN, max: op.TREES_MAX };
+
+export interface TreesCall {
+  readonly name: TreesName;
+  readonly type: DataType;
+  /** [rows, features] */
+  readonly x: Address;
+  /** int32 [nodes, 4]: kind, feature, next node when it holds, else; of leaves: 0, 0, first weight, end of the weights. */
+  readonly nodes: Address;
+  /** [nodes], of the type of x, as are the weights. */
+  readonly thresholds: Address;
+  /** int32 [trees]: the first node of each. */
+  readonly roots: Address;
+  /** int32 [weights]: the output that each is for. */
+  readonly targets: Address;
+  readonly weights: Address;
+  /** [rows, outputs]; NaN where no leaf had a weight. */
+  readonly y: Address;
+  readonly rows: number;
+  readonly features: number;
+  readonly outputs: number;
+  readonly trees: number;
+  readonly depth: number;
+}
+
+export function assembleTrees(writer: Writer, call: TreesCall): void {
+  const { x, nodes, thresholds, roots, targets, weights, y, depth } = call;
+  checkAligned(x, nodes, thresholds, roots, targets, weights, y);
+  const kind = typedKind(treesKinds[call.name], call.type);
+  const operands = [kind, x, nodes, thresholds, roots, targets, weights, y, call.features, call.outputs];
+  const treesAtOnce = Math.max(1, Math.min(call.trees, Math.floor(ELEMENTS_MAX / depth)));
+  inParts(call.rows, ELEMENTS_MAX / (treesAtOnce * depth), (begin, end) => {
+    inParts(call.trees, treesAtOnce, (first, last) => writer.emit(op.TREES, [...operands, first, last, begin, end]));
   });
 }

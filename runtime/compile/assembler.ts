@@ -381,4 +381,7 @@ export class Assembler implements Instructions {
   determinant(call: Parameters<typeof rare.assembleDeterminant>[1]): void {
     rare.assembleDeterminant(this.#writer, call);
   }
+  trees(call: rare.TreesCall): void {
+    rare.assembleTrees(this.#writer, call);
+  }
 }

@@ -2,6 +2,7 @@
 import { elementBytes, elementCount } from '../engine/tensor.ts';
 import { type Emitter, inputOf, type OperationOf, outputOf, requireFloat32 } from './emission.ts';
 import type { Node, Value } from './graph.ts';
+import type { Address } from './instructions.ts';
 
 export const wrapIndices: Emitter<OperationOf<'wrapIndices'>> = {
   emit({ assembler, node, operation, at }) {
@@ -104,5 +105,20 @@ export const maxRoiPool: Emitter<OperationOf<'maxRoiPool'>> = {
     const places = { x: at(x), rois: at(rois), y: at(outputOf(node)) };
     const { outputSize, scale } = operation;
     assembler.maxRoiPool({ ...places, dims: x.dims, regions: rois.dims[0] as number, outputSize, scale });
+  },
+};
+
+type Five = [Address, Address, Address, Address, Address];
+
+/** x, nodes, thresholds, roots, targets, weights. */
+export const trees: Emitter<OperationOf<'trees'>> = {
+  emit({ assembler, node, operation, at }) {
+    const x = inputOf(node, 0);
+    const [nodes, thresholds, roots, targets, weights] = [1, 2, 3, 4, 5].map((i) => at(inputOf(node, i))) as Five;
+    const [rows = 0, features = 0] = x.dims;
+    const tables = { nodes, thresholds, roots, targets, weights };
+    const sizes = { rows, features, trees: inputOf(node, 3).dims[0] ?? 0 };
+    const { name, outputs, depth } = operation;
+    assembler.trees({ ...tables, ...sizes, name, outputs, depth, type: x.type, x: at(x), y: at(outputOf(node)) });
   },
 };

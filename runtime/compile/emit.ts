@@ -50,6 +50,7 @@ const emitters: { readonly [Kind in Operation['kind']]: Emitter<OperationOf<Kind
   softmax: elementwise.softmax,
   topK: rare.topK,
   transpose: data.transpose,
+  trees: rare.trees,
   unary: elementwise.unary,
   uniform: rare.uniform,
   where: elementwise.where,

@@ -5,6 +5,7 @@ import { sameDims } from './strides.ts';
 
 export type ScatterName = 'set' | 'add' | 'mul' | 'max' | 'min';
 export type SampleMode = 'nearest' | 'linear' | 'cubic';
+export type TreesName = 'sum' | 'min' | 'max';
 export type BorderMode = 'zeros' | 'border' | 'reflection';
 
 export type RareOperation =
@@ -54,7 +55,12 @@ export type RareOperation =
       readonly scale: number;
     }
   /** [..., n, n] → [...] */
-  | { readonly kind: 'determinant' };
+  | { readonly kind: 'determinant' }
+  /**
+   * x [rows, features] and the tables of an ensemble (TreesCall) → [rows, outputs], NaN where no leaf had a weight for an output.
+   * `depth`: nodes on the longest way down a tree, with the weights at its end.
+   */
+  | { readonly kind: 'trees'; readonly name: TreesName; readonly outputs: number; readonly depth: number };
 
 interface Operand {
   readonly type: DataType;
@@ -116,6 +122,8 @@ export function inferRare(operation: RareOperation, inputs: readonly (Operand | 
       expect(x.dims.length === 4 && sameDims(second.dims, [count, 5]), 'pictures, and regions of 5 numbers', x, second);
       return [{ type: x.type, dims: [count, ...operation.outputSize, x.dims[3] as number] }];
     }
+    case 'trees':
+      return [{ type: x.type, dims: [x.dims[0] as number, operation.outputs] }];
     case 'determinant': {
       const [rows, columns] = x.dims.slice(-2);
       expect(rows !== undefined && rows === columns, 'square matrices', x);

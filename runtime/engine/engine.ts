@@ -3,6 +3,7 @@
 import type { ByteSource } from '../onnx/byte-source.ts';
 import { externalReader } from '../onnx/external-io.ts';
 import { readModel } from '../onnx/read.ts';
+import { hasOperator } from '../ops/index.ts';
 import { Core } from './core.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { EngineModel } from './engine-model.ts';
@@ -85,7 +86,8 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
     },
     async load(source, { name, folder, memoryMaxBytes: modelMaxBytes = memory.maxBytes }) {
       if (closed) throw new Error(`model "${name}": the engine is closed`);
-      const file = readModel(source, { readExternal: folder === undefined ? undefined : externalReader(folder) });
+      const readExternal = folder === undefined ? undefined : externalReader(folder);
+      const file = readModel(source, { readExternal, hasOperator });
       const model = new EngineModel(file, name, source.byteLength, {
         memory: new ModelMemory(memory, name, modelMaxBytes),
         ...{ dispatcher, panel, models },

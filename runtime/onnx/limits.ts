@@ -9,6 +9,8 @@ export const KEPT_BYTES_MAX = 65_536;
 export const TENSOR_RANK_MAX = 32;
 /** Nodes of the graph and all its subgraphs together. */
 export const NODES_MAX = 100_000;
+/** Functions that call each other. */
+export const FUNCTION_DEPTH_MAX = 32;
 /** Protobuf messages in a file: a two-byte message costs some hundred bytes here, so their number is what bounds memory. */
 export const MESSAGES_MAX = 2_000_000;
 /** Fields of messages that are too large to be read at once, which are gone through one by one. */

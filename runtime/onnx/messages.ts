@@ -36,6 +36,8 @@ export interface SparseTensorMessage {
 
 export interface AttributeMessage {
   name: string;
+  /** In the body of a function: the attribute of the call whose value it takes. */
+  reference: string;
   type: number;
   float: number;
   int: number;
@@ -56,6 +58,8 @@ export interface NodeMessage {
   name: string;
   operator: string;
   domain: string;
+  /** Tells functions of one name apart. */
+  overload: string;
   attributes: AttributeMessage[];
 }
 
@@ -81,12 +85,30 @@ export interface GraphMessage {
   outputs: ValueMessage[];
 }
 
+export interface FunctionMessage {
+  name: string;
+  domain: string;
+  overload: string;
+  inputs: string[];
+  outputs: string[];
+  /** Attributes that a call may leave out. */
+  defaults: AttributeMessage[];
+  nodes: NodeMessage[];
+  opsets: OpsetMessage[];
+}
+
+export interface OpsetMessage {
+  domain: string;
+  version: number;
+}
+
 export interface ModelMessage {
   irVersion: number;
   producerName: string;
   producerVersion: string;
-  opsets: { domain: string; version: number }[];
+  opsets: OpsetMessage[];
   graph?: GraphMessage;
+  functions: FunctionMessage[];
 }
 
 function set<T, K extends keyof T>(key: K, read: (reader: Reader) => T[K]): (message: T, reader: Reader) => void {
@@ -186,12 +208,14 @@ const attributeFields: Fields<AttributeMessage> = {
   10: add('tensors', readTensor),
   11: add('graphs', readGraph),
   20: set('type', readInt),
+  21: set('reference', readName),
   22: set('sparse', readSparseTensor),
 };
 
 function readAttribute(reader: Reader): AttributeMessage {
   return readMessage<AttributeMessage>(reader, attributeFields, {
     name: '',
+    reference: '',
     type: 0,
     float: 0,
     int: 0,
@@ -211,6 +235,7 @@ const nodeFields: Fields<NodeMessage> = {
   4: set('operator', readName),
   5: add('attributes', readAttribute),
   7: set('domain', readName),
+  8: set('overload', readName),
 };
 
 function readNode(reader: Reader): NodeMessage {
@@ -220,6 +245,7 @@ function readNode(reader: Reader): NodeMessage {
     name: '',
     operator: '',
     domain: '',
+    overload: '',
     attributes: [],
   });
 }
@@ -301,15 +327,44 @@ function readGraph(reader: Reader): GraphMessage {
   return readMessage(reader, graphFields, emptyGraph());
 }
 
-const opsetFields: Fields<{ domain: string; version: number }> = {
+const opsetFields: Fields<OpsetMessage> = {
   1: set('domain', readName),
   2: set('version', readInt),
 };
+
+function readOpset(reader: Reader): OpsetMessage {
+  return readMessage(reader, opsetFields, { domain: '', version: 0 });
+}
+
+const functionFields: Fields<FunctionMessage> = {
+  1: set('name', readName),
+  4: add('inputs', readName),
+  5: add('outputs', readName),
+  7: add('nodes', readNode),
+  9: add('opsets', readOpset),
+  10: set('domain', readName),
+  11: add('defaults', readAttribute),
+  13: set('overload', readName),
+};
+
+function readFunction(reader: Reader): FunctionMessage {
+  return readMessage<FunctionMessage>(reader, functionFields, {
+    name: '',
+    domain: '',
+    overload: '',
+    inputs: [],
+    outputs: [],
+    defaults: [],
+    nodes: [],
+    opsets: [],
+  });
+}
 
 export const modelFields: Fields<ModelMessage> = {
   1: set('irVersion', readInt),
   2: set('producerName', readText),
   3: set('producerVersion', readText),
   7: set('graph', readGraph),
-  8: (m, r) => void m.opsets.push(readMessage(r, opsetFields, { domain: '', version: 0 })),
+  8: add('opsets', readOpset),
+  25: add('functions', readFunction),
 };

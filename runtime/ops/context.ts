@@ -10,6 +10,9 @@ import { isDataType, typeName } from '../onnx/tensor-data.ts';
 /** Composes an ONNX node of kernel operations and returns its outputs. */
 export type Build = (node: OperatorContext) => Value | readonly Value[];
 
+/** Ascending; the last entry not above the model's opset version holds. */
+export type Versions = readonly (readonly [since: number, build: Build])[];
+
 /** What the walk over the whole graph offers to one node. */
 export interface Surroundings {
   readonly builder: Builder;

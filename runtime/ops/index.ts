@@ -2,7 +2,7 @@
 import { UnsupportedError } from '../compile/program.ts';
 import type { GraphNode, OnnxModel } from '../onnx/graph.ts';
 import * as attention from './attention.ts';
-import { type Build, placeOf } from './context.ts';
+import { type Build, placeOf, type Versions } from './context.ts';
 import * as control from './control.ts';
 import * as conv from './conv.ts';
 import * as data from './data.ts';
@@ -14,6 +14,7 @@ import * as loop from './loop.ts';
 import * as loss from './loss.ts';
 import * as math from './math.ts';
 import * as matrix from './matrix.ts';
+import { mlOperators } from './ml/table.ts';
 import * as norm from './norm.ts';
 import * as pool from './pool.ts';
 import * as positions from './positions.ts';
@@ -29,9 +30,6 @@ import * as training from './training.ts';
 
 /** The newest version of the default operator set that the table was checked against. */
 const OPSET_MAX = 28;
-
-/** Ascending; the last entry not above the model's opset version holds. */
-type Versions = readonly (readonly [since: number, build: Build])[];
 
 const hardSigmoid = math.unaryWith('hardSigmoid', ['alpha', 0.2], ['beta', 0.5]);
 const selu = math.unaryWith('selu', ['alpha', 1.6732631921768188], ['gamma', 1.0507010221481323]);
@@ -279,20 +277,27 @@ const domains: Readonly<Record<string, Readonly<Record<string, Versions>>>> = {
     Adam: [[1, training.adam]],
     Momentum: [[1, training.momentum]],
   },
+  'ai.onnx.ml': mlOperators,
   'ai.onnx.preview': { FlexAttention: [[1, attention.flexAttention]] },
 };
+
+function find(domain: string, operator: string, opset: number): Build | undefined {
+  const known = Object.hasOwn(domains, domain) ? (domains[domain] as typeof operators) : {};
+  const versions = Object.hasOwn(known, operator) ? known[operator] : undefined;
+  return opset > OPSET_MAX ? undefined : versions?.findLast(([since]) => since <= opset)?.[1];
+}
+
+export function hasOperator(domain: string, operator: string, opset: number): boolean {
+  return find(domain, operator, opset) !== undefined;
+}
 
 /** How to build a node, or an UnsupportedError that names what is not known. */
 export function findOperator(node: GraphNode, opsets: OnnxModel['opsets']): Build {
   const opset = opsets[node.domain] ?? 0;
-  const known = Object.hasOwn(domains, node.domain) ? (domains[node.domain] as typeof operators) : {};
-  const versions = Object.hasOwn(known, node.operator) ? known[node.operator] : undefined;
-  const build = versions?.findLast(([since]) => since <= opset)?.[1];
-  if (!build || opset > OPSET_MAX) {
-    const domain = node.domain || 'ai.onnx';
+  const build = find(node.domain, node.operator, opset);
+  if (!build)
     throw new UnsupportedError(
-      `${placeOf(node)}: our kernels do not know this operator in opset ${opset} of ${domain}`,
+      `${placeOf(node)}: our kernels do not know this operator in opset ${opset} of ${node.domain || 'ai.onnx'}`,
     );
-  }
   return build;
 }

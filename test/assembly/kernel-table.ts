@@ -7,6 +7,7 @@ import { integerRows } from './table-integer.ts';
 import { layoutRows } from './table-layout.ts';
 import { matrixRows } from './table-matrix.ts';
 import { rareRows } from './table-rare.ts';
+import { treesRow } from './table-trees.ts';
 import { reduceRows } from './table-reduce.ts';
 import { typedRows } from './table-typed.ts';
 
@@ -28,6 +29,7 @@ export const kernelTable: readonly Row[] = [
   ...layoutRows,
   ...integerRows,
   ...rareRows,
+  treesRow,
   ...typedRows,
   castRow,
 ];
