@@ -7,8 +7,8 @@ import { integerRows } from './table-integer.ts';
 import { layoutRows } from './table-layout.ts';
 import { matrixRows } from './table-matrix.ts';
 import { rareRows } from './table-rare.ts';
-import { treesRow } from './table-trees.ts';
 import { reduceRows } from './table-reduce.ts';
+import { treesRow } from './table-trees.ts';
 import { typedRows } from './table-typed.ts';
 
 export interface Row {
