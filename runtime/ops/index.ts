@@ -3,6 +3,8 @@ import { UnsupportedError } from '../compile/program.ts';
 import type { GraphNode, OnnxModel } from '../onnx/graph.ts';
 import * as attention from './attention.ts';
 import { type Build, placeOf, type Versions } from './context.ts';
+import { simplifiedLayerNormalization } from './contrib/norm.ts';
+import { contribOperators } from './contrib/table.ts';
 import * as control from './control.ts';
 import * as conv from './conv.ts';
 import * as data from './data.ts';
@@ -231,6 +233,8 @@ const operators: Readonly<Record<string, Versions>> = {
   Shrink: [[9, math.shrink]],
   Sigmoid: [[1, math.unary('sigmoid')]],
   Sign: [[9, math.unary('sign')]],
+  // onnxruntime writes it into ONNX's own domain.
+  SimplifiedLayerNormalization: [[1, simplifiedLayerNormalization]],
   Sin: [[7, math.unary('sin')]],
   Sinh: [[9, math.unary('sinh')]],
   Size: [[1, shape.size]],
@@ -278,6 +282,7 @@ const domains: Readonly<Record<string, Readonly<Record<string, Versions>>>> = {
     Momentum: [[1, training.momentum]],
   },
   'ai.onnx.ml': mlOperators,
+  'com.microsoft': contribOperators,
   'ai.onnx.preview': { FlexAttention: [[1, attention.flexAttention]] },
 };
 
