@@ -13,6 +13,7 @@ import type { Model } from '../runtime/engine/model.ts';
 import type { Tensor } from '../runtime/engine/tensor.ts';
 import { agreeCases, type Case, missingFile, type Tensors } from './agree-cases.ts';
 import { quantizedCases } from './agree-quantized.ts';
+import { tabularCases } from './agree-tabular.ts';
 
 const RELATIVE_MAX = 1e-4;
 const COSINE_MIN = 0.99999;
@@ -192,7 +193,7 @@ ort.env.logLevel = 'error';
 const engine = await createEngine();
 const style = createStyle(wantsColour(process.env, process.stdout.isTTY));
 const rows: Row[] = [];
-for (const each of [...agreeCases(folder), ...quantizedCases(folder)]) {
+for (const each of [...agreeCases(folder), ...quantizedCases(folder), ...tabularCases(folder)]) {
   process.stderr.write(`${each.name} …\n`);
   rows.push(await check(each, engine));
 }
