@@ -2,7 +2,8 @@
 import { elementCount, type Tensor } from '../engine/tensor.ts';
 import type { Graph, GraphNode, OnnxModel } from '../onnx/graph.ts';
 import { isDataType } from '../onnx/tensor-data.ts';
-import { type Build, OperatorContext, placeOf, type Surroundings } from '../ops/context.ts';
+import { placeOf } from '../ops/attributes.ts';
+import { type Build, OperatorContext, type Surroundings } from '../ops/context.ts';
 import { Builder, type ConstantKeys, prune } from './builder.ts';
 import { isInteger } from './evaluate.ts';
 import type { KernelGraph, NamedValue, Value } from './graph.ts';

@@ -2,7 +2,8 @@
 import { UnsupportedError } from '../compile/program.ts';
 import type { GraphNode, OnnxModel } from '../onnx/graph.ts';
 import * as attention from './attention.ts';
-import { type Build, placeOf, type Versions } from './context.ts';
+import { placeOf } from './attributes.ts';
+import type { Build, Versions } from './context.ts';
 import { simplifiedLayerNormalization } from './contrib/norm.ts';
 import { contribOperators } from './contrib/table.ts';
 import * as control from './control.ts';

@@ -1,0 +1,36 @@
+/** What an ONNX value can be besides a tensor of numbers. Kernels compute with tensors only; the rest lives in JavaScript. */
+import type { Tensor } from './tensor.ts';
+
+/** Texts, row-major as in every tensor. Source: onnx.proto3, TensorProto.DataType STRING (UTF-8). */
+export interface StringTensor {
+  readonly type: 'string';
+  readonly dims: readonly number[];
+  readonly data: readonly string[];
+}
+
+/** Tensors, or values of one other kind, in order. */
+export interface SequenceValue {
+  readonly type: 'sequence';
+  readonly items: readonly EngineValue[];
+}
+
+/** A value or none. */
+export interface OptionalValue {
+  readonly type: 'optional';
+  readonly value: EngineValue | undefined;
+}
+
+/** As ai.onnx.ml's ZipMap and CastMap know it: from a label to a number. */
+export interface MapValue {
+  readonly type: 'map';
+  readonly entries: ReadonlyMap<string | bigint, number>;
+}
+
+/** What the kernels cannot hold. */
+export type HostValue = StringTensor | SequenceValue | OptionalValue | MapValue;
+
+export type EngineValue = Tensor | HostValue;
+
+export function isHostValue(value: EngineValue): value is HostValue {
+  return value.type === 'string' || value.type === 'sequence' || value.type === 'optional' || value.type === 'map';
+}
