@@ -11,6 +11,7 @@ import { createStyle, wantsColour } from '../fleet/cli/style.ts';
 import { createEngine, type Engine } from '../runtime/engine/engine.ts';
 import type { Model } from '../runtime/engine/model.ts';
 import type { Tensor } from '../runtime/engine/tensor.ts';
+import { tensorsOf } from '../runtime/engine/value.ts';
 import { agreeCases, type Case, missingFile, type Tensors } from './agree-cases.ts';
 import { quantizedCases } from './agree-quantized.ts';
 import { tabularCases } from './agree-tabular.ts';
@@ -136,7 +137,7 @@ async function compare(each: Case, model: Model, bytes: Uint8Array): Promise<{ r
   let runs = 0;
   for (const source of each.sources.length > 0 ? each.sources : ['']) {
     const inputs = await each.inputs(source);
-    const own = await runAll(async (tensors) => (await model.run(tensors)).outputs, inputs, each.carry);
+    const own = await runAll(async (tensors) => tensorsOf((await model.run(tensors)).outputs), inputs, each.carry);
     const other = await runAll(oracle.run, inputs, each.carry);
     own.forEach((outputs, index) => {
       for (const [name, tensor] of Object.entries(outputs)) {

@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createStyle, wantsColour } from '../fleet/cli/style.ts';
-import { compile, type InputShape, NeedsValueError, prepare } from '../runtime/compile/compile.ts';
+import { compileStage, type InputShape, NeedsValueError, prepare, startOf } from '../runtime/compile/compile.ts';
 import type { Program } from '../runtime/compile/program.ts';
 import { type KernelBuild, loadKernels, prepareV8 } from '../runtime/engine/kernels.ts';
 import { LoadedProgram } from '../runtime/engine/loaded-program.ts';
@@ -73,7 +73,9 @@ function compileFor(job: Job, bytes: Uint8Array, weights: MemoryWeights, panel: 
   for (const [name, { type, dims }] of Object.entries(job.inputs)) shapes[name] = { type, dims };
   for (;;) {
     try {
-      return compile(prepared, shapes, weights, panel);
+      const stage = compileStage(prepared, startOf(prepared.model, shapes), weights, panel);
+      if (stage.kind === 'program' && stage.program) return stage.program;
+      throw new Error(`${job.name}: expected a model that begins with a program`);
     } catch (error) {
       if (!(error instanceof NeedsValueError)) throw error;
       for (const name of error.inputs) {

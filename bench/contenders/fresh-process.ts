@@ -53,10 +53,11 @@ function onnxruntime(ort: typeof Onnxruntime, options: Onnxruntime.InferenceSess
 const loaders: Readonly<Record<string, Loader>> = {
   ours: async () => {
     const { createEngine } = await import('../../runtime/engine/engine.ts');
+    const { tensorsOf } = await import('../../runtime/engine/value.ts');
     return async (bytes, inputs) => {
       const engine = await createEngine();
       const model = await engine.load(bytes, { name: 'fresh' });
-      return { run: async () => (await model.run(inputs)).outputs, about: engine.info.build };
+      return { run: async () => tensorsOf((await model.run(inputs)).outputs), about: engine.info.build };
     };
   },
   'onnxruntime-web': async () => {

@@ -4,6 +4,7 @@ import v8 from 'node:v8';
 import { createEngine } from '../../runtime/engine/engine.ts';
 import type { KernelBuild } from '../../runtime/engine/kernels.ts';
 import type { Tensor } from '../../runtime/engine/tensor.ts';
+import { tensorsOf } from '../../runtime/engine/value.ts';
 import { compareAnswers } from './answers.ts';
 import { toChannelsLast } from './channels.ts';
 import type { Engine } from './contender.ts';
@@ -23,15 +24,16 @@ export async function ownEngine(build?: Exclude<KernelBuild, 'revectorized'>): P
       const model = await engine.load(bytes, { name });
       const turned = channelsLast && (await engine.load(channelsLast.model, { name }));
       if (turned) {
-        const [answer] = Object.values((await model.run(inputs)).outputs) as [Tensor];
+        const [answer] = Object.values(tensorsOf((await model.run(inputs)).outputs)) as [Tensor];
         const { outputs } = await turned.run(channelsLast.inputs);
-        const { error } = compareAnswers(outputs, { y: toChannelsLast(answer) });
+        const { error } = compareAnswers(tensorsOf(outputs), { y: toChannelsLast(answer) });
         if (error > RELATIVE_MAX) throw new Error(`with the channels last, its answer differs by ${error}`);
       }
       return {
         async run() {
           const started = performance.now();
-          const { outputs, runMs } = await model.run(inputs);
+          const { outputs: values, runMs } = await model.run(inputs);
+          const outputs = tensorsOf(values);
           const ms = performance.now() - started;
           if (!turned) return { ms, insideMs: runMs, outputs };
           return { ms, insideMs: (await turned.run(channelsLast.inputs)).runMs, outputs };

@@ -187,5 +187,7 @@ function renderExplanation(result: Result, style: Style): string {
     ),
     `${style.good('runs')} on our kernels; nothing falls back`,
   );
+  if (program.endsBefore !== undefined)
+    parts.push(`This is the first part of the model; what follows is planned during the run: ${program.endsBefore}`);
   return parts.join('\n\n');
 }

@@ -9,12 +9,20 @@ import type { BinaryName, ReduceName, UnaryName } from './instructions.ts';
 import { FOLDED_ELEMENTS_MAX, KERNEL_NODES_MAX, SPACE_BYTES_MAX } from './limits.ts';
 import { lower, reckons } from './lower.ts';
 import type { CastMode } from './minifloat.ts';
-import { UnsupportedError } from './program.ts';
+import { NotStaticError, UnsupportedError } from './program.ts';
 import { composePerms, keepsOrder, sameDims } from './strides.ts';
 
-/** Short names for derived constants. One table a model, so that all its programs give equal contents equal names. */
+/**
+ * Short names for derived constants. One table a model, so that all its programs give equal contents equal names.
+ * A table that replaces another is of another generation: its names differ from those of the older ones.
+ */
 export class ConstantKeys {
   readonly #names = new Map<string, string>();
+  readonly #generation: number;
+
+  constructor(generation = 0) {
+    this.#generation = generation;
+  }
 
   get size(): number {
     return this.#names.size;
@@ -23,7 +31,7 @@ export class ConstantKeys {
   derive(description: string): string {
     let name = this.#names.get(description);
     if (name === undefined) {
-      name = `derived ${this.#names.size}`;
+      name = `derived ${this.#generation}.${this.#names.size}`;
       this.#names.set(description, name);
     }
     return name;
@@ -141,7 +149,7 @@ export class Builder {
 
   #addNode(node: Node): void {
     if (this.nodes.length === KERNEL_NODES_MAX)
-      throw new UnsupportedError(`a program of more than ${KERNEL_NODES_MAX} operations is not supported`);
+      throw new NotStaticError(`a program of more than ${KERNEL_NODES_MAX} operations is not supported`);
     this.nodes.push(node);
     for (const output of node.outputs) this.#producers.set(output, node);
   }

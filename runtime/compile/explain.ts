@@ -2,13 +2,12 @@
 import { elementCount } from '../engine/tensor.ts';
 import { allGraphs, describeModel } from '../onnx/describe.ts';
 import type { OnnxModel } from '../onnx/graph.ts';
-import { findOperator } from '../ops/index.ts';
 import { ConstantKeys } from './builder.ts';
+import { checkKnown, type InputShape, NeedsValueError, traceStart } from './compile.ts';
 import { emitProgram } from './emit.ts';
 import type { KernelGraph, Node, Value } from './graph.ts';
 import { passes, passTitles } from './passes/index.ts';
 import { UnsupportedError, type Weights } from './program.ts';
-import { type InputShape, NeedsValueError, traceModel } from './trace.ts';
 
 /** How often each thing occurs, the most frequent first. */
 export type Counts = Readonly<Record<string, number>>;
@@ -43,6 +42,8 @@ export interface Explanation {
     readonly weightBytes: number;
     /** Instructions and tables. */
     readonly programBytes: number;
+    /** Why all this is the first part of the model only; the rest is planned during the run. */
+    readonly endsBefore?: string;
   };
 }
 
@@ -114,7 +115,7 @@ function missingOperators(model: OnnxModel): string[] {
   for (const graph of allGraphs(model.graph))
     for (const node of graph.nodes)
       try {
-        findOperator(node, model.opsets);
+        checkKnown(node, model.opsets);
       } catch (error) {
         if (!(error instanceof UnsupportedError)) throw error;
         reasons.add(`${node.domain ? `${node.domain}:` : ''}${node.operator}: ${error.message}`);
@@ -124,7 +125,7 @@ function missingOperators(model: OnnxModel): string[] {
 
 function explainProgram(model: OnnxModel, inputs: Readonly<Record<string, InputShape>>): Explanation['program'] {
   const keys = new ConstantKeys();
-  const traced = traceModel(model, inputs, keys, findOperator);
+  const { graph: traced, obstacle } = traceStart(model, inputs, keys);
   const effects: PassEffect[] = [];
   let graph = traced;
   for (const pass of passes) {
@@ -146,6 +147,7 @@ function explainProgram(model: OnnxModel, inputs: Readonly<Record<string, InputS
     arenaBytes: program.arenaBytes,
     weightBytes: weights.byteLength,
     programBytes: program.words.byteLength + program.tables.byteLength,
+    endsBefore: obstacle?.message,
   };
 }
 

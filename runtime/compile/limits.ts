@@ -14,6 +14,8 @@ export const MATRICES_MAX = 2 ** 18;
 export const RESIZED_MAX = 2 ** 20;
 /** Positions along one axis, where an operator needs them as numbers (triangles, identity matrices, places of elements). */
 export const POSITIONS_MAX = 2 ** 20;
+/** Kernel-level nodes that a loop may become when it is built into a program. One that is larger runs its body again and again. */
+export const UNROLLED_NODES_MAX = 10_000;
 /** Time steps of a recurrent operator: each becomes instructions of its own. */
 export const TIME_STEPS_MAX = 4096;
 /** Elements of a run-time input that a program may be specialised to: scalars and shapes, not data. */

@@ -32,3 +32,9 @@ export interface Weights {
 export class UnsupportedError extends Error {
   override readonly name = 'UnsupportedError';
 }
+
+/**
+ * Thrown for a node that cannot become part of a program whose shapes are known: it needs contents that only the run
+ * has, or values that kernels cannot hold. The program may end before it.
+ */
+export class NotStaticError extends UnsupportedError {}

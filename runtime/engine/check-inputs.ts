@@ -1,11 +1,12 @@
 /** Inputs of a run against what the model declares. */
 import { arrayOf, elementCount, smallRanges, type Tensor, type ValueDescription } from './tensor.ts';
+import { type EngineValue, isHostValue, type StringTensor } from './value.ts';
 
 /** Throws an Error that names the input when one is missing, unknown, or of the wrong type, shape or length. */
 export function checkInputs(
   model: string,
   declared: readonly ValueDescription[],
-  given: Readonly<Record<string, Tensor>>,
+  given: Readonly<Record<string, EngineValue>>,
 ): void {
   for (const name of Object.keys(given)) {
     if (declared.some((input) => input.name === name)) continue;
@@ -14,13 +15,40 @@ export function checkInputs(
   }
   for (const input of declared) {
     const place = `model "${model}", input "${input.name}"`;
-    const tensor = Object.hasOwn(given, input.name) ? given[input.name] : undefined;
-    if (tensor === undefined) throw new Error(`${place}: expected ${describeInput(input)}, got nothing`);
-    checkTensor(place, input, tensor);
+    const value = Object.hasOwn(given, input.name) ? given[input.name] : undefined;
+    if (value === undefined) throw new Error(`${place}: expected ${describeInput(input)}, got nothing`);
+    checkValue(place, input, value);
   }
 }
 
-function checkTensor(place: string, input: ValueDescription, tensor: Tensor): void {
+/** Items are of the declared type inside; an optional input also takes the value itself. */
+function checkValue(place: string, input: ValueDescription, value: EngineValue): void {
+  const [, outer, inner = ''] = /^(seq|sequence|optional|map|tensor)\((.*)\)$/.exec(input.type) ?? [];
+  const declared = { ...input, type: inner };
+  switch (outer) {
+    case 'tensor':
+      checkValue(place, declared, value);
+      return;
+    case 'seq':
+    case 'sequence':
+      if (value.type !== 'sequence') throw new Error(`${place}: expected ${input.type}, got ${value.type}`);
+      for (const item of value.items) checkValue(place, declared, item);
+      return;
+    case 'optional':
+      if (value.type !== 'optional') checkValue(place, declared, value);
+      else if (value.value) checkValue(place, declared, value.value);
+      return;
+    case 'map':
+      if (value.type !== 'map') throw new Error(`${place}: expected ${input.type}, got ${value.type}`);
+      return;
+    default:
+      if (isHostValue(value) && value.type !== 'string')
+        throw new Error(`${place}: expected ${describeInput(input)}, got ${value.type}`);
+      checkTensor(place, input, value);
+  }
+}
+
+function checkTensor(place: string, input: ValueDescription, tensor: Tensor | StringTensor): void {
   const got = `${tensor.type} [${tensor.dims.join(', ')}]`;
   if (tensor.type !== input.type || !dimsAgree(input.dims, tensor.dims)) {
     throw new Error(`${place}: expected ${describeInput(input)}, got ${got}`);
@@ -28,6 +56,19 @@ function checkTensor(place: string, input: ValueDescription, tensor: Tensor): vo
   if (!tensor.dims.every((dim) => Number.isSafeInteger(dim) && dim >= 0)) {
     throw new Error(`${place}: expected dimensions of 0 or more, got ${got}`);
   }
+  if (tensor.type === 'string') checkTexts(place, tensor);
+  else checkNumbers(place, tensor, got);
+}
+
+function checkTexts(place: string, { dims, data }: StringTensor): void {
+  if (!Array.isArray(data) || !data.every((text) => typeof text === 'string'))
+    throw new Error(`${place}: expected data in an array of texts`);
+  const count = elementCount(dims);
+  if (data.length !== count)
+    throw new Error(`${place}: string [${dims.join(', ')}] takes ${count} elements, got ${data.length}`);
+}
+
+function checkNumbers(place: string, tensor: Tensor, got: string): void {
   const array = arrayOf(tensor.type);
   if (!(tensor.data instanceof array)) throw new Error(`${place}: expected data in a ${array.name} for ${got}`);
   const count = elementCount(tensor.dims);

@@ -16,12 +16,17 @@ const BASES = 16;
 const CONTROL_BYTES = 64;
 const DONE = -1;
 
+/** A program has tensors only. */
+export interface ProgramResult extends RunResult {
+  readonly outputs: Readonly<Record<string, Tensor>>;
+}
+
 interface Run {
   readonly model: string;
   readonly program: LoadedProgram;
   readonly inputs: Readonly<Record<string, Tensor>>;
   readonly submittedMs: number;
-  readonly promise: PromiseWithResolvers<RunResult>;
+  readonly promise: PromiseWithResolvers<ProgramResult>;
   arena?: number;
   pc: number;
   startedMs?: number;
@@ -50,7 +55,7 @@ export class Dispatcher {
     program: LoadedProgram,
     inputs: Readonly<Record<string, Tensor>>,
     options: RunOptions,
-  ): Promise<RunResult> {
+  ): Promise<ProgramResult> {
     options.signal?.throwIfAborted();
     const run: Run = { model, program, inputs, submittedMs: nowMs(), promise: Promise.withResolvers(), pc: 0 };
     this.#queue.add(run);
@@ -138,7 +143,7 @@ export class Dispatcher {
       return;
     }
     const startedMs = run.startedMs as number;
-    let outputs: RunResult['outputs'];
+    let outputs: ProgramResult['outputs'];
     try {
       outputs = run.program.readOutputs(run.arena as number);
     } catch (cause) {

@@ -1,8 +1,9 @@
-import type { Tensor, ValueDescription } from './tensor.ts';
+import type { ValueDescription } from './tensor.ts';
+import type { EngineValue } from './value.ts';
 
 /** One finished run. Times are in milliseconds. */
 export interface RunResult {
-  readonly outputs: Readonly<Record<string, Tensor>>;
+  readonly outputs: Readonly<Record<string, EngineValue>>;
   /** From submission until the first instruction. */
   readonly queueMs: number;
   /** From the first instruction until the last, pauses for more urgent runs included. */
@@ -32,6 +33,6 @@ export interface Model {
    * Rejects with an Error that names the input when one is missing, unknown, or of the wrong type or shape. The data
    * of the inputs must not change until the run has ended; the outputs belong to the caller.
    */
-  run(inputs: Readonly<Record<string, Tensor>>, options?: RunOptions): Promise<RunResult>;
+  run(inputs: Readonly<Record<string, EngineValue>>, options?: RunOptions): Promise<RunResult>;
   close(): Promise<void>;
 }

@@ -34,3 +34,10 @@ export type EngineValue = Tensor | HostValue;
 export function isHostValue(value: EngineValue): value is HostValue {
   return value.type === 'string' || value.type === 'sequence' || value.type === 'optional' || value.type === 'map';
 }
+
+/** Values that have to be tensors of numbers. Throws an Error that names the first that is none. */
+export function tensorsOf(values: Readonly<Record<string, EngineValue>>): Readonly<Record<string, Tensor>> {
+  for (const [name, value] of Object.entries(values))
+    if (isHostValue(value)) throw new Error(`"${name}": expected a tensor of numbers, got a ${value.type}`);
+  return values as Readonly<Record<string, Tensor>>;
+}

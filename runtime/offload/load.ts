@@ -2,7 +2,7 @@
 import { UnsupportedError } from '../compile/program.ts';
 import type { Engine, LoadOptions } from '../engine/engine.ts';
 import type { Model, RunOptions, RunResult } from '../engine/model.ts';
-import type { Tensor } from '../engine/tensor.ts';
+import type { EngineValue } from '../engine/value.ts';
 import type { ByteSource } from '../onnx/byte-source.ts';
 import { loadOnnxruntime } from './onnxruntime.ts';
 
@@ -56,7 +56,7 @@ class ModelWithFallback implements Model {
     return this.#model.outputs;
   }
 
-  async run(inputs: Readonly<Record<string, Tensor>>, options?: RunOptions): Promise<RunResult> {
+  async run(inputs: Readonly<Record<string, EngineValue>>, options?: RunOptions): Promise<RunResult> {
     // A change that failed leaves our own engine in charge of the shapes that it can run.
     await this.#change?.catch(() => undefined);
     const model = this.#model;

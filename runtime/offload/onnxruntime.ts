@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { checkInputs } from '../engine/check-inputs.ts';
 import type { Model, RunOptions, RunResult } from '../engine/model.ts';
 import type { Tensor } from '../engine/tensor.ts';
+import { type EngineValue, tensorsOf } from '../engine/value.ts';
 import { workerUrl } from '../engine/worker-url.ts';
 import { readExternalFile } from '../onnx/external-io.ts';
 import { readModel } from '../onnx/read.ts';
@@ -168,8 +169,9 @@ class OnnxruntimeModel implements Model {
     return home;
   }
 
-  async run(inputs: Readonly<Record<string, Tensor>>, options: RunOptions = {}): Promise<RunResult> {
-    checkInputs(this.name, this.inputs, inputs);
+  async run(values: Readonly<Record<string, EngineValue>>, options: RunOptions = {}): Promise<RunResult> {
+    checkInputs(this.name, this.inputs, values);
+    const inputs = tensorsOf(values);
     const submitted = performance.now();
     // One run of a model is with the process at a time, so that a waiting one can still be called back.
     const result = this.#last.then(async () => {

@@ -297,13 +297,15 @@ export function hasOperator(domain: string, operator: string, opset: number): bo
   return find(domain, operator, opset) !== undefined;
 }
 
+/** How to build a node, or `undefined` when the table does not know it. */
+export function seekOperator(node: GraphNode, opsets: OnnxModel['opsets']): Build | undefined {
+  return find(node.domain, node.operator, opsets[node.domain] ?? 0);
+}
+
 /** How to build a node, or an UnsupportedError that names what is not known. */
 export function findOperator(node: GraphNode, opsets: OnnxModel['opsets']): Build {
-  const opset = opsets[node.domain] ?? 0;
-  const build = find(node.domain, node.operator, opset);
-  if (!build)
-    throw new UnsupportedError(
-      `${placeOf(node)}: our kernels do not know this operator in opset ${opset} of ${node.domain || 'ai.onnx'}`,
-    );
-  return build;
+  const build = seekOperator(node, opsets);
+  if (build) return build;
+  const place = `${placeOf(node)}: our kernels do not know this operator`;
+  throw new UnsupportedError(`${place} in opset ${opsets[node.domain] ?? 0} of ${node.domain || 'ai.onnx'}`);
 }

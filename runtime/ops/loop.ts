@@ -1,13 +1,23 @@
-/** Loop and Scan: the body is built once for every iteration, so the number of iterations has to be known at compile time. */
+/**
+ * Loop and Scan: the body is built once for every iteration, where the number of iterations is known and small. Others
+ * are run one iteration after the other (runtime/engine/control-flow.ts).
+ */
 import type { Value } from '../compile/graph.ts';
-import { TIME_STEPS_MAX } from '../compile/limits.ts';
+import { TIME_STEPS_MAX, UNROLLED_NODES_MAX } from '../compile/limits.ts';
+import { NotStaticError } from '../compile/program.ts';
 import type { Graph } from '../onnx/graph.ts';
 import { isDataType } from '../onnx/tensor-data.ts';
+import { placeOf } from './attributes.ts';
 import type { Build, OperatorContext } from './context.ts';
 
 function checkIterations(node: OperatorContext, count: number): void {
-  if (!(count <= TIME_STEPS_MAX))
-    throw node.unsupported(`a loop of ${count} iterations (at most ${TIME_STEPS_MAX} are)`);
+  if (!(count <= TIME_STEPS_MAX)) throw new NotStaticError(`${placeOf(node.node)}: ${count} iterations are too many`);
+}
+
+/** `before`: nodes that there were before the loop. */
+function checkUnrolled(node: OperatorContext, before: number): void {
+  if (node.builder.nodes.length - before > UNROLLED_NODES_MAX)
+    throw new NotStaticError(`${placeOf(node.node)}: its iterations are more than ${UNROLLED_NODES_MAX} operations`);
 }
 
 /** What the iterations gave, along a new axis. */
@@ -36,8 +46,10 @@ export const loop: Build = (node) => {
   let carried = node.inputs.slice(2).map((_, index) => node.input(index + 2));
   const states = carried.length;
   const gathered = body.outputs.slice(states + 1).map((): Value[] => []);
+  const before = builder.nodes.length;
   for (let iteration = 0; goesOn && iteration < most; iteration++) {
     checkIterations(node, iteration + 1);
+    checkUnrolled(node, before);
     const condition = builder.literal('bool', [], [1]);
     const results = node.inline(body, 'body', [builder.literal('int64', [], [iteration]), condition, ...carried]);
     const [next, ...rest] = results as [Value, ...Value[]];
@@ -65,7 +77,9 @@ function scanOver(node: OperatorContext, body: Graph, initial: readonly Value[],
   const backwards = (name: string, index: number): boolean => node.ints(name)?.[index] === 1;
   let states = initial;
   const gathered = body.outputs.slice(initial.length).map((): Value[] => []);
+  const before = builder.nodes.length;
   for (let step = 0; step < count; step++) {
+    checkUnrolled(node, before);
     const parts = xs.map((x, index) => {
       const axis = along[index] as number;
       const names = [...(['scan_input_directions', 'directions'] as const)];

@@ -1,6 +1,7 @@
 /** One stage of a trigger at work: inputs prepared, the model run, its outputs read. */
 import type { Model, RunOptions, RunResult } from '../engine/model.ts';
 import type { Tensor } from '../engine/tensor.ts';
+import { tensorsOf } from '../engine/value.ts';
 import type { Placement } from '../media/resize.ts';
 import { constantTensor, initialTensor, prepareInput, type StageSource } from './inputs.ts';
 import { postSteps } from './post/index.ts';
@@ -21,6 +22,7 @@ export interface StageState {
 }
 
 export interface StageRun extends RunResult {
+  readonly outputs: Readonly<Record<string, Tensor>>;
   readonly result: unknown;
   readonly state: StageState;
 }
@@ -62,12 +64,12 @@ export function createStage(
     }
     try {
       const done = await model.run(inputs, options);
-      const { outputs } = done;
+      const outputs = tensorsOf(done.outputs);
       const recurrent = Object.fromEntries(
         recurrentFeeds.map(({ input, given }) => [input.name, remembered(outputs, given.recurrent as string)]),
       );
       const read = post?.({ outputs, inputs, placement, labels, window: source.window, state: state?.post });
-      return { ...done, result: read?.result, state: { recurrent, post: read?.state } };
+      return { ...done, outputs, result: read?.result, state: { recurrent, post: read?.state } };
     } catch (cause) {
       throw new Error(`${place}: ${(cause as Error).message}`, { cause });
     }

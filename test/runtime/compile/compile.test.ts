@@ -1,6 +1,12 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { compile, NeedsValueError, prepare } from '../../../runtime/compile/compile.ts';
+import {
+  compileStage,
+  NeedsValueError,
+  prepare,
+  type StageRequest,
+  startOf,
+} from '../../../runtime/compile/compile.ts';
 import { UnsupportedError } from '../../../runtime/compile/program.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
 import { Random } from '../../random.ts';
@@ -78,17 +84,18 @@ test('a shape that depends on an input is compiled for that input’s value', ()
     nodes: [{ operator: 'Reshape', inputs: ['x', 'shape'], outputs: ['y'] }],
   });
   const prepared = prepare(model);
-  const shapes = { x: { type: 'float32', dims: [2, 6] }, shape: { type: 'int64', dims: [2] } } as const;
-  const error = thrown(() => compile(prepared, shapes, createWeights(), 8));
+  const request = (value?: Tensor): StageRequest =>
+    startOf(model, { x: { type: 'float32', dims: [2, 6] }, shape: { type: 'int64', dims: [2], value } });
+  const error = thrown(() => compileStage(prepared, request(), createWeights(), 8));
   assert.instance(error, NeedsValueError);
   assert.equal((error as NeedsValueError).inputs, ['shape']);
-  const value = integers(3, 4);
-  const program = compile(prepared, { ...shapes, shape: { ...shapes.shape, value } }, createWeights(), 8);
+  const stage = compileStage(prepared, request(integers(3, 4)), createWeights(), 8);
+  const program = stage.kind === 'program' ? stage.program : undefined;
   assert.equal(
-    program.inputs.map(({ name }) => name),
+    program?.inputs.map(({ name }) => name),
     ['x'],
   );
-  assert.equal(program.outputs[0]?.dims, [3, 4]);
+  assert.equal(program?.outputs[0]?.dims, [3, 4]);
 });
 
 test('a branch is chosen by the value of its condition', () => {

@@ -1,11 +1,20 @@
 /** Runs compiled programs on the kernels directly, without the engine around them. */
-import { compile, type InputShape, NeedsValueError, type Prepared, prepare } from '../../../runtime/compile/compile.ts';
+import {
+  compileStage,
+  type Prepared,
+  prepare,
+  type Stage,
+  type StageRequest,
+} from '../../../runtime/compile/compile.ts';
 import { emitProgram } from '../../../runtime/compile/emit.ts';
 import type { KernelGraph } from '../../../runtime/compile/graph.ts';
 import type { Pass } from '../../../runtime/compile/passes/rewrite.ts';
 import type { Program } from '../../../runtime/compile/program.ts';
+import { runModel } from '../../../runtime/engine/graph-runner.ts';
 import { type KernelBuild, type Kernels, loadKernels, prepareV8 } from '../../../runtime/engine/kernels.ts';
+import { type StageStore, Stages } from '../../../runtime/engine/stages.ts';
 import { arrayOf, elementBytes, elementCount, type Tensor } from '../../../runtime/engine/tensor.ts';
+import { type EngineValue, tensorsOf } from '../../../runtime/engine/value.ts';
 import type { OnnxModel } from '../../../runtime/onnx/graph.ts';
 import { createWeights, type PlainWeights } from './weights.ts';
 
@@ -94,40 +103,59 @@ export function execute(
   return Object.fromEntries(outputs);
 }
 
-/** A model with the weights that its programs share. */
-export class TestModel {
+/** A model with the weights that its programs share, run as the engine runs it, stage by stage. */
+export class TestModel implements StageStore<Program> {
   readonly prepared: Prepared;
   readonly weights = createWeights();
   readonly #way: Way;
-  readonly #programs = new Map<string, Program>();
+  readonly #kept = new Map<string, Stage>();
+  readonly #stages = new Stages<Program>(this);
 
   constructor(model: OnnxModel, way: Way = {}) {
     this.prepared = prepare(model);
     this.#way = way;
   }
 
-  /** The program for these inputs, specialised to the values of those that it needs. */
-  program(inputs: Tensors): Program {
-    const shapes: Record<string, InputShape> = {};
-    for (const [name, { type, dims }] of Object.entries(inputs)) shapes[name] = { type, dims };
-    const key = JSON.stringify(shapes);
-    const { build, passes } = this.#way;
-    let program = this.#programs.get(key);
-    if (program) return program;
-    while (!program) {
-      try {
-        program = compile(this.prepared, shapes, this.weights, panel(build), passes);
-      } catch (error) {
-        if (!(error instanceof NeedsValueError)) throw error;
-        for (const name of error.inputs) shapes[name] = { ...(inputs[name] as Tensor), value: inputs[name] };
-      }
-    }
-    this.#programs.set(key, program);
-    return program;
+  /** Stages compiled so far, for all inputs. */
+  get stageCount(): number {
+    return this.#kept.size;
   }
 
-  run(inputs: Tensors): Record<string, Tensor> {
-    return execute(this.program(inputs), this.weights, inputs, this.#way.build);
+  find(key: string): Stage | undefined {
+    return this.#kept.get(key);
+  }
+
+  make(key: string, _place: string, request: StageRequest): Stage {
+    const { build, passes } = this.#way;
+    const stage = compileStage(this.prepared, request, this.weights, panel(build), passes);
+    this.#kept.set(key, stage);
+    return stage;
+  }
+
+  /** The program for these inputs, specialised to the values of those that it needs. */
+  program(inputs: Tensors): Program {
+    const { graph } = this.prepared.model;
+    const values = new Map(Object.entries(inputs).map(([name, value]) => [name, { value }]));
+    const stage = this.#stages.next({ graph, path: '', depth: 0, values }, 0);
+    if (stage.kind !== 'program' || !stage.program || stage.end < graph.nodes.length)
+      throw new Error('expected a model that is one program');
+    return stage.program;
+  }
+
+  run(inputs: Tensors): Readonly<Record<string, Tensor>> {
+    return tensorsOf(this.runValues(inputs));
+  }
+
+  runValues(inputs: Readonly<Record<string, EngineValue>>): Record<string, EngineValue> {
+    const steps = runModel(this.prepared.model, this.#stages, inputs);
+    let step = steps.next();
+    while (!step.done) {
+      const { value } = step;
+      step = steps.next(
+        value.kind === 'run' ? execute(value.program, this.weights, value.inputs, this.#way.build) : undefined,
+      );
+    }
+    return step.value;
   }
 }
 

@@ -13,6 +13,7 @@ import { EngineMemory } from '../../../runtime/engine/memory.ts';
 import { MemoryWeights } from '../../../runtime/engine/memory-weights.ts';
 import type { RunResult } from '../../../runtime/engine/model.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
+import { tensorsOf } from '../../../runtime/engine/value.ts';
 
 prepareV8();
 
@@ -83,7 +84,7 @@ function expected(count: number): Float32Array {
 function assertClose(result: RunResult, count: number): void {
   const want = expected(count);
   const worst = want.reduce(
-    (max, value, i) => Math.max(max, Math.abs(value - (result.outputs.y?.data[i] as number))),
+    (max, value, i) => Math.max(max, Math.abs(value - (tensorsOf(result.outputs).y?.data[i] as number))),
     0,
   );
   assert.ok(worst < 1e-7 * (count + 100), `off by ${worst} after ${count} steps`);

@@ -8,6 +8,7 @@ import * as assert from 'uvu/assert';
 import { createEngine } from '../../../runtime/engine/engine.ts';
 import type { Model, RunResult } from '../../../runtime/engine/model.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
+import { tensorsOf } from '../../../runtime/engine/value.ts';
 import { loadOnnxruntime } from '../../../runtime/offload/onnxruntime.ts';
 import { floats, type NodeSpec, writeModel } from '../onnx/write-model.ts';
 
@@ -42,9 +43,9 @@ function loadOracle(file: Uint8Array): Promise<Model> {
 
 /** Within 1e-4 of the largest value, and in the same direction. */
 function assertAgrees(result: RunResult, expected: RunResult, what: string): void {
-  for (const [name, tensor] of Object.entries(expected.outputs)) {
+  for (const [name, tensor] of Object.entries(tensorsOf(expected.outputs))) {
     const want = tensor.data as Float32Array;
-    const got = result.outputs[name]?.data as Float32Array;
+    const got = tensorsOf(result.outputs)[name]?.data as Float32Array;
     assert.is(got.length, want.length, `${what}, output ${name}`);
     let [worst, largest, dot, ours, theirs] = [0, 0, 0, 0, 0];
     for (const [i, value] of want.entries()) {
@@ -78,7 +79,7 @@ test('Silero VAD gives what onnxruntime gives, with its state carried from run t
     const inputs = { ...vadInputs(i * 31), state };
     const result = await model.run(inputs);
     assertAgrees(result, await oracle.run(inputs), `chunk ${i}`);
-    state = { type: 'float32', dims: [2, 1, 128], data: result.outputs.stateN?.data as Float32Array };
+    state = { type: 'float32', dims: [2, 1, 128], data: tensorsOf(result.outputs).stateN?.data as Float32Array };
   }
   const three = vadInputs(7, 3);
   assertAgrees(await model.run(three), await oracle.run(three), 'a batch of three');
@@ -160,7 +161,7 @@ test('constants that follow from shapes do not fill the memory either, however m
   const model = await engine.load(positionsModel(width, rows), { name: 'positions' });
   const ask = async (n: number): Promise<void> => {
     const data = new Float32Array(n * width).fill(0.5);
-    const { outputs } = await model.run({ x: { type: 'float32', dims: [1, n, width], data } });
+    const outputs = tensorsOf((await model.run({ x: { type: 'float32', dims: [1, n, width], data } })).outputs);
     const y = outputs.y?.data as Float32Array;
     assert.ok(y.every((value, i) => value === (i % 1000) + 0.5));
   };
@@ -311,7 +312,7 @@ test('a model of constants alone needs no input', async () => {
     },
   });
   const model = await engine.load(file, { name: 'constant' });
-  assert.equal((await model.run({})).outputs.y?.data, Float32Array.of(1, 2, 3));
+  assert.equal(tensorsOf((await model.run({})).outputs).y?.data, Float32Array.of(1, 2, 3));
   await engine.close();
 });
 

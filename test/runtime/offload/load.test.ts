@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert';
 import { UnsupportedError } from '../../../runtime/compile/program.ts';
 import { createEngine, type Engine } from '../../../runtime/engine/engine.ts';
 import type { Model } from '../../../runtime/engine/model.ts';
+import { tensorsOf } from '../../../runtime/engine/value.ts';
 import { loadModel } from '../../../runtime/offload/load.ts';
 import { type NodeSpec, writeModel } from '../onnx/write-model.ts';
 
@@ -26,7 +27,7 @@ test('a model with an operator that our kernels lack runs in onnxruntime, and sa
   const model = await loadModel(engine, modelOf('Det'), { name: 'determinant' });
   assert.is(model.engine, 'onnxruntime');
   assert.match(model.fallbackReason ?? '', /Det/);
-  assert.equal((await model.run({ x })).outputs.y?.data, Float32Array.of(8));
+  assert.equal(tensorsOf((await model.run({ x })).outputs).y?.data, Float32Array.of(8));
   await model.close();
   await engine.close();
 });
@@ -36,7 +37,7 @@ test('a model that our kernels run has no reason to give', async () => {
   const model = await loadModel(engine, modelOf('Neg'), { name: 'negative' });
   assert.is(model.engine, 'llmasos');
   assert.is(model.fallbackReason, undefined);
-  assert.equal((await model.run({ x })).outputs.y?.data, Float32Array.of(-2, -0, -0, -4));
+  assert.equal(tensorsOf((await model.run({ x })).outputs).y?.data, Float32Array.of(-2, -0, -0, -4));
   await model.close();
   await engine.close();
 });
@@ -58,7 +59,7 @@ test('a lack that shows only at a run changes the engine once, for all runs that
   const model = await loadModel(late, modelOf('Neg'), { name: 'late' });
   assert.is(model.engine, 'llmasos');
   const results = await Promise.all([model.run({ x }), model.run({ x }), model.run({ x })]);
-  for (const { outputs } of results) assert.equal(outputs.y?.data, Float32Array.of(-2, -0, -0, -4));
+  for (const { outputs } of results) assert.equal(tensorsOf(outputs).y?.data, Float32Array.of(-2, -0, -0, -4));
   assert.is(model.engine, 'onnxruntime');
   assert.is(model.fallbackReason, 'node "n": rank 9 is not supported');
   assert.is(closed, 1);
@@ -75,7 +76,8 @@ async function loadLate(own: Engine, file: Uint8Array, pause = async () => {}): 
       return {
         ...{ name: real.name, engine: real.engine, inputs: real.inputs, outputs: real.outputs },
         async run(inputs, given) {
-          if ((inputs.x?.data[0] as number) < 0) throw new UnsupportedError(`rank 9 of ${bytes.byteLength} bytes`);
+          if ((tensorsOf(inputs).x?.data[0] as number) < 0)
+            throw new UnsupportedError(`rank 9 of ${bytes.byteLength} bytes`);
           await pause();
           return real.run(inputs, given);
         },
@@ -94,8 +96,8 @@ test('a run that our engine can do is answered though another one changes the en
     while (model.engine === 'llmasos') await setTimeout(5);
   });
   const [slow, other] = await Promise.all([model.run({ x }), model.run(lacking)]);
-  assert.is(slow.outputs.y?.data[0], -2);
-  assert.is(other.outputs.y?.data[0], 1);
+  assert.is(tensorsOf(slow.outputs).y?.data[0], -2);
+  assert.is(tensorsOf(other.outputs).y?.data[0], 1);
   assert.is(model.engine, 'onnxruntime');
   await model.close();
   await own.close();
@@ -108,7 +110,7 @@ test('where onnxruntime refuses a model as well, the shapes that our engine can 
   for (let round = 0; round < 2; round++) {
     const [refused, answered] = await Promise.allSettled([model.run(lacking), model.run({ x })]);
     assert.match(String(refused.status === 'rejected' && refused.reason), /which refuses it/);
-    assert.is(answered.status === 'fulfilled' && answered.value.outputs.y?.data[0], -2);
+    assert.is(answered.status === 'fulfilled' && tensorsOf(answered.value.outputs).y?.data[0], -2);
   }
   assert.is(model.engine, 'llmasos');
   await model.close();

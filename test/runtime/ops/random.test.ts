@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert';
 import { tensorOf } from '../../../runtime/compile/evaluate.ts';
 import { createEngine } from '../../../runtime/engine/engine.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
+import { tensorsOf } from '../../../runtime/engine/value.ts';
 import { philox } from '../../assembly/philox.ts';
 import { type NodeText, onnxModel } from '../compile/graphs.ts';
 import { type Tensors, TestModel } from '../compile/run-program.ts';
@@ -105,7 +106,7 @@ test('runs differ, a model loaded anew begins again, and nodes of one seed draw 
     const model = await engine.load(file, { name });
     for (let run = 0; run < 2; run++) {
       const { outputs: drawn } = await model.run({});
-      runs.push(Object.fromEntries(Object.entries(drawn).map(([each, { data }]) => [each, `${data}`])));
+      runs.push(Object.fromEntries(Object.entries(tensorsOf(drawn)).map(([each, { data }]) => [each, `${data}`])));
     }
     await model.close();
   }

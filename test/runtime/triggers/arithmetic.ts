@@ -2,6 +2,7 @@
 import * as assert from 'uvu/assert';
 import type { Model, RunOptions } from '../../../runtime/engine/model.ts';
 import type { Tensor, ValueDescription } from '../../../runtime/engine/tensor.ts';
+import { tensorsOf } from '../../../runtime/engine/value.ts';
 import { createPipeline, type Outcome, type Pipeline } from '../../../runtime/triggers/pipeline.ts';
 import { triggerSchema } from '../../../runtime/triggers/schema.ts';
 
@@ -22,7 +23,9 @@ export function modelOf(behaviour: Behaviour = {}): Model {
     inputs: behaviour.inputs ?? [{ name: 'x', type: 'float32', dims: [1, null] }],
     outputs: behaviour.outputs ?? [{ name: 'y', type: 'float32', dims: [1, 1] }],
     async run(inputs, options) {
-      const outputs = behaviour.run ? await behaviour.run(inputs, options) : { y: scalar(sumOf(inputs.x as Tensor)) };
+      const outputs = behaviour.run
+        ? await behaviour.run(tensorsOf(inputs), options)
+        : { y: scalar(sumOf(inputs.x as Tensor)) };
       return { outputs, queueMs: 0.25, runMs: 1.5 };
     },
     async close() {},

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import * as ort from 'onnxruntime-web/wasm';
 import type { Model } from '../../../runtime/engine/model.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
+import { tensorsOf } from '../../../runtime/engine/value.ts';
 import type { LoadedModel } from '../../../runtime/triggers/stage.ts';
 
 const modules = fileURLToPath(new URL('../../../node_modules/', import.meta.url));
@@ -32,7 +33,7 @@ export async function oracleModel(name: string): Promise<LoadedModel> {
     outputs: describe(session.outputMetadata),
     async run(inputs) {
       const feeds = Object.fromEntries(
-        Object.entries(inputs).map(([key, { type, data, dims }]) => [
+        Object.entries(tensorsOf(inputs)).map(([key, { type, data, dims }]) => [
           key,
           new ort.Tensor(type as 'float32', data as Float32Array, dims),
         ]),
