@@ -7,6 +7,7 @@ import { placeOf } from '../ops/attributes.ts';
 import { findHostOperator } from '../ops/host/index.ts';
 import { isControlFlow, isHostNode } from '../ops/host/node-kinds.ts';
 import { findOperator, seekOperator } from '../ops/index.ts';
+import { inTwoSteps } from '../ops/two-steps.ts';
 import { ConstantKeys } from './builder.ts';
 import { emitProgram } from './emit.ts';
 import type { Value } from './graph.ts';
@@ -35,7 +36,8 @@ export interface Prepared {
  * Throws UnsupportedError for the first node whose operator, domain or version is in no table. `generation` counts how
  * often the model was prepared before.
  */
-export function prepare(model: OnnxModel, generation = 0): Prepared {
+export function prepare(file: OnnxModel, generation = 0): Prepared {
+  const model = inTwoSteps(file);
   for (const graph of allGraphs(model.graph)) for (const node of graph.nodes) checkKnown(node, model.opsets);
   return { model, keys: new ConstantKeys(generation) };
 }

@@ -2,6 +2,7 @@
 import { elementCount } from '../engine/tensor.ts';
 import { allGraphs, describeModel } from '../onnx/describe.ts';
 import type { OnnxModel } from '../onnx/graph.ts';
+import { inTwoSteps } from '../ops/two-steps.ts';
 import { ConstantKeys } from './builder.ts';
 import { checkKnown, type InputShape, NeedsValueError, traceStart } from './compile.ts';
 import { emitProgram } from './emit.ts';
@@ -155,8 +156,9 @@ function explainProgram(model: OnnxModel, inputs: Readonly<Record<string, InputS
  * Compiles for these shapes and says what happened. Throws a NeedsValueError when shapes depend on the contents of inputs,
  * and an Error that names the node when shapes do not fit.
  */
-export function explainModel(model: OnnxModel, inputs: Readonly<Record<string, InputShape>>): Explanation {
-  const { operators, parameters } = describeModel(model);
+export function explainModel(file: OnnxModel, inputs: Readonly<Record<string, InputShape>>): Explanation {
+  const { operators, parameters } = describeModel(file);
+  const model = inTwoSteps(file);
   const head = { operators: sorted(Object.entries(operators)), parameters };
   const missing = missingOperators(model);
   if (missing.length > 0) return { ...head, fallback: missing };

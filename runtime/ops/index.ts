@@ -30,6 +30,7 @@ import * as sampling from './sampling.ts';
 import * as shape from './shape.ts';
 import * as signal from './signal.ts';
 import * as training from './training.ts';
+import * as steps from './two-steps.ts';
 
 /** The newest version of the default operator set that the table was checked against. */
 const OPSET_MAX = 28;
@@ -78,7 +79,6 @@ const operators: Readonly<Record<string, Versions>> = {
     [11, math.clip],
   ],
   Col2Im: [[18, sampling.col2Im]],
-  Compress: [[9, indexing.compress]],
   Concat: [[1, data.concat]],
   Constant: [[1, data.constant]],
   ConstantOfShape: [[9, data.constantOfShape]],
@@ -285,6 +285,7 @@ const domains: Readonly<Record<string, Readonly<Record<string, Versions>>>> = {
   'ai.onnx.ml': mlOperators,
   'com.microsoft': contribOperators,
   'ai.onnx.preview': { FlexAttention: [[1, attention.flexAttention]] },
+  [steps.STEPS]: Object.fromEntries(Object.entries(steps.stepOperators).map(([name, build]) => [name, [[1, build]]])),
 };
 
 function find(domain: string, operator: string, opset: number): Build | undefined {

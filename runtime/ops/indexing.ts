@@ -169,17 +169,6 @@ export const maxUnpool: Build = (node) => {
   return builder.add({ kind: 'pad', mode: 'constant', begins: ends.map(() => 0), ends, value: 0 }, [y]);
 };
 
-/** Keeps what a condition names, which has to be known at compile time: the shape depends on it. */
-export const compress: Build = (node) => {
-  const { builder } = node;
-  const given = node.input(0);
-  const flat = !('axis' in node.node.attributes);
-  const x = flat ? builder.reshape(given, [elementCount(given.dims)]) : given;
-  const axis = flat ? 0 : node.axis(node.int('axis'), x.dims.length);
-  const chosen = node.numbers(1).flatMap((keep, i) => (keep !== 0 && i < (x.dims[axis] as number) ? [i] : []));
-  return builder.gather(x, builder.literal('int64', [chosen.length], chosen), axis);
-};
-
 /** Turns the first `length` time steps of every batch around. */
 export const reverseSequence: Build = (node) => {
   const { builder } = node;

@@ -12,7 +12,11 @@ const integers = (...values: number[]): Tensor => {
   return { type: 'int64', dims: [values.length], data: BigInt64Array.from(values, BigInt) };
 };
 const scalar = (type: 'int64' | 'bool' | 'float32', value: number): Tensor => {
-  const data = { int64: BigInt64Array.of(BigInt(value)), bool: Uint8Array.of(value), float32: Float32Array.of(value) };
+  const data = {
+    int64: BigInt64Array.of(BigInt(Math.trunc(value))),
+    bool: Uint8Array.of(value),
+    float32: Float32Array.of(value),
+  };
   return { type, dims: [], data: data[type] };
 };
 const floats = (dims: readonly number[], ...values: number[]): Tensor => {
@@ -114,6 +118,39 @@ test('a branch with a part that depends on data is run in its turn, and sees the
     [...(model.run({ x, c: scalar('bool', 0) }).r as Tensor).data],
     [...x.data].map((each) => -Number(each)),
   );
+});
+
+test('places of what is not zero, and what a computed condition keeps', () => {
+  const model = new TestModel(
+    onnxModel({
+      inputs: ['x', 'limit'],
+      outputs: ['places', 'kept'],
+      nodes: [
+        { operator: 'Relu', inputs: ['x'], outputs: ['r'] },
+        { operator: 'NonZero', inputs: ['r'], outputs: ['places'] },
+        { operator: 'Greater', inputs: ['x', 'limit'], outputs: ['g'] },
+        { operator: 'Flatten', inputs: ['g'], outputs: ['f'], attributes: { axis: 0 } },
+        { operator: 'Squeeze', inputs: ['f'], outputs: ['c'] },
+        { operator: 'Compress', inputs: ['x', 'c'], outputs: ['kept'] },
+      ],
+    }),
+  );
+  for (const limit of [-0.5, 0.25, 5]) {
+    const x = random.tensor([3, 5, 7]);
+    const numbers = Array.from(x.data, Number);
+    const found = numbers.flatMap((value, at) => (value > 0 ? [at] : []));
+    const got = model.run({ x, limit: scalar('float32', limit) });
+    assert.equal(got.places?.dims, [3, found.length]);
+    const axes = [(at: number) => Math.floor(at / 35), (at: number) => Math.floor(at / 7) % 5, (at: number) => at % 7];
+    assert.equal(
+      Array.from(got.places?.data ?? [], Number),
+      axes.flatMap((coordinate) => found.map(coordinate)),
+    );
+    assert.equal(
+      Array.from(got.kept?.data ?? [], Number),
+      numbers.filter((value) => value > limit),
+    );
+  }
 });
 
 test('outputs that are inputs or constants of a model with cuts are copies', () => {
