@@ -42,11 +42,11 @@ async function buildGateway(folder) {
     },
     logLevel: 'warning',
   });
-  // Where runtime/engine/kernels.ts and runtime/media/jpeg-io.ts look for them.
+  // Where runtime/engine/kernels.ts and runtime/media/codec-io.ts look for them.
   for (const name of ['kernels-plain.wasm', 'kernels-relaxed.wasm'])
     copyFileSync(`${root}build/${name}`, `${folder}/kernels/${name}`);
-  const jpeg = require.resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm');
-  copyFileSync(jpeg, join(folder, basename(jpeg)));
+  for (const name of ['@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm', '@jsquash/webp/codec/dec/webp_dec.wasm'])
+    copyFileSync(require.resolve(name), join(folder, basename(name)));
   const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
   const bytes = files.reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0);
   console.error(`${folder}: ${(bytes / 1e6).toFixed(2)} MB`);

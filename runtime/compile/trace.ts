@@ -1,5 +1,6 @@
 /** A part of an ONNX graph + concrete input shapes → kernel graph: looks up each node's operator and lets it build its part. */
 import { elementCount, type Tensor } from '../engine/tensor.ts';
+import type { StringTensor } from '../engine/value.ts';
 import type { Graph, GraphNode, OnnxModel } from '../onnx/graph.ts';
 import { isDataType } from '../onnx/tensor-data.ts';
 import { placeOf } from '../ops/attributes.ts';
@@ -44,8 +45,8 @@ interface Scope {
 }
 
 /** A constant whose key names its contents among all graphs of a model. Texts are not for the kernels. */
-export function initializerValue(tensor: Tensor, path: string, name: string): Value | 'host' {
-  if ((tensor.type as string) === 'string') return 'host';
+export function initializerValue(tensor: Tensor | StringTensor, path: string, name: string): Value | 'host' {
+  if (tensor.type === 'string') return 'host';
   return { type: tensor.type, dims: tensor.dims, constant: { tensor, key: `file ${path}${name}` } };
 }
 

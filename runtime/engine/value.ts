@@ -20,10 +20,12 @@ export interface OptionalValue {
   readonly value: EngineValue | undefined;
 }
 
-/** As ai.onnx.ml's ZipMap and CastMap know it: from a label to a number. */
+/** As ai.onnx.ml's operators know it: from a label to a number or a text. */
 export interface MapValue {
   readonly type: 'map';
-  readonly entries: ReadonlyMap<string | bigint, number>;
+  readonly valueType: 'float32' | 'float64' | 'int64' | 'string';
+  /** All keys are texts, or all are numbers. */
+  readonly entries: ReadonlyMap<string | bigint, number | string>;
 }
 
 /** What the kernels cannot hold. */

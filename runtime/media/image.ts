@@ -35,17 +35,17 @@ export async function decodeImage(bytes: Uint8Array, limits: ImageLimits = {}): 
   }
   const header = readJpegHeader(bytes);
   checkPixels(header, pixelsMax);
-  const { width, height, rgba } = await decodeJpeg(bytes);
+  const { width, height, rgba } = decodeJpeg(bytes);
   return turnUpright({ width, height, channels: 3, data: dropAlpha(rgba) }, header.orientation);
 }
 
-function checkPixels({ width, height }: { width: number; height: number }, pixelsMax: number): void {
+export function checkPixels({ width, height }: { width: number; height: number }, pixelsMax: number): void {
   if (width * height <= pixelsMax) return;
   const [most, got] = [pixelsMax, width * height].map((pixels) => pixels.toLocaleString('en'));
   throw new Error(`image: expected at most ${most} pixels, got ${width}x${height} (${got}); send a smaller picture`);
 }
 
-function dropAlpha(rgba: Uint8ClampedArray): Uint8Array {
+export function dropAlpha(rgba: Uint8ClampedArray): Uint8Array {
   const rgb = new Uint8Array((rgba.length / 4) * 3);
   for (let from = 0, to = 0; from < rgba.length; from += 4, to += 3) {
     rgb[to] = rgba[from] as number;

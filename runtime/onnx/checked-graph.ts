@@ -1,9 +1,11 @@
 /** Graph messages → checked graph: names resolve, nodes are in execution order, every tensor has its data. */
 import type { Tensor, ValueDescription } from '../engine/tensor.ts';
+import type { StringTensor } from '../engine/value.ts';
 import type { AttributeValue, Graph, GraphNode } from './graph.ts';
 import { NODES_MAX } from './limits.ts';
 import type { AttributeMessage, GraphMessage, NodeMessage, TypeMessage, ValueMessage } from './messages.ts';
-import { sparseTensorOf, type TensorFiles, tensorOf, typeName } from './tensor-data.ts';
+import { sparseTensorOf } from './sparse-tensor.ts';
+import { type TensorFiles, tensorOf, typeName } from './tensor-data.ts';
 
 interface Context extends TensorFiles {
   readonly opsets: Readonly<Record<string, number>>;
@@ -65,9 +67,9 @@ function build(message: GraphMessage, context: Context, outer: Scope | undefined
   };
 }
 
-function buildInitializers(message: GraphMessage, context: Context, place: string): Map<string, Tensor> {
-  const initializers = new Map<string, Tensor>();
-  const add = (name: string, tensor: Tensor): void => {
+function buildInitializers(message: GraphMessage, context: Context, place: string): Map<string, Tensor | StringTensor> {
+  const initializers = new Map<string, Tensor | StringTensor>();
+  const add = (name: string, tensor: Tensor | StringTensor): void => {
     if (name === '') throw new Error(`${place}: initializer ${initializers.size} has no name`);
     if (initializers.has(name)) throw new Error(`${place}: there are two initializers "${name}"`);
     initializers.set(name, tensor);
@@ -103,7 +105,7 @@ function nameNodes(messages: readonly NodeMessage[]): NamedNode[] {
 /** All names that the graph itself defines. Each may be defined once (IR.md, "Static single assignment"). */
 function definedNames(
   message: GraphMessage,
-  initializers: ReadonlyMap<string, Tensor>,
+  initializers: ReadonlyMap<string, Tensor | StringTensor>,
   nodes: readonly NamedNode[],
   outer: Scope | undefined,
   place: string,
@@ -268,17 +270,22 @@ function describeDim(dim: number | string | null, place: string): number | strin
   return dim;
 }
 
+/** `float32` for a tensor; what holds other values as ONNX writes it: `seq(tensor(float32))`, `map(int64,tensor(float32))`. */
 function typeText(type: TypeMessage | undefined): string {
+  return type?.kind === 'tensor' ? typeName(type.elementType) : nestedTypeText(type);
+}
+
+function nestedTypeText(type: TypeMessage | undefined): string {
   switch (type?.kind) {
     case 'tensor':
-      return typeName(type.elementType);
     case 'sparse_tensor':
-      return `sparse_tensor(${typeName(type.elementType)})`;
+      return `${type.kind}(${typeName(type.elementType)})`;
     case 'map':
-      return `map(${typeName(type.elementType)}, ${typeText(type.inner)})`;
+      return `map(${typeName(type.elementType)},${nestedTypeText(type.inner)})`;
     case 'sequence':
+      return `seq(${nestedTypeText(type.inner)})`;
     case 'optional':
-      return `${type.kind}(${typeText(type.inner)})`;
+      return `optional(${nestedTypeText(type.inner)})`;
     default:
       return type?.kind ?? 'unknown';
   }

@@ -1,14 +1,16 @@
 /** A checked ONNX graph: names resolve, nodes are in execution order, sizes are bounded. Source: onnx.proto3 and ONNX IR spec. */
 import type { Tensor, ValueDescription } from '../engine/tensor.ts';
+import type { StringTensor } from '../engine/value.ts';
 
 export type AttributeValue =
   | number
   | string
   | Tensor
+  | StringTensor
   | Graph
   | readonly number[]
   | readonly string[]
-  | readonly Tensor[]
+  | readonly (Tensor | StringTensor)[]
   | readonly Graph[];
 
 export interface GraphNode {
@@ -29,7 +31,7 @@ export interface Graph {
   readonly inputs: readonly ValueDescription[];
   readonly outputs: readonly ValueDescription[];
   /** Decoded on access; large ones are views of the file. */
-  readonly initializers: ReadonlyMap<string, Tensor>;
+  readonly initializers: ReadonlyMap<string, Tensor | StringTensor>;
   readonly nodes: readonly GraphNode[];
 }
 

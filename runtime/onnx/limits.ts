@@ -6,12 +6,14 @@ export const FILE_BYTES_MAX = 2 ** 31 - 1;
 export const TENSOR_BYTES_MAX = 2 ** 31 - 1;
 /** Decoded data of one tensor that is kept beside a file that is not in memory. */
 export const KEPT_BYTES_MAX = 65_536;
+/** What a sparse tensor of a few values may grow to. */
+export const SPARSE_BYTES_MAX = 2 ** 28;
 export const TENSOR_RANK_MAX = 32;
 /** Nodes of the graph and all its subgraphs together. */
 export const NODES_MAX = 100_000;
 /** Functions that call each other. */
 export const FUNCTION_DEPTH_MAX = 32;
-/** Protobuf messages in a file: a two-byte message costs some hundred bytes here, so their number is what bounds memory. */
+/** Protobuf messages and texts of tensors in a file: a two-byte message costs some hundred bytes here, so their number is what bounds memory. */
 export const MESSAGES_MAX = 2_000_000;
 /** Fields of messages that are too large to be read at once, which are gone through one by one. */
 export const FILE_HEADERS_MAX = 10_000_000;

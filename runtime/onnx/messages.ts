@@ -1,5 +1,6 @@
 /** ONNX's messages as they stand in the file, unchecked. Field numbers: onnx.proto3. */
 import {
+  countMessage,
   type Fields,
   type Reader,
   readFloat,
@@ -24,13 +25,15 @@ export interface TensorMessage {
   int64s: number[];
   doubles: number[];
   uint64s: number[];
-  strings: number;
+  /** Texts, as start, end, start, end … in the file. */
+  strings: number[];
   external: boolean;
   externalEntries: Map<string, string>;
 }
 
 export interface SparseTensorMessage {
   values?: TensorMessage;
+  indices?: TensorMessage;
   dims: number[];
 }
 
@@ -63,7 +66,7 @@ export interface NodeMessage {
   attributes: AttributeMessage[];
 }
 
-/** A type as text, such as `float32` or `sequence(float32)`, and the dimensions where it is a tensor. */
+/** A type: of a tensor with its dimensions, or of what holds other values. */
 export interface TypeMessage {
   kind: 'tensor' | 'sequence' | 'optional' | 'map' | 'sparse_tensor' | 'opaque' | 'unknown';
   elementType: number;
@@ -137,8 +140,8 @@ export const tensorFields: Fields<TensorMessage> = {
   4: (m, r) => readSpans(r, 'fixed32', m.floats),
   5: (m, r) => readSpans(r, 'varint', m.int32s),
   6: (m, r) => {
-    readSpan(r);
-    m.strings++;
+    countMessage(r); // a text costs as much here as a message does
+    m.strings.push(...readSpan(r));
   },
   7: (m, r) => readSpans(r, 'varint', m.int64s),
   8: set('name', readName),
@@ -164,7 +167,7 @@ export function emptyTensor(): TensorMessage {
     int64s: [],
     doubles: [],
     uint64s: [],
-    strings: 0,
+    strings: [],
     external: false,
     externalEntries: new Map(),
   };
@@ -188,6 +191,7 @@ function readTensor(reader: Reader): TensorMessage {
 
 const sparseTensorFields: Fields<SparseTensorMessage> = {
   1: set('values', readTensor),
+  2: set('indices', readTensor),
   3: (m, r) => readInts(r, m.dims),
 };
 

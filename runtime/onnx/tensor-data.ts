@@ -1,9 +1,11 @@
 /** Tensors of a model file, decoded when their data is asked for. Source: onnx.proto3, TensorProto. */
 import { UnsupportedError } from '../compile/program.ts';
 import { arrayOf, type DataType, isSmallInteger, type Tensor, type TypedArray } from '../engine/tensor.ts';
+import type { StringTensor } from '../engine/value.ts';
 import type { ByteSource } from './byte-source.ts';
 import { KEPT_BYTES_MAX, TENSOR_BYTES_MAX, TENSOR_RANK_MAX } from './limits.ts';
-import type { SparseTensorMessage, TensorMessage } from './messages.ts';
+import type { TensorMessage } from './messages.ts';
+import { stringTensorOf } from './string-tensor.ts';
 import { countVarints, eachVarint } from './wire.ts';
 
 /** Reads weights that lie beside the model file: `byteLength` bytes from `offset` of the file `location`. */
@@ -86,7 +88,7 @@ export function typeName(dataType: number): string {
 }
 
 /** Number of elements, refusing dimensions that no file may have. */
-function checkedCount(dims: readonly number[], what: string): number {
+export function checkedCount(dims: readonly number[], what: string): number {
   if (dims.length > TENSOR_RANK_MAX)
     throw new Error(`${what}: expected at most ${TENSOR_RANK_MAX} dimensions, got ${dims.length}`);
   let count = 1;
@@ -220,11 +222,12 @@ function decodeVarints(type: DataType, bytes: Uint8Array, count: number): TypedA
 }
 
 /** Checks a tensor message and makes it a tensor. `what` names it in errors. */
-export function tensorOf(message: TensorMessage, files: TensorFiles, what: string): Tensor {
+export function tensorOf(message: TensorMessage, files: TensorFiles, what: string): Tensor | StringTensor {
   const type = elementTypes[message.dataType];
   if (type === undefined)
     throw new Error(`${what}: expected an element type of onnx.proto3 (1 to 26), got ${message.dataType}`);
   const count = checkedCount(message.dims, what);
+  if (type.field === 'strings') return stringTensorOf(message, count, files.file, what);
   const make = (source: Source): Tensor => new FileTensor(type.name, message.dims, count, files, source);
   const dimsText = `[${message.dims}] of ${type.name}`;
   const expectedBytes = Math.ceil((count * type.bits) / 8);
@@ -233,7 +236,7 @@ export function tensorOf(message: TensorMessage, files: TensorFiles, what: strin
     throw new Error(`${what}: ${dimsText} takes more than ${TENSOR_BYTES_MAX} bytes`);
 
   if (message.external) return make(externalSource(message, type.name, expectedBytes, files, what));
-  if (message.raw && type.field !== 'strings') {
+  if (message.raw) {
     const got = message.raw[1] - message.raw[0];
     if (got !== expectedBytes) throw new Error(`${what}: ${dimsText} takes ${expectedBytes} bytes, got ${got}`);
     if (isDataType(type.name)) return make({ kind: 'file', spans: message.raw, encoding: 'raw' });
@@ -244,16 +247,14 @@ export function tensorOf(message: TensorMessage, files: TensorFiles, what: strin
   }
   if (!isDataType(type.name))
     return make({ kind: 'none', why: `${what}: elements of type ${type.name} are not supported` });
-  const spans = message[type.field as Exclude<ElementType['field'], 'strings'>];
   return make({
     kind: 'file',
-    spans,
+    spans: message[type.field],
     encoding: type.field === 'floats' || type.field === 'doubles' ? 'raw' : 'varint',
   });
 }
 
 function fieldLength(message: TensorMessage, field: ElementType['field'], file: ByteSource): number {
-  if (field === 'strings') return message.strings;
   const spans = message[field];
   if (field === 'floats') return spansLength(spans) / 4;
   if (field === 'doubles') return spansLength(spans) / 8;
@@ -298,10 +299,4 @@ function externalSource(
 export function isConfined(location: string): boolean {
   if (location === '' || location.includes('\0') || /^([/\\]|[a-z]:)/i.test(location)) return false;
   return location.split(/[/\\]/).every((part) => part !== '..' && part !== '');
-}
-
-/** A sparse tensor can be described, not read. */
-export function sparseTensorOf(message: SparseTensorMessage, files: TensorFiles, what: string): Tensor {
-  const why = `${what}: sparse tensors are not supported`;
-  return new FileTensor(typeName(message.values?.dataType ?? 0), message.dims, 0, files, { kind: 'none', why });
 }

@@ -51,10 +51,15 @@ function valueEnd(reader: Reader): number {
   return end;
 }
 
+/** Refuses a file with too many parts before they are kept. */
+export function countMessage(reader: Reader): void {
+  if (++reader.messages > MESSAGES_MAX)
+    throw new Error(`expected at most ${MESSAGES_MAX} protobuf messages and texts in a model file`);
+}
+
 /** Reads fields up to the offset `end` into `message`. */
 export function readFields<T>(reader: Reader, end: number, fields: Fields<T>, message: T): T {
-  if (++reader.messages > MESSAGES_MAX)
-    throw new Error(`expected at most ${MESSAGES_MAX} protobuf messages in a model file`);
+  countMessage(reader);
   if (++reader.depth > MESSAGE_DEPTH_MAX)
     throw new Error(`expected at most ${MESSAGE_DEPTH_MAX} levels of nested messages (subgraphs)`);
   for (let field = reader.nextField(end); field !== 0; field = reader.nextField(end)) {

@@ -1,6 +1,7 @@
 /** A node's attributes, read with the type that an operator expects. */
 import { UnsupportedError } from '../compile/program.ts';
 import type { DataType, Tensor } from '../engine/tensor.ts';
+import type { StringTensor } from '../engine/value.ts';
 import type { AttributeValue, Graph, GraphNode } from '../onnx/graph.ts';
 import { isDataType, typeName } from '../onnx/tensor-data.ts';
 
@@ -38,8 +39,8 @@ export class Attributes {
     return value as Choice;
   }
 
-  string(name: string): string {
-    const value = this.#attribute(name);
+  string(name: string, otherwise?: string): string {
+    const value = this.#attribute(name) ?? otherwise;
     if (typeof value !== 'string') throw wrongAttribute(name, 'a text', value);
     return value;
   }
@@ -63,8 +64,20 @@ export class Attributes {
   attributeTensor(name: string): Tensor | undefined {
     const value = this.#attribute(name);
     if (value === undefined) return undefined;
+    if (typeof value !== 'object' || !('dims' in value) || value.type === 'string')
+      throw wrongAttribute(name, 'a tensor of numbers', value);
+    return value;
+  }
+
+  /** Of numbers or of texts; must be there. */
+  anyAttributeTensor(name: string): Tensor | StringTensor {
+    const value = this.#attribute(name);
     if (typeof value !== 'object' || !('dims' in value)) throw wrongAttribute(name, 'a tensor', value);
     return value;
+  }
+
+  has(name: string): boolean {
+    return this.#attribute(name) !== undefined;
   }
 
   graph(name: string): Graph {

@@ -7,7 +7,8 @@ import type { Build, OperatorContext } from './context.ts';
 
 export const constant: Build = (node) => {
   const { builder } = node;
-  const tensor = node.attributeTensor('value');
+  // The reader has made a sparse one dense.
+  const tensor = node.attributeTensor('value') ?? node.attributeTensor('sparse_value');
   // The node's own name is unique in its graph, and the path makes it so among all graphs.
   if (tensor) return builder.constant(tensor, `node ${builder.origin}`);
   const ints = node.ints('value_ints');

@@ -1,15 +1,16 @@
 /** ONNX's official test cases, and tract's, as they lie in the folder of shared data. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { elementCount, type Tensor, type ValueDescription } from '../../runtime/engine/tensor.ts';
+import type { EngineValue } from '../../runtime/engine/value.ts';
 import type { OnnxModel } from '../../runtime/onnx/graph.ts';
 import { sharedData } from '../requirement.ts';
 import { readNpz } from './npz.ts';
-import { readTensorFile } from './tensor-file.ts';
+import { readValueFile } from './tensor-file.ts';
 
 /** Inputs and what has to come out, in the order of the model's inputs and outputs; some outputs have no right answer. */
 export interface DataSet {
-  readonly inputs: readonly Tensor[];
-  readonly outputs: readonly (Tensor | undefined)[];
+  readonly inputs: readonly EngineValue[];
+  readonly outputs: readonly (EngineValue | undefined)[];
 }
 
 export interface Case {
@@ -39,21 +40,23 @@ export function casesOf(suite: Suite): Case[] {
       name: suite === 'node' ? each : `${suite}/${each}`,
       suite,
       modelPath: `${folder}${each}/model.onnx`,
-      dataSets: () =>
+      dataSets: ({ graph }) =>
         readdirSync(folder + each)
           .filter((set) => set.startsWith('test_data_set_'))
           .map((set) => ({
-            inputs: readNumbered(`${folder}${each}/${set}/input_`),
-            outputs: readNumbered(`${folder}${each}/${set}/output_`),
+            inputs: readNumbered(`${folder}${each}/${set}/input_`, graph.inputs),
+            outputs: readNumbered(`${folder}${each}/${set}/output_`, graph.outputs),
           })),
     }));
 }
 
-function readNumbered(prefix: string): Tensor[] {
-  const tensors: Tensor[] = [];
-  while (existsSync(`${prefix}${tensors.length}.pb`))
-    tensors.push(readTensorFile(bytesOf(`${prefix}${tensors.length}.pb`)));
-  return tensors;
+/** Files hold values of the types that the model declares. */
+function readNumbered(prefix: string, declared: readonly ValueDescription[]): EngineValue[] {
+  const paths = declared.map((_, index) => `${prefix}${index}.pb`);
+  const end = paths.findIndex((path) => !existsSync(path));
+  return paths
+    .slice(0, end < 0 ? paths.length : end)
+    .map((path, index) => readValueFile(bytesOf(path), declared[index]?.type ?? ''));
 }
 
 /** One input, rising from 0 towards 1, as onnx's own runner makes it for these models; weights are constants without data. */
@@ -64,7 +67,10 @@ function lightCases(folder: string): Case[] {
     suite: 'light',
     modelPath: folder + file,
     dataSets: ({ graph }) => [
-      { inputs: graph.inputs.map(rising), outputs: readNumbered(`${folder}${file.slice(0, -'.onnx'.length)}_output_`) },
+      {
+        inputs: graph.inputs.map(rising),
+        outputs: readNumbered(`${folder}${file.slice(0, -'.onnx'.length)}_output_`, graph.outputs),
+      },
     ],
   }));
 }

@@ -3,6 +3,7 @@ import { Builder, ConstantKeys, prune } from '../../../runtime/compile/builder.t
 import { evaluate } from '../../../runtime/compile/evaluate.ts';
 import type { KernelGraph, Value } from '../../../runtime/compile/graph.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
+import type { StringTensor } from '../../../runtime/engine/value.ts';
 import type { AttributeValue, GraphNode, OnnxModel } from '../../../runtime/onnx/graph.ts';
 import { Random } from '../../random.ts';
 import type { Tensors } from './run-program.ts';
@@ -86,7 +87,7 @@ export function onnxModel(parts: {
   readonly nodes: readonly NodeText[];
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
-  readonly initializers?: Tensors;
+  readonly initializers?: Readonly<Record<string, Tensor | StringTensor>>;
   readonly opset?: number;
 }): OnnxModel {
   const nodes = parts.nodes.map((node, index): GraphNode => {

@@ -7,7 +7,8 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readModel } from '../../../runtime/onnx/read.ts';
 import { bytesOf, type Case, casesOf, suites } from '../../onnx/cases.ts';
-import { difference, runnerOf } from '../../onnx/conformance.ts';
+import { runnerOf } from '../../onnx/conformance.ts';
+import { difference } from '../../onnx/difference.ts';
 import { needsSharedData, sharedData, testWhere } from '../../requirement.ts';
 import type { Way } from './run-program.ts';
 

@@ -29,6 +29,8 @@ const GUARD_BYTES = 256;
 export interface Way {
   readonly build?: KernelBuild;
   readonly passes?: readonly Pass[];
+  /** Programs and rounds of loops that a run may take: without a bound, loops may go on for millions. */
+  readonly stepsMax?: number;
 }
 
 interface Machine {
@@ -149,7 +151,8 @@ export class TestModel implements StageStore<Program> {
   runValues(inputs: Readonly<Record<string, EngineValue>>): Record<string, EngineValue> {
     const steps = runModel(this.prepared.model, this.#stages, inputs);
     let step = steps.next();
-    while (!step.done) {
+    for (let taken = 1; !step.done; taken++) {
+      if (taken > (this.#way.stepsMax ?? Infinity)) throw new Error(`expected at most ${taken - 1} steps in a run`);
       const { value } = step;
       step = steps.next(
         value.kind === 'run' ? execute(value.program, this.weights, value.inputs, this.#way.build) : undefined,

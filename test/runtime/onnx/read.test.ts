@@ -8,6 +8,7 @@ import type { Tensor } from '../../../runtime/engine/tensor.ts';
 import { readModel } from '../../../runtime/onnx/read.ts';
 import { randomFrom } from '../../random.ts';
 import {
+  type AttributeSpec,
   floats,
   type GraphSpec,
   type ModelSpec,
@@ -15,6 +16,7 @@ import {
   type TensorSpec,
   writeGraph,
   writeModel,
+  writeTensor,
 } from './write-model.ts';
 
 ort.env.wasm.numThreads = 1;
@@ -282,15 +284,63 @@ test('elements of 4 and 2 bits are unpacked to a byte each, the lowest bits firs
   }
 });
 
+test('texts are read as UTF-8, and their number must fit the shape', () => {
+  const texts =
+    (...given: string[]): TensorSpec['write'] =>
+    (writer) => {
+      for (const text of given) writer.writeStringField(6, text);
+    };
+  const read = (dims: number[], write: TensorSpec['write']): unknown =>
+    readModel(
+      writeModel(graph({ nodes: [relu], initializers: [{ name: 'w', type: 8, dims, write }] })),
+    ).graph.initializers.get('w')?.data;
+  assert.equal(read([2, 2], texts('a', '', 'größer', '東京')), ['a', '', 'größer', '東京']);
+  assert.throws(() => read([3], texts('a')), /takes 3 values, got 1/);
+  assert.throws(() => read([1], raw(Uint8Array.of(65))), /string_data/);
+});
+
+/** SparseTensorProto: values, indices, dims. */
+function sparse(indexDims: number[], indices: bigint[], dims: number[]): Uint8Array {
+  const values = { name: '', type: 1, dims: [2], write: raw(Float32Array.of(5, 7)) };
+  const places = { name: '', type: 7, dims: indexDims, write: raw(BigInt64Array.from(indices)) };
+  const write: AttributeSpec['write'] = (writer) =>
+    writer.writeMessage(
+      22,
+      (_, message) => {
+        message.writeMessage(1, writeTensor, values);
+        message.writeMessage(2, writeTensor, places);
+        for (const dim of dims) message.writeVarintField(3, dim);
+      },
+      undefined,
+    );
+  return writeModel(
+    graph({
+      nodes: [
+        { operator: 'Constant', inputs: [], outputs: ['s'], attributes: [{ name: 'sparse_value', type: 11, write }] },
+      ],
+      outputs: [{ name: 's', type: 1, dims }],
+    }),
+  );
+}
+
+test('a sparse tensor is read as the dense one that it stands for, in both forms of indices', () => {
+  const read = (bytes: Uint8Array): number[] => {
+    const value = readModel(bytes).graph.nodes[0]?.attributes.sparse_value as Tensor;
+    return [...(value.data as Float32Array)];
+  };
+  assert.equal(read(sparse([2], [1n, 5n], [2, 3])), [0, 5, 0, 0, 0, 7]);
+  assert.equal(read(sparse([2, 2], [0n, 1n, 1n, 2n], [2, 3])), [0, 5, 0, 0, 0, 7]);
+  assert.throws(() => read(sparse([2], [1n, 6n], [2, 3])), /indices from 0 to 5, got 6/);
+  assert.throws(() => read(sparse([2, 3], [0n, 0n, 0n, 0n, 0n, 0n], [2, 3])), /expected int64 indices/);
+  assert.throws(() => read(sparse([2], [1n, 2n], [2 ** 20, 2 ** 10])), /at most/);
+});
+
 test('types without a dense form are described, and refused when their data is asked for', () => {
-  const tensors: TensorSpec[] = [
-    { name: 'complex64', type: 14, dims: [1], write: raw(Float32Array.of(1, 2)) },
-    { name: 'string', type: 8, dims: [1], write: (writer) => writer.writeStringField(6, 'text') },
-  ];
+  const tensors: TensorSpec[] = [{ name: 'complex64', type: 14, dims: [1], write: raw(Float32Array.of(1, 2)) }];
   const model = readModel(writeModel(graph({ nodes: [relu], initializers: tensors })));
   assert.equal(
     [...model.graph.initializers.values()].map(({ type }) => type),
-    ['complex64', 'string'],
+    ['complex64'],
   );
   for (const tensor of model.graph.initializers.values()) {
     assert.throws(
