@@ -1,6 +1,7 @@
 /** A trigger's stages, one after the other, for one message, window or picture. */
 import type { RunOptions } from '../engine/model.ts';
 import type { Tensor, ValueDescription } from '../engine/tensor.ts';
+import { type EngineValue, isHostValue } from '../engine/value.ts';
 import { type Image, PIXELS_MAX } from '../media/image.ts';
 import { givenVariables, hasVariable } from './checks.ts';
 import { compileExpression, type Expression, type Scope } from './expressions.ts';
@@ -16,7 +17,7 @@ export interface ChainRun {
   /** The given scope with every stage's result under its name. */
   readonly scope: Scope;
   /** Outputs of the stages without `each`, by stage. */
-  readonly outputs: ReadonlyMap<string, Readonly<Record<string, Tensor>>>;
+  readonly outputs: ReadonlyMap<string, Readonly<Record<string, EngineValue>>>;
   readonly state: ChainState;
   /** Sums over all runs, in milliseconds. */
   readonly queueMs: number;
@@ -73,7 +74,7 @@ async function runStages(
   options: RunOptions,
 ): Promise<ChainRun> {
   const scope: Record<string, unknown> = { ...given };
-  const outputs = new Map<string, Readonly<Record<string, Tensor>>>();
+  const outputs = new Map<string, Readonly<Record<string, EngineValue>>>();
   const earlier = new Map<string, Tensor>();
   const next: Record<string, StageState> = { ...state };
   // Two stages with the same `each` look at the same parts of the picture.
@@ -85,7 +86,8 @@ async function runStages(
     if (each === undefined) {
       const run = await running.run({ ...source, earlier }, state[name], options);
       outputs.set(name, run.outputs);
-      for (const [output, tensor] of Object.entries(run.outputs)) earlier.set(`${name}.${output}`, tensor);
+      for (const [output, value] of Object.entries(run.outputs))
+        if (!isHostValue(value)) earlier.set(`${name}.${output}`, value);
       if (running.stage.post) scope[name] = run.result;
       next[name] = run.state;
       queueMs += run.queueMs;

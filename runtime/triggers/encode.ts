@@ -1,5 +1,5 @@
 /** Results as they leave: conditions, named fields, the sentence for people, and what a reader needs to trust them. */
-import type { Tensor } from '../engine/tensor.ts';
+import { type EngineValue, tensorsOf } from '../engine/value.ts';
 import { givenVariables, hasVariable } from './checks.ts';
 import { compileExpression, type Expression, type Scope } from './expressions.ts';
 import { writeSafetensors } from './safetensors.ts';
@@ -34,7 +34,7 @@ export interface Answer {
   readonly levels: Readonly<Record<string, string>>;
   readonly meta: Meta;
   /** Outputs of the stages without `each`, by stage. */
-  readonly outputs: ReadonlyMap<string, Readonly<Record<string, Tensor>>>;
+  readonly outputs: ReadonlyMap<string, Readonly<Record<string, EngineValue>>>;
 }
 
 /** Gives undefined where the trigger's `when` is false. Throws an Error that names the expression which failed. */
@@ -88,10 +88,10 @@ function isTrue(value: unknown): boolean {
 }
 
 /** safetensors carries text beside the tensors, one level deep. */
-function withTensors(tensors: Readonly<Record<string, Tensor>>, meta: Meta): Uint8Array {
+function withTensors(outputs: Readonly<Record<string, EngineValue>>, meta: Meta): Uint8Array {
   const entries = Object.entries(meta).filter(([, value]) => value !== undefined);
   const text = entries.map(([key, value]) => [key, typeof value === 'object' ? JSON.stringify(value) : String(value)]);
-  return writeSafetensors(tensors, Object.fromEntries(text));
+  return writeSafetensors(tensorsOf(outputs), Object.fromEntries(text));
 }
 
 const FIELDS_SHOWN = 4;

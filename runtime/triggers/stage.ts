@@ -1,7 +1,7 @@
 /** One stage of a trigger at work: inputs prepared, the model run, its outputs read. */
 import type { Model, RunOptions, RunResult } from '../engine/model.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import { tensorsOf } from '../engine/value.ts';
+import { type EngineValue, isHostValue } from '../engine/value.ts';
 import type { Placement } from '../media/resize.ts';
 import { constantTensor, initialTensor, prepareInput, type StageSource } from './inputs.ts';
 import { postSteps } from './post/index.ts';
@@ -22,7 +22,6 @@ export interface StageState {
 }
 
 export interface StageRun extends RunResult {
-  readonly outputs: Readonly<Record<string, Tensor>>;
   readonly result: unknown;
   readonly state: StageState;
 }
@@ -64,12 +63,12 @@ export function createStage(
     }
     try {
       const done = await model.run(inputs, options);
-      const outputs = tensorsOf(done.outputs);
+      const { outputs } = done;
       const recurrent = Object.fromEntries(
         recurrentFeeds.map(({ input, given }) => [input.name, remembered(outputs, given.recurrent as string)]),
       );
       const read = post?.({ outputs, inputs, placement, labels, window: source.window, state: state?.post });
-      return { ...done, outputs, result: read?.result, state: { recurrent, post: read?.state } };
+      return { ...done, result: read?.result, state: { recurrent, post: read?.state } };
     } catch (cause) {
       throw new Error(`${place}: ${(cause as Error).message}`, { cause });
     }
@@ -79,8 +78,9 @@ export function createStage(
 }
 
 /** What a stream takes along. NaN would come back with every later message. */
-function remembered(outputs: Readonly<Record<string, Tensor>>, name: string): Tensor {
-  const tensor = outputs[name] as Tensor;
+function remembered(outputs: Readonly<Record<string, EngineValue>>, name: string): Tensor {
+  const tensor = outputs[name];
+  if (!tensor || isHostValue(tensor)) throw new Error(`output "${name}": expected a tensor of numbers to feed back`);
   if ((tensor.data as Float32Array).some(Number.isNaN))
     throw new Error(`output "${name}", which the stream begins its next run with, holds values that are no numbers`);
   return tensor;

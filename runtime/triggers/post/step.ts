@@ -4,10 +4,11 @@
  */
 import type { z } from 'zod';
 import { elementCount, type Tensor } from '../../engine/tensor.ts';
+import { type EngineValue, isHostValue } from '../../engine/value.ts';
 import type { Placement } from '../../media/resize.ts';
 
 export interface PostInput {
-  readonly outputs: Readonly<Record<string, Tensor>>;
+  readonly outputs: Readonly<Record<string, EngineValue>>;
   /** The tensors the model was fed; steps that compare input and output (anomaly score) read them. */
   readonly inputs?: Readonly<Record<string, Tensor>>;
   /** Where the source picture lies in the model's input; steps that report positions need it. */
@@ -35,7 +36,7 @@ export interface PostStep<Schema extends z.ZodType = z.ZodType> {
   apply(input: PostInput, options: z.output<Schema>): PostResult;
 }
 
-/** The output called `name`, or the only one when no name is given. */
+/** The output called `name`, or the only one when no name is given; it must be a tensor of numbers. */
 export function outputOf(step: string, input: PostInput, name?: string): Tensor {
   const names = Object.keys(input.outputs);
   if (name === undefined && names.length !== 1) {
@@ -43,6 +44,7 @@ export function outputOf(step: string, input: PostInput, name?: string): Tensor 
   }
   const tensor = input.outputs[name ?? (names[0] as string)];
   if (!tensor) throw new Error(`${step}: the model has no output "${name}", it has ${names.join(', ')}`);
+  if (isHostValue(tensor)) throw new Error(`${step}: expected a tensor of numbers, the output is a ${tensor.type}`);
   return tensor;
 }
 

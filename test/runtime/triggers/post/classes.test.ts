@@ -1,5 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { MapValue } from '../../../../runtime/engine/value.ts';
 import { softmax } from '../../../../runtime/triggers/post/top-k.ts';
 import { largestDifference } from '../../media/pictures.ts';
 import { asIs, resultOf, tensor } from './inputs.ts';
@@ -85,6 +86,26 @@ test('a mask gives each class its share of the source picture and the box around
   assert.equal(resultOf('mask', nhwc, { layout: 'nhwc' }), expected);
   const runs = [1, 4, 0, 2, 1, 2, 0, 3, 1, 5];
   assert.equal(resultOf('mask', nhwc, { layout: 'nhwc', runs: true }), { ...expected, runs });
+});
+
+test('raw outputs that are texts, sequences, maps and optionals are what JSON has for them', () => {
+  const label = { type: 'string', dims: [1], data: ['cat'] } as const;
+  const scores: MapValue = {
+    type: 'map',
+    valueType: 'float32',
+    entries: new Map([
+      ['cat', 0.75],
+      ['dog', Number.NaN],
+    ]),
+  };
+  const outputs = {
+    label,
+    scores: { type: 'sequence', items: [scores] } as const,
+    none: { type: 'optional', value: undefined } as const,
+  };
+  assert.equal(resultOf('raw', { outputs }), { label, scores: [{ cat: 0.75, dog: null }], none: null });
+  assert.throws(() => resultOf('raw', { outputs }, { maxElements: 2 }), /output "scores" has 3/);
+  assert.throws(() => resultOf('top-k', { outputs: { label } }, { k: 1 }), /expected a tensor of numbers/);
 });
 
 test('raw outputs are numbers, small, and free of what JSON lacks', () => {
