@@ -43,6 +43,8 @@ export interface ValueSpec {
   readonly type: number;
   /** Absent: a value of any shape. */
   readonly dims?: readonly (number | string)[];
+  /** A list of maps from texts to values of `type`, as classifiers give, instead of a tensor. */
+  readonly isMaps?: boolean;
 }
 
 export interface GraphSpec {
@@ -83,7 +85,27 @@ function writeAttribute(attribute: AttributeSpec, writer: PbfWriter): void {
 
 function writeValue(value: ValueSpec, writer: PbfWriter): void {
   writer.writeStringField(1, value.name);
-  writer.writeMessage(2, (spec, type) => type.writeMessage(1, writeTensorType, spec), value);
+  writer.writeMessage(2, value.isMaps ? writeMapsType : writeTensorTypeProto, value);
+}
+
+function writeTensorTypeProto(value: ValueSpec, type: PbfWriter): void {
+  type.writeMessage(1, writeTensorType, value);
+}
+
+/** sequence of map of (STRING, tensor): TypeProto fields 4 and 5. */
+function writeMapsType(value: ValueSpec, type: PbfWriter): void {
+  type.writeMessage(4, (spec, list) => list.writeMessage(1, writeMapType, spec), value);
+}
+
+function writeMapType(value: ValueSpec, type: PbfWriter): void {
+  type.writeMessage(
+    5,
+    (spec, map) => {
+      map.writeVarintField(1, 8);
+      map.writeMessage(2, writeTensorTypeProto, { ...spec, dims: [] });
+    },
+    value,
+  );
 }
 
 function writeTensorType(value: ValueSpec, writer: PbfWriter): void {

@@ -3,6 +3,7 @@
 import { allGraphs } from '../onnx/describe.ts';
 import type { GraphNode, OnnxModel } from '../onnx/graph.ts';
 import { namesNeeded } from '../onnx/liveness.ts';
+import { withPlacesForTextLabels } from '../onnx/text-labels.ts';
 import { placeOf } from '../ops/attributes.ts';
 import { findHostOperator } from '../ops/host/index.ts';
 import { isControlFlow, isHostNode } from '../ops/host/node-kinds.ts';
@@ -38,8 +39,9 @@ export interface Prepared {
  */
 export function prepare(file: OnnxModel, generation = 0): Prepared {
   const model = inTwoSteps(file);
-  for (const graph of allGraphs(model.graph)) for (const node of graph.nodes) checkKnown(node, model.opsets);
-  return { model, keys: new ConstantKeys(generation) };
+  const graph = withPlacesForTextLabels(model.graph);
+  for (const each of allGraphs(graph)) for (const node of each.nodes) checkKnown(node, model.opsets);
+  return { model: { ...model, graph }, keys: new ConstantKeys(generation) };
 }
 
 /** Throws UnsupportedError for a node that is in no table. */

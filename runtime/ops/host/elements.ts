@@ -12,6 +12,7 @@ export const CHARACTERS_MAX = 2 ** 26;
 /** Number of elements; throws an Error for more than `ELEMENTS_MAX`. To be called before anything is allocated. */
 export function boundedCount(dims: readonly number[]): number {
   const count = elementCount(dims);
+  if (!dims.every((dim) => dim >= 0)) throw new Error(`expected dimensions of 0 or more, got [${dims}]`);
   if (!(count <= ELEMENTS_MAX)) throw new Error(`expected a result of at most ${ELEMENTS_MAX} elements, got [${dims}]`);
   return count;
 }

@@ -23,6 +23,7 @@ export const hostOperators: Readonly<Record<string, Readonly<Record<string, Vers
     Concat: [[4, layout.concat]],
     ConcatFromSequence: [[11, sequence.concatFromSequence]],
     Constant: [[1, layout.constant]],
+    ConstantOfShape: [[9, layout.constantOfShape]],
     Equal: [[7, layout.equal]],
     Expand: [[8, layout.expand]],
     Flatten: [[1, layout.flatten]],

@@ -30,6 +30,12 @@ export function constant(node: HostContext): StringTensor {
   return tensor;
 }
 
+export function constantOfShape(node: HostContext): StringTensor {
+  const dims = node.wholeNumbers(0) ?? [];
+  const [text = ''] = node.anyAttributeTensor('value').data as readonly string[];
+  return texts(dims, Array<string>(boundedCount(dims)).fill(text));
+}
+
 /** An attribute until some version, an input from it on. */
 function axesGiven(node: HostContext): number[] | undefined {
   return node.ints('axes') ?? node.wholeNumbers(1);
