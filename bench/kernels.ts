@@ -5,6 +5,7 @@
 import { Assembler } from '../runtime/compile/assembler.ts';
 import { type Address, address, type ConvShape, SPACE_ARENA } from '../runtime/compile/instructions.ts';
 import { isWinograd, winogradScratchBytes } from '../runtime/compile/winograd.ts';
+import { chooseBuild } from '../runtime/engine/choose-build.ts';
 import { type KernelBuild, loadKernels, prepareV8 } from '../runtime/engine/kernels.ts';
 
 const ROUNDS = 30;
@@ -12,7 +13,9 @@ const MEBIBYTE = 1 << 20;
 
 prepareV8();
 const memory = new WebAssembly.Memory({ initial: 2048, maximum: 2048, shared: true });
-const kernels = loadKernels(memory, { build: process.argv[2] as KernelBuild | undefined });
+const asked = process.argv[2] as KernelBuild | undefined;
+const { build, notes } = asked ? { build: asked, notes: [] } : chooseBuild();
+const kernels = loadKernels(memory, { build });
 const [bases, words, arena] = [MEBIBYTE, 2 * MEBIBYTE, 8 * MEBIBYTE];
 new Uint32Array(memory.buffer, bases, 3).fill(arena);
 let used = 0;
@@ -104,7 +107,7 @@ function conv(
   });
 }
 
-console.log(`build ${kernels.build}${kernels.notes.map((note) => `; ${note}`).join('')}`);
+console.log(`build ${[build, ...notes].join('; ')}`);
 gemm(480, 512, 512);
 gemm(128, 768, 768);
 gemm(1, 1000, 1280);

@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { createStyle, wantsColour } from '../fleet/cli/style.ts';
 import { compileStage, type InputShape, NeedsValueError, prepare, startOf } from '../runtime/compile/compile.ts';
 import type { Program } from '../runtime/compile/program.ts';
+import { chooseBuild } from '../runtime/engine/choose-build.ts';
 import { type KernelBuild, loadKernels, prepareV8 } from '../runtime/engine/kernels.ts';
 import { LoadedProgram } from '../runtime/engine/loaded-program.ts';
 import { EngineMemory } from '../runtime/engine/memory.ts';
@@ -89,7 +90,7 @@ function compileFor(job: Job, bytes: Uint8Array, weights: MemoryWeights, panel: 
 function profile(job: Job, passes: number, build: KernelBuild | undefined): Profile {
   prepareV8();
   const memory = new EngineMemory(MEMORY_BYTES);
-  const kernels = loadKernels(memory.memory, { build });
+  const kernels = loadKernels(memory.memory, { build: build ?? chooseBuild().build });
   memory.reserve(kernels.heapBase);
   const control = memory.allocate(BASES_BYTES + 4, 'the control block');
   const bytes = typeof job.model === 'string' ? new Uint8Array(readFileSync(job.model)) : job.model;

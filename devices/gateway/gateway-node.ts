@@ -72,7 +72,7 @@ export class GatewayNode {
     this.#state = state;
     this.#blobs = blobs;
     this.#log = options.log;
-    this.#loader = new Loader(options.log, options.modelMaxBytes);
+    this.#loader = new Loader(options.log, options.data, options.modelMaxBytes);
     this.#delivery = openDelivery({
       file: join(options.data, 'queue.db'),
       handle: (message, answered) => {

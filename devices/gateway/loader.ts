@@ -13,11 +13,15 @@ export class Loader {
   /** The kernel build in use; undefined until the first model is loaded. */
   simd: string | undefined;
 
+  readonly #data: string;
   readonly #modelMaxBytes: number | undefined;
 
-  /** `modelMaxBytes` bounds the memory of each model; what the machine has bounds all of them together. */
-  constructor(log: Logger, modelMaxBytes?: number) {
+  /**
+   * `data` is the node's folder. `modelMaxBytes` bounds the memory of each model; what the machine has bounds all of them together.
+   */
+  constructor(log: Logger, data: string, modelMaxBytes?: number) {
     this.#log = log;
+    this.#data = data;
     this.#modelMaxBytes = modelMaxBytes;
   }
 
@@ -42,7 +46,7 @@ export class Loader {
 
   async #createEngine(): Promise<Engine> {
     const { createEngine } = await import('../../runtime/engine/engine.ts');
-    const engine = await createEngine();
+    const engine = await createEngine({ cacheFolder: this.#data });
     this.#log.info({ build: engine.info.build, notes: engine.info.notes }, 'engine ready');
     this.simd = engine.info.build;
     return engine;

@@ -67,13 +67,13 @@ async function checkKernels(): Promise<Check> {
   try {
     const { createEngine } = await import('../../runtime/engine/engine.ts');
     const engine = await createEngine();
-    const { build, notes } = engine.info;
+    const { build, choice, notes } = engine.info;
     await engine.close();
     const width = build === 'revectorized' ? '256-bit' : '128-bit';
     return {
       name: 'kernels',
       state: 'ok',
-      detail: [`${build} build, ${width} SIMD, self-test passed`, ...notes].join('\n'),
+      detail: [`${build} build, ${width} SIMD, self-test passed (${choice})`, ...notes].join('\n'),
     };
   } catch (error) {
     return { name: 'kernels', state: 'failed', detail: (error as Error).message, advice: '"npm run build" makes them' };

@@ -1,12 +1,14 @@
 /** The thread behind `Core`: holds the kernels and executes segments of programs over the shared memory. */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { CoreSetup, Segment, Stop } from './core-messages.ts';
-import { loadKernels } from './kernels.ts';
+import { loadKernels, prepareV8 } from './kernels.ts';
 
 const port = parentPort;
 if (!port) throw new Error('core-worker.ts runs as a worker thread only');
 
 const { memory, build, module } = workerData as CoreSetup;
+// Not before: V8 keeps Node's own code ready-made for the flags that it was built with, and compiles it anew under others.
+prepareV8();
 const kernels = loadKernels(memory, { build, module });
 
 function nowMs(): number {

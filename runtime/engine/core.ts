@@ -13,7 +13,7 @@ export class Core {
     this.#setup = setup;
   }
 
-  /** Starts the thread ahead of the first segment. */
+  /** Starts the thread ahead of the first segment: that takes as long as reading a model. */
   start(): void {
     this.#thread();
   }

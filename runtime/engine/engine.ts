@@ -4,10 +4,12 @@ import type { ByteSource } from '../onnx/byte-source.ts';
 import { externalReader } from '../onnx/external-io.ts';
 import { readModel } from '../onnx/read.ts';
 import { hasOperator } from '../ops/index.ts';
+import { cacheFolder, keepBuild, recallBuild } from './build-choice-io.ts';
+import type { BuildChoice } from './choose-build.ts';
 import { Core } from './core.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { EngineModel } from './engine-model.ts';
-import { type KernelBuild, loadKernels, prepareV8 } from './kernels.ts';
+import { type KernelBuild, loadKernels } from './kernels.ts';
 import { EngineMemory } from './memory.ts';
 import type { Model } from './model.ts';
 import { ModelMemory } from './model-memory.ts';
@@ -25,10 +27,14 @@ export interface EngineOptions {
    * the container around the process) has free, less a quarter for everything else, at most 4 GiB.
    */
   readonly memoryMaxBytes?: number;
+  /** Where the choice of a build is kept from one start to the next; the user's cache folder when absent. */
+  readonly cacheFolder?: string;
 }
 
 export interface EngineInfo {
   readonly build: KernelBuild;
+  /** How the engine came to this build. */
+  readonly choice: 'asked for' | 'tried now' | 'kept from an earlier start';
   /** What was found out about this machine, in sentences. */
   readonly notes: readonly string[];
   readonly memoryUsedBytes: number;
@@ -64,6 +70,17 @@ export interface Engine {
   close(): Promise<void>;
 }
 
+async function chooseKernels(options: EngineOptions): Promise<BuildChoice & Pick<EngineInfo, 'choice'>> {
+  if (options.build) return { build: options.build, notes: [], choice: 'asked for' };
+  const folder = options.cacheFolder ?? cacheFolder();
+  const kept = recallBuild(folder);
+  if (kept) return { ...kept, choice: 'kept from an earlier start' };
+  const { chooseBuild } = await import('./choose-build.ts');
+  const made = chooseBuild();
+  keepBuild(folder, made);
+  return { ...made, choice: 'tried now' };
+}
+
 export async function createEngine(options: EngineOptions = {}): Promise<Engine> {
   const memoryMaxBytes = options.memoryMaxBytes ?? freeBytes();
   if (!(memoryMaxBytes >= MEMORY_BYTES_MIN && memoryMaxBytes <= MEMORY_BYTES_MAX)) {
@@ -71,18 +88,18 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
       `engine memory: expected a limit from ${MEMORY_BYTES_MIN} to ${MEMORY_BYTES_MAX} bytes, got ${memoryMaxBytes}`,
     );
   }
-  prepareV8();
+  const { build, notes, choice } = await chooseKernels(options);
   const memory = new EngineMemory(memoryMaxBytes);
-  const kernels = loadKernels(memory.memory, { build: options.build });
-  memory.reserve(kernels.heapBase);
-  const { build, module, notes, panel } = kernels;
+  const { module, heapBase, panel } = loadKernels(memory.memory, { build });
+  memory.reserve(heapBase);
   const core = new Core({ memory: memory.memory, build, module });
+  core.start();
   const dispatcher = new Dispatcher(core, memory);
   const models = new Set<Model>();
   let closed = false;
   return {
     get info() {
-      return { build, notes, memoryUsedBytes: memory.usedBytes, memoryMaxBytes };
+      return { build, choice, notes, memoryUsedBytes: memory.usedBytes, memoryMaxBytes };
     },
     async load(source, { name, folder, memoryMaxBytes: modelMaxBytes = memory.maxBytes }) {
       if (closed) throw new Error(`model "${name}": the engine is closed`);
@@ -98,8 +115,6 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
         await model.close();
         throw error;
       }
-      // While the caller prepares its first input, the thread gets ready.
-      core.start();
       return model;
     },
     suspend: () => dispatcher.suspend(),

@@ -10,6 +10,7 @@ import { emitProgram } from '../../../runtime/compile/emit.ts';
 import type { KernelGraph } from '../../../runtime/compile/graph.ts';
 import type { Pass } from '../../../runtime/compile/passes/rewrite.ts';
 import type { Program } from '../../../runtime/compile/program.ts';
+import { chooseBuild } from '../../../runtime/engine/choose-build.ts';
 import { runModel } from '../../../runtime/engine/graph-runner.ts';
 import { type KernelBuild, type Kernels, loadKernels, prepareV8 } from '../../../runtime/engine/kernels.ts';
 import { type StageStore, Stages } from '../../../runtime/engine/stages.ts';
@@ -46,7 +47,7 @@ function machineOf(build?: KernelBuild): Machine {
   if (!machine) {
     prepareV8();
     const memory = new WebAssembly.Memory({ initial: 16, maximum: 32_768, shared: true });
-    machine = { memory, kernels: loadKernels(memory, { build }) };
+    machine = { memory, kernels: loadKernels(memory, { build: build ?? chooseBuild().build }) };
     machines.set(build, machine);
   }
   return machine;

@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Assembler } from '../../../runtime/compile/assembler.ts';
+import { chooseBuild } from '../../../runtime/engine/choose-build.ts';
 import { checkKernels } from '../../../runtime/engine/kernel-check.ts';
 import { loadKernels, MEMORY_PAGES_MIN, prepareV8 } from '../../../runtime/engine/kernels.ts';
 
@@ -27,19 +28,15 @@ function doubling(
 }
 
 test('the fastest build that agrees with plain loops is chosen, and what was passed over is explained', () => {
-  const kernels = loadKernels(newMemory());
-  assert.ok(['revectorized', 'relaxed', 'plain'].includes(kernels.build));
-  assert.is(kernels.panel, kernels.build === 'revectorized' ? 16 : 8);
-  assert.is(
-    kernels.notes.length > 0,
-    kernels.build === 'plain' || (kernels.build === 'relaxed' && process.arch === 'x64'),
-  );
+  const { build, notes } = chooseBuild();
+  assert.is(loadKernels(newMemory(), { build }).panel, build === 'revectorized' ? 16 : 8);
+  assert.is(notes.length > 0, build === 'plain' || (build === 'relaxed' && process.arch === 'x64'));
 });
 
-test('the choice leaves the caller’s memory as it was, but for what lies below heapBase', () => {
+test('kernels leave the memory as it was, but for what lies below heapBase', () => {
   const memory = newMemory();
   const bytes = new Uint8Array(memory.buffer).fill(7);
-  const { heapBase } = loadKernels(memory);
+  const { heapBase } = loadKernels(memory, { build: 'plain' });
   assert.ok(heapBase <= MEMORY_PAGES_MIN * 65_536, `heapBase ${heapBase}`);
   assert.ok(bytes.subarray(heapBase).every((byte) => byte === 7));
 });
@@ -53,13 +50,16 @@ test('a build whose results are wrong is noticed', () => {
 });
 
 test('a memory that is not shared, or too small, is refused', () => {
-  assert.throws(() => loadKernels(new WebAssembly.Memory({ initial: 64 })), /expected a shared one/);
-  assert.throws(() => loadKernels(newMemory(1)), /at least 4 pages/);
+  assert.throws(
+    () => loadKernels(new WebAssembly.Memory({ initial: 64 }), { build: 'plain' }),
+    /expected a shared one/,
+  );
+  assert.throws(() => loadKernels(newMemory(1), { build: 'plain' }), /at least 4 pages/);
 });
 
 test('a worker takes the module over and works on the same memory beside the main thread', async () => {
   const memory = newMemory();
-  const { build, module, execute, heapBase } = loadKernels(memory);
+  const { build, module, execute, heapBase } = loadKernels(memory, { build: 'plain' });
   const count = 10_000;
   const places = [heapBase, heapBase + 512 * 1024].map((at) => Math.ceil(at / 64) * 64) as [number, number];
   const runs = places.map((at) => doubling(memory, at, count)) as [

@@ -1,0 +1,62 @@
+/**
+ * The choice of a build, kept in a small file, so that a process need not try the kernels each time it starts. It counts for one
+ * machine, one V8 and one set of binaries; whatever is wrong with the file, the kernels are tried anew.
+ */
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, homedir } from 'node:os';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import type { BuildChoice } from './choose-build.ts';
+import { binaryOf, kernelBuilds } from './kernels.ts';
+
+const FILE = 'kernels.json';
+const NOTES_MAX = 10;
+
+interface Kept extends BuildChoice {
+  readonly madeFor: string;
+}
+
+/** The user's own folder for what can be made again (XDG Base Directory Specification 0.8). */
+export function cacheFolder(): string {
+  const given = process.env.XDG_CACHE_HOME;
+  // The specification has relative paths ignored.
+  return join(given?.startsWith('/') ? given : join(homedir(), '.cache'), 'llmasos');
+}
+
+/** What a choice depends on. */
+function circumstances(): string {
+  const { model = 'unknown processor' } = cpus()[0] ?? {};
+  // Both binaries come from one source: they change together.
+  const kernels = crc32(binaryOf('relaxed')).toString(16);
+  return [process.platform, process.arch, model, `V8 ${process.versions.v8}`, `kernels ${kernels}`].join(', ');
+}
+
+/** The choice that was made here before; undefined when there is none, or none that holds. */
+export function recallBuild(folder: string): BuildChoice | undefined {
+  let kept: Partial<Kept>;
+  try {
+    kept = JSON.parse(readFileSync(join(folder, FILE), 'utf8')) ?? {};
+  } catch {
+    return undefined;
+  }
+  const { madeFor, build, notes } = kept;
+  if (madeFor !== circumstances() || !kernelBuilds.some((name) => name === build)) return undefined;
+  if (!Array.isArray(notes) || notes.length > NOTES_MAX || !notes.every((note) => typeof note === 'string'))
+    return undefined;
+  return { build: build as BuildChoice['build'], notes };
+}
+
+/** Keeps a choice. False where nothing can be written. Readers see the old file or the new one, whole. */
+export function keepBuild(folder: string, { build, notes }: BuildChoice): boolean {
+  const file = join(folder, FILE);
+  const part = `${file}.${process.pid}.part`;
+  try {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(part, `${JSON.stringify({ madeFor: circumstances(), build, notes } satisfies Kept, null, 2)}\n`);
+    renameSync(part, file);
+    return true;
+  } catch {
+    if (existsSync(part)) rmSync(part);
+    return false;
+  }
+}
