@@ -130,6 +130,9 @@ for (const name of ['relu', 'exp', 'sigmoid', 'silu', 'tanh', 'gelu'] as const)
 time('add', count * 12, 'GB/s', (assembler) =>
   assembler.binary('add', floats(count), floats(count), floats(count), [count], [1], [1]),
 );
+time('softmax 40000x4', 40000 * 4 * 8, 'GB/s', (assembler) =>
+  assembler.softmax(floats(160000), floats(160000), 40000, 4, 1),
+);
 time('softmax 1536x128', 1536 * 128 * 8, 'GB/s', (assembler) =>
   assembler.softmax(floats(1536 * 128), floats(1536 * 128), 1536, 128, 1),
 );

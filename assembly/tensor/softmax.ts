@@ -144,8 +144,32 @@ function softmaxColumn(x: usize, y: usize, axis: i32, stride: usize): void { col
 function logSoftmaxColumns(x: usize, y: usize, axis: i32, stride: usize): void { columns(true, true, x, y, axis, stride); }
 function logSoftmaxColumn(x: usize, y: usize, axis: i32, stride: usize): void { columns(false, true, x, y, axis, stride); }
 
+/** Eight rows of fewer than eight elements: turned in scratch, where they are columns. */
+function shortRows(logarithmic: bool, x: usize, y: usize, axis: i32): void {
+  for (let row: usize = 0; row < 8; row++) {
+    for (let i: usize = 0; i < <usize>axis; i++) {
+      store<f32>(scratch + (i << 5) + (row << 2), load<f32>(x));
+      x += 4;
+    }
+  }
+  if (logarithmic) logSoftmaxColumns(scratch, scratch, axis, 32);
+  else softmaxColumns(scratch, scratch, axis, 32);
+  for (let row: usize = 0; row < 8; row++) {
+    for (let i: usize = 0; i < <usize>axis; i++) {
+      store<f32>(y, load<f32>(scratch + (i << 5) + (row << 2)));
+      y += 4;
+    }
+  }
+}
+
 export function softmax(logarithmic: bool, x: usize, y: usize, outer: i32, axis: i32, inner: i32): void {
   const stride = <usize>inner << 2;
+  if (inner == 1 && axis < 8)
+    for (; outer >= 8; outer -= 8) {
+      shortRows(logarithmic, x, y, axis);
+      x += <usize>axis << 5;
+      y += <usize>axis << 5;
+    }
   for (let i = 0; i < outer; i++) {
     let left = inner;
     let from = x, to = y;

@@ -28,6 +28,8 @@ const B_BLOCK_BYTES = 262_144;
 /** Patches of a convolution: gathered into the cache, used, forgotten; but weights larger than the cache want more rows a pass. */
 const PATCH_BYTES = 122_880;
 const PATCH_ROWS_MIN = 24;
+/** The copy of a patch may end with a whole vector. */
+const PATCH_SLACK_BYTES = 16;
 const TILE_ROWS = 6;
 
 type ConvCall = Parameters<Instructions['conv']>[0];
@@ -125,7 +127,7 @@ export function assemblePackMatrix(
 
 export function convScratchBytes(shape: ConvShape): number {
   if (pack.isPointwise(shape) || pack.isDepthwise(shape)) return 0;
-  return patchRows(shape) * pack.patchLength(shape) * 4;
+  return patchRows(shape) * pack.patchLength(shape) * 4 + PATCH_SLACK_BYTES;
 }
 
 /** Output pixels whose patches are gathered at a time. */
