@@ -42,8 +42,9 @@ export const WINOGRAD_OUTPUT = 38;
 export const UNIFORM = 39;
 export const MAX_ROI_POOL = 40;
 export const TREES = 41;
+export const PRODUCT = 42;
 /** The last of them. */
-export const OPCODE_MAX = TREES;
+export const OPCODE_MAX = PRODUCT;
 
 /** What an instruction returns that did not fault. */
 export const OK = -1;

@@ -291,3 +291,9 @@ export class Trees {
   kind: i32; x: Address; nodes: Address; thresholds: Address; roots: Address; targets: Address; weights: Address; y: Address;
   features: i32; outputs: i32; treeBegin: i32; treeEnd: i32; begin: i32; end: i32;
 }
+
+/** Rows [begin, end) of a [m, k] times b [k, n] (`transposed`: [n, k]), all dense. */
+@unmanaged
+export class Product {
+  type: i32; a: Address; b: Address; c: Address; n: i32; k: i32; transposed: i32; begin: i32; end: i32;
+}

@@ -1,12 +1,13 @@
 // Instructions of operators that models seldom have: plain code, one small function each, as instructions.ts.
 import * as op from './opcodes.ts';
-import { Cumulate, Determinant, MaxRoiPool, RoiAlign, Sample, Scatter, TopK, Trees, Uniform, WrapIndices, at } from './operands.ts';
+import { at, Cumulate, Determinant, MaxRoiPool, Product, RoiAlign, Sample, Scatter, TopK, Trees, Uniform, WrapIndices } from './operands.ts';
 import { determinant } from './tensor/determinant.ts';
 import { shiftOf } from './tensor/element.ts';
 import { scatter, wrapIndices } from './tensor/indices.ts';
 import { cumulate, topK } from './tensor/order.ts';
 import { uniform } from './tensor/philox.ts';
 import { maxRoiPool } from './tensor/roi-pool.ts';
+import { productAll } from './tensor/product.ts';
 import { roiAlign, sample } from './tensor/sample.ts';
 import { trees } from './tensor/trees.ts';
 
@@ -70,5 +71,10 @@ export function runUniform(operands: usize): i32 {
 
 export function runTrees(operands: usize): i32 {
   trees(changetype<Trees>(operands));
+  return op.OK;
+}
+
+export function runProduct(operands: usize): i32 {
+  productAll(changetype<Product>(operands));
   return op.OK;
 }

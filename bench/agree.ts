@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import * as ort from 'onnxruntime-web';
 import { createStyle, wantsColour } from '../fleet/cli/style.ts';
+import { numbersOf } from '../runtime/compile/evaluate.ts';
 import { createEngine, type Engine } from '../runtime/engine/engine.ts';
 import type { Model } from '../runtime/engine/model.ts';
 import type { Tensor } from '../runtime/engine/tensor.ts';
@@ -15,6 +16,7 @@ import { tensorsOf } from '../runtime/engine/value.ts';
 import { agreeCases, type Case, missingFile, type Tensors } from './agree-cases.ts';
 import { quantizedCases } from './agree-quantized.ts';
 import { tabularCases } from './agree-tabular.ts';
+import { variedCases } from './agree-varied.ts';
 
 const RELATIVE_MAX = 1e-4;
 const COSINE_MIN = 0.99999;
@@ -25,6 +27,13 @@ const COSINE_MIN = 0.99999;
  */
 const QUANTIZED_COSINE_MIN = 0.98;
 const QUANTIZED_ALIKE_MIN = 0.99;
+
+/** onnxruntime gives float16 as a Float16Array; we keep the words. */
+function plainHalf(tensor: Tensor): Tensor {
+  if (tensor.type !== 'float16' || tensor.data instanceof Uint16Array) return tensor;
+  const { buffer, byteOffset, length } = tensor.data as ArrayBufferView & { length: number };
+  return { ...tensor, data: new Uint16Array(buffer as ArrayBuffer, byteOffset, length) };
+}
 
 type Run = (inputs: Tensors) => Promise<Tensors>;
 
@@ -40,8 +49,9 @@ class Difference {
 
   add(own: Tensor, other: Tensor): void {
     if (own.dims.join() !== other.dims.join()) throw new Error(`shape [${own.dims}] instead of [${other.dims}]`);
-    for (let i = 0; i < other.data.length; i++) {
-      const [a, b] = [Number(own.data[i]), Number(other.data[i])];
+    const [mine, theirs] = [numbersOf(own), numbersOf(plainHalf(other))];
+    for (const [i, b] of theirs.entries()) {
+      const a = mine[i] as number;
       const error = Object.is(a, b) ? 0 : Math.abs(a - b);
       // A NaN on one side only would slip through every comparison.
       this.#error = Number.isNaN(error) ? Infinity : Math.max(this.#error, error);
@@ -50,7 +60,7 @@ class Difference {
       this.#own += a * a;
       this.#other += b * b;
     }
-    const { alike, decisions } = countAlike(own, other);
+    const { alike, decisions } = countAlike(mine, theirs, own.dims);
     this.#alike += alike;
     this.#decisions += decisions;
   }
@@ -78,7 +88,11 @@ interface Result {
  * How many of the decisions along axis 1 (the classes, of pictures or of pixels) come out alike. Quantised scores tie: one that leads in
  * either and is as large as the leader in the other counts.
  */
-function countAlike({ data: own, dims }: Tensor, { data: other }: Tensor): { alike: number; decisions: number } {
+function countAlike(
+  own: readonly number[],
+  other: readonly number[],
+  dims: readonly number[],
+): { alike: number; decisions: number } {
   const classes = dims[1] ?? 1;
   const inner = dims.slice(2).reduce((product, size) => product * size, 1);
   const decisions = own.length / classes;
@@ -87,8 +101,8 @@ function countAlike({ data: own, dims }: Tensor, { data: other }: Tensor): { ali
     const first = Math.floor(decision / inner) * classes * inner + (decision % inner);
     let [mine, theirs] = [first, first];
     for (let at = first; at < first + classes * inner; at += inner) {
-      if (Number(own[at]) > Number(own[mine])) mine = at;
-      if (Number(other[at]) > Number(other[theirs])) theirs = at;
+      if ((own[at] as number) > (own[mine] as number)) mine = at;
+      if ((other[at] as number) > (other[theirs] as number)) theirs = at;
     }
     if (own[theirs] === own[mine] || other[mine] === other[theirs]) alike++;
   }
@@ -194,7 +208,7 @@ ort.env.logLevel = 'error';
 const engine = await createEngine();
 const style = createStyle(wantsColour(process.env, process.stdout.isTTY));
 const rows: Row[] = [];
-for (const each of [...agreeCases(folder), ...quantizedCases(folder), ...tabularCases(folder)]) {
+for (const each of [...agreeCases(folder), ...variedCases(folder), ...quantizedCases(folder), ...tabularCases(folder)]) {
   process.stderr.write(`${each.name} …\n`);
   rows.push(await check(each, engine));
 }

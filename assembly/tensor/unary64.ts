@@ -1,5 +1,9 @@
-// Element-wise functions of float64, one element at a time. Those that are missing are composed of these by the compiler.
+// Element-wise functions of float64, one element at a time.
 import * as op from '../opcodes.ts';
+import { erf64, erfc64 } from './erf64.ts';
+
+const ROOT_OF_HALF: f64 = 0.70710678118654752440;
+const ROOT_OF_2_BY_PI: f64 = 0.79788456080286535588;
 
 // @ts-ignore: decorator
 @inline
@@ -33,6 +37,9 @@ function scalar(kind: i32, x: f64, alpha: f64, beta: f64): f64 {
     case op.FLOOR: return floor<f64>(x);
     case op.CEIL: return ceil<f64>(x);
     case op.ROUND: return nearest<f64>(x);
+    case op.ERF: return erf64(x);
+    case op.GELU: return x == -Infinity ? 0 : 0.5 * x * erfc64(-x * ROOT_OF_HALF);
+    case op.GELU_TANH: return 0.5 * x * (1 + NativeMath.tanh(ROOT_OF_2_BY_PI * (x + 0.044715 * x * x * x)));
     case op.SOFTPLUS: return max<f64>(x, 0) + NativeMath.log1p(NativeMath.exp(-abs<f64>(x)));
     case op.SOFTSIGN: return x / (1 + abs<f64>(x));
     case op.ELU: return x < 0 ? alpha * NativeMath.expm1(x) : x;

@@ -2,9 +2,18 @@
 import * as op from '../../assembly/opcodes.ts';
 import type { DataType } from '../engine/tensor.ts';
 import type { Address } from './instructions.ts';
-import { typedKind } from './kinds.ts';
+import { elementTypes, typedKind } from './kinds.ts';
 import type { BorderMode, SampleMode, ScatterName, TreesName } from './rare-operations.ts';
-import { behind, checkAligned, ELEMENTS_MAX, floatWord, inParts, TAPS_MAX, type Writer } from './writer.ts';
+import {
+  behind,
+  checkAligned,
+  checkMatrices,
+  ELEMENTS_MAX,
+  floatWord,
+  inParts,
+  TAPS_MAX,
+  type Writer,
+} from './writer.ts';
 
 const scatterKinds: Record<ScatterName, number> = {
   set: op.SCATTER_SET,
@@ -160,6 +169,29 @@ export function assembleRoiAlign(writer: Writer, call: RoiAlignCall): void {
   const taps = 4 * Math.max(ratio, 2) ** 2 * (dims[3] as number);
   inParts(call.regions * outputSize[0] * outputSize[1], ELEMENTS_MAX / Math.max(1, taps), (begin, end) => {
     writer.emit(op.ROI_ALIGN, [...operands, begin, end]);
+  });
+}
+
+export interface ProductCall {
+  readonly type: DataType;
+  /** [m, k] */
+  readonly a: Address;
+  /** [k, n], or [n, k] when transposed. */
+  readonly b: Address;
+  /** [m, n] */
+  readonly c: Address;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly transposed: boolean;
+}
+
+export function assembleProduct(writer: Writer, call: ProductCall): void {
+  const { a, b, c, n, k } = call;
+  checkMatrices(a, b, c);
+  const operands = [elementTypes[call.type], a, b, c, n, k, call.transposed ? 1 : 0];
+  inParts(call.m, ELEMENTS_MAX / Math.max(1, n * k), (begin, end) => {
+    writer.emit(op.PRODUCT, [...operands, begin, end]);
   });
 }
 

@@ -378,6 +378,10 @@ export class Assembler implements Instructions {
     rare.assembleMaxRoiPool(this.#writer, call);
   }
 
+  product(call: rare.ProductCall): void {
+    rare.assembleProduct(this.#writer, call);
+  }
+
   determinant(call: Parameters<typeof rare.assembleDeterminant>[1]): void {
     rare.assembleDeterminant(this.#writer, call);
   }

@@ -2,11 +2,9 @@
 import { type DataType, elementBytes, elementCount } from '../engine/tensor.ts';
 import { type Emission, type Emitter, inputOf, type OperationOf, outputOf, requireFloat32 } from './emission.ts';
 import type { Node, Value } from './graph.ts';
-import type { Address, ReduceName, UnaryName } from './instructions.ts';
+import type { Address, ReduceName } from './instructions.ts';
 import { UnsupportedError } from './program.ts';
 import { broadcastStrides, joinAxes } from './strides.ts';
-
-const float32Only: ReadonlySet<UnaryName> = new Set(['erf', 'gelu', 'geluTanh'] as const);
 
 /** The type of both operands. Those of the graph's operations are one; those of a model may not be. */
 function commonType(node: Node, a: Value, b: Value): DataType {
@@ -22,7 +20,7 @@ export const unary: Emitter<OperationOf<'unary'>> = {
     const x = inputOf(node, 0);
     const { name, alpha, beta } = operation;
     const { type } = x;
-    if (type !== 'float32' && (type !== 'float64' || float32Only.has(name)))
+    if (type !== 'float32' && type !== 'float64')
       throw new UnsupportedError(`node "${node.origin}": ${name} of ${type} values is not supported`);
     assembler.unary(name, at(x), at(outputOf(node)), elementCount(x.dims), alpha, beta, type);
   },

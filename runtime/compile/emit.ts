@@ -7,6 +7,7 @@ import * as data from './emit-data.ts';
 import * as elementwise from './emit-elementwise.ts';
 import * as integer from './emit-integer.ts';
 import * as matrix from './emit-matrix.ts';
+import { emitProduct } from './emit-product.ts';
 import * as rare from './emit-rare.ts';
 import type { Constant, KernelGraph, NamedValue, Node, Operation, Value } from './graph.ts';
 import { type Address, address, SPACE_ARENA, SPACE_WEIGHTS } from './instructions.ts';
@@ -38,6 +39,7 @@ const emitters: { readonly [Kind in Operation['kind']]: Emitter<OperationOf<Kind
   maxPool: matrix.maxPool,
   maxRoiPool: rare.maxRoiPool,
   pad: data.pad,
+  product: emitProduct,
   quantize: integer.quantize,
   reduce: elementwise.reduce,
   requantize: integer.requantize,

@@ -55,6 +55,8 @@ export type Operation =
     }
   /** a [..., m, k], b [..., k, n] ([..., n, k] when transposed), bias [n]?, residual shaped like the output?. */
   | { readonly kind: 'matMul'; readonly transposeB: boolean; readonly activation?: Activation }
+  /** As `matMul`, of two matrices of float64 or of integers of 32 or 64 bits, which wrap. */
+  | { readonly kind: 'product'; readonly transposeB: boolean }
   /** Reduced axes stay, with size 1. */
   | { readonly kind: 'reduce'; readonly name: ReduceName; readonly axes: readonly number[] }
   | { readonly kind: 'softmax'; readonly axis: number; readonly log: boolean }

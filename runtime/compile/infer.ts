@@ -76,7 +76,7 @@ function inferConvTranspose(
 }
 
 function inferMatMul(
-  operation: Operation & { kind: 'matMul' | 'matMulInteger' },
+  operation: Operation & { kind: 'matMul' | 'product' | 'matMulInteger' },
   inputs: readonly (Value | undefined)[],
 ): TypeAndDims {
   const a = operand(inputs, 0);
@@ -169,6 +169,7 @@ export function inferOutputs(operation: Operation, inputs: readonly (Value | und
         { type: x.type, dims: [x.dims[0] ?? 0, operation.rows.length, operation.columns.length, x.dims[3] ?? 0] },
       ];
     case 'matMul':
+    case 'product':
       return [inferMatMul(operation, inputs)];
     case 'attention': {
       const [q, k, v, mask] = inputs;

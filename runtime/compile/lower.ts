@@ -4,6 +4,7 @@ import { isByteFloat, isSmallInteger } from '../engine/tensor.ts';
 import type { Builder } from './builder.ts';
 import { isInteger } from './evaluate.ts';
 import type { Operation, Value } from './graph.ts';
+import { lowerFloat64 } from './lower-float64.ts';
 import { UnsupportedError } from './program.ts';
 
 /** Whether an operation reckons with its elements, and does not only move them. */
@@ -58,22 +59,16 @@ function integerScale(builder: Builder, operation: Operation & { kind: 'unary' }
   return beta === 0 ? product : builder.binary('add', product, builder.literal(x.type, [], [beta]));
 }
 
-/** The kernel's parameters are float32, which is not exact enough for bounds and factors that the model gives as float64. */
-function float64Unary(builder: Builder, operation: Operation & { kind: 'unary' }, x: Value): Value | undefined {
-  const { name, alpha = 0, beta = 0 } = operation;
-  const number = (value: number): Value => builder.literal('float64', [], [value]);
-  if (Math.fround(alpha) === alpha && Math.fround(beta) === beta) return undefined;
-  if (name === 'clip') return builder.binary('min', builder.binary('max', x, number(alpha)), number(beta));
-  if (name === 'scale') return builder.binary('add', builder.binary('mul', x, number(alpha)), number(beta));
-  return undefined;
-}
-
-function float64Softmax(builder: Builder, operation: Operation & { kind: 'softmax' }, x: Value): Value {
-  const { axis, log } = operation;
-  const shifted = builder.binary('sub', x, builder.reduce('max', x, [axis]));
-  const powers = builder.unary('exp', shifted);
-  const sum = builder.reduce('sum', powers, [axis]);
-  return log ? builder.binary('sub', shifted, builder.unary('log', sum)) : builder.binary('div', powers, sum);
+/** What is not float32 has a plain kernel, behind which nothing is fused. */
+function otherMatMul(
+  builder: Builder,
+  { transposeB }: Operation & { kind: 'matMul' },
+  inputs: readonly (Value | undefined)[],
+): Value {
+  const [a, b, bias, residual] = inputs;
+  const product = builder.add({ kind: 'product', transposeB }, [a, b]);
+  const biased = bias ? builder.binary('add', product, bias) : product;
+  return residual ? builder.binary('add', biased, residual) : biased;
 }
 
 /** Types of fewer than 16 bits are stored, moved and cast, no more. */
@@ -94,9 +89,10 @@ export function lower(
   const [x] = inputs;
   if (!x) return undefined;
   refuseStorage(builder, operation, inputs);
-  let result: Value | undefined;
-  if (operation.kind === 'unary' && isInteger(x.type)) result = integerUnary(builder, operation, x);
-  if (operation.kind === 'unary' && x.type === 'float64') result = float64Unary(builder, operation, x);
-  if (operation.kind === 'softmax' && x.type === 'float64') result = float64Softmax(builder, operation, x);
-  return result && [result];
+  if (operation.kind === 'unary' && isInteger(x.type)) {
+    const result = integerUnary(builder, operation, x);
+    return result && [result];
+  }
+  if (operation.kind === 'matMul' && x.type !== 'float32') return [otherMatMul(builder, operation, inputs)];
+  return x.type === 'float64' ? lowerFloat64(builder, operation, inputs) : undefined;
 }

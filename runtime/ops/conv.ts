@@ -22,7 +22,7 @@ function partsOf(node: OperatorContext): ConvParts {
   const bias = node.optional(2);
   const group = node.int('group', 1);
   const channels = x.dims[1] ?? 0;
-  if ([weights, x].some(({ type }) => type !== 'float32' && !isHalf(type)))
+  if ([weights, x].some(({ type }) => type !== 'float32' && type !== 'float64' && !isHalf(type)))
     throw node.unsupported(`type ${weights.type}`);
   const rank = node.input(1).dims.length;
   if (rank < 3 || rank > 5) throw node.unsupported(`a kernel of rank ${rank}`);

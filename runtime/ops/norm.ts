@@ -125,7 +125,7 @@ function normalised(node: OperatorContext): Value {
     return bias ? builder.binary('add', scaled, bias) : scaled;
   }
   const rows = builder.reshape(x, [...x.dims.slice(0, axis), size]);
-  const shift = bias ? builder.reshape(bias, [size]) : builder.literal('float32', [size], new Array(size).fill(0));
+  const shift = bias ? builder.reshape(bias, [size]) : builder.literal(x.type, [size], new Array(size).fill(0));
   const normal = builder.add({ kind: 'layerNorm', epsilon }, [rows, builder.reshape(scale, [size]), shift]);
   return builder.reshape(normal, x.dims);
 }
@@ -150,7 +150,11 @@ export const lpNormalization: Build = (node) => {
   const axis = node.axis(node.int('axis', -1), x.dims.length);
   const norm = node.builder.reduce(node.int('p', 2) === 1 ? 'l1' : 'l2', x, [axis]);
   // A vector of zeros stays one.
-  return node.builder.binary('div', x, node.builder.binary('max', norm, node.builder.scalar(FLOAT32_LEAST)));
+  return node.builder.binary(
+    'div',
+    x,
+    node.builder.binary('max', norm, node.builder.literal(x.type, [], [FLOAT32_LEAST])),
+  );
 };
 
 export function softmax(log: boolean): Build {

@@ -68,7 +68,7 @@ function sequenceOf(node: OperatorContext, gates: number, activations: readonly 
   const lengths = node.optionalIntegers(4);
   if (lengths?.some((length) => length !== time)) throw node.unsupported('sequences of different lengths');
   checkDefaults(node, activations, count);
-  const zeros = (dims: readonly number[]): Value => builder.expand(builder.scalar(0), dims);
+  const zeros = (dims: readonly number[]): Value => builder.expand(builder.literal(x.type, [], [0]), dims);
   const state = (input: Value | undefined, index: number): Value => {
     if (!input) return zeros([batch, hidden]);
     return part(builder, batchFirst ? builder.transpose(input, [1, 0, 2]) : input, index);
