@@ -1,8 +1,12 @@
 /** Tensors brought into the shape and type that somebody else asks for. */
+import { numbersOf, tensorOf } from '../compile/evaluate.ts';
+import { type HalfType, isHalf } from '../compile/half.ts';
 import {
   arrayOf,
   type DataType,
   elementCount,
+  isByteFloat,
+  smallRanges,
   type Tensor,
   type TypedArray,
   type ValueDescription,
@@ -48,8 +52,11 @@ export function dimsText(dims: ValueDescription['dims']): string {
 /** The tensor in another element type. Throws when a value has no place in it: 1.5 or 300 as uint8. */
 export function converted(tensor: Tensor, type: DataType, place: string): Tensor {
   if (tensor.type === type) return tensor;
-  if (type === 'float16' || type === 'bfloat16') return { ...tensor, type, data: shortFloats(tensor, type) };
-  const { data } = tensor;
+  // Short floats lie in memory as words and bytes, not as the numbers that they stand for.
+  const data = isHalf(tensor.type) || isByteFloat(tensor.type) ? numbersOf(tensor) : tensor.data;
+  if (isHalf(type)) return { ...tensor, type, data: shortFloats(data, type) };
+  if (isByteFloat(type)) return tensorOf(type, tensor.dims, Float64Array.from(data as number[], Number));
+  const [least, most] = smallRanges[type] ?? [-Infinity, Infinity];
   const target = new (arrayOf(type))(data.length);
   const whole = target instanceof BigInt64Array || target instanceof BigUint64Array;
   for (let i = 0; i < data.length; i++) {
@@ -58,7 +65,9 @@ export function converted(tensor: Tensor, type: DataType, place: string): Tensor
     (target as Float64Array)[i] = (whole ? BigInt(value) : Number(value)) as number;
     const kept = Number(target[i]);
     const holds =
-      target instanceof Float32Array ? Number.isFinite(kept) || !Number.isFinite(value) : kept === Number(value);
+      target instanceof Float32Array
+        ? Number.isFinite(kept) || !Number.isFinite(value)
+        : kept === Number(value) && kept >= least && kept <= most;
     if (!holds) throw misplaced(value, i, type, place);
   }
   return { type, dims: tensor.dims, data: target };
@@ -69,8 +78,8 @@ function misplaced(value: number | bigint, index: number, type: DataType, place:
 }
 
 /** IEEE half precision, or the upper half of a float32, as 16-bit words. */
-function shortFloats(tensor: Tensor, type: 'float16' | 'bfloat16'): TypedArray {
-  const floats = Float32Array.from(tensor.data as Float32Array, Number);
+function shortFloats(data: TypedArray | readonly number[], type: HalfType): TypedArray {
+  const floats = Float32Array.from(data as readonly number[], Number);
   if (type === 'float16') return new Uint16Array(Float16Array.from(floats).buffer);
   // Round to nearest, ties to even, as hardware does.
   return Uint16Array.from(new Uint32Array(floats.buffer), (word) => (word + 0x7fff + ((word >>> 16) & 1)) >>> 16);

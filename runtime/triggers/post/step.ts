@@ -3,7 +3,8 @@
  * The table of steps is index.ts; each step is one file that exports `options` (zod) and `apply`.
  */
 import type { z } from 'zod';
-import { elementCount, type Tensor } from '../../engine/tensor.ts';
+import { fromByteFloat } from '../../compile/minifloat.ts';
+import { elementCount, isByteFloat, type Tensor } from '../../engine/tensor.ts';
 import { type EngineValue, isHostValue } from '../../engine/value.ts';
 import type { Placement } from '../../media/resize.ts';
 
@@ -61,6 +62,7 @@ export function floatsOf(tensor: Tensor): Float32Array {
     const halves = data as Uint16Array;
     return Float32Array.from(new Float16Array(halves.buffer, halves.byteOffset, halves.length));
   }
+  if (isByteFloat(type)) return Float32Array.from(data as Uint8Array, (byte) => fromByteFloat(type, byte));
   if (data instanceof BigInt64Array || data instanceof BigUint64Array) return Float32Array.from(data, Number);
   return Float32Array.from(data);
 }
