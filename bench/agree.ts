@@ -208,7 +208,12 @@ ort.env.logLevel = 'error';
 const engine = await createEngine();
 const style = createStyle(wantsColour(process.env, process.stdout.isTTY));
 const rows: Row[] = [];
-for (const each of [...agreeCases(folder), ...variedCases(folder), ...quantizedCases(folder), ...tabularCases(folder)]) {
+for (const each of [
+  ...agreeCases(folder),
+  ...variedCases(folder),
+  ...quantizedCases(folder),
+  ...tabularCases(folder),
+]) {
   process.stderr.write(`${each.name} …\n`);
   rows.push(await check(each, engine));
 }

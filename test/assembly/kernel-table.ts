@@ -6,6 +6,7 @@ import { elementwiseRows } from './table-elementwise.ts';
 import { integerRows } from './table-integer.ts';
 import { layoutRows } from './table-layout.ts';
 import { matrixRows } from './table-matrix.ts';
+import { erf64Row, productRow } from './table-product.ts';
 import { rareRows } from './table-rare.ts';
 import { reduceRows } from './table-reduce.ts';
 import { treesRow } from './table-trees.ts';
@@ -32,4 +33,6 @@ export const kernelTable: readonly Row[] = [
   treesRow,
   ...typedRows,
   castRow,
+  erf64Row,
+  productRow,
 ];
