@@ -12,6 +12,12 @@ export interface TypeAndDims {
 
 const show = (dims: readonly number[]): string => `[${dims.join(', ')}]`;
 
+/** Integers of 64 bits have numbers of their own, which reckon with no others. */
+function expectAlike(a: Value, b: Value): void {
+  const isWide = ({ type }: Value): boolean => type === 'int64' || type === 'uint64';
+  if (isWide(a) !== isWide(b)) throw new Error(`expected operands of one type, got ${a.type} and ${b.type}`);
+}
+
 /** Output size of a window sliding over a padded axis, rounded down (or up: ceil_mode). */
 export function slidingSize(size: number, window: Window2d, axis: 0 | 1, ceil = false): number {
   const reach = (window.kernel[axis] - 1) * window.dilations[axis] + 1;
@@ -149,10 +155,13 @@ export function inferOutputs(operation: Operation, inputs: readonly (Value | und
       expectDims('scale and bias', inputs[2], x.dims.slice(-1));
       return [x];
     case 'binary':
+      expectAlike(x, operand(inputs, 1));
       return [{ type: x.type, dims: broadcast(x, operand(inputs, 1)) }];
     case 'compare':
+      expectAlike(x, operand(inputs, 1));
       return [{ type: 'bool', dims: broadcast(x, operand(inputs, 1)) }];
     case 'where':
+      expectAlike(operand(inputs, 1), operand(inputs, 2));
       return [{ type: operand(inputs, 1).type, dims: broadcast(x, operand(inputs, 1), operand(inputs, 2)) }];
     case 'cast':
     case 'bitCast':

@@ -114,6 +114,10 @@ test('what a file asks for beyond all measure is refused at once, in words that 
       },
       /^Error: .*expected \[batch, heads, length, size\] or .*, got \[1,2,3,4,4\]/,
     ],
+    [
+      { operator: 'Add', constants: { a: ints(3), b: floats(1) } },
+      /^Error: .*expected operands of one type, got int64 and float32/,
+    ],
     [{ operator: 'Max' }, /^Error: .*expected an input 0, found none/],
     [
       {
@@ -133,7 +137,7 @@ test('what a file asks for beyond all measure is refused at once, in words that 
     }
     assert.unreachable(`${what.operator} was accepted`);
   }
-  assert.is(cases.length, 13);
+  assert.is(cases.length, 14);
 });
 
 test('sums over nothing are zero', () => {
