@@ -12,10 +12,10 @@ export interface TypeAndDims {
 
 const show = (dims: readonly number[]): string => `[${dims.join(', ')}]`;
 
-/** Integers of 64 bits have numbers of their own, which reckon with no others. */
+/** Integers of 64 bits have numbers of their own, which reckon with no others; none reckon with floats. */
 function expectAlike(a: Value, b: Value): void {
-  const isWide = ({ type }: Value): boolean => type === 'int64' || type === 'uint64';
-  if (isWide(a) !== isWide(b)) throw new Error(`expected operands of one type, got ${a.type} and ${b.type}`);
+  const kindOf = ({ type }: Value): string => /float|int64/.exec(type)?.[0] ?? 'narrow';
+  if (kindOf(a) !== kindOf(b)) throw new Error(`expected operands of one type, got ${a.type} and ${b.type}`);
 }
 
 /** Output size of a window sliding over a padded axis, rounded down (or up: ceil_mode). */
