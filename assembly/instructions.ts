@@ -6,6 +6,7 @@ import {
 } from './operands.ts';
 import {
   runCumulate, runDeterminant, runMaxRoiPool, runRoiAlign, runSample, runScatter, runTopK, runTrees, runUniform, runWrapIndices, runProduct,
+  runLookup,
 } from './rare.ts';
 import { binary, compareAll, where } from './tensor/broadcast.ts';
 import { castAll } from './tensor/cast.ts';
@@ -37,7 +38,7 @@ export const INSTRUCTIONS: StaticArray<Instruction> = [
   runReduce, runSoftmax, runArgMax, runLayerNorm, runCopy, runFill, runGather, runResizeNearest, runResizeLinear, runLstmCell,
   runQuantize, runRequantize, runDequantize, runCenter, runGemmInteger, runPackInteger, runIm2colInteger, runDepthwiseInteger,
   runWrapIndices, runScatter, runCumulate, runTopK, runSample, runRoiAlign, runDeterminant,
-  runWinogradInput, runWinogradOutput, runUniform, runMaxRoiPool, runTrees, runProduct,
+  runWinogradInput, runWinogradOutput, runUniform, runMaxRoiPool, runTrees, runProduct, runLookup,
 ];
 
 function unknown(operands: usize): i32 {

@@ -43,8 +43,9 @@ export const UNIFORM = 39;
 export const MAX_ROI_POOL = 40;
 export const TREES = 41;
 export const PRODUCT = 42;
+export const LOOKUP = 43;
 /** The last of them. */
-export const OPCODE_MAX = PRODUCT;
+export const OPCODE_MAX = LOOKUP;
 
 /** What an instruction returns that did not fault. */
 export const OK = -1;

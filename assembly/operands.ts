@@ -266,6 +266,12 @@ export class RoiAlign {
   outputHeight: i32; outputWidth: i32; ratio: i32; scale: f32; offset: f32; largest: i32; begin: i32; end: i32;
 }
 
+/** Rows [begin, end) of `channels` bytes; the table is [256, channels]. */
+@unmanaged
+export class Lookup {
+  x: Address; table: Address; y: Address; channels: i32; begin: i32; end: i32;
+}
+
 /** Matrices [begin, end) of x; the room has size * size float64. */
 @unmanaged
 export class Determinant {

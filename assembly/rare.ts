@@ -1,9 +1,10 @@
 // Instructions of operators that models seldom have: plain code, one small function each, as instructions.ts.
 import * as op from './opcodes.ts';
-import { at, Cumulate, Determinant, MaxRoiPool, Product, RoiAlign, Sample, Scatter, TopK, Trees, Uniform, WrapIndices } from './operands.ts';
+import { at, Cumulate, Determinant, Lookup, MaxRoiPool, Product, RoiAlign, Sample, Scatter, TopK, Trees, Uniform, WrapIndices } from './operands.ts';
 import { determinant } from './tensor/determinant.ts';
 import { shiftOf } from './tensor/element.ts';
 import { scatter, wrapIndices } from './tensor/indices.ts';
+import { lookup } from './tensor/lookup.ts';
 import { cumulate, topK } from './tensor/order.ts';
 import { uniform } from './tensor/philox.ts';
 import { maxRoiPool } from './tensor/roi-pool.ts';
@@ -52,6 +53,13 @@ export function runRoiAlign(operands: usize): i32 {
 
 export function runMaxRoiPool(operands: usize): i32 {
   return maxRoiPool(changetype<MaxRoiPool>(operands));
+}
+
+export function runLookup(operands: usize): i32 {
+  const o = changetype<Lookup>(operands);
+  const offset = <usize>o.begin * o.channels;
+  lookup(at(o.x) + offset, at(o.table), at(o.y) + offset, o.end - o.begin, o.channels);
+  return op.OK;
 }
 
 export function runDeterminant(operands: usize): i32 {

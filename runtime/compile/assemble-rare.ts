@@ -195,6 +195,22 @@ export function assembleProduct(writer: Writer, call: ProductCall): void {
   });
 }
 
+export interface LookupCall {
+  readonly x: Address;
+  /** [256, channels] */
+  readonly table: Address;
+  readonly y: Address;
+  readonly rows: number;
+  readonly channels: number;
+}
+
+export function assembleLookup(writer: Writer, { x, table, y, rows, channels }: LookupCall): void {
+  checkAligned(x, table, y);
+  inParts(rows, ELEMENTS_MAX / Math.max(1, channels), (begin, end) => {
+    writer.emit(op.LOOKUP, [x, table, y, channels, begin, end]);
+  });
+}
+
 /** `room` holds size · size float64. */
 export function assembleDeterminant(
   writer: Writer,

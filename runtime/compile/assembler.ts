@@ -382,6 +382,10 @@ export class Assembler implements Instructions {
     rare.assembleProduct(this.#writer, call);
   }
 
+  lookup(call: rare.LookupCall): void {
+    rare.assembleLookup(this.#writer, call);
+  }
+
   determinant(call: Parameters<typeof rare.assembleDeterminant>[1]): void {
     rare.assembleDeterminant(this.#writer, call);
   }

@@ -76,6 +76,15 @@ export const roiAlign: Emitter<OperationOf<'roiAlign'>> = {
   },
 };
 
+export const lookup: Emitter<OperationOf<'lookup'>> = {
+  emit({ assembler, node, at }) {
+    const [x, table] = [inputOf(node, 0), inputOf(node, 1)];
+    const channels = table.dims[1] as number;
+    const rows = elementCount(x.dims) / channels;
+    assembler.lookup({ x: at(x), table: at(table), y: at(outputOf(node)), rows, channels });
+  },
+};
+
 const sizeOf = (node: Node): number => inputOf(node, 0).dims.at(-1) as number;
 
 export const determinant: Emitter<OperationOf<'determinant'>> = {

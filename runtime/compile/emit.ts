@@ -33,6 +33,7 @@ const emitters: { readonly [Kind in Operation['kind']]: Emitter<OperationOf<Kind
   expand: data.expand,
   gather: data.gather,
   layerNorm: elementwise.layerNorm,
+  lookup: rare.lookup,
   lstmCell: matrix.lstmCell,
   matMul: matrix.matMul,
   matMulInteger: integer.matMul,

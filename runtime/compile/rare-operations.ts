@@ -54,6 +54,8 @@ export type RareOperation =
       readonly outputSize: readonly [height: number, width: number];
       readonly scale: number;
     }
+  /** x (int8 or uint8) [..., c], table [256, 1 or c] of bytes, by the bit patterns of x → what the table says */
+  | { readonly kind: 'lookup' }
   /** [..., n, n] → [...] */
   | { readonly kind: 'determinant' }
   /**
@@ -124,6 +126,13 @@ export function inferRare(operation: RareOperation, inputs: readonly (Operand | 
     }
     case 'trees':
       return [{ type: x.type, dims: [x.dims[0] as number, operation.outputs] }];
+    case 'lookup': {
+      const channels = second.dims[1] as number;
+      const fits = second.dims.length === 2 && second.dims[0] === 256 && (channels === 1 || channels === x.dims.at(-1));
+      const bytes = [x, second].every(({ type }) => type === 'int8' || type === 'uint8');
+      expect(fits && bytes, 'bytes, and 256 results for each channel', x, second);
+      return [{ type: second.type, dims: x.dims }];
+    }
     case 'determinant': {
       const [rows, columns] = x.dims.slice(-2);
       expect(rows !== undefined && rows === columns, 'square matrices', x);

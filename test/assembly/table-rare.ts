@@ -316,6 +316,25 @@ const determinantRow: Row = {
   }),
 };
 
+const lookupRow: Row = {
+  name: 'lookup',
+  opcodes: [op.LOOKUP],
+  tolerance: 0,
+  cases: [
+    [1, 1],
+    [70_001, 1],
+    [7, 3],
+    [300, 300],
+  ].map(([rows, channels]) => (trial: Trial) => {
+    const [r, c] = [rows as number, channels as number];
+    const x = Uint8Array.from(numbers(trial, r * c, 0, 255));
+    const table = Int8Array.from(numbers(trial, 256 * c, -128, 127));
+    const expected = Array.from(x, (value, i) => table[value * c + (i % c)] as number);
+    const places = { x: trial.input(x), table: trial.input(table), y: trial.output(expected, 'int8') };
+    trial.assembler.lookup({ ...places, rows: r, channels: c });
+  }),
+};
+
 const uniformRow: Row = {
   name: 'uniform',
   opcodes: [op.UNIFORM],
@@ -349,4 +368,5 @@ export const rareRows: readonly Row[] = [
   maxRoiPoolRow,
   determinantRow,
   uniformRow,
+  lookupRow,
 ];

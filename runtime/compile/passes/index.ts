@@ -6,6 +6,7 @@ import { fuseEpilogues } from './epilogue.ts';
 import { multiplyIntegers } from './integers.ts';
 import { joinLayerNorm } from './layer-norm.ts';
 import { moveTransposes } from './layout.ts';
+import { lookUpFunctions } from './lookup.ts';
 import { foldPadding } from './padding.ts';
 import { moveIntegers } from './quantized-moves.ts';
 import { moveBeforeReshapes } from './reshapes.ts';
@@ -24,6 +25,8 @@ export const passes: readonly Pass[] = [
   foldAffine,
   moveIntegers,
   multiplyIntegers,
+  // What multiplies integers has gone; the steps between the others need no floats either.
+  lookUpFunctions,
   foldPadding,
   foldIntoNext,
   fuseEpilogues,
@@ -40,6 +43,7 @@ export const passTitles: ReadonlyMap<Pass, string> = new Map([
   [joinActivations, 'activations that were written out become one operation'],
   [moveIntegers, 'quantised values are moved as integers'],
   [multiplyIntegers, 'quantised products become products of integers'],
+  [lookUpFunctions, 'functions of quantised values become tables'],
   [foldPadding, 'padding goes into convolutions'],
   [foldIntoNext, 'scales go into the convolution behind them'],
   [fuseEpilogues, 'additions and activations go into the operation before them'],
