@@ -286,6 +286,8 @@ function foldable(operation: Operation): boolean {
   switch (operation.kind) {
     case 'unary':
       return !unaryNotFolded.has(operation.name);
+    case 'quantize':
+      return operation.to === 'int8' || operation.to === 'uint8';
     case 'binary':
     case 'cast':
     case 'bitCast':

@@ -66,6 +66,10 @@ function lowBits(type: SmallInteger, value: number): number {
   return Number(type.startsWith('u') ? BigInt.asUintN(bits, whole) : BigInt.asIntN(bits, whole));
 }
 
+function roundEven(x: number): number {
+  return Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x);
+}
+
 const unaryFunctions: Partial<Record<UnaryName, (x: number, alpha: number, beta: number) => number>> = {
   relu: (x) => Math.max(x, 0),
   leakyRelu: (x, alpha) => (x < 0 ? alpha * x : x),
@@ -81,7 +85,7 @@ const unaryFunctions: Partial<Record<UnaryName, (x: number, alpha: number, beta:
   sign: Math.sign,
   floor: Math.floor,
   ceil: Math.ceil,
-  round: (x) => (Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x)),
+  round: roundEven,
   sin: Math.sin,
   cos: Math.cos,
   scale: (x, alpha, beta) => alpha * x + beta,
@@ -251,6 +255,16 @@ function wrap(x: Tensor, size: number): Tensor {
   return tensorOf('int64', x.dims, values);
 }
 
+/** In float32 like the kernels: what lies between two steps must go to the same one. */
+function quantize(to: DataType, dims: readonly number[], inputs: readonly Tensor[]): Tensor | undefined {
+  const [low, high] = to === 'int8' ? [-128, 127] : [0, 255];
+  if (to !== 'int8' && to !== 'uint8') return undefined;
+  return combine(to, dims, inputs, (...[x, scale, zero]) => {
+    const whole = roundEven(Math.fround((x as number) / (scale as number))) + (zero as number);
+    return Number.isNaN(whole) ? 0 : Math.min(Math.max(whole, low), high);
+  });
+}
+
 /** The result for constant operands, or `undefined` for an operation that only the kernels can do. */
 export function evaluate(operation: Operation, inputs: readonly Tensor[]): Tensor | undefined {
   const [x, y, z] = inputs as [Tensor, Tensor, Tensor];
@@ -305,6 +319,8 @@ export function evaluate(operation: Operation, inputs: readonly Tensor[]): Tenso
         [x, y, z],
         (value, scale, zero) => ((value as number) - (zero as number)) * (scale as number),
       );
+    case 'quantize':
+      return quantize(operation.to, dims, [x, y, z]);
     case 'center':
       return combine(type, dims, [x, y], (value, zero) => (value as number) - (zero as number));
     case 'wrapIndices':

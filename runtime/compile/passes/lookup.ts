@@ -2,8 +2,9 @@
  * dequantise → functions of each element, or of each element and its channel → quantise: an 8-bit number has 256 values, so the results
  * of all of them make a table, and what remains is to look up. The table is computed by the same steps, and so holds the same numbers.
  */
-import { elementCount } from '../../engine/tensor.ts';
+import { type DataType, elementCount } from '../../engine/tensor.ts';
 import type { Builder } from '../builder.ts';
+import { tensorOf } from '../evaluate.ts';
 import type { Node, Operation, Value } from '../graph.ts';
 import { madeBy, type OperationOf, type Pass, rewrite, scalarOf, type Visit } from './rewrite.ts';
 
@@ -66,6 +67,16 @@ function chainOf(builder: Builder, value: Value): Chain | undefined {
   return undefined;
 }
 
+/** Every 8-bit number for every channel, in the order of the bit patterns, by which they are looked up. */
+function allBytes(builder: Builder, type: DataType, channels: number): Value {
+  const dims = [PATTERNS, channels];
+  const numbers = Array.from({ length: PATTERNS * channels }, (_, i) => {
+    const pattern = Math.floor(i / channels);
+    return type === 'int8' && pattern > 127 ? pattern - PATTERNS : pattern;
+  });
+  return builder.constant(tensorOf(type, dims, numbers), `all ${type} for ${channels}`);
+}
+
 /** What `quantise(value)` is as 8-bit integers that were looked up. */
 function lookedUp(
   builder: Builder,
@@ -78,15 +89,13 @@ function lookedUp(
   if (!chain || target.some((each) => !each)) return undefined;
   const channels = Math.max(chain.channels, ...target.map((each) => each?.dims[1] ?? 1));
   if (elementCount(value.dims) < USES_MIN * PATTERNS * channels) return undefined;
-  // In the order of the bit patterns, by which they are looked up.
-  const patterns = Array.from({ length: PATTERNS }, (_, i) => (chain.values.type === 'int8' && i > 127 ? i - 256 : i));
-  let table = builder.literal(chain.values.type, [PATTERNS, 1], patterns);
+  let table = allBytes(builder, chain.values.type, channels);
   for (const step of [...chain.steps, { operation, constants: [undefined, ...target] }])
     table = builder.add(
       step.operation,
       step.constants.map((constant) => constant ?? table),
     );
-  return builder.add({ kind: 'lookup' }, [chain.values, builder.expand(table, [PATTERNS, channels])]);
+  return builder.add({ kind: 'lookup' }, [chain.values, table]);
 }
 
 function look({ builder, node: { operation }, inputs, isOnlyReader }: Visit): Value | undefined {
