@@ -78,7 +78,8 @@ test('a convolution works within the scratch that it asked for', () => {
   const rows = decode(assembler.finish().words)
     .filter(([opcode]) => opcode === op.IM2COL)
     .map(([, operands]) => [operands.at(-2) as number, operands.at(-1) as number]);
-  assert.is(Math.max(...rows.map(([begin, end]) => (end as number) - (begin as number))) * 64 * 9 * 4, bytes);
+  const most = Math.max(...rows.map(([begin, end]) => (end as number) - (begin as number)));
+  assert.is(most * 64 * 9 * 4 + 16, bytes); // the last patch may be copied with a whole vector
   assert.is(rows.at(-1)?.[1], 56 * 56);
 });
 
