@@ -44,8 +44,11 @@ export const MAX_ROI_POOL = 40;
 export const TREES = 41;
 export const PRODUCT = 42;
 export const LOOKUP = 43;
+export const QUANTIZED_GEMM = 44;
+export const QUANTIZED_GATHER = 45;
+export const QUANTIZED_DEPTHWISE = 46;
 /** The last of them. */
-export const OPCODE_MAX = LOOKUP;
+export const OPCODE_MAX = QUANTIZED_DEPTHWISE;
 
 /** What an instruction returns that did not fault. */
 export const OK = -1;

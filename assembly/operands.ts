@@ -147,6 +147,46 @@ export class IntegerDepthwise {
   x: Address; weights: Address; bias: Address; y: Address; begin: i32; end: i32;
 }
 
+/** From int32 sums to bytes: limits are distances from the zero point; `flip` is 0x80 for uint8, whose zero point is 128 less then. */
+@unmanaged
+export class Rescaling {
+  low: f32; high: f32; zero: i32; flip: i32;
+}
+
+/** As IntegerGemm, with `lda` even; c is bytes, `ldy` apart. Bias (int32) and factor (float32) have 16 elements more than needed. */
+@unmanaged
+export class QuantizedGemm {
+  low: f32; high: f32; zero: i32; flip: i32; // a Rescaling
+  a: Address; lda: i32; b: Address; y: Address; ldy: i32; m: i32; n: i32; k: i32; panel: i32; bias: Address; factor: Address;
+}
+
+/** As Im2col, of the type `kind`; see gatherQuantized. */
+@unmanaged
+export class QuantizedGather {
+  batch: i32; // a ConvShape begins here
+  inputHeight: i32; inputWidth: i32; inputChannels: i32;
+  outputHeight: i32; outputWidth: i32; outputChannels: i32;
+  kernelHeight: i32; kernelWidth: i32;
+  strideHeight: i32; strideWidth: i32;
+  dilationHeight: i32; dilationWidth: i32;
+  padTop: i32; padLeft: i32;
+  kind: i32; zero: i32; direct: i32; x: Address; columns: Address; channelBegin: i32; channels: i32; begin: i32; end: i32;
+}
+
+/** Output rows [begin, end) of batch * outputHeight; x is of the type `kind`, `ring` as depthwiseQuantized says. */
+@unmanaged
+export class QuantizedDepthwise {
+  batch: i32; // a ConvShape begins here
+  inputHeight: i32; inputWidth: i32; inputChannels: i32;
+  outputHeight: i32; outputWidth: i32; outputChannels: i32;
+  kernelHeight: i32; kernelWidth: i32;
+  strideHeight: i32; strideWidth: i32;
+  dilationHeight: i32; dilationWidth: i32;
+  padTop: i32; padLeft: i32;
+  low: f32; high: f32; toZero: i32; flip: i32; // a Rescaling
+  kind: i32; zero: i32; pairs: i32; x: Address; weights: Address; bias: Address; factor: Address; y: Address; ring: Address; begin: i32; end: i32;
+}
+
 /** Output rows [begin, end) of batch * outputHeight; padBottom and padRight count for the padded average only. */
 @unmanaged
 export class Pool {

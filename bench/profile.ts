@@ -44,6 +44,7 @@ function workCounter(words: Uint32Array): (kernel: string, pc: number) => number
   const operands = new Map([
     ['GEMM', operandsOf('Gemm')],
     ['GEMM_INTEGER', operandsOf('IntegerGemm')],
+    ['QUANTIZED_GEMM', operandsOf('QuantizedGemm')],
   ]);
   return (kernel, pc) => {
     const known = operands.get(kernel);

@@ -8,6 +8,7 @@ import { type DataType, elementBytes } from '../engine/tensor.ts';
 import { assembleBroadcast, assembleCopy } from './assemble-elementwise.ts';
 import * as integer from './assemble-integer.ts';
 import * as matrix from './assemble-matrix.ts';
+import * as quantized from './assemble-quantized.ts';
 import * as rare from './assemble-rare.ts';
 import type * as contract from './instructions.ts';
 import { type Address, type ConvShape, type Instructions, NO_ADDRESS, type StridedCopy } from './instructions.ts';
@@ -332,6 +333,10 @@ export class Assembler implements Instructions {
 
   convIntegerScratchBytes(shape: ConvShape): number {
     return integer.integerConvScratchBytes(shape);
+  }
+
+  convQuantized(call: quantized.QuantizedConvCall): void {
+    quantized.assembleQuantizedConv(this.#writer, this.panel, call);
   }
 
   // ---- recurrent

@@ -8,6 +8,7 @@ import * as elementwise from './emit-elementwise.ts';
 import * as integer from './emit-integer.ts';
 import * as matrix from './emit-matrix.ts';
 import { emitProduct } from './emit-product.ts';
+import * as quantized from './emit-quantized.ts';
 import * as rare from './emit-rare.ts';
 import type { Constant, KernelGraph, NamedValue, Node, Operation, Value } from './graph.ts';
 import { type Address, address, SPACE_ARENA, SPACE_WEIGHTS } from './instructions.ts';
@@ -26,6 +27,7 @@ const emitters: { readonly [Kind in Operation['kind']]: Emitter<OperationOf<Kind
   concat: data.concat,
   conv: matrix.conv,
   convInteger: integer.conv,
+  convQuantized: quantized.conv,
   convTranspose: matrix.convTranspose,
   cumulate: rare.cumulate,
   dequantize: integer.dequantize,

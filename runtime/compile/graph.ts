@@ -7,6 +7,7 @@ import type { DataType, Tensor } from '../engine/tensor.ts';
 import type {
   Activation,
   BinaryName,
+  ByteType,
   CompareName,
   QuantizedType,
   ReduceName,
@@ -114,6 +115,19 @@ export type Operation =
   | { readonly kind: 'center' }
   /** As `conv`, of int16 x and weights and an int32 bias; gives int32, which wraps. */
   | { readonly kind: 'convInteger'; readonly window: Window2d; readonly group: number }
+  /**
+   * As `convInteger`, of int8 or uint8 x less its zero point, then as `requantize` with a factor for all channels or each ([1] or [m]).
+   * Weights, bias and factor are constants. A depthwise bias contains -xZero · (sum of the channel's weights).
+   */
+  | {
+      readonly kind: 'convQuantized';
+      readonly window: Window2d;
+      readonly group: number;
+      readonly to: ByteType;
+      readonly xZero: number;
+      readonly zero: number;
+      readonly limits: readonly [low: number, high: number];
+    }
   /** As `matMul`, of int16 a and b and an int32 bias; gives int32, which wraps. */
   | { readonly kind: 'matMulInteger'; readonly transposeB: boolean }
   /** gates [batch, 4 · hidden], c [batch, hidden], peephole [3 · hidden]? → h, c, both [batch, hidden]. */

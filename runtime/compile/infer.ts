@@ -46,7 +46,7 @@ function expectDims(what: string, value: Value | undefined, dims: readonly numbe
 }
 
 function inferConv(
-  operation: Operation & { kind: 'conv' | 'convInteger' },
+  operation: Operation & { kind: 'conv' | 'convInteger' | 'convQuantized' },
   inputs: readonly (Value | undefined)[],
 ): TypeAndDims {
   const x = operand(inputs, 0);
@@ -226,6 +226,8 @@ export function inferOutputs(operation: Operation, inputs: readonly (Value | und
       return [inferScaled('int16', inputs)];
     case 'convInteger':
       return [{ type: 'int32', dims: inferConv(operation, inputs).dims }];
+    case 'convQuantized':
+      return [{ type: operation.to, dims: inferConv(operation, inputs.slice(0, 3)).dims }];
     case 'matMulInteger':
       return [{ type: 'int32', dims: inferMatMul(operation, inputs).dims }];
     case 'lstmCell':

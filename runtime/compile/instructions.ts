@@ -150,6 +150,7 @@ export interface GemmCall {
   readonly activation?: Activation;
 }
 
+export type ByteType = 'int8' | 'uint8';
 export type QuantizedType = 'int8' | 'uint8' | 'int16' | 'uint16' | 'int32';
 
 /** Element strides per axis of `shape`; scale and zero point are float32. */

@@ -27,6 +27,18 @@ export function packIntegerMatrix(b: Int16Array, k: number, n: number, transpose
   return packed;
 }
 
+/** Weights of a depthwise convolution from bytes to bytes, [channels, 1, kh, kw] → [channels / 8][(taps + 1) / 2][8][2]. */
+export function packIntegerPairs(weights: Int16Array, { kernel, outputChannels }: ConvShape): Int16Array {
+  const taps = kernel[0] * kernel[1];
+  const packed = new Int16Array(roundUp(outputChannels, DEPTHWISE_BLOCK) * roundUp(taps, 2));
+  weights.forEach((weight, i) => {
+    const [channel, tap] = [Math.floor(i / taps), i % taps];
+    const lane = channel % DEPTHWISE_BLOCK;
+    packed[(channel - lane) * roundUp(taps, 2) + (tap >> 1) * 2 * DEPTHWISE_BLOCK + 2 * lane + (tap & 1)] = weight;
+  });
+  return packed;
+}
+
 /** [outputChannels, inputChannels / group, kh, kw] → per group a packed matrix, or [channels / 8][taps][8] for depthwise ones. */
 export function packIntegerConv(weights: Int16Array, shape: ConvShape): Int16Array {
   const taps = shape.kernel[0] * shape.kernel[1];

@@ -7,6 +7,7 @@ import { integerRows } from './table-integer.ts';
 import { layoutRows } from './table-layout.ts';
 import { matrixRows } from './table-matrix.ts';
 import { erf64Row, productRow } from './table-product.ts';
+import { quantizedRows } from './table-quantized.ts';
 import { rareRows } from './table-rare.ts';
 import { reduceRows } from './table-reduce.ts';
 import { treesRow } from './table-trees.ts';
@@ -29,6 +30,7 @@ export const kernelTable: readonly Row[] = [
   ...reduceRows,
   ...layoutRows,
   ...integerRows,
+  ...quantizedRows,
   ...rareRows,
   treesRow,
   ...typedRows,

@@ -9,6 +9,7 @@ import { moveTransposes } from './layout.ts';
 import { lookUpFunctions } from './lookup.ts';
 import { foldPadding } from './padding.ts';
 import { moveIntegers } from './quantized-moves.ts';
+import { rescaleInPlace } from './rescale.ts';
 import { moveBeforeReshapes } from './reshapes.ts';
 import type { Pass } from './rewrite.ts';
 
@@ -28,6 +29,7 @@ export const passes: readonly Pass[] = [
   // What multiplies integers has gone; the steps between the others need no floats either.
   lookUpFunctions,
   foldPadding,
+  rescaleInPlace,
   foldIntoNext,
   fuseEpilogues,
 ];
@@ -45,6 +47,7 @@ export const passTitles: ReadonlyMap<Pass, string> = new Map([
   [multiplyIntegers, 'quantised products become products of integers'],
   [lookUpFunctions, 'functions of quantised values become tables'],
   [foldPadding, 'padding goes into convolutions'],
+  [rescaleInPlace, 'products of integers come to their 8-bit scale where they are made'],
   [foldIntoNext, 'scales go into the convolution behind them'],
   [fuseEpilogues, 'additions and activations go into the operation before them'],
 ]);

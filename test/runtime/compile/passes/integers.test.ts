@@ -4,6 +4,7 @@ import type { Builder } from '../../../../runtime/compile/builder.ts';
 import { tensorOf } from '../../../../runtime/compile/evaluate.ts';
 import type { Value } from '../../../../runtime/compile/graph.ts';
 import { multiplyIntegers } from '../../../../runtime/compile/passes/integers.ts';
+import { rescaleInPlace } from '../../../../runtime/compile/passes/rescale.ts';
 import { elementCount } from '../../../../runtime/engine/tensor.ts';
 import type { Random } from '../../../random.ts';
 import { type Built, build, kindsOf } from '../graphs.ts';
@@ -89,6 +90,17 @@ for (const [name, layer] of Object.entries(layers))
       const [got, wanted] = [runGraph(result, inputs), runGraph(graph, inputs)].map(({ y0 }) => y0);
       assert.equal(got, wanted);
       assert.ok(new Set(wanted?.data as Int8Array).size > 8, 'results that say nothing');
+    }
+  });
+
+for (const [name, layer] of Object.entries(layers))
+  test(`${name} goes from bytes to bytes, and gives the very same integers`, () => {
+    for (const options of variants) {
+      const { graph, inputs, keys } = graphOf(layer, options);
+      const result = rescaleInPlace(multiplyIntegers(graph, keys), keys);
+      assert.match(kindsOf(result).join(), /^quantize,(reshape,)*convQuantized(,reshape)?$/);
+      const [got, wanted] = [runGraph(result, inputs), runGraph(graph, inputs)].map(({ y0 }) => y0);
+      assert.equal(got, wanted);
     }
   });
 

@@ -1,0 +1,170 @@
+/** Convolutions from bytes to bytes. Layouts: assembly/tensor/quantized.ts and quantized-depthwise.ts. */
+import * as op from '../../assembly/opcodes.ts';
+import { checkShape, shapeWords } from './assemble-matrix.ts';
+import type { Address, ByteType, ConvShape } from './instructions.ts';
+import { quantizedTypes } from './kinds.ts';
+import { isDepthwise, isPointwise, patchLength, roundUp } from './pack.ts';
+import { INTEGER_PANEL, packedIntegers } from './pack-integer.ts';
+import { behind, checkAligned, FLOPS_MAX, floatWord, inParts, TAPS_MAX, type Writer } from './writer.ts';
+
+/** From int32 sums to bytes: limit(round(sum · factor) + zero). */
+export interface Rescaling {
+  readonly type: ByteType;
+  readonly zero: number;
+  readonly limits: readonly [low: number, high: number];
+}
+
+export interface QuantizedConvCall {
+  /** [batch, inputHeight, inputWidth, inputChannels] */
+  readonly x: Address;
+  readonly xType: ByteType;
+  readonly xZero: number;
+  /** From `packIntegerConv`, or `packIntegerPairs` for depthwise ones (pack-integer.ts). */
+  readonly weights: Address;
+  /** int32 and float32 [outputChannels], and up to 16 more that are read. */
+  readonly bias: Address;
+  readonly factor: Address;
+  readonly y: Address;
+  readonly to: Rescaling;
+  readonly scratch: Address;
+  readonly shape: ConvShape;
+}
+
+/** Pointers to taps share the kernels' own memory (assembly/tensor/scratch.ts). */
+export const DEPTHWISE_TAPS_MAX = 200;
+/** Patches that are gathered at a time: they and a panel of weights stay in the first caches. */
+const PATCH_BYTES = 65_536;
+const TILE_ROWS = 4;
+/** Vectors reach beyond the last patch, and beyond the last row of the ring. */
+const SLACK_BYTES = 32;
+
+/** A whole number of rows of the depthwise ring. */
+function ringBytes({ kernel, strides, dilations, outputWidth, inputChannels }: ConvShape): number {
+  const width = (outputWidth - 1) * strides[1] + (kernel[1] - 1) * dilations[1] + 1;
+  return ((kernel[0] - 1) * dilations[0] + 1) * width * inputChannels;
+}
+
+function rowElements(shape: ConvShape): number {
+  return roundUp(patchLength(shape), 2);
+}
+
+function patchRows(shape: ConvShape): number {
+  const fitting = Math.floor(PATCH_BYTES / 2 / rowElements(shape) / TILE_ROWS) * TILE_ROWS;
+  return Math.min(Math.max(TILE_ROWS, fitting), shape.batch * shape.outputHeight * shape.outputWidth);
+}
+
+export function quantizedConvScratchBytes(shape: ConvShape): number {
+  const bytes = isDepthwise(shape) ? ringBytes(shape) : patchRows(shape) * rowElements(shape) * 2;
+  return bytes + SLACK_BYTES;
+}
+
+function rescalingWords({ type, zero, limits }: Rescaling): number[] {
+  // The kernel narrows to int8; uint8 lies 128 further.
+  const shift = type === 'uint8' ? 128 : 0;
+  return [floatWord(limits[0] - zero), floatWord(limits[1] - zero), zero - shift, shift];
+}
+
+function assembleDepthwise(writer: Writer, call: QuantizedConvCall): void {
+  const { shape, x, xType, xZero, weights, bias, factor, y, to, scratch } = call;
+  const count = shape.kernel[0] * shape.kernel[1];
+  const perRow = count * shape.outputWidth * shape.outputChannels;
+  inParts(shape.batch * shape.outputHeight, TAPS_MAX / perRow, (begin, end) => {
+    writer.emit(op.QUANTIZED_DEPTHWISE, [
+      ...shapeWords(shape),
+      ...rescalingWords(to),
+      quantizedTypes[xType].code,
+      xZero,
+      Math.ceil(count / 2),
+      x,
+      weights,
+      bias,
+      factor,
+      y,
+      scratch,
+      begin,
+      end,
+    ]);
+  });
+}
+
+interface Product {
+  readonly a: Address;
+  readonly lda: number;
+  readonly packedB: Address;
+  readonly y: Address;
+  readonly ldy: number;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly bias: Address;
+  readonly factor: Address;
+}
+
+/** Cut in rows only: patches are few. */
+function assembleProduct(writer: Writer, panel: number, to: Rescaling, call: Product): void {
+  const { a, lda, packedB, y, ldy, m, n, k, bias, factor } = call;
+  const columnsMax = Math.floor(FLOPS_MAX / 2 / TILE_ROWS / k / (2 * INTEGER_PANEL)) * 2 * INTEGER_PANEL;
+  inParts(n, Math.max(2 * INTEGER_PANEL, columnsMax), (left, right) => {
+    const rowsMax = Math.floor(FLOPS_MAX / 2 / k / (right - left) / TILE_ROWS) * TILE_ROWS;
+    inParts(m, Math.max(TILE_ROWS, rowsMax), (top, bottom) => {
+      writer.emit(op.QUANTIZED_GEMM, [
+        ...rescalingWords(to),
+        behind(a, top * lda, 2),
+        lda,
+        behind(packedB, packedIntegers(k, left), 2),
+        behind(y, top * ldy + left, 1),
+        ldy,
+        bottom - top,
+        right - left,
+        k,
+        panel,
+        behind(bias, left),
+        behind(factor, left),
+      ]);
+    });
+  });
+}
+
+/** By patches, group by group. */
+function assemblePatches(writer: Writer, panel: number, call: QuantizedConvCall): void {
+  const { shape, x, xType, xZero, weights, bias, factor, y, to, scratch } = call;
+  const channels = shape.inputChannels / shape.group;
+  const n = shape.outputChannels / shape.group;
+  const k = patchLength(shape);
+  const isDirect = isPointwise(shape) && k % 2 === 0;
+  inParts(shape.batch * shape.outputHeight * shape.outputWidth, patchRows(shape), (begin, end) => {
+    for (let group = 0; group < shape.group; group++) {
+      writer.emit(op.QUANTIZED_GATHER, [
+        ...shapeWords(shape),
+        quantizedTypes[xType].code,
+        xZero,
+        isDirect ? 1 : 0,
+        x,
+        scratch,
+        group * channels,
+        channels,
+        begin,
+        end,
+      ]);
+      assembleProduct(writer, panel, to, {
+        a: scratch,
+        lda: rowElements(shape),
+        packedB: behind(weights, group * packedIntegers(k, n), 2),
+        y: behind(y, begin * shape.outputChannels + group * n, 1),
+        ldy: shape.outputChannels,
+        m: end - begin,
+        n,
+        k,
+        bias: behind(bias, group * n),
+        factor: behind(factor, group * n),
+      });
+    }
+  });
+}
+
+export function assembleQuantizedConv(writer: Writer, panel: number, call: QuantizedConvCall): void {
+  checkShape(call.shape);
+  checkAligned(call.x, call.weights, call.bias, call.factor, call.y, call.scratch);
+  if (isDepthwise(call.shape)) assembleDepthwise(writer, call);
+  else assemblePatches(writer, panel, call);
+}
