@@ -6,7 +6,7 @@ import type { Build, OperatorContext } from './context.ts';
 import { iota } from './positions.ts';
 
 /** [batch, length, heads · size] → [batch, heads, length, size] */
-function splitHeads(node: OperatorContext, x: Value, heads: number): Value {
+export function splitHeads(node: OperatorContext, x: Value, heads: number): Value {
   const [batch = 0, length = 0, width = 0] = x.dims;
   if (x.dims.length !== 3 || heads < 1 || width % heads !== 0)
     throw new Error(`expected [batch, length, width] with a width that ${heads} heads divide, got [${x.dims}]`);
@@ -14,7 +14,7 @@ function splitHeads(node: OperatorContext, x: Value, heads: number): Value {
 }
 
 /** [batch, heads, length, size] → [batch, length, heads · size] */
-function joinHeads(node: OperatorContext, x: Value): Value {
+export function joinHeads(node: OperatorContext, x: Value): Value {
   const [batch = 0, heads = 0, length = 0, size = 0] = x.dims;
   return node.builder.reshape(node.builder.transpose(x, [0, 2, 1, 3]), [batch, length, heads * size]);
 }
@@ -37,7 +37,7 @@ function repeatHeads(node: OperatorContext, x: Value, heads: number): Value {
 }
 
 /** 0 where the condition holds, -Infinity elsewhere. */
-function biasOf(node: OperatorContext, allowed: Value): Value {
+export function biasOf(node: OperatorContext, allowed: Value): Value {
   const { builder } = node;
   return builder.add({ kind: 'where' }, [allowed, builder.scalar(0), builder.scalar(-Infinity)]);
 }
@@ -142,48 +142,4 @@ export const flexAttention: Build = (node) => {
     throw new Error(`attribute "score_mod": expected scores of shape [${wide.dims}], got [${scores.dims}]`);
   const weights = builder.add({ kind: 'softmax', axis: 3, log: false }, [scores]);
   return builder.matMul(builder.cast(changed('prob_mod', weights), v.type), v);
-};
-
-/** cos and sin of [batch, length, half] for each position, or given so already. */
-function rotationOf(node: OperatorContext, index: number, half: number): Value {
-  const { builder } = node;
-  const positions = node.optional(3);
-  const table = positions ? builder.gather(node.input(index), positions, 0) : node.input(index);
-  const [batch = 0, length = 0] = table.dims;
-  return builder.reshape(builder.sliceAxis(table, 2, 0, half), [batch, length, 1, half]);
-}
-
-/** Turns pairs of features by an angle that depends on the position (J. Su et al., RoFormer, 2021). */
-export const rotaryEmbedding: Build = (node) => {
-  const { builder } = node;
-  const given = node.input(0);
-  const flat = given.dims.length === 3;
-  if (!flat && given.dims.length !== 4)
-    throw new Error(`expected [batch, heads, length, size] or [batch, length, features], got [${given.dims}]`);
-  const byLength = flat
-    ? builder.transpose(splitHeads(node, given, node.int('num_heads')), [0, 2, 1, 3])
-    : builder.transpose(given, [0, 2, 1, 3]);
-  const [batch = 0, length = 0, heads = 0, size = 0] = byLength.dims;
-  const turned = node.int('rotary_embedding_dim', 0) || size;
-  const half = turned / 2;
-  const [cos, sin] = [rotationOf(node, 1, half), rotationOf(node, 2, half)];
-  const interleaved = node.flag('interleaved');
-  const part = builder.sliceAxis(byLength, 3, 0, turned);
-  const split = interleaved ? [batch, length, heads, half, 2] : [batch, length, heads, 2, half];
-  const axis = interleaved ? 4 : 3;
-  const pairs = builder.reshape(part, split);
-  const [a, b] = [0, 1].map((i) =>
-    builder.reshape(builder.sliceAxis(pairs, axis, i, i + 1), [batch, length, heads, half]),
-  ) as [Value, Value];
-  const product = (x: Value, y: Value): Value => builder.binary('mul', x, y);
-  const real = builder.binary('sub', product(cos, a), product(sin, b));
-  const imaginary = builder.binary('add', product(sin, a), product(cos, b));
-  const apart = split.map((each, i) => (i === axis ? 1 : each));
-  const joined = builder.concat(
-    [real, imaginary].map((each) => builder.reshape(each, apart)),
-    axis,
-  );
-  const rotated = builder.reshape(joined, [batch, length, heads, turned]);
-  const whole = turned === size ? rotated : builder.concat([rotated, builder.sliceAxis(byLength, 3, turned, size)], 3);
-  return flat ? builder.reshape(whole, given.dims) : builder.transpose(whole, [0, 2, 1, 3]);
 };

@@ -26,6 +26,7 @@ import * as random from './random.ts';
 import * as recurrent from './recurrent.ts';
 import * as reduce from './reduce.ts';
 import * as resize from './resize.ts';
+import { rotaryEmbedding } from './rotary.ts';
 import * as sampling from './sampling.ts';
 import * as shape from './shape.ts';
 import * as signal from './signal.ts';
@@ -219,7 +220,7 @@ const operators: Readonly<Record<string, Versions>> = {
   ],
   ReverseSequence: [[10, indexing.reverseSequence]],
   RoiAlign: [[10, sampling.roiAlign]],
-  RotaryEmbedding: [[23, attention.rotaryEmbedding]],
+  RotaryEmbedding: [[23, rotaryEmbedding]],
   Round: [[11, math.unary('round')]],
   STFT: [[17, signal.stft]],
   Scan: [

@@ -93,7 +93,16 @@ function tractCases(folder: string): Case[] {
       if (!existsSync(path)) return [];
       const tensors = readNpz(readFileSync(path));
       const inputs = graph.inputs.map(({ name }) => tensors.get(name) as Tensor);
-      return [{ inputs, outputs: graph.outputs.map(({ name }) => tensors.get(name)) }];
+      return [{ inputs, outputs: graph.outputs.map((output) => inDeclaredShape(tensors.get(output.name), output)) }];
     },
   }));
+}
+
+/**
+ * xgboost's own prediction is a vector where its model declares a column [n, 1], which is also the standard's shape
+ * (TreeEnsembleRegressor: a score of each target for each example) and onnxruntime's.
+ */
+function inDeclaredShape(tensor: Tensor | undefined, { dims }: ValueDescription): Tensor | undefined {
+  const isColumn = tensor?.dims.length === 1 && dims.length === 2 && dims[1] === 1;
+  return isColumn ? { ...tensor, dims: [tensor.dims[0] as number, 1] } : tensor;
 }

@@ -1,15 +1,8 @@
 /** Attention of com.microsoft. Source: onnxruntime, docs/ContribOperators.md. */
 import type { Value } from '../../compile/graph.ts';
+import { splitHeads } from '../attention.ts';
 import type { Build, OperatorContext } from '../context.ts';
 import { iota } from '../positions.ts';
-
-/** [batch, length, heads · size] → [batch, heads, length, size] */
-function split(node: OperatorContext, x: Value, heads: number): Value {
-  const [batch = 0, length = 0, width = 0] = x.dims;
-  if (x.dims.length !== 3 || heads < 1 || width % heads !== 0)
-    throw new Error(`expected [batch, length, width] with a width that ${heads} heads divide, got [${x.dims}]`);
-  return node.builder.transpose(node.builder.reshape(x, [batch, length, heads, width / heads]), [0, 2, 1, 3]);
-}
 
 interface Parts {
   readonly q: Value;
@@ -71,7 +64,7 @@ export const attention: Build = (node) => {
   if (sizes.length !== 3 || sizes.reduce((sum, size) => sum + size, 0) !== width)
     throw new Error(`attribute "qkv_hidden_sizes": expected three sizes that add up to ${width}, got [${sizes}]`);
   const [first = 0, second = 0] = sizes;
-  const cut = (from: number, to: number): Value => split(node, builder.sliceAxis(all, 2, from, to), heads);
+  const cut = (from: number, to: number): Value => splitHeads(node, builder.sliceAxis(all, 2, from, to), heads);
   const q = cut(0, first);
   let [k, v] = [cut(first, first + second), cut(first + second, width)];
   const past = node.optional(4);
@@ -99,25 +92,46 @@ export const attention: Build = (node) => {
   ];
 };
 
-/** Query, key, value, bias of the projections?, mask of the keys?, bias of the scores?, past key?, past value? */
-export const multiHeadAttention: Build = (node) => {
+/** Part `index` of [batch, length, heads, parts, size] as [batch, heads, length, size]. */
+function packedPart(node: OperatorContext, x: Value, index: number, heads: number): Value {
   const { builder } = node;
-  const heads = node.int('num_heads');
-  const query = node.input(0);
-  const [key, value] = [node.optional(1), node.optional(2)];
-  if (query.dims.length !== 3 || !key || !value) throw node.unsupported('packed queries, keys and values');
+  const [batch = 0, length = 0, count = 0, , size = 0] = x.dims;
+  if (count !== heads) throw new Error(`expected ${heads} heads, got [${x.dims}]`);
+  const part = builder.reshape(builder.sliceAxis(x, 3, index, index + 1), [batch, length, heads, size]);
+  return builder.transpose(part, [0, 2, 1, 3]);
+}
+
+/** Heads of queries, keys and values, which may come packed: all three in the query, or keys and values in the key. */
+function headsOf(node: OperatorContext, heads: number): [q: Value, k: Value, v: Value] {
+  const { builder } = node;
+  const [query, key, value] = [node.input(0), node.optional(1), node.optional(2)];
   const bias = node.optional(3);
+  const isPacked = query.dims.length === 5 || key?.dims.length === 5;
+  if (isPacked && bias) throw node.unsupported('a bias of packed queries, keys and values');
+  if (query.dims.length === 5 && query.dims[3] === 3 && !key && !value)
+    return [0, 1, 2].map((part) => packedPart(node, query, part, heads)) as [Value, Value, Value];
+  if (query.dims.length !== 3 || !key) throw node.unsupported(`queries of shape [${query.dims}] without keys`);
   const width = query.dims[2] ?? 0;
   const own = (x: Value, from: number): Value => {
     // Keys that come as [batch, heads, length, size] are projected already.
     if (x.dims.length === 4) return x;
     const size = x.dims[2] ?? 0;
-    return split(node, bias ? builder.binary('add', x, builder.sliceAxis(bias, 0, from, from + size)) : x, heads);
+    return splitHeads(node, bias ? builder.binary('add', x, builder.sliceAxis(bias, 0, from, from + size)) : x, heads);
   };
   const q = own(query, 0);
-  let [k, v] = [own(key, width), own(value, 2 * width)];
+  if (key.dims.length === 5 && key.dims[3] === 2 && !value)
+    return [q, packedPart(node, key, 0, heads), packedPart(node, key, 1, heads)];
+  if (!value) throw node.unsupported(`keys of shape [${key.dims}] without values`);
+  return [q, own(key, width), own(value, 2 * width)];
+}
+
+/** Query, key, value, bias of the projections?, mask of the keys?, bias of the scores?, past key?, past value? */
+export const multiHeadAttention: Build = (node) => {
+  const { builder } = node;
+  const [q, ownKey, ownValue] = headsOf(node, node.int('num_heads'));
   const [pastKey, pastValue] = [node.optional(6), node.optional(7)];
-  if (pastKey && pastValue) [k, v] = [builder.concat([pastKey, k], 2), builder.concat([pastValue, v], 2)];
+  const k = pastKey ? builder.concat([pastKey, ownKey], 2) : ownKey;
+  const v = pastValue ? builder.concat([pastValue, ownValue], 2) : ownValue;
   const [batch = 0, , length = 0] = q.dims;
   const total = k.dims[2] ?? 0;
   const [mask, added] = [node.optional(4), node.optional(5)];

@@ -1,5 +1,7 @@
 /** MatMulNBits: weights of 4 or 8 bits, each block of a column with a scale of its own. Source: onnxruntime, docs/ContribOperators.md. */
+import { numbersOf } from '../../compile/evaluate.ts';
 import type { Value } from '../../compile/graph.ts';
+import { isHalf } from '../../compile/half.ts';
 import { elementCount, type Tensor } from '../../engine/tensor.ts';
 import type { Build, OperatorContext } from '../context.ts';
 
@@ -27,32 +29,44 @@ function numberAt(bytes: ArrayLike<number>, row: number, index: number, rowBytes
   return index & 1 ? byte >> 4 : byte & 15;
 }
 
+interface Weights {
+  readonly weights: Tensor;
+  readonly scales: Tensor;
+  readonly zeros: Tensor | undefined;
+  /** The block whose scale and zero point row i of the weights goes by, where it is not the one that it lies in. */
+  readonly groups: readonly number[] | undefined;
+}
+
 /** [n, k] as float32. */
-function dequantised(
-  { n, k, bits, block }: Layout,
-  weights: Tensor,
-  scales: Tensor,
-  zeros: Tensor | undefined,
-): Float32Array {
+function dequantised({ n, k, bits, block }: Layout, { weights, scales, zeros, groups }: Weights): Float32Array {
   const blocks = Math.ceil(k / block);
   const rowBytes = (blocks * block * bits) / 8;
   const zeroBytes = Math.ceil((blocks * bits) / 8);
   const packed = weights.data as Uint8Array;
   const middle = 2 ** (bits - 1);
+  const scaleOf = numbersOf(scales);
+  const zeroOf = zeros && zeros.type !== 'uint8' ? numbersOf(zeros) : undefined;
   const y = new Float32Array(n * k);
   for (let row = 0; row < n; row++) {
-    for (let part = 0; part < blocks; part++) {
-      const scale = Number(scales.data[row * blocks + part]);
-      const zero = !zeros
-        ? middle
-        : zeros.type === 'float32'
-          ? Number(zeros.data[row * blocks + part])
-          : numberAt(zeros.data as Uint8Array, row, part, zeroBytes, bits);
-      for (let i = part * block; i < Math.min((part + 1) * block, k); i++)
-        y[row * k + i] = (numberAt(packed, row, i, rowBytes, bits) - zero) * scale;
+    for (let i = 0; i < k; i++) {
+      const part = groups ? (groups[i] as number) : Math.floor(i / block);
+      const zero = zeroOf
+        ? (zeroOf[row * blocks + part] as number)
+        : zeros
+          ? numberAt(zeros.data as Uint8Array, row, part, zeroBytes, bits)
+          : middle;
+      y[row * k + i] = (numberAt(packed, row, i, rowBytes, bits) - zero) * (scaleOf[row * blocks + part] as number);
     }
   }
   return y;
+}
+
+/** Input 4, a block for each of the k rows of the weights. */
+function groupsOf(node: OperatorContext, k: number, blocks: number): readonly number[] | undefined {
+  const groups = node.optionalIntegers(4);
+  if (groups && (groups.length < k || groups.some((group) => group < 0 || group >= blocks)))
+    throw new Error(`input 4: expected ${k} numbers of blocks below ${blocks}`);
+  return groups;
 }
 
 /** Weights are made float32 when the program is made: four or eight times the memory, for the speed of the float kernels. */
@@ -63,14 +77,16 @@ export const matMulNBits: Build = (node) => {
   const blocks = Math.ceil(k / block);
   const [weights, scales] = [node.tensor(1), node.tensor(2)];
   const zeros = node.optional(3) ? node.tensor(3) : undefined;
-  if (node.optional(4)) throw node.unsupported('an order of groups (g_idx)');
+  const groups = groupsOf(node, k, blocks);
   if (weights.type !== 'uint8' || elementCount(weights.dims) !== (n * blocks * block * bits) / 8)
     throw new Error(`expected weights of ${n} x ${blocks} blocks in uint8, got ${weights.type} [${weights.dims}]`);
-  if (scales.type !== 'float32') throw node.unsupported(`scales of ${scales.type}`);
-  const zeroCount = zeros?.type === 'float32' ? n * blocks : n * Math.ceil((blocks * bits) / 8);
+  if (scales.type !== 'float32' && !isHalf(scales.type)) throw node.unsupported(`scales of ${scales.type}`);
+  if (zeros && zeros.type !== 'uint8' && zeros.type !== scales.type)
+    throw node.unsupported(`zero points of ${zeros.type}`);
+  const zeroCount = zeros && zeros.type !== 'uint8' ? n * blocks : n * Math.ceil((blocks * bits) / 8);
   if (elementCount(scales.dims) !== n * blocks || (zeros && elementCount(zeros.dims) !== zeroCount))
     throw new Error(`expected ${n * blocks} scales and zero points`);
-  const data = dequantised(layout, weights, scales, zeros);
+  const data = dequantised(layout, { weights, scales, zeros, groups });
   const table: Value = builder.constant({ type: 'float32', dims: [n, k], data }, `bits ${builder.origin}`);
   const product = builder.matMul(node.input(0), table, true);
   const bias = node.optional(5);

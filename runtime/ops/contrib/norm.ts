@@ -20,16 +20,18 @@ function withSkip(node: OperatorContext, bias: Value | undefined): Value {
   return bias ? node.builder.binary('add', sum, bias) : sum;
 }
 
-function refuseStatistics(node: OperatorContext): void {
-  if (node.isUsed(1) || node.isUsed(2)) throw node.unsupported('an output of mean or deviation');
+/** Mean and 1 / sqrt(variance + epsilon) over the last axis. */
+function statisticsOf(node: OperatorContext, x: Value, epsilon: number): [mean: Value, deviation: Value] {
+  const mean = node.builder.reduce('mean', x, [x.dims.length - 1]);
+  return [mean, inverseRoot(node, node.builder.binary('sub', x, mean), epsilon)];
 }
 
 /** Input, skip, scale, shift?, bias? → normalised, mean, deviation, the sum before. */
 export const skipLayerNormalization: Build = (node) => {
-  refuseStatistics(node);
   const sum = withSkip(node, node.optional(4));
-  const y = layerNorm(node, sum, node.input(2), node.optional(3), node.float('epsilon', 1e-12));
-  return [y, sum, sum, sum];
+  const epsilon = node.float('epsilon', 1e-12);
+  const y = layerNorm(node, sum, node.input(2), node.optional(3), epsilon);
+  return [y, ...statisticsOf(node, sum, epsilon), sum];
 };
 
 function rms(node: OperatorContext, x: Value, scale: Value, epsilon: number): Value {
@@ -39,9 +41,10 @@ function rms(node: OperatorContext, x: Value, scale: Value, epsilon: number): Va
 
 /** Input, skip, scale, bias?, as above but by the root of the mean square. */
 export const skipSimplifiedLayerNormalization: Build = (node) => {
-  refuseStatistics(node);
   const sum = withSkip(node, node.optional(3));
-  return [rms(node, sum, node.input(2), node.float('epsilon', 1e-12)), sum, sum, sum];
+  const epsilon = node.float('epsilon', 1e-12);
+  const [mean] = statisticsOf(node, sum, epsilon);
+  return [rms(node, sum, node.input(2), epsilon), mean, inverseRoot(node, sum, epsilon), sum];
 };
 
 export const simplifiedLayerNormalization: Build = (node) => {

@@ -2,6 +2,7 @@
 import type { Value } from '../../compile/graph.ts';
 import type { QuantizedType } from '../../compile/instructions.ts';
 import type { Build, OperatorContext } from '../context.ts';
+import { averagePool } from '../pool.ts';
 import { dynamicQuantizeLinear } from '../quantize.ts';
 
 function scalarOf(node: OperatorContext, value: Value | undefined): Value {
@@ -52,6 +53,17 @@ export const qLinearGlobalAveragePool = unary((node, x) => {
     x.dims.map((_, axis) => axis).filter((axis) => axis !== 0 && axis !== last),
   );
 });
+
+export const qLinearAveragePool: Build = (node) => {
+  const { builder } = node;
+  const x = real(node, 0);
+  const axes = x.dims.map((_, axis) => axis);
+  const isLast = node.flag('channels_last');
+  // Averages are taken with the channels first: [n, …, c] → [n, c, …] and back.
+  const first = isLast ? builder.transpose(x, [0, axes.length - 1, ...axes.slice(1, -1)]) : x;
+  const y = averagePool(node.withInputs([first])) as Value;
+  return quantized(node, isLast ? builder.transpose(y, [0, ...axes.slice(2), 1]) : y, 3, node.input(0));
+};
 
 export const qLinearSoftmax = unary((node, x) => {
   const axis = node.axis(node.int('axis', -1), x.dims.length);

@@ -5,6 +5,7 @@ import { trilu } from '../positions.ts';
 import { dequantizeLinear, quantizeLinear } from '../quantize.ts';
 import * as attention from './attention.ts';
 import * as fused from './fused.ts';
+import { contribRotaryEmbedding, groupQueryAttention } from './group-query.ts';
 import { matMulNBits } from './nbits.ts';
 import * as norm from './norm.ts';
 import * as quantized from './quantized.ts';
@@ -21,11 +22,13 @@ export const contribOperators: Readonly<Record<string, Versions>> = {
   FusedGemm: [[1, fused.fusedGemm]],
   FusedMatMul: [[1, fused.fusedMatMul]],
   Gelu: [[1, gelu]],
+  GroupQueryAttention: [[1, groupQueryAttention]],
   MatMulIntegerToFloat: [[1, quantized.matMulIntegerToFloat]],
   MatMulNBits: [[1, matMulNBits]],
   MultiHeadAttention: [[1, attention.multiHeadAttention]],
   QGemm: [[1, quantized.qGemm]],
   QLinearAdd: [[1, quantized.qLinearBinary('add')]],
+  QLinearAveragePool: [[1, quantized.qLinearAveragePool]],
   QLinearConcat: [[1, quantized.qLinearConcat]],
   QLinearGlobalAveragePool: [[1, quantized.qLinearGlobalAveragePool]],
   QLinearLeakyRelu: [[1, quantized.qLinearLeakyRelu]],
@@ -34,6 +37,7 @@ export const contribOperators: Readonly<Record<string, Versions>> = {
   QLinearSoftmax: [[1, quantized.qLinearSoftmax]],
   QuantizeLinear: [[1, quantizeLinear]],
   QuickGelu: [[1, fused.quickGelu]],
+  RotaryEmbedding: [[1, contribRotaryEmbedding]],
   SkipLayerNormalization: [[1, norm.skipLayerNormalization]],
   SkipSimplifiedLayerNormalization: [[1, norm.skipSimplifiedLayerNormalization]],
   Trilu: [[1, trilu]],
