@@ -78,7 +78,7 @@ function runCol2im(operands: usize): i32 {
 
 function runWinogradInput(operands: usize): i32 {
   const o = changetype<WinogradInput>(operands);
-  winogradInput(changetype<ConvShape>(operands), at(o.x), at(o.y), at(o.room), at(o.patch), o.begin, o.end);
+  winogradInput(changetype<ConvShape>(operands), at(o.x), at(o.y), <usize>o.plane << 2, at(o.room), at(o.patch), o.begin, o.end);
   return OK;
 }
 
@@ -86,7 +86,7 @@ function runWinogradOutput(operands: usize): i32 {
   const o = changetype<WinogradOutput>(operands);
   winogradOutput(
     changetype<ConvShape>(operands), changetype<Activation>(operands + offsetof<WinogradOutput>('low')),
-    at(o.x), at(o.y), <usize>o.yPixelStride << 2, at(o.bias), at(o.residual), at(o.room), o.begin, o.end,
+    at(o.x), <usize>o.plane << 2, at(o.y), <usize>o.yPixelStride << 2, at(o.bias), at(o.residual), at(o.room), o.begin, o.end,
   );
   return OK;
 }

@@ -93,7 +93,7 @@ export class Col2im {
   columns: Address; y: Address; channelBegin: i32; channels: i32; begin: i32; end: i32;
 }
 
-/** Tiles [begin, end) of 4x4 results, of all images, transformed; `room` and `patch` as winogradInput says. */
+/** Tiles [begin, end) of all images, transformed; `room` and `patch` as winogradInput says, `plane` in elements. */
 @unmanaged
 export class WinogradInput {
   batch: i32; // a ConvShape begins here
@@ -103,10 +103,10 @@ export class WinogradInput {
   strideHeight: i32; strideWidth: i32;
   dilationHeight: i32; dilationWidth: i32;
   padTop: i32; padLeft: i32;
-  x: Address; y: Address; room: Address; patch: Address; begin: i32; end: i32;
+  x: Address; y: Address; plane: i32; room: Address; patch: Address; begin: i32; end: i32;
 }
 
-/** Back again, into the pixels of y; strides of pixels in elements. */
+/** Back again, into the pixels of y; strides of planes and pixels in elements. */
 @unmanaged
 export class WinogradOutput {
   batch: i32; // a ConvShape begins here
@@ -117,7 +117,7 @@ export class WinogradOutput {
   dilationHeight: i32; dilationWidth: i32;
   padTop: i32; padLeft: i32;
   low: f32; high: f32; kind: i32; alpha: f32; beta: f32; // an Activation
-  x: Address; y: Address; yPixelStride: i32; bias: Address; residual: Address; room: Address; begin: i32; end: i32;
+  x: Address; plane: i32; y: Address; yPixelStride: i32; bias: Address; residual: Address; room: Address; begin: i32; end: i32;
 }
 
 /** Output rows [begin, end) of batch * outputHeight. Weights are [channels / 8][taps][8]; strides of pixels in elements. */

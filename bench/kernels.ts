@@ -114,6 +114,7 @@ gemm(1, 1000, 1280);
 conv('conv 3x3', 56, 64, 64, 3);
 conv('conv 3x3', 14, 256, 256, 3);
 conv('conv 3x3', 7, 512, 512, 3);
+conv('conv 5x5', 35, 48, 64, 5);
 conv('conv 3x3', 64, 131, 131, 3);
 conv('conv 3x3', 160, 96, 24, 3);
 conv('conv 3x3 stride 2', 224, 3, 32, 3, 2);

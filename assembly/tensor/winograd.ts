@@ -1,164 +1,208 @@
-// Convolution 3x3 of stride 1 by Winograd's F(4x4, 3x3): 36 products a tile of 4x4 results instead of 144 (A. Lavin, S. Gray, "Fast
-// Algorithms for Convolutional Neural Networks", 2015). The interpolation points are 0, ±5/8, ±3/2 and infinity instead of the paper's 0, ±1,
-// ±2: the constants stay exact in float32 and the error is about that of the plain sum (1e-6 of the largest result instead of 5e-6).
-// Weights: runtime/compile/winograd.ts. Channels come in eights, as pairs of vectors.
+// Convolution of stride 1 by Winograd's algorithm: a tile of results costs fewer products than the plain sum, 36 instead of 144 for 4x4
+// results of a 3x3 kernel (A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2015). Kernels have 1, 3 or 5 rows and
+// columns, or 7 or 9 along one axis and 1 along the other. With dilation d the image is taken apart into d x d images of every d-th pixel.
+// Weights: runtime/compile/winograd.ts. Channels are transformed in eights, as pairs of vectors; what is beyond the last channel is
+// reckoned with, but neither multiplied nor stored.
 import { Activation, ConvShape } from '../operands.ts';
 import { activate } from './gemm.ts';
 import { copyFloats, zeroFloats } from './patches.ts';
-import { clip, madd, splat } from './simd.ts';
+import { clip } from './simd.ts';
+import { backwardSixToFour, backwardSixToTwo, backwardTenToFour, backwardTenToTwo, forwardSix, forwardTen } from './winograd-transform.ts';
 
-const A: f32 = 0.625, B: f32 = 1.5;
-const CONSTANTS = memory.data<f32>([
-  A * A * B * B, -A * A - B * B, -B * B, -A * A, A, B, A * A, B * B, A * A * A, B * B * B,
-], 16);
+const BLOCK: usize = 32;
+/** Where a row of results lies in `room`, behind the halfway values of four rows of six. */
+const RESULTS: usize = 24 * BLOCK;
 
-/** Six values at `source`, `stride` bytes apart → six at `target`, `step` bytes apart; eight channels. */
-function forward(source: usize, stride: usize, target: usize, step: usize): void {
-  const product = splat(CONSTANTS), sum = splat(CONSTANTS + 4), minusB = splat(CONSTANTS + 8), minusA = splat(CONSTANTS + 12);
-  const a = splat(CONSTANTS + 16), b = splat(CONSTANTS + 20);
-  const s1 = source + stride, s2 = s1 + stride, s3 = s2 + stride, s4 = s3 + stride, s5 = s4 + stride;
-  const x0 = v128.load(source), y0 = v128.load(source, 16), x1 = v128.load(s1), y1 = v128.load(s1, 16);
-  const x2 = v128.load(s2), y2 = v128.load(s2, 16), x3 = v128.load(s3), y3 = v128.load(s3, 16);
-  const x4 = v128.load(s4), y4 = v128.load(s4, 16), x5 = v128.load(s5), y5 = v128.load(s5, 16);
-  v128.store(target, madd(product, x0, madd(sum, x2, x4)));
-  v128.store(target, madd(product, y0, madd(sum, y2, y4)), 16);
-  const evenX = madd(minusB, x2, x4), evenY = madd(minusB, y2, y4);
-  const oddX = f32x4.mul(a, madd(minusB, x1, x3)), oddY = f32x4.mul(a, madd(minusB, y1, y3));
-  target += step;
-  v128.store(target, f32x4.add(evenX, oddX));
-  v128.store(target, f32x4.add(evenY, oddY), 16);
-  target += step;
-  v128.store(target, f32x4.sub(evenX, oddX));
-  v128.store(target, f32x4.sub(evenY, oddY), 16);
-  const wideX = madd(minusA, x2, x4), wideY = madd(minusA, y2, y4);
-  const farX = f32x4.mul(b, madd(minusA, x1, x3)), farY = f32x4.mul(b, madd(minusA, y1, y3));
-  target += step;
-  v128.store(target, f32x4.add(wideX, farX));
-  v128.store(target, f32x4.add(wideY, farY), 16);
-  target += step;
-  v128.store(target, f32x4.sub(wideX, farX));
-  v128.store(target, f32x4.sub(wideY, farY), 16);
-  target += step;
-  v128.store(target, madd(product, x1, madd(sum, x3, x5)));
-  v128.store(target, madd(product, y1, madd(sum, y3, y5)), 16);
+/** Values along an axis of a tile, for so many taps. */
+// @ts-ignore: decorator
+@inline
+function pointsOf(taps: i32): i32 {
+  return taps == 1 ? 1 : taps <= 5 ? 6 : 10;
 }
 
-/** Six values at `source`, `stride` bytes apart → four at `target`, `step` bytes apart; eight channels. */
-function backward(source: usize, stride: usize, target: usize, step: usize): void {
-  const a = splat(CONSTANTS + 16), b = splat(CONSTANTS + 20), a2 = splat(CONSTANTS + 24), b2 = splat(CONSTANTS + 28);
-  const a3 = splat(CONSTANTS + 32), b3 = splat(CONSTANTS + 36);
-  const s1 = source + stride, s2 = s1 + stride, s3 = s2 + stride, s4 = s3 + stride, s5 = s4 + stride;
-  const x0 = v128.load(source), y0 = v128.load(source, 16), x1 = v128.load(s1), y1 = v128.load(s1, 16);
-  const x2 = v128.load(s2), y2 = v128.load(s2, 16), x3 = v128.load(s3), y3 = v128.load(s3, 16);
-  const x4 = v128.load(s4), y4 = v128.load(s4, 16), x5 = v128.load(s5), y5 = v128.load(s5, 16);
-  const sumX = f32x4.add(x1, x2), sumY = f32x4.add(y1, y2), farSumX = f32x4.add(x3, x4), farSumY = f32x4.add(y3, y4);
-  v128.store(target, f32x4.add(f32x4.add(x0, sumX), farSumX));
-  v128.store(target, f32x4.add(f32x4.add(y0, sumY), farSumY), 16);
-  const oddX = f32x4.sub(x1, x2), oddY = f32x4.sub(y1, y2), farX = f32x4.sub(x3, x4), farY = f32x4.sub(y3, y4);
-  target += step;
-  v128.store(target, madd(a, oddX, f32x4.mul(b, farX)));
-  v128.store(target, madd(a, oddY, f32x4.mul(b, farY)), 16);
-  target += step;
-  v128.store(target, madd(a2, sumX, f32x4.mul(b2, farSumX)));
-  v128.store(target, madd(a2, sumY, f32x4.mul(b2, farSumY)), 16);
-  target += step;
-  v128.store(target, madd(a3, oddX, madd(b3, farX, x5)));
-  v128.store(target, madd(a3, oddY, madd(b3, farY, y5)), 16);
+/** The first result of a tile, set by `locate`; per instance. */
+let image: i32 = 0;
+let top: i32 = 0;
+let left: i32 = 0;
+
+function locate(shape: ConvShape, tile: i32): void {
+  const height = pointsOf(shape.kernelHeight) - shape.kernelHeight + 1, width = pointsOf(shape.kernelWidth) - shape.kernelWidth + 1;
+  const across = tilesAlong(shape.outputWidth, shape.dilationWidth, width), down = tilesAlong(shape.outputHeight, shape.dilationHeight, height);
+  let rest = tile / across;
+  left = tile % across * width * shape.dilationWidth;
+  top = rest % down * height * shape.dilationHeight;
+  rest /= down;
+  left += rest % shape.dilationWidth;
+  rest /= shape.dilationWidth;
+  top += rest % shape.dilationHeight;
+  image = rest / shape.dilationHeight;
 }
 
-/** Pixels of a patch that lie outside are zeros. `patch`: [6, 6, channels]. */
-function copyPatch(shape: ConvShape, image: usize, top: i32, left: i32, patch: usize): void {
+/** a / b rounded up. */
+// @ts-ignore: decorator
+@inline
+function quotient(a: i32, b: i32): i32 {
+  return (a + b - 1) / b;
+}
+
+// @ts-ignore: decorator
+@inline
+function tilesAlong(size: i32, dilation: i32, tile: i32): i32 {
+  return quotient(quotient(size, dilation), tile);
+}
+
+/** Pixels of a patch that lie outside are zeros. `patch`: [height, width, stride bytes]. */
+function copyPatch(shape: ConvShape, x: usize, top: i32, left: i32, height: i32, width: i32, patch: usize, stride: usize): void {
   const bytes = <usize>shape.inputChannels << 2;
-  for (let row = top; row < top + 6; row++) {
-    for (let column = left; column < left + 6; column++) {
+  for (let row = top; height > 0; height--) {
+    let column = left;
+    for (let i = 0; i < width; i++) {
       const inside = <u32>row < <u32>shape.inputHeight && <u32>column < <u32>shape.inputWidth;
-      if (inside) copyFloats(patch, image + <usize>(row * shape.inputWidth + column) * bytes, shape.inputChannels);
+      if (inside) copyFloats(patch, x + <usize>(row * shape.inputWidth + column) * bytes, shape.inputChannels);
       else zeroFloats(patch, shape.inputChannels);
-      patch += bytes;
+      patch += stride;
+      column += shape.dilationWidth;
     }
+    row += shape.dilationHeight;
   }
 }
 
 /**
- * Tiles [begin, end) of all images → y [36, end - begin, inputChannels]. `room` takes 36 values of eight channels and
- * `patch` a patch.
+ * Tiles [begin, end) of all images → y [points, plane], of which each plane begins with [end - begin, channels rounded up to eight];
+ * `plane` in bytes. `room` takes 36 values of eight channels and `patch` a patch of whole eights.
  */
-export function winogradInput(shape: ConvShape, x: usize, y: usize, room: usize, patch: usize, begin: i32, end: i32): void {
-  const across = (shape.outputWidth + 3) >> 2, down = (shape.outputHeight + 3) >> 2;
+export function winogradInput(shape: ConvShape, x: usize, y: usize, plane: usize, room: usize, patch: usize, begin: i32, end: i32): void {
+  const height = pointsOf(shape.kernelHeight), width = pointsOf(shape.kernelWidth);
   const pixel = <usize>shape.inputChannels << 2, line = <usize>shape.inputWidth * pixel;
-  const plane = <usize>(end - begin) * pixel;
+  const bytes = pixel + 31 & ~31;
   for (let tile = begin; tile < end; tile++) {
-    const top = tile / across % down * 4 - shape.padTop, left = tile % across * 4 - shape.padLeft;
-    const image = x + <usize>(tile / across / down * shape.inputHeight) * line;
-    const whole = top >= 0 && left >= 0 && top + 6 <= shape.inputHeight && left + 6 <= shape.inputWidth;
-    if (!whole) copyPatch(shape, image, top, left, patch);
-    const corner = whole ? image + <usize>top * line + <usize>left * pixel : patch;
-    transformPatch(corner, whole ? line : 6 * pixel, pixel, room, y + <usize>(tile - begin) * pixel, plane);
+    locate(shape, tile);
+    const row = top - shape.padTop, column = left - shape.padLeft;
+    const lastRow = row + (height - 1) * shape.dilationHeight, lastColumn = column + (width - 1) * shape.dilationWidth;
+    const source = x + <usize>(image * shape.inputHeight) * line;
+    // Behind the very last pixel there may be no memory, so the eights that do not end with it are not read from there.
+    const atEnd = bytes != pixel && lastRow == shape.inputHeight - 1 && lastColumn == shape.inputWidth - 1;
+    const whole = row >= 0 && column >= 0 && lastRow < shape.inputHeight && lastColumn < shape.inputWidth && !atEnd;
+    if (!whole) copyPatch(shape, source, row, column, height, width, patch, bytes);
+    const corner = whole ? source + <usize>row * line + <usize>column * pixel : patch;
+    const down = whole ? line * shape.dilationHeight : bytes * width, across = whole ? pixel * shape.dilationWidth : bytes;
+    transformPatch(corner, height, width, down, across, room, y + <usize>(tile - begin) * bytes, plane, bytes);
   }
 }
 
-function transformPatch(corner: usize, line: usize, pixel: usize, room: usize, y: usize, plane: usize): void {
-  for (let channel: usize = 0; channel < pixel; channel += 32) {
-    for (let column: usize = 0; column < 6; column++) forward(corner + column * pixel + channel, line, room + (column << 5), 6 << 5);
-    for (let row: usize = 0; row < 6; row++) forward(room + row * (6 << 5), 32, y + row * 6 * plane + channel, plane);
+function transformPatch(
+  corner: usize, height: i32, width: i32, down: usize, across: usize, room: usize, y: usize, plane: usize, bytes: usize,
+): void {
+  const stride = height == 1 ? across : down;
+  for (let channel: usize = 0; channel < bytes; channel += BLOCK) {
+    const source = corner + channel, target = y + channel;
+    if (max(height, width) == 10) forwardTen(source, stride, target, plane);
+    else if (min(height, width) == 1) forwardSix(source, stride, target, plane);
+    else {
+      for (let column: usize = 0; column < 6; column++) forwardSix(source + column * across, down, room + column * BLOCK, 6 * BLOCK);
+      for (let row: usize = 0; row < 6; row++) forwardSix(room + row * 6 * BLOCK, BLOCK, target + row * 6 * plane, plane);
+    }
   }
 }
 
-/** Products x [36, end - begin, outputChannels] of tiles [begin, end) → their pixels of y, with bias, residual and activation. */
+/** Values of one axis → results of a kernel of `taps`. */
+function backward(taps: i32, source: usize, stride: usize, target: usize, step: usize): void {
+  if (taps == 3) backwardSixToFour(source, stride, target, step);
+  else if (taps == 5) backwardSixToTwo(source, stride, target, step);
+  else if (taps == 7) backwardTenToFour(source, stride, target, step);
+  else backwardTenToTwo(source, stride, target, step);
+}
+
+/** Products x (as `winogradInput` places its results) of tiles [begin, end) → their pixels of y, with bias, residual and activation. */
 export function winogradOutput(
-  shape: ConvShape, activation: Activation, x: usize, y: usize, ldc: usize, bias: usize, r: usize, room: usize,
+  shape: ConvShape, activation: Activation, x: usize, plane: usize, y: usize, ldc: usize, bias: usize, r: usize, room: usize,
   begin: i32, end: i32,
 ): void {
-  const across = (shape.outputWidth + 3) >> 2, down = (shape.outputHeight + 3) >> 2;
-  const bytes = <usize>shape.outputChannels << 2;
-  for (let tile = begin; tile < end; tile++) {
-    const top = tile / across % down * 4, left = tile % across * 4;
-    const rows = min(4, shape.outputHeight - top), columns = min(4, shape.outputWidth - left);
-    const corner = <usize>((tile / across / down * shape.outputHeight + top) * shape.outputWidth + left);
-    const products = x + <usize>(tile - begin) * bytes;
-    const target = y + corner * ldc, residual = r ? r + corner * bytes : 0;
-    tileOutput(products, <usize>(end - begin) * bytes, target, ldc, bias, residual, bytes, shape.outputWidth, rows, columns, room, activation);
-    for (let row = 0; row < rows; row++)
+  const height = pointsOf(shape.kernelHeight) - shape.kernelHeight + 1, width = pointsOf(shape.kernelWidth) - shape.kernelWidth + 1;
+  const pixel = <usize>shape.outputChannels << 2, bytes = pixel + 31 & ~31;
+  for (let tile = begin; tile < end; tile++, x += bytes) {
+    locate(shape, tile);
+    const rows = min(height, quotient(shape.outputHeight - top, shape.dilationHeight));
+    const columns = min(width, quotient(shape.outputWidth - left, shape.dilationWidth));
+    if (rows <= 0 || columns <= 0) continue; // not all of the images that a dilation makes are equally large
+    const first = <usize>((image * shape.outputHeight + top) * shape.outputWidth + left);
+    const line = <usize>(shape.outputWidth * shape.dilationHeight);
+    const target = y + first * ldc;
+    tileOutput(shape, activation, x, plane, target, ldc, bias, r ? r + first * pixel : 0, rows, columns, room);
+    for (let row: usize = 0; row < <usize>rows; row++)
       activate(
-        activation.kind, target + <usize>(row * shape.outputWidth) * ldc, ldc, columns, shape.outputChannels, activation.alpha, activation.beta,
+        activation.kind, target + row * line * ldc, ldc * shape.dilationWidth, columns, shape.outputChannels, activation.alpha, activation.beta,
       );
   }
 }
 
 function tileOutput(
-  x: usize, plane: usize, y: usize, ldc: usize, bias: usize, r: usize, bytes: usize, width: i32, rows: i32, columns: i32,
-  room: usize, activation: Activation,
+  shape: ConvShape, activation: Activation, x: usize, plane: usize, y: usize, ldc: usize, bias: usize, r: usize, rows: i32, columns: i32,
+  room: usize,
 ): void {
-  const results = room + (24 << 5);
-  for (let channel: usize = 0; channel < bytes; channel += 32) {
-    for (let column: usize = 0; column < 6; column++) backward(x + column * plane + channel, 6 * plane, room + (column << 5), 6 << 5);
-    for (let row = 0; row < rows; row++) {
-      backward(room + <usize>row * (6 << 5), 32, results, 32);
-      const first = <usize>(row * width), target = y + first * ldc + channel;
-      if (r) finishAdding(results, target, ldc, bias + channel, r + first * bytes + channel, bytes, columns, activation.low, activation.high);
-      else finish(results, target, ldc, bias + channel, columns, activation.low, activation.high);
+  const pixel = <usize>shape.outputChannels << 2;
+  const across = <usize>shape.dilationWidth, down = <usize>(shape.outputWidth * shape.dilationHeight);
+  const results = room + RESULTS;
+  for (let channel: usize = 0; channel < pixel; channel += BLOCK) {
+    const source = x + channel, b = bias + channel, rest = pixel - channel;
+    if (shape.kernelHeight == 1) {
+      backward(shape.kernelWidth, source, plane, results, BLOCK);
+      finish(activation, results, y + channel, across * ldc, b, r ? r + channel : 0, across * pixel, columns, rest);
+    } else if (shape.kernelWidth == 1) {
+      backward(shape.kernelHeight, source, plane, results, BLOCK);
+      finish(activation, results, y + channel, down * ldc, b, r ? r + channel : 0, down * pixel, rows, rest);
+    } else {
+      for (let column: usize = 0; column < 6; column++)
+        backward(shape.kernelHeight, source + column * plane, 6 * plane, room + column * BLOCK, 6 * BLOCK);
+      for (let row: usize = 0; row < <usize>rows; row++) {
+        backward(shape.kernelWidth, room + row * 6 * BLOCK, BLOCK, results, BLOCK);
+        const target = y + row * down * ldc + channel;
+        finish(activation, results, target, across * ldc, b, r ? r + row * down * pixel + channel : 0, across * pixel, columns, rest);
+      }
     }
   }
 }
 
-function finish(x: usize, y: usize, ldc: usize, bias: usize, columns: i32, low: f32, high: f32): void {
+/** Up to eight channels of `count` pixels: those of which `rest` bytes are left. */
+function finish(activation: Activation, x: usize, y: usize, ldc: usize, bias: usize, r: usize, ldr: usize, count: i32, rest: usize): void {
+  if (rest < BLOCK) finishTail(activation, x, y, ldc, bias, r, ldr, count, rest);
+  else if (r) finishAdding(x, y, ldc, bias, r, ldr, count, activation.low, activation.high);
+  else finishPlain(x, y, ldc, bias, count, activation.low, activation.high);
+}
+
+function finishPlain(x: usize, y: usize, ldc: usize, bias: usize, count: i32, low: f32, high: f32): void {
   const lo = f32x4.splat(low), hi = f32x4.splat(high), b0 = v128.load(bias), b1 = v128.load(bias, 16);
-  for (; columns > 0; columns--) {
+  for (; count > 0; count--) {
     v128.store(y, clip(f32x4.add(v128.load(x), b0), lo, hi));
     v128.store(y, clip(f32x4.add(v128.load(x, 16), b1), lo, hi), 16);
-    x += 32;
+    x += BLOCK;
     y += ldc;
   }
 }
 
-function finishAdding(x: usize, y: usize, ldc: usize, bias: usize, r: usize, ldr: usize, columns: i32, low: f32, high: f32): void {
+function finishAdding(x: usize, y: usize, ldc: usize, bias: usize, r: usize, ldr: usize, count: i32, low: f32, high: f32): void {
   const lo = f32x4.splat(low), hi = f32x4.splat(high), b0 = v128.load(bias), b1 = v128.load(bias, 16);
-  for (; columns > 0; columns--) {
+  for (; count > 0; count--) {
     const sum0 = f32x4.add(b0, v128.load(r)), sum1 = f32x4.add(b1, v128.load(r, 16));
     v128.store(y, clip(f32x4.add(v128.load(x), sum0), lo, hi));
     v128.store(y, clip(f32x4.add(v128.load(x, 16), sum1), lo, hi), 16);
-    x += 32;
+    x += BLOCK;
     y += ldc;
     r += ldr;
+  }
+}
+
+function finishTail(activation: Activation, x: usize, y: usize, ldc: usize, bias: usize, r: usize, ldr: usize, count: i32, rest: usize): void {
+  for (; count > 0; count--) {
+    for (let lane: usize = 0; lane < rest; lane += 4) {
+      let sum = load<f32>(x + lane) + load<f32>(bias + lane);
+      if (r) sum += load<f32>(r + lane);
+      if (sum > activation.high) sum = activation.high; // comparisons, since min and max would not keep NaN as `clip` does
+      if (sum < activation.low) sum = activation.low;
+      store<f32>(y + lane, sum);
+    }
+    x += BLOCK;
+    y += ldc;
+    if (r) r += ldr;
   }
 }

@@ -1,78 +1,113 @@
-/** Convolutions 3x3 by Winograd's F(4x4, 3x3): when, the weights' form, and the instructions. The kernels: assembly/tensor/winograd.ts. */
+/** Convolutions by Winograd's algorithm: when, the weights' form, and the instructions. The kernels: assembly/tensor/winograd.ts. */
 import * as op from '../../assembly/opcodes.ts';
 import { activationWords, assembleGemm, checkShape, shapeWords } from './assemble-matrix.ts';
 import { type ConvShape, type Instructions, NO_ADDRESS } from './instructions.ts';
 import { packedLength, packPanels, roundUp } from './pack.ts';
 import { behind, checkAligned, type Writer } from './writer.ts';
 
-const TILE = 4;
-/** Values a tile has after the transform. */
-const PRODUCTS = 36;
 /** The kernels move channels in eights. */
 const CHANNELS = 8;
-const CHANNELS_MIN = 16;
-/** Transformed weights are four times the plain ones, so each should serve this many tiles. */
+/** Fewer input channels make the products too thin; those along one axis save less, above all the ones of ten points. */
+const CHANNELS_MIN = 8;
+const LINE_CHANNELS_MIN = 16;
+const LONG_LINE_CHANNELS_MIN = 32;
+/**
+ * Transformed weights are 1.1 to 4 times as large as the plain ones. Each should serve so many tiles, unless all fit the second-level cache;
+ * and no layer may take more memory than this.
+ */
 const TILES_MIN = 12;
+const CACHED_BYTES = 1_000_000;
+const WEIGHTS_BYTES_MAX = 24_000_000;
 /** Tiles at work at a time: what they need should stay in the second-level cache, but the weights pass by once each time. */
 const BLOCK_BYTES = 1_500_000;
 const BLOCK_TILES_MIN = 24;
 const BLOCK_TILES_MAX = 96;
 const TILE_ROWS = 6;
 /** 36 values of eight channels. */
-const ROOM_BYTES = PRODUCTS * CHANNELS * 4;
+const ROOM_BYTES = 36 * CHANNELS * 4;
+/** A cache line, in floats. */
+const LINE = 16;
+
+/** Interpolation points besides infinity; assembly/tensor/winograd-transform.ts says why these. */
+const sixPoints = [0, 0.625, -0.625, 1.5, -1.5];
+const tenPoints = [0, 0.375, -0.375, 0.75, -0.75, 1.25, -1.25, 1.75, -1.75];
+
+/** Values along an axis of a tile, for so many taps. */
+function pointsOf(taps: number): number {
+  if (taps === 1) return 1;
+  return taps <= 5 ? sixPoints.length + 1 : tenPoints.length + 1;
+}
+
+function productsOf({ kernel }: ConvShape): number {
+  return pointsOf(kernel[0]) * pointsOf(kernel[1]);
+}
 
 function tilesOf(shape: ConvShape): number {
-  return shape.batch * Math.ceil(shape.outputHeight / TILE) * Math.ceil(shape.outputWidth / TILE);
+  const { kernel, dilations } = shape;
+  const along = (size: number, axis: 0 | 1): number => {
+    const results = pointsOf(kernel[axis]) - kernel[axis] + 1;
+    return dilations[axis] * Math.ceil(Math.ceil(size / dilations[axis]) / results);
+  };
+  return shape.batch * along(shape.outputHeight, 0) * along(shape.outputWidth, 1);
 }
 
-/** Whether it is faster than the plain sum. */
+/** Kernels that have a transform: small squares and the like, or a longer row or column. */
+function isTransformed(kernel: readonly [number, number]): boolean {
+  const [short, long] = kernel.toSorted((a, b) => a - b) as [number, number];
+  return short === 1 ? [3, 5, 7, 9].includes(long) : [3, 5].includes(short) && [3, 5].includes(long);
+}
+
+/** Whether it is faster than the plain sum, and worth its memory. */
 export function isWinograd(shape: ConvShape): boolean {
-  const { inputChannels, outputChannels, group, kernel, strides, dilations } = shape;
-  return (
-    group === 1 &&
-    kernel.every((size) => size === 3) &&
-    [...strides, ...dilations].every((step) => step === 1) &&
-    [inputChannels, outputChannels].every((channels) => channels >= CHANNELS_MIN && channels % CHANNELS === 0) &&
-    tilesOf(shape) >= TILES_MIN
-  );
+  const { inputChannels, outputChannels, group, kernel, strides } = shape;
+  if (group !== 1 || !isTransformed(kernel) || strides.some((step) => step !== 1)) return false;
+  const line = Math.max(...kernel) > 5 ? LONG_LINE_CHANNELS_MIN : LINE_CHANNELS_MIN;
+  if (inputChannels < (Math.min(...kernel) === 1 ? line : CHANNELS_MIN)) return false;
+  const weightsBytes = productsOf(shape) * inputChannels * outputChannels * 4;
+  return weightsBytes <= (tilesOf(shape) >= TILES_MIN ? WEIGHTS_BYTES_MAX : CACHED_BYTES);
 }
 
-/** Weights [3] → [6]: values of the polynomial at 0, ±5/8, ±3/2 and infinity, over the product of the points' distances. */
-const transform: readonly (readonly [number, number, number])[] = (() => {
-  const points = [0, 0.625, -0.625, 1.5, -1.5];
-  const rows = points.map((point): [number, number, number] => {
+/** Weights of `taps` → values of their polynomial at the points, over the products of the points' distances. */
+function transformOf(taps: number): readonly (readonly number[])[] {
+  if (taps === 1) return [[1]];
+  const points = taps <= 5 ? sixPoints : tenPoints;
+  const rows = points.map((point) => {
     const distances = points.reduce((product, other) => (other === point ? product : product * (point - other)), 1);
-    return [1 / distances, point / distances, point ** 2 / distances];
+    return Array.from({ length: taps }, (_, tap) => point ** tap / distances);
   });
-  return [...rows, [0, 0, 1]];
-})();
+  return [...rows, Array.from({ length: taps }, (_, tap) => (tap === taps - 1 ? 1 : 0))];
+}
 
-/** [outputChannels, inputChannels, 3, 3] → 36 packed matrices [inputChannels, outputChannels]. */
+/** [outputChannels, inputChannels, kh, kw] → a packed matrix [inputChannels, outputChannels] for each product. */
 export function packWinograd(weights: Float32Array, shape: ConvShape, panel: number): Float32Array {
   const [k, n] = [shape.inputChannels, shape.outputChannels];
+  const [down, across] = [transformOf(shape.kernel[0]), transformOf(shape.kernel[1])];
+  const [kernelHeight, kernelWidth] = shape.kernel;
+  const products = productsOf(shape);
   const each = packedLength(k, n, panel);
-  const packed = new Float32Array(PRODUCTS * each);
-  const spread = new Float32Array(PRODUCTS * k * n);
-  const halfway = new Float64Array(18);
+  const packed = new Float32Array(products * each);
+  const spread = new Float32Array(products * k * n);
+  const halfway = new Float64Array(down.length * kernelWidth);
   for (let pair = 0; pair < n * k; pair++) {
-    const first = pair * 9;
-    for (let row = 0; row < 6; row++) {
-      const [a, b, c] = transform[row] as [number, number, number];
-      for (let column = 0; column < 3; column++) {
-        const at = first + column;
-        halfway[row * 3 + column] =
-          a * (weights[at] as number) + b * (weights[at + 3] as number) + c * (weights[at + 6] as number);
+    const first = pair * kernelHeight * kernelWidth;
+    for (let row = 0; row < down.length; row++) {
+      const factors = down[row] as readonly number[];
+      for (let column = 0; column < kernelWidth; column++) {
+        let sum = 0;
+        for (let tap = 0; tap < kernelHeight; tap++)
+          sum += (factors[tap] as number) * (weights[first + tap * kernelWidth + column] as number);
+        halfway[row * kernelWidth + column] = sum;
       }
     }
-    for (let row = 0; row < 6; row++) {
-      const [x, y, z] = [halfway[row * 3], halfway[row * 3 + 1], halfway[row * 3 + 2]] as [number, number, number];
-      for (let column = 0; column < 6; column++) {
-        const [a, b, c] = transform[column] as [number, number, number];
-        spread[(row * 6 + column) * k * n + pair] = a * x + b * y + c * z;
-      }
+    for (let product = 0; product < products; product++) {
+      const row = Math.floor(product / across.length) * kernelWidth;
+      const factors = across[product % across.length] as readonly number[];
+      let sum = 0;
+      for (let tap = 0; tap < kernelWidth; tap++) sum += (factors[tap] as number) * (halfway[row + tap] as number);
+      spread[product * k * n + pair] = sum;
     }
   }
-  for (let product = 0; product < PRODUCTS; product++) {
+  for (let product = 0; product < products; product++) {
     const matrix = spread.subarray(product * k * n);
     packPanels(packed.subarray(product * each), k, n, panel, (row, column) => matrix[column * k + row] as number);
   }
@@ -81,21 +116,41 @@ export function packWinograd(weights: Float32Array, shape: ConvShape, panel: num
 
 interface Room {
   readonly tiles: number;
+  /** Elements from one product's matrix to the next: not all of them should lie in the same sets of the first-level cache. */
+  readonly inputPlane: number;
+  readonly outputPlane: number;
   readonly patch: number;
   readonly inputs: number;
   readonly products: number;
   readonly end: number;
 }
 
+/** Whole cache lines, an odd number of them. */
+function planeOf(elements: number): number {
+  const lines = Math.ceil(elements / LINE);
+  return (lines + 1 - (lines % 2)) * LINE;
+}
+
 /** Scratch: room for one transform, a patch at the border, then what the products read and write. */
 function lay(shape: ConvShape): Room {
-  const { inputChannels, outputChannels } = shape;
-  const fitting = BLOCK_BYTES / (PRODUCTS * (inputChannels + outputChannels) * 4);
-  const wanted = Math.min(Math.max(fitting, BLOCK_TILES_MIN), BLOCK_TILES_MAX);
+  const [k, n] = [roundUp(shape.inputChannels, CHANNELS), roundUp(shape.outputChannels, CHANNELS)];
+  const count = productsOf(shape);
+  const fitting = BLOCK_BYTES / (count * (k + n) * 4);
+  const most = Math.round((BLOCK_TILES_MAX * 36) / count);
+  const wanted = Math.min(Math.max(fitting, BLOCK_TILES_MIN), most);
   const tiles = Math.min(Math.floor(wanted / TILE_ROWS) * TILE_ROWS, roundUp(tilesOf(shape), TILE_ROWS));
-  const inputs = ROOM_BYTES + PRODUCTS * inputChannels * 4;
-  const products = inputs + PRODUCTS * tiles * inputChannels * 4;
-  return { tiles, patch: ROOM_BYTES, inputs, products, end: products + PRODUCTS * tiles * outputChannels * 4 };
+  const [inputPlane, outputPlane] = [planeOf(tiles * k), planeOf(tiles * n)];
+  const inputs = roundUp(ROOM_BYTES + count * k * 4, 64);
+  const products = inputs + count * inputPlane * 4;
+  return {
+    tiles,
+    inputPlane,
+    outputPlane,
+    patch: ROOM_BYTES,
+    inputs,
+    products,
+    end: products + count * outputPlane * 4,
+  };
 }
 
 export function winogradScratchBytes(shape: ConvShape): number {
@@ -109,26 +164,19 @@ export function assembleWinograd(writer: Writer, panel: number, call: Parameters
   checkAligned(x, weights, bias, y, scratch, call.residual);
   const room = lay(shape);
   const [k, n] = [shape.inputChannels, shape.outputChannels];
+  const [lda, ldc] = [roundUp(k, CHANNELS), roundUp(n, CHANNELS)];
   const [inputs, products] = [scratch + room.inputs, scratch + room.products];
   const each = packedLength(k, n, panel);
   for (let begin = 0; begin < tilesOf(shape); begin += room.tiles) {
     const end = Math.min(begin + room.tiles, tilesOf(shape));
-    const m = end - begin;
-    writer.emit(op.WINOGRAD_INPUT, [...shapeWords(shape), x, inputs, scratch, scratch + room.patch, begin, end]);
-    for (let product = 0; product < PRODUCTS; product++) {
-      const [a, c] = [behind(inputs, product * m * k), behind(products, product * m * n)];
+    const places = [inputs, room.inputPlane, scratch, scratch + room.patch];
+    writer.emit(op.WINOGRAD_INPUT, [...shapeWords(shape), x, ...places, begin, end]);
+    for (let product = 0; product < productsOf(shape); product++) {
+      const [a, c] = [behind(inputs, product * room.inputPlane), behind(products, product * room.outputPlane)];
       const packedB = behind(weights, product * each);
-      assembleGemm(writer, panel, { a, lda: k, packedB, c, ldc: n, ldr: n, m, n, k });
+      assembleGemm(writer, panel, { a, lda, packedB, c, ldc, ldr: ldc, m: end - begin, n: ldc, k });
     }
-    const strides = [call.yPixelStride ?? n, bias, residual, scratch];
-    writer.emit(op.WINOGRAD_OUTPUT, [
-      ...shapeWords(shape),
-      ...activationWords(activation),
-      products,
-      y,
-      ...strides,
-      begin,
-      end,
-    ]);
+    const operands = [products, room.outputPlane, y, call.yPixelStride ?? n, bias, residual, scratch];
+    writer.emit(op.WINOGRAD_OUTPUT, [...shapeWords(shape), ...activationWords(activation), ...operands, begin, end]);
   }
 }

@@ -153,6 +153,14 @@ function convCase(shape: ConvShape, options: ConvOptions = {}): (trial: Trial) =
   };
 }
 
+/** Channels in eights, then dilated, with channels that are no eights and with whatever an epilogue has. */
+function windowCases(kernel: readonly [number, number]): ((trial: Trial) => void)[] {
+  return [
+    convCase(oblong([17, 23], [16, 24, 1], kernel, 1), { winograd: true }),
+    convCase(oblong([22, 29], [11, 21, 1], kernel, 2, 2), { winograd: true, residual: true, wide: 25 }),
+  ];
+}
+
 function convTransposeCase(
   shape: ConvShape,
   activation?: Activation,
@@ -188,6 +196,19 @@ function backwards(forward: ConvShape): ConvShape {
     outputWidth: forward.inputWidth,
     outputChannels: forward.inputChannels,
   };
+}
+
+/** Of stride 1, padded to the size of the input. */
+function oblong(
+  size: readonly [number, number],
+  channels: readonly [number, number, number],
+  kernel: readonly [number, number],
+  dilation: number,
+  batch = 1,
+): ConvShape {
+  const pads = kernel.map((taps) => (dilation * (taps - 1)) / 2) as [number, number];
+  const shape = shapeOf(size, channels, [1, 1, dilation, 0, 0], batch);
+  return { ...shape, kernel: [...kernel], pads: [...pads, ...pads] };
 }
 
 function poolCase(shape: ConvShape, kind: 'max' | 'average' | 'averagePadded'): (trial: Trial) => void {
@@ -307,7 +328,22 @@ export const matrixRows: readonly Row[] = [
           residual: true,
         }),
       ),
+      ...(
+        [
+          [5, 5],
+          [3, 5],
+          [5, 3],
+        ] as const
+      ).flatMap(windowCases),
+      convCase(shapeOf([40, 41], [8, 8, 1], [3, 1, 5, 5, 5]), { winograd: true, residual: true }),
+      convCase(shapeOf([30, 33], [12, 9, 1], [3, 1, 1, 0, 1], 2), { winograd: true }),
     ],
+  },
+  {
+    name: 'Winograd conv along one axis',
+    opcodes: [op.WINOGRAD_INPUT, op.GEMM, op.WINOGRAD_OUTPUT],
+    tolerance: 6e-5, // 3e-6 of the largest result with ten points, 6e-7 with six
+    cases: [3, 5, 7, 9].flatMap((taps) => [...windowCases([1, taps]), ...windowCases([taps, 1])]),
   },
   {
     name: 'depthwise conv',
