@@ -2,6 +2,7 @@
 // 8 channels (a pair of v128); up to four neighbouring outputs share each weight that is loaded.
 import { Activation, ConvShape } from '../operands.ts';
 import { activate } from './gemm.ts';
+import { fourOfFive, fourOfThree } from './depthwise-tile.ts';
 import { clip, madd } from './simd.ts';
 import { ceilDivide } from './window.ts';
 
@@ -75,8 +76,11 @@ function pixel(x: usize, weights: usize, kernelWidth: i32, taps: i32, bias: usiz
 }
 
 function fourPixels(x: usize, weights: usize, kernelWidth: i32, bias: usize, y: usize, channels: i32, block: usize, low: f32, high: f32): void {
+  const near = stepBytes == tapBytes;
   for (; channels >= 8; channels -= 8) {
-    tile(4, x, weights, kernelWidth, kernelWidth, bias, y, low, high);
+    if (kernelWidth == 3 && near) fourOfThree(x, rowBytes, tapBytes, weights, tapRows, bias, y, pixelBytes, low, high);
+    else if (kernelWidth == 5 && near) fourOfFive(x, rowBytes, tapBytes, weights, tapRows, bias, y, pixelBytes, low, high);
+    else tile(4, x, weights, kernelWidth, kernelWidth, bias, y, low, high);
     x += BLOCK_BYTES;
     bias += BLOCK_BYTES;
     y += BLOCK_BYTES;
