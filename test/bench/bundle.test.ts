@@ -63,7 +63,7 @@ test('the bundle answers pictures with a model, though no package is installed b
 
 test('the bundle says which package is missing where a model needs the fallback', async () => {
   const error = await processes
-    .startNode(main, { name: 'fallback', broker, ...localFiles('Atan', [1, 3, 8, 8]) })
+    .startNode(main, { name: 'fallback', broker, ...localFiles('OfTomorrow', [1, 3, 8, 8]) })
     .then(() => 'it started', String);
   assert.match(error, /onnxruntime-web is missing: install it/);
 });
