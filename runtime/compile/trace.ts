@@ -89,6 +89,10 @@ class Tracer {
       builder: this.builder,
       opset: this.#opsets[node.domain] ?? 0,
       contents: (value, what) => this.#contents(value, `${place}, ${what}`),
+      named: (name) => {
+        if (!isInSight(scope, name)) throw new Error(`expected the name of a value before this node, got "${name}"`);
+        return resolve(scope, name, place);
+      },
       inline: (graph, branch, inner) => {
         if (scope.depth === SUBGRAPH_DEPTH_MAX)
           throw new Error(`expected at most ${SUBGRAPH_DEPTH_MAX} graphs inside each other`);
@@ -156,6 +160,10 @@ export class NodeError extends Error {}
 /** Begins the names of what lies in a subgraph. */
 export function subgraphPath(path: string, node: GraphNode, branch: string): string {
   return `${path}${node.name}/${branch}/`;
+}
+
+function isInSight(scope: Scope | undefined, name: string): boolean {
+  return scope !== undefined && (scope.values.has(name) || isInSight(scope.outer, name));
 }
 
 function resolve(scope: Scope, name: string, place: string): Value {

@@ -86,6 +86,12 @@ export class Attributes {
     return value;
   }
 
+  anyText(name: string): string {
+    const value = this.#attribute(name);
+    if (typeof value !== 'string') throw wrongAttribute(name, 'a text', value);
+    return value;
+  }
+
   texts(name: string): string[] | undefined {
     const value = this.#attribute(name);
     if (value === undefined) return undefined;

@@ -19,6 +19,8 @@ export interface Surroundings {
   readonly opset: number;
   /** The contents of a value; throws NeedsValueError or UnsupportedError when they are not known before the run. */
   contents(value: Value, place: string): Tensor;
+  /** The value that a name in sight stands for. */
+  named(name: string): Value;
   /** Builds a subgraph in place; its names see those outside. `inputs` are what its own inputs stand for. */
   inline(graph: Graph, branch: string, inputs: readonly Value[]): readonly Value[];
 }
@@ -92,6 +94,11 @@ export class OperatorContext extends Attributes {
 
   optionalIntegers(index: number): number[] | undefined {
     return this.#inputs[index] ? this.integers(index) : undefined;
+  }
+
+  /** What a name in the node's graph, or in one around it, stands for. */
+  named(name: string): Value {
+    return this.#surroundings.named(name);
   }
 
   inline(graph: Graph, branch: string, inputs: readonly Value[] = []): readonly Value[] {

@@ -10,6 +10,7 @@ import * as control from './control.ts';
 import * as conv from './conv.ts';
 import * as data from './data.ts';
 import { einsum } from './einsum.ts';
+import { gradient } from './gradient.ts';
 import * as indexing from './indexing.ts';
 import { broadcastByAttributes, slopePerChannel } from './legacy.ts';
 import * as linear from './linear-attention.ts';
@@ -281,6 +282,7 @@ const domains: Readonly<Record<string, Readonly<Record<string, Versions>>>> = {
   'ai.onnx.preview.training': {
     Adagrad: [[1, training.adagrad]],
     Adam: [[1, training.adam]],
+    Gradient: [[1, gradient]],
     Momentum: [[1, training.momentum]],
   },
   'ai.onnx.ml': mlOperators,
