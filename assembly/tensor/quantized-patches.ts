@@ -53,6 +53,8 @@ function gather<T>(shape: ConvShape, o: QuantizedGather): void {
     for (let ky = shape.kernelHeight; ky > 0; ky--) {
       if (<u32>y >= <u32>height) {
         clear(to, taps * channels);
+      } else if (whole && last - first == taps) {
+        widen<T>(to, source + <usize>((y * width + left) * all), taps * channels, zero, limit);
       } else if (whole) {
         clear(to, first * channels);
         widen<T>(to + (<usize>(first * channels) << 1), source + <usize>((y * width + left + first) * all), (last - first) * channels, zero, limit);

@@ -14,9 +14,9 @@ const ROUNDERS: usize = memory.data<f32>([12582912]);
 /** Limits come before rounding: they are whole numbers, so that it makes no difference, and what is added to is small. */
 // @ts-ignore: decorator
 @inline
-export function rescale(sums: v128, factor: usize, low: v128, high: v128, rounder: v128): v128 {
-  const scaled = f32x4.mul(f32x4.convert_i32x4_s(sums), v128.load(factor));
-  return f32x4.add(f32x4.pmax(f32x4.pmin(scaled, high), low), rounder);
+export function rescale(sums: v128, factor: v128, low: v128, high: v128, rounder: v128, origin: v128): v128 {
+  const limited = f32x4.pmax(f32x4.pmin(f32x4.mul(f32x4.convert_i32x4_s(sums), factor), high), low);
+  return i32x4.sub(f32x4.add(limited, rounder), origin);
 }
 
 // @ts-ignore: decorator
@@ -25,7 +25,7 @@ export function rounder(): v128 {
   return v128.load_splat<f32>(ROUNDERS);
 }
 
-/** What is subtracted from the bits of a rescaled sum: y lies around 0 then, and `flip` moves it to where uint8 lies. */
+/** What is subtracted from the bits of a rounded sum: y is int8 then, and `flip` moves it to where uint8 lies. */
 // @ts-ignore: decorator
 @inline
 export function origin(to: Rescaling): v128 {
@@ -35,8 +35,8 @@ export function origin(to: Rescaling): v128 {
 /** Eight rescaled sums as bytes, in the low half. */
 // @ts-ignore: decorator
 @inline
-export function narrow(low: v128, high: v128, origin: v128, flip: v128): v128 {
-  const words = i16x8.narrow_i32x4_s(i32x4.sub(low, origin), i32x4.sub(high, origin));
+export function narrow(low: v128, high: v128, flip: v128): v128 {
+  const words = i16x8.narrow_i32x4_s(low, high);
   return v128.xor(i8x16.narrow_i16x8_s(words, words), flip);
 }
 
@@ -108,14 +108,14 @@ function storeRows(rows: i32, width: i32, factor: usize, y: usize, ldy: usize, t
   const low = f32x4.splat(to.low), high = f32x4.splat(to.high), half = rounder();
   const from = origin(to), flip = i8x16.splat(<i8>to.flip);
   for (let p = scratch; rows > 0; rows--) {
-    const a = rescale(v128.load(p), factor, low, high, half), b = rescale(v128.load(p, 16), factor + 16, low, high, half);
+    const a = rescale(v128.load(p), v128.load(factor), low, high, half, from);
+    const b = rescale(v128.load(p, 16), v128.load(factor, 16), low, high, half, from);
     if (width == 8) {
-      v128.store64_lane(y, narrow(a, b, from, flip), 0);
+      v128.store64_lane(y, narrow(a, b, flip), 0);
     } else {
-      const c = rescale(v128.load(p, 32), factor + 32, low, high, half), d = rescale(v128.load(p, 48), factor + 48, low, high, half);
-      const first = i16x8.narrow_i32x4_s(i32x4.sub(a, from), i32x4.sub(b, from));
-      const second = i16x8.narrow_i32x4_s(i32x4.sub(c, from), i32x4.sub(d, from));
-      const bytes = v128.xor(i8x16.narrow_i16x8_s(first, second), flip);
+      const c = rescale(v128.load(p, 32), v128.load(factor, 32), low, high, half, from);
+      const d = rescale(v128.load(p, 48), v128.load(factor, 48), low, high, half, from);
+      const bytes = v128.xor(i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d)), flip);
       if (width == 16) {
         v128.store(y, bytes);
       } else {
@@ -140,19 +140,19 @@ export function gemmQuantized(o: QuantizedGemm, to: Rescaling): void {
     const columns = both ? 16 : 8;
     const width = min(columns, o.n - j);
     const second = both ? b + panelBytes : b;
-    let a = at(o.a), to_ = y, i = 0;
+    let a = at(o.a), target = y, i = 0;
     const whole = unchecked(TILES[both ? 3 : 1]), one = unchecked(TILES[both ? 2 : 0]);
     for (; i + TILE_ROWS <= o.m; i += TILE_ROWS) {
       whole(a, lda, b, second, pairs, bias);
-      storeRows(TILE_ROWS, width, factor, to_, ldy, to);
+      storeRows(TILE_ROWS, width, factor, target, ldy, to);
       a += lda * TILE_ROWS;
-      to_ += ldy * TILE_ROWS;
+      target += ldy * TILE_ROWS;
     }
     for (; i < o.m; i++) {
       one(a, lda, b, second, pairs, bias);
-      storeRows(1, width, factor, to_, ldy, to);
+      storeRows(1, width, factor, target, ldy, to);
       a += lda;
-      to_ += ldy;
+      target += ldy;
     }
     b += both ? 2 * panelBytes : panelBytes;
     bias += <usize>columns << 2;

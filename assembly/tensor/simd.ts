@@ -2,6 +2,7 @@
 // because V8 can then fuse each pair into one 256-bit operation (--experimental-wasm-revectorize).
 // Keep memory.copy and memory.fill out of functions that load pairs: V8 13.6 was seen to fuse two loads and to place the result before
 // the memory.copy that they should have seen. Nor write pairs of load8x8: it was seen to fuse them into something else.
+// A load between two stores of a pair keeps them apart: load constants first, then store.
 
 /** a * b + c, rounded once in the relaxed build and twice in the plain one. */
 // @ts-ignore: decorator

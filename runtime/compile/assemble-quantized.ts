@@ -1,6 +1,7 @@
 /** Convolutions from bytes to bytes. Layouts: assembly/tensor/quantized.ts and quantized-depthwise.ts. */
 import * as op from '../../assembly/opcodes.ts';
 import { checkShape, shapeWords } from './assemble-matrix.ts';
+import type { Size2d } from './graph.ts';
 import type { Address, ByteType, ConvShape } from './instructions.ts';
 import { quantizedTypes } from './kinds.ts';
 import { isDepthwise, isPointwise, patchLength, roundUp } from './pack.ts';
@@ -31,17 +32,24 @@ export interface QuantizedConvCall {
 }
 
 /** Pointers to taps share the kernels' own memory (assembly/tensor/scratch.ts). */
-export const DEPTHWISE_TAPS_MAX = 200;
+export const TAP_PAIRS_MAX = 200;
 /** Patches that are gathered at a time: they and a panel of weights stay in the first caches. */
 const PATCH_BYTES = 65_536;
 const TILE_ROWS = 4;
 /** Vectors reach beyond the last patch, and beyond the last row of the ring. */
 const SLACK_BYTES = 32;
 
-/** A whole number of rows of the depthwise ring. */
+/** Taps that meet one operand of the depthwise kernel's products: those of two rows, one below the other. */
+export function tapPairs(kernel: Size2d): number {
+  return Math.ceil(kernel[0] / 2) * kernel[1];
+}
+
+/** Pairs of rows, 4 bytes for two elements. */
 function ringBytes({ kernel, strides, dilations, outputWidth, inputChannels }: ConvShape): number {
   const width = (outputWidth - 1) * strides[1] + (kernel[1] - 1) * dilations[1] + 1;
-  return ((kernel[0] - 1) * dilations[0] + 1) * width * inputChannels;
+  const reach = 2 * (Math.ceil(kernel[0] / 2) - 1) * dilations[0];
+  const slots = Math.floor(reach / (strides[0] % 2 === 1 ? 1 : 2)) + 1;
+  return slots * width * inputChannels * 4;
 }
 
 function rowElements(shape: ConvShape): number {
@@ -66,15 +74,14 @@ function rescalingWords({ type, zero, limits }: Rescaling): number[] {
 
 function assembleDepthwise(writer: Writer, call: QuantizedConvCall): void {
   const { shape, x, xType, xZero, weights, bias, factor, y, to, scratch } = call;
-  const count = shape.kernel[0] * shape.kernel[1];
-  const perRow = count * shape.outputWidth * shape.outputChannels;
+  const perRow = shape.kernel[0] * shape.kernel[1] * shape.outputWidth * shape.outputChannels;
   inParts(shape.batch * shape.outputHeight, TAPS_MAX / perRow, (begin, end) => {
     writer.emit(op.QUANTIZED_DEPTHWISE, [
       ...shapeWords(shape),
       ...rescalingWords(to),
       quantizedTypes[xType].code,
       xZero,
-      Math.ceil(count / 2),
+      tapPairs(shape.kernel),
       x,
       weights,
       bias,

@@ -27,14 +27,17 @@ export function packIntegerMatrix(b: Int16Array, k: number, n: number, transpose
   return packed;
 }
 
-/** Weights of a depthwise convolution from bytes to bytes, [channels, 1, kh, kw] → [channels / 8][(taps + 1) / 2][8][2]. */
+/** Weights of a depthwise convolution from bytes to bytes, [channels, 1, kh, kw] → [channels / 8][(kh + 1) / 2][kw][8][2]. */
 export function packIntegerPairs(weights: Int16Array, { kernel, outputChannels }: ConvShape): Int16Array {
-  const taps = kernel[0] * kernel[1];
-  const packed = new Int16Array(roundUp(outputChannels, DEPTHWISE_BLOCK) * roundUp(taps, 2));
+  const [taps, width] = [kernel[0] * kernel[1], kernel[1]];
+  const whole = roundUp(kernel[0], 2) * width;
+  const packed = new Int16Array(roundUp(outputChannels, DEPTHWISE_BLOCK) * whole);
   weights.forEach((weight, i) => {
     const [channel, tap] = [Math.floor(i / taps), i % taps];
     const lane = channel % DEPTHWISE_BLOCK;
-    packed[(channel - lane) * roundUp(taps, 2) + (tap >> 1) * 2 * DEPTHWISE_BLOCK + 2 * lane + (tap & 1)] = weight;
+    const [row, column] = [Math.floor(tap / width), tap % width];
+    const pair = (row >> 1) * width + column;
+    packed[(channel - lane) * whole + pair * 2 * DEPTHWISE_BLOCK + 2 * lane + (row & 1)] = weight;
   });
   return packed;
 }

@@ -45,18 +45,13 @@ function convCase(shape: ConvShape, { from, to, limits = ranges[to] }: Types) {
       const near = evenRound(sum * (factor[i % outputChannels] as number)) + zero;
       return Math.min(Math.max(near, limits[0]), limits[1]);
     });
-    const isSingle = isDepthwise(shape);
-    const given = bias.map((value, channel) => {
-      const own = weights.subarray(channel * perChannel, (channel + 1) * perChannel);
-      return isSingle ? value - xZero * own.reduce((sum, weight) => sum + weight, 0) : value;
-    });
     const behind = new Array<number>(SLACK).fill(12_345);
     trial.assembler.convQuantized({
       x: trial.input(new (arrayOf(from))(bytes as never) as Int8Array),
       xType: from,
       xZero,
-      weights: trial.input((isSingle ? packIntegerPairs : packIntegerConv)(weights, shape), 'weights'),
-      bias: trial.input(Int32Array.of(...given, ...behind), 'weights'),
+      weights: trial.input((isDepthwise(shape) ? packIntegerPairs : packIntegerConv)(weights, shape), 'weights'),
+      bias: trial.input(Int32Array.of(...bias, ...behind), 'weights'),
       factor: trial.input(Float32Array.of(...factor, ...behind), 'weights'),
       y: trial.output(expected, to),
       to: { type: to, zero, limits },
@@ -71,6 +66,7 @@ const windows: readonly Window[] = [
   [3, 1, 1, 1, 1],
   [3, 2, 1, 0, 1],
   [3, 1, 2, 2, 2],
+  [5, 2, 1, 2, 2],
 ];
 const bytes: readonly Types[] = [
   { from: 'int8', to: 'int8' },

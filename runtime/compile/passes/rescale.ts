@@ -1,6 +1,6 @@
 /** A product of integers whose sums are brought to their 8-bit scale: from bytes to bytes in one operation, where all is constant but x. */
 import { elementCount } from '../../engine/tensor.ts';
-import { DEPTHWISE_TAPS_MAX } from '../assemble-quantized.ts';
+import { TAP_PAIRS_MAX, tapPairs } from '../assemble-quantized.ts';
 import type { Builder } from '../builder.ts';
 import { numbersOf } from '../evaluate.ts';
 import type { Value } from '../graph.ts';
@@ -43,13 +43,6 @@ function sumsOf(builder: Builder, value: Value): Sums | undefined {
   return { operation: { window, group: 1 }, x, zero: source.zero, weights: builder.reshape(rows, [m, k, 1, 1]), bias };
 }
 
-/** What the depthwise kernel adds for bytes that still have their zero point. */
-function withoutZero(builder: Builder, bias: Value, weights: Value, zero: number): Value {
-  const sums = builder.reduce('sum', builder.cast(weights, 'int32'), [1, 2, 3]);
-  const surplus = builder.binary('mul', builder.reshape(sums, bias.dims), builder.literal('int32', [], [zero]));
-  return builder.binary('sub', bias, surplus);
-}
-
 function rescale({ builder, node, inputs, isOnlyReader }: Visit): Value | undefined {
   const { operation } = node;
   if (operation.kind !== 'requantize' || !isOnlyReader(0)) return undefined;
@@ -64,13 +57,13 @@ function rescale({ builder, node, inputs, isOnlyReader }: Visit): Value | undefi
   if (!perChannel || elementCount(sums.dims) === 0) return undefined;
   if (!numbersOf(factor.constant.tensor).every(Number.isFinite)) return undefined;
   const isDepthwise = group > 1 && group === m && group === found.x.dims[3];
-  if (isDepthwise && window.kernel[0] * window.kernel[1] > DEPTHWISE_TAPS_MAX) return undefined;
+  if (isDepthwise && tapPairs(window.kernel) > TAP_PAIRS_MAX) return undefined;
   const bias = found.bias ?? builder.literal('int32', [m], new Array<number>(m).fill(0));
   const { limits, to } = operation;
   const y = builder.add({ kind: 'convQuantized', window, group, to: to as ByteType, xZero: found.zero, zero, limits }, [
     found.x,
     found.weights,
-    isDepthwise ? withoutZero(builder, bias, found.weights, found.zero) : bias,
+    bias,
     builder.reshape(factor, [count]),
   ]);
   return builder.reshape(y, sums.dims);
