@@ -224,7 +224,7 @@ function runCenter(operands: usize): i32 {
 
 function runGemmInteger(operands: usize): i32 {
   const o = changetype<IntegerGemm>(operands);
-  gemmInteger(at(o.a), <usize>o.lda << 1, at(o.b), at(o.c), <usize>o.ldc << 2, o.m, o.n, o.k, at(o.bias));
+  gemmInteger(at(o.a), <usize>o.lda << 1, at(o.b), at(o.c), <usize>o.ldc << 2, o.m, o.n, o.k, o.panel, at(o.bias));
   return OK;
 }
 

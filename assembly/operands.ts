@@ -58,7 +58,7 @@ export class Gemm {
 /** int16 times packed int16 gives int32; strides in elements. */
 @unmanaged
 export class IntegerGemm {
-  a: Address; lda: i32; b: Address; c: Address; ldc: i32; m: i32; n: i32; k: i32; bias: Address;
+  a: Address; lda: i32; b: Address; c: Address; ldc: i32; m: i32; n: i32; k: i32; panel: i32; bias: Address;
 }
 
 /** Packs columns [begin, end) of B [k, n] (`transposed`: B is [n, k]); begin is a multiple of the panel. */

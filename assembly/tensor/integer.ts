@@ -4,73 +4,109 @@ import { ConvShape } from '../operands.ts';
 import { scratch } from './scratch.ts';
 
 const TILE_ROWS: i32 = 4;
+const TAIL: usize = 64; // of a row that fills no panel, behind the bias in scratch
 const ZEROS: usize = memory.data(32, 16);
 
+/**
+ * `rows` (1 or 4, a constant) rows of A, `wide`: times two panels of B, at `b` and `second`, else times one. An odd last element meets a
+ * zero in B.
+ */
 // @ts-ignore: decorator
 @inline
-function pair(a: usize): v128 {
-  return v128.load32_splat(a);
-}
-
-/** `rows` (1 or 4, a constant) rows of A times one panel of B; eight int32 a row of C. An odd last element meets a zero in B. */
-// @ts-ignore: decorator
-@inline
-function tile(rows: i32, a: usize, lda: usize, b: usize, k: i32, bias: usize, c: usize, ldc: usize): void {
-  const low = v128.load(bias), high = v128.load(bias, 16);
-  let c00 = low, c01 = high, c10 = low, c11 = high, c20 = low, c21 = high, c30 = low, c31 = high;
-  for (; k > 0; k -= 2) {
-    const b0 = v128.load(b), b1 = v128.load(b, 16);
-    const x0 = k > 1 ? pair(a) : v128.load16_splat(a);
-    c00 = i32x4.add(c00, i32x4.dot_i16x8_s(x0, b0));
-    c01 = i32x4.add(c01, i32x4.dot_i16x8_s(x0, b1));
+function tile(rows: i32, wide: bool, a: usize, lda: usize, b: usize, second: usize, k: i32, bias: usize, c: usize, ldc: usize): void {
+  let c00 = v128.load(bias), c01 = v128.load(bias, 16), c02 = v128.load(bias, 32), c03 = v128.load(bias, 48);
+  let c10 = c00, c11 = c01, c12 = c02, c13 = c03, c20 = c00, c21 = c01, c22 = c02, c23 = c03, c30 = c00, c31 = c01, c32 = c02, c33 = c03;
+  let a1 = a + lda, a2 = a1 + lda, a3 = a2 + lda;
+  for (; k > 1; k -= 2) {
+    const b0 = v128.load(b), b1 = v128.load(b, 16), b2 = v128.load(second), b3 = v128.load(second, 16);
+    const x0 = v128.load32_splat(a);
+    c00 = i32x4.add(c00, i32x4.dot_i16x8_s(x0, b0)); c01 = i32x4.add(c01, i32x4.dot_i16x8_s(x0, b1));
+    if (wide) { c02 = i32x4.add(c02, i32x4.dot_i16x8_s(x0, b2)); c03 = i32x4.add(c03, i32x4.dot_i16x8_s(x0, b3)); }
     if (rows > 1) {
-      const x1 = k > 1 ? pair(a + lda) : v128.load16_splat(a + lda);
-      c10 = i32x4.add(c10, i32x4.dot_i16x8_s(x1, b0));
-      c11 = i32x4.add(c11, i32x4.dot_i16x8_s(x1, b1));
-      const x2 = k > 1 ? pair(a + 2 * lda) : v128.load16_splat(a + 2 * lda);
-      c20 = i32x4.add(c20, i32x4.dot_i16x8_s(x2, b0));
-      c21 = i32x4.add(c21, i32x4.dot_i16x8_s(x2, b1));
-      const x3 = k > 1 ? pair(a + 3 * lda) : v128.load16_splat(a + 3 * lda);
-      c30 = i32x4.add(c30, i32x4.dot_i16x8_s(x3, b0));
-      c31 = i32x4.add(c31, i32x4.dot_i16x8_s(x3, b1));
+      const x1 = v128.load32_splat(a1);
+      c10 = i32x4.add(c10, i32x4.dot_i16x8_s(x1, b0)); c11 = i32x4.add(c11, i32x4.dot_i16x8_s(x1, b1));
+      if (wide) { c12 = i32x4.add(c12, i32x4.dot_i16x8_s(x1, b2)); c13 = i32x4.add(c13, i32x4.dot_i16x8_s(x1, b3)); }
+      const x2 = v128.load32_splat(a2);
+      c20 = i32x4.add(c20, i32x4.dot_i16x8_s(x2, b0)); c21 = i32x4.add(c21, i32x4.dot_i16x8_s(x2, b1));
+      if (wide) { c22 = i32x4.add(c22, i32x4.dot_i16x8_s(x2, b2)); c23 = i32x4.add(c23, i32x4.dot_i16x8_s(x2, b3)); }
+      const x3 = v128.load32_splat(a3);
+      c30 = i32x4.add(c30, i32x4.dot_i16x8_s(x3, b0)); c31 = i32x4.add(c31, i32x4.dot_i16x8_s(x3, b1));
+      if (wide) { c32 = i32x4.add(c32, i32x4.dot_i16x8_s(x3, b2)); c33 = i32x4.add(c33, i32x4.dot_i16x8_s(x3, b3)); }
+      a1 += 4; a2 += 4; a3 += 4;
     }
     a += 4;
     b += 32;
+    if (wide) second += 32;
   }
-  v128.store(c, c00);
-  v128.store(c, c01, 16);
+  for (; k > 0; k--) { // a loop, since V8 gives up pairs where branches meet
+    const b0 = v128.load(b), b1 = v128.load(b, 16), b2 = v128.load(second), b3 = v128.load(second, 16);
+    const x0 = v128.load16_splat(a);
+    c00 = i32x4.add(c00, i32x4.dot_i16x8_s(x0, b0)); c01 = i32x4.add(c01, i32x4.dot_i16x8_s(x0, b1));
+    if (wide) { c02 = i32x4.add(c02, i32x4.dot_i16x8_s(x0, b2)); c03 = i32x4.add(c03, i32x4.dot_i16x8_s(x0, b3)); }
+    if (rows > 1) {
+      const x1 = v128.load16_splat(a1);
+      c10 = i32x4.add(c10, i32x4.dot_i16x8_s(x1, b0)); c11 = i32x4.add(c11, i32x4.dot_i16x8_s(x1, b1));
+      if (wide) { c12 = i32x4.add(c12, i32x4.dot_i16x8_s(x1, b2)); c13 = i32x4.add(c13, i32x4.dot_i16x8_s(x1, b3)); }
+      const x2 = v128.load16_splat(a2);
+      c20 = i32x4.add(c20, i32x4.dot_i16x8_s(x2, b0)); c21 = i32x4.add(c21, i32x4.dot_i16x8_s(x2, b1));
+      if (wide) { c22 = i32x4.add(c22, i32x4.dot_i16x8_s(x2, b2)); c23 = i32x4.add(c23, i32x4.dot_i16x8_s(x2, b3)); }
+      const x3 = v128.load16_splat(a3);
+      c30 = i32x4.add(c30, i32x4.dot_i16x8_s(x3, b0)); c31 = i32x4.add(c31, i32x4.dot_i16x8_s(x3, b1));
+      if (wide) { c32 = i32x4.add(c32, i32x4.dot_i16x8_s(x3, b2)); c33 = i32x4.add(c33, i32x4.dot_i16x8_s(x3, b3)); }
+    }
+  }
+  keep(wide, c, c00, c01, c02, c03);
   if (rows > 1) {
-    v128.store(c + ldc, c10);
-    v128.store(c + ldc, c11, 16);
-    v128.store(c + 2 * ldc, c20);
-    v128.store(c + 2 * ldc, c21, 16);
-    v128.store(c + 3 * ldc, c30);
-    v128.store(c + 3 * ldc, c31, 16);
+    keep(wide, c + ldc, c10, c11, c12, c13);
+    keep(wide, c + 2 * ldc, c20, c21, c22, c23);
+    keep(wide, c + 3 * ldc, c30, c31, c32, c33);
   }
 }
 
-/** C = A · B + bias. Strides in bytes; `bias` may be 0 for none. */
-export function gemmInteger(a: usize, lda: usize, b: usize, c: usize, ldc: usize, m: i32, n: i32, k: i32, bias: usize): void {
+// @ts-ignore: decorator
+@inline
+function keep(wide: bool, c: usize, c0: v128, c1: v128, c2: v128, c3: v128): void {
+  v128.store(c, c0);
+  v128.store(c, c1, 16);
+  if (!wide) return;
+  v128.store(c, c2, 32);
+  v128.store(c, c3, 48);
+}
+
+function tile1x8(a: usize, lda: usize, b: usize, second: usize, k: i32, bias: usize, c: usize, ldc: usize): void { tile(1, false, a, lda, b, second, k, bias, c, ldc); }
+function tile4x8(a: usize, lda: usize, b: usize, second: usize, k: i32, bias: usize, c: usize, ldc: usize): void { tile(4, false, a, lda, b, second, k, bias, c, ldc); }
+function tile1x16(a: usize, lda: usize, b: usize, second: usize, k: i32, bias: usize, c: usize, ldc: usize): void { tile(1, true, a, lda, b, second, k, bias, c, ldc); }
+function tile4x16(a: usize, lda: usize, b: usize, second: usize, k: i32, bias: usize, c: usize, ldc: usize): void { tile(4, true, a, lda, b, second, k, bias, c, ldc); }
+
+type Tile = (a: usize, lda: usize, b: usize, second: usize, k: i32, bias: usize, c: usize, ldc: usize) => void;
+
+// A table, as in gemm-tile.ts, so that the instances are not inlined into one function too large for registers.
+const TILES: StaticArray<Tile> = [tile1x8, tile4x8, tile1x16, tile4x16];
+
+/** C = A · B + bias. Strides in bytes; `bias` may be 0 for none. Panels of 8 are taken two at a time when `panel` is 16. */
+export function gemmInteger(a: usize, lda: usize, b: usize, c: usize, ldc: usize, m: i32, n: i32, k: i32, panel: i32, bias: usize): void {
   const panelBytes = <usize>((k + 1) >> 1) << 5;
-  for (let j = 0; j < n; j += 8) {
-    const width = min(8, n - j);
-    const start = scratch; // bias of the panel, whole
-    for (let q = 0; q < 8; q++) store<i32>(start + (<usize>q << 2), bias && q < width ? load<i32>(bias + (<usize>(j + q) << 2)) : 0);
-    const rowsEnd = width == 8 ? m - TILE_ROWS : -1;
+  for (let j = 0; j < n; ) {
+    const wide = panel == 16 && n - j >= 16;
+    const columns = wide ? 16 : 8, width = min(columns, n - j);
+    for (let q = 0; q < 16; q++) store<i32>(scratch + (<usize>q << 2), bias && q < width ? load<i32>(bias + (<usize>(j + q) << 2)) : 0);
+    const four = unchecked(TILES[wide ? 3 : 1]), one = unchecked(TILES[wide ? 2 : 0]);
+    const rowsEnd = width == columns ? m - TILE_ROWS : -1;
     let row = a, to = c + (<usize>j << 2), i = 0;
     for (; i <= rowsEnd; i += TILE_ROWS) {
-      tile(TILE_ROWS, row, lda, b, k, start, to, ldc);
+      four(row, lda, b, b + panelBytes, k, scratch, to, ldc);
       row += lda * TILE_ROWS;
       to += ldc * TILE_ROWS;
     }
     for (; i < m; i++) {
-      const whole = width == 8 ? to : scratch + 32;
-      tile(1, row, lda, b, k, start, whole, 0);
-      if (width < 8) for (let q = 0; q < width; q++) store<i32>(to + (<usize>q << 2), load<i32>(whole + (<usize>q << 2)));
+      const whole = width == columns ? to : scratch + TAIL;
+      one(row, lda, b, b + panelBytes, k, scratch, whole, 0);
+      if (width < columns) for (let q = 0; q < width; q++) store<i32>(to + (<usize>q << 2), load<i32>(whole + (<usize>q << 2)));
       row += lda;
       to += ldc;
     }
-    b += panelBytes;
+    b += wide ? 2 * panelBytes : panelBytes;
+    j += columns;
   }
 }
 

@@ -69,7 +69,7 @@ export function assembleDequantize(writer: Writer, opcode: number, call: Quantiz
 }
 
 /** Cut in columns so that their part of B stays in the cache, then in rows. */
-export function assembleIntegerGemm(writer: Writer, call: IntegerGemmCall): void {
+export function assembleIntegerGemm(writer: Writer, panel: number, call: IntegerGemmCall): void {
   const { m, n, k, lda, ldc, bias = NO_ADDRESS } = call;
   const depth = Math.max(1, k);
   const columnsMax = Math.min(B_BLOCK_BYTES / TWO_BYTES, FLOPS_MAX / 2 / TILE_ROWS) / depth;
@@ -86,6 +86,7 @@ export function assembleIntegerGemm(writer: Writer, call: IntegerGemmCall): void
         bottom - top,
         right - left,
         k,
+        panel,
         behind(bias, left),
       ]);
     });
@@ -113,7 +114,7 @@ function patchRows(shape: ConvShape): number {
   return Math.min(Math.max(TILE_ROWS, fitting), shape.batch * shape.outputHeight * shape.outputWidth);
 }
 
-export function assembleIntegerConv(writer: Writer, call: IntegerConvCall): void {
+export function assembleIntegerConv(writer: Writer, panel: number, call: IntegerConvCall): void {
   const { shape, x, weights, bias = NO_ADDRESS, y } = call;
   checkShape(shape);
   checkAligned(x, weights, call.bias, y, call.scratch);
@@ -130,7 +131,7 @@ export function assembleIntegerConv(writer: Writer, call: IntegerConvCall): void
   const k = patchLength(shape);
   const product = { n, k, lda: k, ldc: shape.outputChannels };
   if (isPointwise(shape)) {
-    assembleIntegerGemm(writer, { ...product, a: x, packedB: weights, c: y, m: pixels, bias: call.bias });
+    assembleIntegerGemm(writer, panel, { ...product, a: x, packedB: weights, c: y, m: pixels, bias: call.bias });
     return;
   }
   assert(call.scratch !== undefined, 'a convolution by patches needs scratch memory');
@@ -138,7 +139,7 @@ export function assembleIntegerConv(writer: Writer, call: IntegerConvCall): void
   inParts(pixels, patchRows(shape), (begin, end) => {
     for (let group = 0; group < shape.group; group++) {
       writer.emit(op.IM2COL_INTEGER, [...shapeWords(shape), x, scratch, group * channels, channels, begin, end]);
-      assembleIntegerGemm(writer, {
+      assembleIntegerGemm(writer, panel, {
         ...product,
         a: scratch,
         packedB: behind(weights, group * packedIntegers(k, n), TWO_BYTES),

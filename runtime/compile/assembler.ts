@@ -320,7 +320,7 @@ export class Assembler implements Instructions {
   }
 
   gemmInteger(call: contract.IntegerGemmCall): void {
-    integer.assembleIntegerGemm(this.#writer, call);
+    integer.assembleIntegerGemm(this.#writer, this.panel, call);
   }
 
   packMatrixInteger(b: Address, packed: Address, k: number, n: number, transposed: boolean): void {
@@ -328,7 +328,7 @@ export class Assembler implements Instructions {
   }
 
   convInteger(call: contract.IntegerConvCall): void {
-    integer.assembleIntegerConv(this.#writer, call);
+    integer.assembleIntegerConv(this.#writer, this.panel, call);
   }
 
   convIntegerScratchBytes(shape: ConvShape): number {
