@@ -1,8 +1,9 @@
 /** Commands that run here and ask no controller: start things, try a model, look at the machine. */
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, extname } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
+import type { Model } from '../../runtime/engine/model.ts';
 import type { Request } from '../../runtime/protocol/messages.ts';
 import { examine } from './doctor.ts';
 import type { Terminal } from './program.ts';
@@ -11,6 +12,9 @@ import { up } from './up.ts';
 const formats = ['image', 'audio', 'json', 'tensors'] as const;
 /** A local run has no sender that could lose patience. */
 const NO_EXPIRY = Number.MAX_SAFE_INTEGER;
+/** A profile takes the quickest of so many runs, or of those that fit into this time. */
+const PASSES_MAX = 100;
+const PROFILE_MS = 1000;
 
 export function addLocalCommands(program: Command, terminal: Terminal): void {
   program
@@ -69,46 +73,80 @@ export async function inferHere(args: Record<string, unknown>, asJson: boolean, 
     throw new Error(
       'infer: expected a registered model with --node, got a file; add it first with "llmasos models add"',
     );
-  const result = await runOnce(file, format, String(args[format]));
-  terminal.print(asJson ? JSON.stringify(result, null, 2) : describe(result, terminal));
+  const input = await readInput(String(args[format]));
+  if (args.profile || args.trace !== undefined) await profile(file, format, input, args, asJson, terminal);
+  else {
+    const result = await runOnce(file, format, input);
+    terminal.print(asJson ? JSON.stringify(result, null, 2) : describe(result, terminal));
+  }
   return true;
 }
 
-async function runOnce(file: string, format: Request['format'], inputFile: string) {
-  const input = await readInput(inputFile);
+function nameOf(file: string): string {
+  return basename(file, '.onnx')
+    .replace(/[^A-Za-z0-9_-]/g, '-')
+    .slice(0, 64);
+}
+
+/** The input decoded, the model run on it, and its outputs as a node would answer them. */
+async function answer(model: Model, format: Request['format'], input: Uint8Array): Promise<unknown> {
+  const { createRequests } = await import('../../runtime/node/requests.ts');
+  const { createPipeline } = await import('../../runtime/triggers/pipeline.ts');
+  const requests = createRequests({
+    ...{ createPipeline, node: 'here', now: Date.now, readyModels: () => [model.name], triggers: () => [] },
+    loaded: () => ({ model, version: 1 }),
+    fetchInput: () => Promise.reject(new Error('the input is given inline')),
+  });
+  const base64 = Buffer.from(input).toString('base64');
+  const reply = await requests.answer({
+    ...{ id: 'once', kind: 'infer', expiresAt: NO_EXPIRY, model: model.name, format },
+    input: { base64 },
+  });
+  if (!reply.ok) throw new Error(reply.error);
+  return reply.result;
+}
+
+async function runOnce(file: string, format: Request['format'], input: Uint8Array) {
   const { createEngine } = await import('../../runtime/engine/engine.ts');
   const { fileSource } = await import('../../runtime/onnx/file-io.ts');
   const { loadModel } = await import('../../runtime/offload/load.ts');
-  const { createRequests } = await import('../../runtime/node/requests.ts');
-  const { createPipeline } = await import('../../runtime/triggers/pipeline.ts');
   const engine = await createEngine();
-  const name = basename(file, '.onnx')
-    .replace(/[^A-Za-z0-9_-]/g, '-')
-    .slice(0, 64);
   try {
-    const model = await loadModel(engine, fileSource(file), { name, folder: dirname(file) });
-    const requests = createRequests({
-      ...{ createPipeline, node: 'here', now: Date.now, readyModels: () => [name], triggers: () => [] },
-      loaded: () => ({ model, version: 1 }),
-      fetchInput: () => Promise.reject(new Error('the input is given inline')),
-    });
+    const model = await loadModel(engine, fileSource(file), { name: nameOf(file), folder: dirname(file) });
     const started = performance.now();
-    const base64 = Buffer.from(input).toString('base64');
-    const request = {
-      id: 'once',
-      kind: 'infer',
-      expiresAt: NO_EXPIRY,
-      model: name,
-      format,
-      input: { base64 },
-    } as const;
-    const reply = await requests.answer(request);
-    if (!reply.ok) throw new Error(reply.error);
-    const { engine: runs, fallbackReason } = model;
-    return { model: name, engine: runs, fallbackReason, ms: performance.now() - started, result: reply.result };
+    const result = await answer(model, format, input);
+    const { name, engine: runs, fallbackReason } = model;
+    return { model: name, engine: runs, fallbackReason, ms: performance.now() - started, result };
   } finally {
     await engine.close();
   }
+}
+
+/** `infer FILE.onnx … --profile`: says where the time goes, instead of the answer. */
+async function profile(
+  file: string,
+  format: Request['format'],
+  input: Uint8Array,
+  args: Record<string, unknown>,
+  asJson: boolean,
+  { print, style }: Terminal,
+): Promise<void> {
+  const { ProfiledModel } = await import('../../runtime/engine/profile.ts');
+  const { reportOf, traceOf } = await import('../../runtime/engine/profile-report.ts');
+  const { profileText } = await import('./profile-text.ts');
+  const { fileSource } = await import('../../runtime/onnx/file-io.ts');
+  const options = { name: nameOf(file), folder: dirname(file), passes: PASSES_MAX, budgetMs: PROFILE_MS };
+  const model = new ProfiledModel(fileSource(file), options);
+  await answer(model, format, input);
+  if (!model.profile) throw new Error(`${file}: the input asks for no run, so there is nothing to profile`);
+  const report = reportOf(model.profile);
+  print(asJson ? JSON.stringify(report, null, 2) : profileText(report, style));
+  if (args.trace === undefined) return;
+  const target = String(args.trace);
+  await writeFile(target, JSON.stringify(traceOf(model.profile))).catch((cause: Error) => {
+    throw new Error(`--trace: ${target} cannot be written: ${cause.message}`, { cause });
+  });
+  if (!asJson) print(style.dim(`the quickest run and the first as a trace: open ${target} with ui.perfetto.dev`));
 }
 
 async function readInput(file: string): Promise<Uint8Array> {

@@ -38,9 +38,15 @@ export const infer = defineCommand({
       json: z.string().optional().describe('JSON file'),
       tensors: z.string().optional().describe('safetensors file'),
       timeoutMs,
+      profile: z.boolean().optional().describe('say where the time goes; the model is a file here'),
+      trace: z.string().optional().describe('file for a profile as a trace that Perfetto opens'),
     }),
     positionals: ['model'],
     async prepare(args, { controller }) {
+      if (args.profile || args.trace !== undefined)
+        throw new Error(
+          `infer: a profile is made on this machine: expected an ONNX file, got the name "${args.model}"`,
+        );
       const given = formats.filter((format) => args[format] !== undefined);
       const format = given[0];
       if (!format || given.length > 1)

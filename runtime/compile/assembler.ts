@@ -31,8 +31,8 @@ export class Assembler implements Instructions {
   }
 
   /** Marks the node that the following instructions come from. */
-  begin(node: string): void {
-    this.#writer.begin(node);
+  begin(node: string): number {
+    return this.#writer.begin(node);
   }
 
   /** Places bytes that belong to this program only, at a multiple of 16. */

@@ -10,7 +10,7 @@ import { isControlFlow, isHostNode } from '../ops/host/node-kinds.ts';
 import { findOperator, seekOperator } from '../ops/index.ts';
 import { inTwoSteps } from '../ops/two-steps.ts';
 import { ConstantKeys } from './builder.ts';
-import { emitProgram } from './emit.ts';
+import { type EmissionObserver, emitProgram } from './emit.ts';
 import type { Value } from './graph.ts';
 import { passes } from './passes/index.ts';
 import type { Pass } from './passes/rewrite.ts';
@@ -108,6 +108,7 @@ export function compileStage(
   weights: Weights,
   panel: 8 | 16,
   rewriting: readonly Pass[] = passes,
+  observe?: EmissionObserver,
 ): Stage {
   const { model, keys } = prepared;
   const { end, obstacle, graph, constants, aliases } = traceStage(request, model.opsets, keys, findForKernels);
@@ -124,7 +125,7 @@ export function compileStage(
   return {
     kind: 'program',
     end,
-    program: empty ? undefined : emitProgram(optimised, weights, panel),
+    program: empty ? undefined : emitProgram(optimised, weights, panel, observe),
     constants,
     aliases,
   };

@@ -93,8 +93,11 @@ class ConstantPlaces {
   }
 }
 
+/** Is told where the instructions of each node begin, in order; views have none. For profiles. */
+export type EmissionObserver = (word: number, node: Node) => void;
+
 /** Throws UnsupportedError for what the kernels cannot do at run time. */
-export function emitProgram(graph: KernelGraph, weights: Weights, panel: 8 | 16): Program {
+export function emitProgram(graph: KernelGraph, weights: Weights, panel: 8 | 16, observe?: EmissionObserver): Program {
   const assembler = new Assembler(panel);
   const constants = new ConstantPlaces(assembler, weights);
   const nodes = graph.nodes.filter((node) => !node.outputs.every(isEmpty));
@@ -109,7 +112,8 @@ export function emitProgram(graph: KernelGraph, weights: Weights, panel: 8 | 16)
     return address(SPACE_ARENA, plan.offsetOf(value));
   };
   for (const node of nodes) {
-    assembler.begin(node.origin);
+    const word = assembler.begin(node.origin);
+    observe?.(word, node);
     emitterOf(node).emit({
       assembler,
       node,

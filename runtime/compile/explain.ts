@@ -1,14 +1,14 @@
 /** What the compiler makes of a model, and why: for `llmasos models explain`. */
-import { elementCount } from '../engine/tensor.ts';
 import { allGraphs, describeModel } from '../onnx/describe.ts';
 import type { OnnxModel } from '../onnx/graph.ts';
 import { inTwoSteps } from '../ops/two-steps.ts';
 import { ConstantKeys } from './builder.ts';
 import { checkKnown, type InputShape, NeedsValueError, traceStart } from './compile.ts';
 import { emitProgram } from './emit.ts';
-import type { KernelGraph, Node, Value } from './graph.ts';
+import type { KernelGraph } from './graph.ts';
 import { passes, passTitles } from './passes/index.ts';
 import { UnsupportedError, type Weights } from './program.ts';
+import { multiplyAddsOf, operationName } from './work.ts';
 
 /** How often each thing occurs, the most frequent first. */
 export type Counts = Readonly<Record<string, number>>;
@@ -73,42 +73,12 @@ function sorted(counts: readonly (readonly [string, number])[]): Counts {
   return Object.fromEntries(counts.toSorted(([, a], [, b]) => Math.abs(b) - Math.abs(a)));
 }
 
-/** `conv + silu`: the operation, with what was fused behind it. */
-function nameOf({ operation, inputs }: Node): string {
-  const name = 'name' in operation ? operation.name : operation.kind;
-  const residual = (operation.kind === 'conv' || operation.kind === 'matMul') && inputs[3] ? ' + add' : '';
-  const activation = 'activation' in operation && operation.activation ? ` + ${operation.activation.kind}` : '';
-  return operation.kind === 'reduce' ? `reduce ${name}` : name + residual + activation;
-}
-
-const countOperations = (graph: KernelGraph): Counts => count(graph.nodes.map(nameOf));
+const countOperations = (graph: KernelGraph): Counts => count(graph.nodes.map(operationName));
 
 function changes(before: Counts, after: Counts): Counts {
   const names = new Set([...Object.keys(before), ...Object.keys(after)]);
   const differences = [...names].map((name) => [name, (after[name] ?? 0) - (before[name] ?? 0)] as const);
   return sorted(differences.filter(([, difference]) => difference !== 0));
-}
-
-function multiplyAddsOf({ operation, inputs, outputs }: Node): number {
-  const [x, weights, third] = inputs as [Value, Value, Value];
-  const results = elementCount(outputs[0]?.dims ?? []);
-  switch (operation.kind) {
-    case 'conv':
-    case 'convInteger':
-    case 'convQuantized':
-      return results * elementCount(weights.dims.slice(1));
-    case 'convTranspose':
-      return elementCount(x.dims) * elementCount(weights.dims.slice(1));
-    case 'matMul':
-    case 'matMulInteger':
-      return results * (x.dims.at(-1) as number);
-    case 'attention': {
-      const [rows, keys] = [elementCount(x.dims.slice(0, -1)), third.dims.at(-2) as number];
-      return rows * keys * (x.dims.at(-1) as number) + results * keys;
-    }
-    default:
-      return 0;
-  }
 }
 
 /** Every operator that is not in the table, once. */

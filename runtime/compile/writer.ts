@@ -23,10 +23,12 @@ export class Writer {
   readonly #origins: { word: number; node: string }[] = [];
   #tableBytes = 0;
 
-  begin(node: string): void {
+  /** Returns the word at which the node's instructions begin. */
+  begin(node: string): number {
     const last = this.#origins.at(-1);
     if (last?.word === this.#words.length) this.#origins.pop();
     this.#origins.push({ word: this.#words.length, node });
+    return this.#words.length;
   }
 
   /** Operands are unsigned or signed 32-bit integers, or words from `floatWord`. */

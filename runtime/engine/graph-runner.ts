@@ -16,13 +16,21 @@ import type { Steps } from './steps.ts';
 import type { Tensor } from './tensor.ts';
 import { type EngineValue, isHostValue } from './value.ts';
 
+/** Is told what a run does in JavaScript, between programs. Graphs inside a node are run between its begin and its end. For profiles. */
+export interface RunObserver {
+  begin(kind: 'host' | 'control', path: string, node: GraphNode): void;
+  end(): void;
+}
+
 class GraphRunner<Loaded> {
   readonly #stages: Stages<Loaded>;
+  readonly #observer: RunObserver | undefined;
   readonly #opsets: OnnxModel['opsets'];
   readonly #held = new HeldBytes();
 
-  constructor(stages: Stages<Loaded>, opsets: OnnxModel['opsets']) {
+  constructor(stages: Stages<Loaded>, opsets: OnnxModel['opsets'], observer: RunObserver | undefined) {
     this.#stages = stages;
+    this.#observer = observer;
     this.#opsets = opsets;
   }
 
@@ -50,12 +58,14 @@ class GraphRunner<Loaded> {
         if (stage.program !== undefined) yield* this.#runProgram(stage.program, scope, start);
       } else {
         const node = graph.nodes[start] as GraphNode;
+        this.#observer?.begin(stage.kind, scope.path, node);
         try {
           if (stage.kind === 'host') this.#runHost(node, scope);
           else yield* this.#runControl(node, scope);
         } catch (error) {
           throw named(error, node);
         }
+        this.#observer?.end();
       }
       start = stage.end;
       this.#dropUnneeded(scope, start);
@@ -146,9 +156,10 @@ export function* runModel<Loaded>(
   { graph, opsets }: OnnxModel,
   stages: Stages<Loaded>,
   inputs: Readonly<Record<string, EngineValue>>,
+  observer?: RunObserver,
 ): Steps<Loaded, Record<string, EngineValue>> {
   const given = graph.inputs.map(({ name }) => inputs[name] as EngineValue);
-  const outputs = yield* new GraphRunner(stages, opsets).runMain(graph, given);
+  const outputs = yield* new GraphRunner(stages, opsets, observer).runMain(graph, given);
   return Object.fromEntries(
     graph.outputs.map(({ name }, index) => {
       const { value, constant } = outputs[index] as Live;

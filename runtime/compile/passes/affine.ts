@@ -96,6 +96,7 @@ function fold({ builder, node, inputs, isOnlyReader }: Visit): Value | undefined
   if (finished || maker.inputs[3] || (factor && axis === undefined)) return undefined;
   const channels = (node.outputs[0] as Value).dims.at(-1) as number;
   let [x, weights, bias] = maker.inputs as [Value, Value, Value?];
+  builder.origin = maker.origin;
   const vector = (value: Value): Value => builder.expand(along(builder, value, 0, 1), [channels]);
   if (factor) {
     weights = builder.binary('mul', weights, along(builder, factor, axis as number, weights.dims.length));

@@ -59,6 +59,7 @@ function fuseAddition({ builder, node, inputs, isOnlyReader }: Visit): Value | u
   const maker = makers[chosen];
   if (!maker || order[chosen] < 0) return undefined;
   const [x, weights, bias] = maker.inputs;
+  builder.origin = maker.origin;
   return builder.add(maker.operation, [x, weights, bias, inputs[1 - chosen]]);
 }
 
@@ -69,6 +70,8 @@ function fuse(visit: Visit): Value | undefined {
   if (!maker) return fuseAddition(visit);
   const { operation } = maker;
   if (operation.kind !== 'conv' && operation.kind !== 'convTranspose' && operation.kind !== 'matMul') return undefined;
+  // Nearly all of the work is the maker's, and a profile should say so.
+  builder.origin = maker.origin;
   return builder.add({ ...operation, activation }, maker.inputs);
 }
 

@@ -1,6 +1,6 @@
 /** Commands that need no controller: help, mistakes in typing, inference on a file, completion, doctor. */
 import { execFile } from 'node:child_process';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -81,6 +81,29 @@ test('infer runs a model file on numbers, a picture and a sound, for people and 
   assert.is(sound.code, 0, sound.err);
   const [loudness] = JSON.parse(sound.out).result.y.data as [number];
   assert.ok(loudness > 0.05 && loudness <= 1, `the loudest sample is ${loudness}`);
+});
+
+test('infer --profile says where the time of a run on that input goes, and writes a trace', async () => {
+  const pool = write('pool.onnx', oneOperator('GlobalAveragePool', [1, 3, 8, 8], [1, 3, 1, 1]));
+  const image = ['--image', file(`${materials}/factory-camera/bearing.jpg`)];
+  const people = await llmasos('infer', pool, ...image, '--profile');
+  assert.is(people.code, 0, people.err);
+  assert.match(people.out, /^pool: [\d.]+ ms on one thread/);
+  assert.match(people.out, /GlobalAveragePool .* reduce mean +reduce +\d+\.\d{3} +\d+\.\d% /);
+  const trace = join(folder, 'trace.json');
+  const machines = await llmasos('--json', 'infer', pool, ...image, '--profile', '--trace', trace);
+  assert.is(machines.code, 0, machines.err);
+  const report = JSON.parse(machines.out);
+  const { traceEvents } = JSON.parse(readFileSync(trace, 'utf8'));
+  assert.ok(report.peakGflops > 0 && report.operators.length > 0);
+  for (const { node } of report.operators)
+    assert.ok(
+      traceEvents.some(({ ph, name }: { ph: string; name: string }) => ph === 'X' && name.includes(node)),
+      `${node} is not in the trace`,
+    );
+  const registered = await llmasos('infer', 'voice', ...image, '--profile', '--controller', nobody);
+  assert.is(registered.code, 1);
+  assert.match(registered.err, /a profile is made on this machine: expected an ONNX file, got the name "voice"/);
 });
 
 test('infer refuses what it cannot use, with the reason', async () => {
