@@ -26,13 +26,13 @@ export type FreshMessage =
   | { readonly kind: 'ended'; readonly peakBytes: number };
 
 type Run = () => Promise<Tensors>;
-/** Imports, and gives the function that makes a job ready. */
-type Loader = () => Promise<(model: Uint8Array, inputs: Tensors) => Promise<{ run: Run; about: string }>>;
+/** Imports, and gives the function that makes a job ready from a file, which each library reads as it likes best. */
+type Loader = () => Promise<(model: string, inputs: Tensors) => Promise<{ run: Run; about: string }>>;
 
 const [name = '', folder = '', peers = '', runs = '0'] = process.argv.slice(2);
 
 function onnxruntime(ort: typeof Onnxruntime, options: Onnxruntime.InferenceSession.SessionOptions) {
-  return async (model: Uint8Array, inputs: Tensors) => {
+  return async (model: string, inputs: Tensors) => {
     const session = await ort.InferenceSession.create(model, { ...options, logSeverityLevel: 3 });
     const feeds = Object.fromEntries(
       Object.entries(inputs).map(([input, { type, data, dims }]) => [
@@ -54,9 +54,10 @@ const loaders: Readonly<Record<string, Loader>> = {
   ours: async () => {
     const { createEngine } = await import('../../runtime/engine/engine.ts');
     const { tensorsOf } = await import('../../runtime/engine/value.ts');
-    return async (bytes, inputs) => {
+    const { fileSource } = await import('../../runtime/onnx/file-io.ts');
+    return async (file, inputs) => {
       const engine = await createEngine();
-      const model = await engine.load(bytes, { name: 'fresh' });
+      const model = await engine.load(fileSource(file), { name: 'fresh' });
       return { run: async () => tensorsOf((await model.run(inputs)).outputs), about: engine.info.build };
     };
   },
@@ -78,7 +79,7 @@ const inputs = deserialize(readFileSync(join(folder, 'inputs'))) as Tensors;
 const started = performance.now();
 const open = await (loaders[name] as Loader)();
 const imported = performance.now();
-const { run, about } = await open(new Uint8Array(readFileSync(join(folder, 'model.onnx'))), inputs);
+const { run, about } = await open(join(folder, 'model.onnx'), inputs);
 const opened = performance.now();
 const outputs = await run();
 const answered = performance.now();

@@ -1,5 +1,6 @@
 /** Builds kernel graphs: infers shapes, folds constants, drops operations that do nothing, shares equal ones. */
 import { type DataType, elementBytes, elementCount, type Tensor, type TypedArray } from '../engine/tensor.ts';
+import { KEPT_BYTES_MAX } from '../onnx/limits.ts';
 import { isDataType } from '../onnx/tensor-data.ts';
 import { evaluate, tensorOf } from './evaluate.ts';
 import type { Constant, KernelGraph, Node, Operation, Value } from './graph.ts';
@@ -38,25 +39,43 @@ export class ConstantKeys {
   }
 }
 
-/** A constant that is computed when it is first read: a program whose weights are packed already never asks. */
-class DerivedTensor implements Tensor {
+/**
+ * A constant that is computed when it is read: a program whose weights are packed already never asks. Large contents are not kept
+ * longer than they are of use: folding a network's normalisations into its weights would else hold each of them several times over.
+ */
+export class DerivedTensor implements Tensor {
   readonly type: DataType;
   readonly dims: readonly number[];
-  #compute: (() => TypedArray) | undefined;
+  readonly #operands: readonly Tensor[];
+  readonly #compute: () => TypedArray;
+  /** Constants derived from this one that were not computed yet. */
+  #readers = 0;
+  #wasComputed = false;
   #data: TypedArray | undefined;
 
-  constructor(type: DataType, dims: readonly number[], compute: () => TypedArray) {
+  constructor(type: DataType, dims: readonly number[], operands: readonly Tensor[], compute: () => TypedArray) {
     this.type = type;
     this.dims = dims;
+    this.#operands = operands;
     this.#compute = compute;
+    for (const operand of operands) if (operand instanceof DerivedTensor) operand.#readers++;
   }
 
   get data(): TypedArray {
-    if (this.#compute) {
-      this.#data = this.#compute();
-      this.#compute = undefined;
-    }
-    return this.#data as TypedArray;
+    this.#data ??= this.#compute();
+    if (this.#wasComputed) return this.#data;
+    this.#wasComputed = true;
+    for (const operand of this.#operands)
+      if (operand instanceof DerivedTensor) {
+        operand.#readers--;
+        if (operand.#readers === 0) operand.forget();
+      }
+    return this.#data;
+  }
+
+  /** Drops large contents; they are computed again should somebody ask. */
+  forget(): void {
+    if (this.#data && this.#data.byteLength > KEPT_BYTES_MAX) this.#data = undefined;
   }
 }
 
@@ -178,17 +197,15 @@ export class Builder {
     // A constant blown up (Expand of a scalar) would only waste memory; the kernels repeat it at run time.
     if (elementCount(result.dims) > Math.max(FOLDED_ELEMENTS_MAX, given)) return undefined;
     checked(result);
+    const tensors = operands.map((operand) => operand.tensor);
     const compute = (): TypedArray => {
-      const tensor = evaluate(
-        operation,
-        operands.map((operand) => operand.tensor),
-      );
+      const tensor = evaluate(operation, tensors);
       if (!tensor) throw new Error(`assertion: ${operation.kind} was said to be foldable`);
       return tensor.data;
     };
     const keys = operands.map(({ key }) => key);
     const key = keys.includes(undefined) ? undefined : this.keys.derive(`${text} ${JSON.stringify(keys)}`);
-    const tensor = new DerivedTensor(result.type, result.dims, compute);
+    const tensor = new DerivedTensor(result.type, result.dims, tensors, compute);
     if (operation.kind !== 'dequantize') return this.constant(tensor, key);
     const [values, scale, zero] = inputs as [Value, Value, Value];
     return { ...result, constant: { tensor, key, quantized: { values, scale, zero } } };

@@ -1,6 +1,8 @@
 /** Kernel graph → program: memory is planned, then every node's emitter is called in turn. */
-import { elementCount } from '../engine/tensor.ts';
+import { elementCount, type TypedArray } from '../engine/tensor.ts';
+import { KEPT_BYTES_MAX } from '../onnx/limits.ts';
 import { Assembler } from './assembler.ts';
+import { DerivedTensor } from './builder.ts';
 import type { Emitter, OperationOf } from './emission.ts';
 import { attention } from './emit-attention.ts';
 import * as data from './emit-data.ts';
@@ -82,7 +84,20 @@ class ConstantPlaces {
     this.#weights = weights;
   }
 
-  place(constant: Constant, form: string, make: () => ArrayBufferView): Address {
+  place(constant: Constant, form: string, make: (data: TypedArray) => ArrayBufferView): Address {
+    const made: ArrayBufferView[] = [];
+    const found = this.#find(constant, form, () => {
+      const { data } = constant.tensor;
+      const view = make(data);
+      if (view.buffer !== data.buffer) made.push(view);
+      return view;
+    });
+    for (const { buffer, byteLength } of made) if (byteLength > KEPT_BYTES_MAX) giveBack(buffer);
+    if (constant.tensor instanceof DerivedTensor) constant.tensor.forget();
+    return found;
+  }
+
+  #find(constant: Constant, form: string, make: () => ArrayBufferView): Address {
     if (constant.key !== undefined)
       return address(SPACE_WEIGHTS, this.#weights.place(`${constant.key} | ${form} | ${this.#assembler.panel}`, make));
     const forms = this.#own.get(constant) ?? new Map<string, Address>();
@@ -91,6 +106,12 @@ class ConstantPlaces {
     forms.set(form, found);
     return found;
   }
+}
+
+/** Frees what was packed, now that it is copied: the garbage collector would let a whole model's weights pile up first. */
+function giveBack(buffer: ArrayBufferLike): void {
+  // Node 20 cannot.
+  if (buffer instanceof ArrayBuffer && 'transfer' in buffer) buffer.transfer(0);
 }
 
 /** Is told where the instructions of each node begin, in order; views have none. For profiles. */
@@ -108,7 +129,7 @@ export function emitProgram(graph: KernelGraph, weights: Weights, panel: 8 | 16,
   const at = (value: Value): Address => {
     const { constant } = value;
     if (isEmpty(value)) return address(SPACE_ARENA, 0);
-    if (constant) return constants.place(constant, 'plain', () => constant.tensor.data);
+    if (constant) return constants.place(constant, 'plain', (data) => data);
     return address(SPACE_ARENA, plan.offsetOf(value));
   };
   for (const node of nodes) {
@@ -123,7 +144,7 @@ export function emitProgram(graph: KernelGraph, weights: Weights, panel: 8 | 16,
       at,
       packed(value, form, make) {
         const constant = value.constant as Constant;
-        return constants.place(constant, form, () => make(constant.tensor.data));
+        return constants.place(constant, form, make);
       },
     });
   }

@@ -24,7 +24,7 @@ export interface Program {
 
 /** Weights packed once and shared by all programs of a model. Append-only: offsets stay valid. */
 export interface Weights {
-  /** Byte offset (multiple of 16) of the bytes that `make` gives; `make` is called once per key. */
+  /** Byte offset (multiple of 16) of a copy of the bytes that `make` gives, which may change afterwards; `make` is called once per key. */
   place(key: string, make: () => ArrayBufferView): number;
 }
 

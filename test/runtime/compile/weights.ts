@@ -24,7 +24,7 @@ export function createWeights(): PlainWeights {
       const offset = Math.ceil(byteLength / ALIGNMENT) * ALIGNMENT;
       if (offset + view.byteLength >= SPACE_BYTES_MAX)
         throw new Error(`expected constants of less than ${SPACE_BYTES_MAX} bytes together; this model has more`);
-      chunks.push({ offset, bytes: new Uint8Array(view.buffer, view.byteOffset, view.byteLength) });
+      chunks.push({ offset, bytes: new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice() });
       offsets.set(key, offset);
       byteLength = offset + view.byteLength;
       return offset;
