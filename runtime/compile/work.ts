@@ -18,6 +18,7 @@ export function multiplyAddsOf({ operation, inputs, outputs }: Node): number {
   switch (operation.kind) {
     case 'conv':
     case 'convInteger':
+    case 'convQuantized':
       return results * elementCount(weights.dims.slice(1));
     case 'convTranspose':
       return elementCount(x.dims) * elementCount(weights.dims.slice(1));
