@@ -1,4 +1,4 @@
-// What each opcode does with its operands: one small function each. They return OK or a fault.
+// What each opcode does with its operands: one small function each. They return OK, AGAIN, or a fault.
 import * as op from './opcodes.ts';
 import {
   Activation, Broadcast, Cast, Col2im, ConvShape, Copy, Depthwise, Fill, Gather, Gemm, Im2col, IntegerDepthwise, IntegerGemm, LayerNorm,
@@ -6,7 +6,7 @@ import {
 } from './operands.ts';
 import {
   runCumulate, runDeterminant, runMaxRoiPool, runRoiAlign, runSample, runScatter, runTopK, runTrees, runUniform, runWrapIndices, runProduct,
-  runLookup,
+  runLookup, runSuppress,
 } from './rare.ts';
 import { runQuantizedDepthwise, runQuantizedGather, runQuantizedGemm } from './quantized.ts';
 import { binary, compareAll, where } from './tensor/broadcast.ts';
@@ -40,7 +40,7 @@ export const INSTRUCTIONS: StaticArray<Instruction> = [
   runQuantize, runRequantize, runDequantize, runCenter, runGemmInteger, runPackInteger, runIm2colInteger, runDepthwiseInteger,
   runWrapIndices, runScatter, runCumulate, runTopK, runSample, runRoiAlign, runDeterminant,
   runWinogradInput, runWinogradOutput, runUniform, runMaxRoiPool, runTrees, runProduct, runLookup,
-  runQuantizedGemm, runQuantizedGather, runQuantizedDepthwise,
+  runQuantizedGemm, runQuantizedGather, runQuantizedDepthwise, runSuppress,
 ];
 
 function unknown(operands: usize): i32 {

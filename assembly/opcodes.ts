@@ -47,11 +47,14 @@ export const LOOKUP = 43;
 export const QUANTIZED_GEMM = 44;
 export const QUANTIZED_GATHER = 45;
 export const QUANTIZED_DEPTHWISE = 46;
+export const SUPPRESS = 47;
 /** The last of them. */
-export const OPCODE_MAX = QUANTIZED_DEPTHWISE;
+export const OPCODE_MAX = SUPPRESS;
 
 /** What an instruction returns that did not fault. */
 export const OK = -1;
+/** What an instruction returns that is not done yet: it noted where it stands, and is to be called again. */
+export const AGAIN = -2;
 
 // Faults; `execute` returns -(2 + fault).
 export const FAULT_OPCODE = 0;

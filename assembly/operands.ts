@@ -343,3 +343,13 @@ export class Trees {
 export class Product {
   type: i32; a: Address; b: Address; c: Address; n: i32; k: i32; transposed: i32; begin: i32; end: i32;
 }
+
+/**
+ * Boxes [images, boxCount, 4] and scores [pairs, boxCount] → the places of those that are kept, of each pair (image and class) at
+ * most `most`, and their number; `overlap` and `least` are thresholds. The room begins with 64 bytes that are 0.
+ */
+@unmanaged
+export class Suppress {
+  boxes: Address; scores: Address; overlap: Address; least: Address; room: Address; places: Address; count: Address;
+  pairs: i32; classes: i32; boxCount: i32; most: i32; centred: i32;
+}

@@ -14,7 +14,7 @@ export function faultWord(): u32 {
 
 /**
  * Runs the program at `words` from word `pc` on. `bases` points to the arena's, weights' and tables' base pointers (u32 each), `flag` to
- * an i32 that is read after every instruction: when it is not zero, the run is suspended.
+ * an i32 that is read after every instruction, and where one is not done yet: when it is not zero, the run is suspended.
  * Returns -1 when the program is done, the word to resume at (>= 0) when suspended, -(2 + fault) when it cannot go on.
  */
 export function execute(words: usize, pc: u32, bases: usize, flag: usize): i32 {
@@ -25,11 +25,11 @@ export function execute(words: usize, pc: u32, bases: usize, flag: usize): i32 {
     if ((head & 0xff) == op.END) return DONE;
     const opcode = head & 0xff;
     const code = <i32>opcode < INSTRUCTIONS.length ? unchecked(INSTRUCTIONS[opcode])(instruction + 4) : op.FAULT_OPCODE;
-    if (code != OK) {
+    if (code == OK) pc += head >> 8;
+    else if (code != op.AGAIN) {
       fault = pc;
       return -(2 + code);
     }
-    pc += head >> 8;
     if (atomic.load<i32>(flag) != 0) return pc;
   }
 }

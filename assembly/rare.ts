@@ -1,6 +1,6 @@
 // Instructions of operators that models seldom have: plain code, one small function each, as instructions.ts.
 import * as op from './opcodes.ts';
-import { at, Cumulate, Determinant, Lookup, MaxRoiPool, Product, RoiAlign, Sample, Scatter, TopK, Trees, Uniform, WrapIndices } from './operands.ts';
+import { at, Cumulate, Determinant, Lookup, MaxRoiPool, Product, RoiAlign, Sample, Scatter, Suppress, TopK, Trees, Uniform, WrapIndices } from './operands.ts';
 import { determinant } from './tensor/determinant.ts';
 import { shiftOf } from './tensor/element.ts';
 import { scatter, wrapIndices } from './tensor/indices.ts';
@@ -10,6 +10,7 @@ import { uniform } from './tensor/philox.ts';
 import { maxRoiPool } from './tensor/roi-pool.ts';
 import { productAll } from './tensor/product.ts';
 import { roiAlign, sample } from './tensor/sample.ts';
+import { suppress } from './tensor/suppress.ts';
 import { trees } from './tensor/trees.ts';
 
 export function runWrapIndices(operands: usize): i32 {
@@ -85,4 +86,8 @@ export function runTrees(operands: usize): i32 {
 export function runProduct(operands: usize): i32 {
   productAll(changetype<Product>(operands));
   return op.OK;
+}
+
+export function runSuppress(operands: usize): i32 {
+  return suppress(changetype<Suppress>(operands));
 }

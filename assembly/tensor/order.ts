@@ -51,7 +51,7 @@ function isBefore<T>(x: usize, stride: usize, largest: bool, a: i32, b: i32): bo
 }
 
 /** Lets element `root` of a heap (its first is the one that comes first) sink to its place. */
-function sink<T>(heap: usize, count: i32, root: i32, x: usize, stride: usize, largest: bool): void {
+export function sink<T>(heap: usize, count: i32, root: i32, x: usize, stride: usize, largest: bool): void {
   const moving = load<i32>(heap + (<usize>root << 2));
   while (true) {
     let child = 2 * root + 1;

@@ -16,6 +16,7 @@ import { binaryKinds, castMode, compareKinds, elementTypes, reduceKinds, typedKi
 import { USUAL_MODE } from './minifloat.ts';
 import * as pack from './pack.ts';
 import { stridesOf } from './strides.ts';
+import { assembleSuppress, type SuppressCall } from './suppress.ts';
 import * as winograd from './winograd.ts';
 import { behind, checkAligned, checkMatrices, ELEMENTS_MAX, floatWord, inParts, Writer } from './writer.ts';
 
@@ -394,6 +395,11 @@ export class Assembler implements Instructions {
   determinant(call: Parameters<typeof rare.assembleDeterminant>[1]): void {
     rare.assembleDeterminant(this.#writer, call);
   }
+
+  suppress(call: SuppressCall): void {
+    assembleSuppress(this.#writer, call);
+  }
+
   trees(call: rare.TreesCall): void {
     rare.assembleTrees(this.#writer, call);
   }

@@ -16,6 +16,7 @@ import type { Constant, KernelGraph, NamedValue, Node, Operation, Value } from '
 import { type Address, address, SPACE_ARENA, SPACE_WEIGHTS } from './instructions.ts';
 import { planMemory } from './plan.ts';
 import type { Program, ProgramValue, Weights } from './program.ts';
+import { suppress } from './suppress.ts';
 
 const emitters: { readonly [Kind in Operation['kind']]: Emitter<OperationOf<Kind>> } = {
   argMax: elementwise.argMax,
@@ -55,6 +56,7 @@ const emitters: { readonly [Kind in Operation['kind']]: Emitter<OperationOf<Kind
   scatter: rare.scatter,
   slice: data.slice,
   softmax: elementwise.softmax,
+  suppress,
   topK: rare.topK,
   transpose: data.transpose,
   trees: rare.trees,

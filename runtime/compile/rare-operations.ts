@@ -59,6 +59,11 @@ export type RareOperation =
   /** [..., n, n] → [...] */
   | { readonly kind: 'determinant' }
   /**
+   * boxes [n, count, 4], scores [n, classes, count], two thresholds → (image · classes + class) · count + box of those that are
+   * kept (int32, room for `most` of each image's class), and how many there are (int32 [1]).
+   */
+  | { readonly kind: 'suppress'; readonly most: number; readonly centred: boolean }
+  /**
    * x [rows, features] and the tables of an ensemble (TreesCall) → [rows, outputs], NaN where no leaf had a weight for an output.
    * `depth`: nodes on the longest way down a tree, with the weights at its end.
    */
@@ -132,6 +137,16 @@ export function inferRare(operation: RareOperation, inputs: readonly (Operand | 
       const bytes = [x, second].every(({ type }) => type === 'int8' || type === 'uint8');
       expect(fits && bytes, 'bytes, and 256 results for each channel', x, second);
       return [{ type: second.type, dims: x.dims }];
+    }
+    case 'suppress': {
+      const [n = 0, count = 0] = x.dims;
+      const classes = second.dims[1] ?? 0;
+      const fits = sameDims(x.dims, [n, count, 4]) && sameDims(second.dims, [n, classes, count]);
+      expect(fits, 'boxes [images, boxes, 4] and scores [images, classes, boxes]', x, second);
+      return [
+        { type: 'int32', dims: [n * classes * operation.most] },
+        { type: 'int32', dims: [1] },
+      ];
     }
     case 'determinant': {
       const [rows, columns] = x.dims.slice(-2);

@@ -9,6 +9,7 @@ import type { Value } from '../compile/graph.ts';
 import { elementCount } from '../engine/tensor.ts';
 import type { AttributeValue, Graph, GraphNode, OnnxModel } from '../onnx/graph.ts';
 import type { Build } from './context.ts';
+import { boxIndices, findBoxes } from './suppression.ts';
 
 /** Domain of the nodes that stand for one step. */
 export const STEPS = 'llmasos';
@@ -34,7 +35,20 @@ const splitCompress: Split = (node, name) => {
   ];
 };
 
-const splits: Readonly<Record<string, Split>> = { Compress: splitCompress, NonZero: splitNonZero };
+const splitSuppression: Split = (node, name) => {
+  const [all, count, sizes, kept] = [name('all'), name('count'), name('sizes'), name('kept')];
+  return [
+    step(node, 'FindBoxes', { inputs: node.inputs, outputs: [all, count, sizes], attributes: node.attributes }),
+    step(node, 'Take', { inputs: [all, count], outputs: [kept], attributes: { axis: 0 } }),
+    step(node, 'BoxIndices', { inputs: [kept, sizes], outputs: node.outputs, attributes: {} }),
+  ];
+};
+
+const splits: Readonly<Record<string, Split>> = {
+  Compress: splitCompress,
+  NonMaxSuppression: splitSuppression,
+  NonZero: splitNonZero,
+};
 
 /** The same model, with steps for nodes that need them. */
 export function inTwoSteps(model: OnnxModel): OnnxModel {
@@ -117,4 +131,10 @@ const choose: Build = (node) => {
   return builder.gather(x, builder.reshape(places, [places.dims[1] as number]), axis);
 };
 
-export const stepOperators: Readonly<Record<string, Build>> = { Choose: choose, FindNonZero: findNonZero, Take: take };
+export const stepOperators: Readonly<Record<string, Build>> = {
+  BoxIndices: boxIndices,
+  Choose: choose,
+  FindBoxes: findBoxes,
+  FindNonZero: findNonZero,
+  Take: take,
+};

@@ -10,6 +10,7 @@ import { erf64Row, productRow } from './table-product.ts';
 import { quantizedRows } from './table-quantized.ts';
 import { rareRows } from './table-rare.ts';
 import { reduceRows } from './table-reduce.ts';
+import { suppressRow } from './table-suppress.ts';
 import { treesRow } from './table-trees.ts';
 import { typedRows } from './table-typed.ts';
 
@@ -32,6 +33,7 @@ export const kernelTable: readonly Row[] = [
   ...integerRows,
   ...quantizedRows,
   ...rareRows,
+  suppressRow,
   treesRow,
   ...typedRows,
   castRow,

@@ -9,6 +9,7 @@ import * as map from './map.ts';
 import * as sequence from './sequence.ts';
 import * as text from './text.ts';
 import { tfIdfVectorizer } from './tfidf.ts';
+import { unique } from './unique.ts';
 
 /** Ascending; the last entry not above the model's opset version holds. */
 type Versions = readonly (readonly [since: number, build: HostBuild])[];
@@ -52,6 +53,7 @@ export const hostOperators: Readonly<Record<string, Readonly<Record<string, Vers
     TfIdfVectorizer: [[9, tfIdfVectorizer]],
     Tile: [[6, layout.tile]],
     Transpose: [[1, layout.transpose]],
+    Unique: [[11, unique]],
     Unsqueeze: [[1, layout.unsqueeze]],
     Where: [[9, layout.where]],
   },
