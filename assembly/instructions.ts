@@ -2,7 +2,7 @@
 import * as op from './opcodes.ts';
 import {
   Activation, Broadcast, Cast, Col2im, ConvShape, Copy, Depthwise, Fill, Gather, Gemm, Im2col, IntegerDepthwise, IntegerGemm, LayerNorm,
-  LstmCell, PackMatrix, Pool, Reduce, Resize, Unary, WinogradInput, WinogradOutput, at,
+  PackMatrix, Pool, Recurrent, Reduce, Resize, Unary, WinogradInput, WinogradOutput, at,
 } from './operands.ts';
 import {
   runCumulate, runDeterminant, runMaxRoiPool, runRoiAlign, runSample, runScatter, runTopK, runTrees, runUniform, runWrapIndices, runProduct,
@@ -19,7 +19,7 @@ import { layerNorm } from './tensor/norm.ts';
 import { col2im, im2col } from './tensor/patches.ts';
 import { pool } from './tensor/pool.ts';
 import { center, dequantize, quantize, requantize } from './tensor/quantize.ts';
-import { lstmCell } from './tensor/recurrent.ts';
+import { recurrent } from './tensor/recurrent.ts';
 import { shiftOf } from './tensor/element.ts';
 import { reduce } from './tensor/reduce.ts';
 import { resizeLinear, resizeNearest } from './tensor/resize.ts';
@@ -36,7 +36,7 @@ export type Instruction = (operands: usize) => i32;
 /** By opcode. A table, not a switch, so that V8 compiles only what a program uses. */
 export const INSTRUCTIONS: StaticArray<Instruction> = [
   unknown, runGemm, runPackMatrix, runIm2col, runCol2im, runDepthwise, runPool, runUnary, runBinary, runCompare, runWhere, runCast,
-  runReduce, runSoftmax, runArgMax, runLayerNorm, runCopy, runFill, runGather, runResizeNearest, runResizeLinear, runLstmCell,
+  runReduce, runSoftmax, runArgMax, runLayerNorm, runCopy, runFill, runGather, runResizeNearest, runResizeLinear, runRecurrent,
   runQuantize, runRequantize, runDequantize, runCenter, runGemmInteger, runPackInteger, runIm2colInteger, runDepthwiseInteger,
   runWrapIndices, runScatter, runCumulate, runTopK, runSample, runRoiAlign, runDeterminant,
   runWinogradInput, runWinogradOutput, runUniform, runMaxRoiPool, runTrees, runProduct, runLookup,
@@ -194,11 +194,8 @@ function runResizeLinear(operands: usize): i32 {
   return OK;
 }
 
-function runLstmCell(operands: usize): i32 {
-  const o = changetype<LstmCell>(operands);
-  const offset = <usize>o.begin * o.hidden << 2;
-  const c0 = at(o.c0) + offset, h = at(o.h) + offset, c = at(o.c) + offset;
-  lstmCell(at(o.gates) + (offset << 2), c0, h, c, at(o.peephole), o.end - o.begin, o.hidden);
+function runRecurrent(operands: usize): i32 {
+  recurrent(changetype<Recurrent>(operands));
   return OK;
 }
 

@@ -21,7 +21,7 @@ export const FILL = 17;
 export const GATHER = 18;
 export const RESIZE_NEAREST = 19;
 export const RESIZE_LINEAR = 20;
-export const LSTM_CELL = 21;
+export const RECURRENT = 21;
 export const QUANTIZE = 22;
 export const REQUANTIZE = 23;
 export const DEQUANTIZE = 24;
@@ -197,6 +197,12 @@ export const SAMPLE_CUBIC = 2;
 export const BORDER_ZERO = 0;
 export const BORDER_CLAMP = 1;
 export const BORDER_REFLECT = 2;
+
+// Kinds of RECURRENT. RESET_AFTER: the reset gate counts behind the state's product.
+export const RECURRENT_LSTM = 0;
+export const RECURRENT_GRU = 1;
+export const RECURRENT_GRU_RESET_AFTER = 2;
+export const RECURRENT_RNN = 3;
 
 // How TREES joins the weights of the leaves, and kinds of its nodes, to which TREE_MISSING_PASSES may be added.
 export const TREES_SUM = 0;

@@ -264,9 +264,14 @@ export class Resize {
   inputHeight: i32; inputWidth: i32; outputHeight: i32; outputWidth: i32; channels: i32; begin: i32; end: i32;
 }
 
+/**
+ * Time steps [begin, end) of `rows` of `batch`, in the direction's order. `second`: c0 of LSTM, packed weights of the new state of GRU,
+ * the state's bias of GRU_RESET_AFTER. The room is described in runtime/compile/recurrent.ts.
+ */
 @unmanaged
-export class LstmCell {
-  gates: Address; c0: Address; h: Address; c: Address; peephole: Address; hidden: i32; begin: i32; end: i32;
+export class Recurrent {
+  kind: i32; gates: Address; r: Address; h0: Address; second: Address; c: Address; peephole: Address; y: Address; room: Address;
+  time: i32; batch: i32; rows: i32; hidden: i32; panel: i32; reverse: i32; begin: i32; end: i32;
 }
 
 @unmanaged

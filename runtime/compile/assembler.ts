@@ -11,10 +11,11 @@ import * as matrix from './assemble-matrix.ts';
 import * as quantized from './assemble-quantized.ts';
 import * as rare from './assemble-rare.ts';
 import type * as contract from './instructions.ts';
-import { type Address, type ConvShape, type Instructions, NO_ADDRESS, type StridedCopy } from './instructions.ts';
+import type { Address, ConvShape, Instructions, StridedCopy } from './instructions.ts';
 import { binaryKinds, castMode, compareKinds, elementTypes, reduceKinds, typedKind, unaryKinds } from './kinds.ts';
 import { USUAL_MODE } from './minifloat.ts';
 import * as pack from './pack.ts';
+import { assembleRecurrent, type RecurrentCall } from './recurrent.ts';
 import { stridesOf } from './strides.ts';
 import { assembleSuppress, type SuppressCall } from './suppress.ts';
 import * as winograd from './winograd.ts';
@@ -340,17 +341,9 @@ export class Assembler implements Instructions {
     quantized.assembleQuantizedConv(this.#writer, this.panel, call);
   }
 
-  // ---- recurrent
-
-  lstmCell(call: Parameters<Instructions['lstmCell']>[0]): void {
-    const { gates, c0, h, c, peephole = NO_ADDRESS, batch, hidden } = call;
-    checkAligned(gates, c0, h, c, peephole);
-    inParts(batch, ELEMENTS_MAX / 8 / Math.max(1, hidden), (begin, end) => {
-      this.#writer.emit(op.LSTM_CELL, [gates, c0, h, c, peephole, hidden, begin, end]);
-    });
+  recurrent(call: RecurrentCall): void {
+    assembleRecurrent(this.#writer, this.panel, call);
   }
-
-  // ---- rare
 
   wrapIndices(call: rare.WrapCall): void {
     rare.assembleWrapIndices(this.#writer, call);

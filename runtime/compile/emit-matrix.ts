@@ -1,4 +1,4 @@
-/** Matrix products, convolutions, pools, recurrent cells. */
+/** Matrix products, convolutions, pools. */
 import { elementCount, type TypedArray } from '../engine/tensor.ts';
 import type { Assembler } from './assembler.ts';
 import {
@@ -230,16 +230,5 @@ export const matMul: Emitter<OperationOf<'matMul'>> = {
       const block = { elementBytes: 4, shape: [m * n], xStrides: [1], yStrides: [1] };
       assembler.copy({ ...block, x: c, y: at(y), yOffset: index * m * n });
     });
-  },
-};
-
-export const lstmCell: Emitter<OperationOf<'lstmCell'>> = {
-  emit({ assembler, node, at }) {
-    const [gates, c0, peephole] = node.inputs as [Value, Value, Value?];
-    const [h, c] = node.outputs as [Value, Value];
-    requireFloat32(node, gates, c0, peephole);
-    const [batch = 0, hidden = 0] = c0.dims;
-    const operands = { gates: at(gates), c0: at(c0), h: at(h), c: at(c), peephole: peephole && at(peephole) };
-    assembler.lstmCell({ ...operands, batch, hidden });
   },
 };

@@ -16,6 +16,7 @@ import type { Constant, KernelGraph, NamedValue, Node, Operation, Value } from '
 import { type Address, address, SPACE_ARENA, SPACE_WEIGHTS } from './instructions.ts';
 import { planMemory } from './plan.ts';
 import type { Program, ProgramValue, Weights } from './program.ts';
+import { recurrent } from './recurrent.ts';
 import { suppress } from './suppress.ts';
 
 const emitters: { readonly [Kind in Operation['kind']]: Emitter<OperationOf<Kind>> } = {
@@ -39,7 +40,6 @@ const emitters: { readonly [Kind in Operation['kind']]: Emitter<OperationOf<Kind
   gather: data.gather,
   layerNorm: elementwise.layerNorm,
   lookup: rare.lookup,
-  lstmCell: matrix.lstmCell,
   matMul: matrix.matMul,
   matMulInteger: integer.matMul,
   maxPool: matrix.maxPool,
@@ -47,6 +47,7 @@ const emitters: { readonly [Kind in Operation['kind']]: Emitter<OperationOf<Kind
   pad: data.pad,
   product: emitProduct,
   quantize: integer.quantize,
+  recurrent,
   reduce: elementwise.reduce,
   requantize: integer.requantize,
   reshape: data.reshape,

@@ -16,6 +16,7 @@ import type {
 } from './instructions.ts';
 import type { CastMode } from './minifloat.ts';
 import type { RareOperation } from './rare-operations.ts';
+import type { RecurrentName } from './recurrent.ts';
 
 export type Size2d = readonly [height: number, width: number];
 
@@ -130,8 +131,13 @@ export type Operation =
     }
   /** As `matMul`, of int16 a and b and an int32 bias; gives int32, which wraps. */
   | { readonly kind: 'matMulInteger'; readonly transposeB: boolean }
-  /** gates [batch, 4 · hidden], c [batch, hidden], peephole [3 · hidden]? → h, c, both [batch, hidden]. */
-  | { readonly kind: 'lstmCell' };
+  /**
+   * gates [time, batch, gates · hidden] (the inputs' part), state weights r, h0 [batch, hidden] → all states [time, batch, hidden].
+   * lstm, gates i, o, f, c: r [4 · hidden, hidden], c0 [batch, hidden], peephole [3 · hidden]? → and the last cell [batch, hidden].
+   * gru, gates update, reset, new: r [2 · hidden, hidden], weights of the new state [hidden, hidden].
+   * gruResetAfter: r [3 · hidden, hidden], bias of the state's part [3 · hidden]. rnn: r [hidden, hidden].
+   */
+  | { readonly kind: 'recurrent'; readonly name: RecurrentName; readonly reverse: boolean };
 
 /** The integers that `dequantize` made floats of. */
 export interface Quantized {

@@ -3,6 +3,7 @@ import type { DataType } from '../engine/tensor.ts';
 import type { Operation, Value } from './graph.ts';
 import type { Window2d } from './instructions.ts';
 import { inferRare } from './rare-operations.ts';
+import { type RecurrentName, recurrentCells } from './recurrent.ts';
 import { broadcastDims, sameDims } from './strides.ts';
 
 export interface TypeAndDims {
@@ -128,12 +129,22 @@ function inferScaled(type: DataType, inputs: readonly (Value | undefined)[]): Ty
   return { type, dims: x.dims };
 }
 
-function inferLstmCell(inputs: readonly (Value | undefined)[]): TypeAndDims[] {
-  const c = operand(inputs, 1);
-  const [batch = 0, hidden = 0] = c.dims;
-  expectDims('gates', inputs[0], [batch, 4 * hidden]);
-  expectDims('peephole weights', inputs[2], [3 * hidden]);
-  return [c, c].map(({ type, dims }) => ({ type, dims }));
+function inferRecurrent(
+  { name }: { readonly name: RecurrentName },
+  inputs: readonly (Value | undefined)[],
+): TypeAndDims[] {
+  const [gates, h] = [operand(inputs, 0), operand(inputs, 2)];
+  const [time = 0, batch = 0] = gates.dims;
+  const hidden = h.dims[1] ?? 0;
+  const cell = recurrentCells[name];
+  expectDims('gates', gates, [time, batch, cell.gates * hidden]);
+  expectDims('state weights', operand(inputs, 1), [cell.stateGates * hidden, hidden]);
+  expectDims('an initial state', h, [batch, hidden]);
+  const second = { lstm: [batch, hidden], gru: [hidden, hidden], gruResetAfter: [3 * hidden], rnn: [] }[name];
+  expectDims('a second operand', inputs[3], second);
+  expectDims('peephole weights', inputs[4], [3 * hidden]);
+  const y = { type: gates.type, dims: [time, batch, hidden] };
+  return name === 'lstm' ? [y, { type: gates.type, dims: [batch, hidden] }] : [y];
 }
 
 function expectFilled(x: Value, axis: number): void {
@@ -230,8 +241,8 @@ export function inferOutputs(operation: Operation, inputs: readonly (Value | und
       return [{ type: operation.to, dims: inferConv(operation, inputs.slice(0, 3)).dims }];
     case 'matMulInteger':
       return [{ type: 'int32', dims: inferMatMul(operation, inputs).dims }];
-    case 'lstmCell':
-      return inferLstmCell(inputs);
+    case 'recurrent':
+      return inferRecurrent(operation, inputs);
     default:
       return inferRare(operation, inputs);
   }

@@ -359,22 +359,6 @@ export interface Instructions {
   packMatrixInteger(b: Address, packed: Address, k: number, n: number, transposed: boolean): void;
   convInteger(call: IntegerConvCall): void;
   convIntegerScratchBytes(shape: ConvShape): number;
-
-  // ---- recurrent
-  /**
-   * One time step of an LSTM for a batch, gates in ONNX's order i, o, f, c: `gates` [batch, 4 * hidden] holds
-   * X·Wᵀ + H·Rᵀ + Wb + Rb already. Reads c0, writes h and c (and `y` when given). Default activations only.
-   */
-  lstmCell(call: {
-    gates: Address;
-    c0: Address;
-    h: Address;
-    c: Address;
-    batch: number;
-    hidden: number;
-    /** Peephole weights [3 * hidden] in ONNX's order i, o, f, or absent. */
-    peephole?: Address;
-  }): void;
 }
 
 /** Which of the extreme elements: the least instead of the largest, the last instead of the first of equal ones. */

@@ -4,7 +4,7 @@
 export const SPACE_BYTES_MAX = 2 ** 30;
 /** Rank of a tensor that the kernels can walk. */
 export const RANK_MAX = 8;
-/** Kernel-level nodes of one program, loops and recurrent steps unrolled. */
+/** Kernel-level nodes of one program, loops unrolled. */
 export const KERNEL_NODES_MAX = 50_000;
 /** Instruction words of one program, 32 MiB of them. The largest of the demonstration's models has a quarter of a million. */
 export const WORDS_MAX = 2 ** 23;
@@ -16,7 +16,7 @@ export const RESIZED_MAX = 2 ** 20;
 export const POSITIONS_MAX = 2 ** 20;
 /** Kernel-level nodes that a loop may become when it is built into a program. One that is larger runs its body again and again. */
 export const UNROLLED_NODES_MAX = 10_000;
-/** Time steps of a recurrent operator: each becomes instructions of its own. */
+/** Rounds of a loop, or time steps, of which each becomes instructions of its own. */
 export const TIME_STEPS_MAX = 4096;
 /** Elements of a run-time input that a program may be specialised to: scalars and shapes, not data. */
 export const SPECIALISED_ELEMENTS_MAX = 64;

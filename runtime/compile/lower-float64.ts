@@ -2,6 +2,7 @@
 import type { Builder } from './builder.ts';
 import type { OperationOf } from './emission.ts';
 import type { Operation, Value } from './graph.ts';
+import { lowerRecurrent } from './lower-recurrent.ts';
 import { lowerConv64, lowerPool64 } from './lower-windows.ts';
 
 /** The kernel's parameters are float32, which is not exact enough for bounds and factors that the model gives as float64. */
@@ -29,21 +30,6 @@ function layerNorm(builder: Builder, epsilon: number, x: Value, scale: Value, bi
   return builder.binary('add', builder.binary('mul', builder.binary('div', centred, deviation), scale), bias);
 }
 
-/** Gates in ONNX's order i, o, f, c; peepholes in i, o, f. Source: ONNX LSTM-14, its equations. */
-function lstmCell(builder: Builder, gates: Value, c: Value, peephole: Value | undefined): readonly Value[] {
-  const hidden = c.dims[1] as number;
-  const gate = (index: number, seen: Value): Value => {
-    const own = builder.sliceAxis(gates, 1, index * hidden, (index + 1) * hidden);
-    if (!peephole) return builder.unary('sigmoid', own);
-    const weights = builder.sliceAxis(peephole, 0, index * hidden, (index + 1) * hidden);
-    return builder.unary('sigmoid', builder.binary('add', own, builder.binary('mul', weights, seen)));
-  };
-  const candidate = builder.unary('tanh', builder.sliceAxis(gates, 1, 3 * hidden, 4 * hidden));
-  const kept = builder.binary('mul', gate(2, c), c);
-  const next = builder.binary('add', kept, builder.binary('mul', gate(0, c), candidate));
-  return [builder.binary('mul', gate(1, next), builder.unary('tanh', next)), next];
-}
-
 /** The outputs, or `undefined` for an operation that is left as it is. The first input is float64. */
 export function lowerFloat64(
   builder: Builder,
@@ -60,8 +46,8 @@ export function lowerFloat64(
       return [softmax(builder, operation, x)];
     case 'layerNorm':
       return [layerNorm(builder, operation.epsilon, x, second, third)];
-    case 'lstmCell':
-      return lstmCell(builder, x, second, third);
+    case 'recurrent':
+      return lowerRecurrent(builder, operation, inputs);
     case 'conv':
       return [lowerConv64(builder, operation, x, second, third)];
     case 'maxPool':

@@ -29,6 +29,11 @@ export function multiplyAddsOf({ operation, inputs, outputs }: Node): number {
       const [rows, keys] = [elementCount(x.dims.slice(0, -1)), third.dims.at(-2) as number];
       return rows * keys * (x.dims.at(-1) as number) + results * keys;
     }
+    case 'recurrent': {
+      const [, hidden = 0] = weights.dims;
+      const steps = results / Math.max(1, hidden);
+      return steps * (elementCount(weights.dims) + (operation.name === 'gru' ? hidden ** 2 : 0));
+    }
     default:
       return 0;
   }

@@ -1,10 +1,10 @@
 /**
- * LSTM, GRU, RNN. The inputs' part of all gates is one matrix product over the whole sequence; each time step then
- * adds the state's part. Source: ONNX LSTM-14, GRU-14, RNN-14.
+ * LSTM, GRU, RNN. The inputs' part of all gates is one matrix product over the whole sequence; a kernel operation then
+ * goes through the time steps. Source: ONNX LSTM-14, GRU-14, RNN-14.
  */
 import type { Builder } from '../compile/builder.ts';
 import type { Value } from '../compile/graph.ts';
-import { TIME_STEPS_MAX } from '../compile/limits.ts';
+import type { RecurrentName } from '../compile/recurrent.ts';
 import type { Build, OperatorContext } from './context.ts';
 
 /** One direction's weights. Gates lie one behind the other in the first axis. */
@@ -64,7 +64,6 @@ function sequenceOf(node: OperatorContext, gates: number, activations: readonly 
   ];
   const wrong = shapes.find(([, value, dims]) => value && value.dims.join() !== dims.join());
   if (wrong) throw new Error(`expected ${wrong[0]} of shape [${wrong[2]}], got [${wrong[1]?.dims}]`);
-  if (time > TIME_STEPS_MAX) throw node.unsupported(`a sequence of ${time} steps, more than ${TIME_STEPS_MAX},`);
   const lengths = node.optionalIntegers(4);
   if (lengths?.some((length) => length !== time)) throw node.unsupported('sequences of different lengths');
   checkDefaults(node, activations, count);
@@ -88,141 +87,92 @@ function sequenceOf(node: OperatorContext, gates: number, activations: readonly 
   return { builder, x, time, batch, hidden, directions, state };
 }
 
-/** Calls `step` for every time step in the direction's order; gives the states in the order of time. */
-function unroll(
+/** What one direction gives. */
+interface States {
+  /** [time, batch, hidden] */
+  readonly y: Value;
+  /** [batch, hidden] */
+  readonly last: Value;
+  /** Of LSTM, [batch, hidden]. */
+  readonly c?: Value;
+}
+
+/** The inputs' part of all gates: X · Wᵀ + bias. */
+function gatesOf({ builder, x }: Sequence, { w }: Direction, bias: Value): Value {
+  return builder.binary('add', builder.matMul(x, w, true), bias);
+}
+
+/** All time steps of a direction. `others` are the operands behind the initial state. */
+function run(
   sequence: Sequence,
   direction: Direction,
-  step: (t: number, h: Value) => Value,
-): { all: Value[]; last: Value } {
-  const all = new Array<Value>(sequence.time);
-  let h = direction.h;
-  for (let i = 0; i < sequence.time; i++) {
-    const t = direction.reverse ? sequence.time - 1 - i : i;
-    h = step(t, h);
-    all[t] = h;
-  }
-  return { all, last: h };
-}
-
-/** a · bᵀ + residual */
-function productPlus(builder: Builder, a: Value, b: Value, residual: Value): Value {
-  return builder.add({ kind: 'matMul', transposeB: true }, [a, b, undefined, residual]);
-}
-
-/** Y [time, directions, batch, hidden] of all states; batch comes first when `layout` is 1. */
-function allStates(node: OperatorContext, sequence: Sequence, states: readonly (readonly Value[])[]): Value {
+  name: RecurrentName,
+  gates: Value,
+  r: Value,
+  others: readonly (Value | undefined)[] = [],
+): States {
   const { builder, time, batch, hidden } = sequence;
-  const parts = Array.from({ length: time }, (_, t) => states.map((each) => each[t] as Value)).flat();
-  const rows = parts.map((value) => builder.reshape(value, [1, batch, hidden]));
-  const y = builder.reshape(builder.concat(rows, 0), [time, states.length, batch, hidden]);
-  return node.flag('layout') ? builder.transpose(y, [2, 0, 1, 3]) : y;
+  const { h, reverse } = direction;
+  const operation = { kind: 'recurrent', name, reverse } as const;
+  if (time === 0) return { y: builder.literal('float32', [0, batch, hidden], []), last: h, c: others[0] };
+  const [y, c] = builder.addAll(operation, [gates, r, h, ...others]) as [Value, Value?];
+  return { y, last: part(builder, y, reverse ? 0 : time - 1), c };
 }
 
-/** [directions, batch, hidden] of the last states; batch comes first when `layout` is 1. */
-function lastStates(node: OperatorContext, sequence: Sequence, states: readonly Value[]): Value {
-  const { builder, batch, hidden } = sequence;
-  const y = builder.concat(
-    states.map((value) => builder.reshape(value, [1, batch, hidden])),
-    0,
+/** Y [time, directions, batch, hidden] and Y_h, Y_c [directions, batch, hidden]; batch comes first when `layout` is 1. */
+function outputsOf(node: OperatorContext, sequence: Sequence, states: readonly States[]): readonly Value[] {
+  const { builder, time, batch, hidden } = sequence;
+  const batchFirst = node.flag('layout');
+  const all = builder.concat(
+    states.map(({ y }) => builder.reshape(y, [time, 1, batch, hidden])),
+    1,
   );
-  return node.flag('layout') ? builder.transpose(y, [1, 0, 2]) : y;
+  const joined = (values: readonly (Value | undefined)[]): Value[] => {
+    const rows = values.flatMap((value) => (value ? [builder.reshape(value, [1, batch, hidden])] : []));
+    if (rows.length === 0) return [];
+    const each = builder.concat(rows, 0);
+    return [batchFirst ? builder.transpose(each, [1, 0, 2]) : each];
+  };
+  return [
+    batchFirst ? builder.transpose(all, [2, 0, 1, 3]) : all,
+    ...joined(states.map(({ last }) => last)),
+    ...joined(states.map(({ c }) => c)),
+  ];
 }
 
 export const lstm: Build = (node) => {
   if (node.flag('input_forget')) throw node.unsupported('"input_forget"');
   const sequence = sequenceOf(node, 4, ['Sigmoid', 'Tanh', 'Tanh']);
   const { builder } = sequence;
-  const results = sequence.directions.map((direction) => {
-    const bias = builder.binary('add', direction.inputBias, direction.stateBias);
-    const gates = builder.binary('add', builder.matMul(sequence.x, direction.w, true), bias);
+  const states = sequence.directions.map((direction) => {
+    const gates = gatesOf(sequence, direction, builder.binary('add', direction.inputBias, direction.stateBias));
     const peephole = node.optional(7) && part(builder, node.input(7), direction.index);
-    let c = sequence.state(node.optional(6), direction.index);
-    const { all, last } = unroll(sequence, direction, (t, h) => {
-      const summed = productPlus(builder, h, direction.r, part(builder, gates, t));
-      const [next, cell] = builder.addAll({ kind: 'lstmCell' }, peephole ? [summed, c, peephole] : [summed, c]);
-      c = cell as Value;
-      return next as Value;
-    });
-    return { all, last, c };
+    const c0 = sequence.state(node.optional(6), direction.index);
+    return run(sequence, direction, 'lstm', gates, direction.r, [c0, peephole]);
   });
-  return [
-    allStates(
-      node,
-      sequence,
-      results.map(({ all }) => all),
-    ),
-    lastStates(
-      node,
-      sequence,
-      results.map(({ last }) => last),
-    ),
-    lastStates(
-      node,
-      sequence,
-      results.map(({ c }) => c),
-    ),
-  ];
+  return outputsOf(node, sequence, states);
 };
 
 export const gru: Build = (node) => {
   const sequence = sequenceOf(node, 3, ['Sigmoid', 'Tanh']);
   const { builder, hidden } = sequence;
   const afterReset = node.flag('linear_before_reset');
-  const results = sequence.directions.map((direction) => {
-    const { r, stateBias } = direction;
-    const gates = builder.binary('add', builder.matMul(sequence.x, direction.w, true), direction.inputBias);
+  const states = sequence.directions.map((direction) => {
+    const { r, inputBias, stateBias } = direction;
+    if (afterReset)
+      return run(sequence, direction, 'gruResetAfter', gatesOf(sequence, direction, inputBias), r, [stateBias]);
+    const gates = gatesOf(sequence, direction, builder.binary('add', inputBias, stateBias));
     const [rGates, rNew] = [builder.sliceAxis(r, 0, 0, 2 * hidden), builder.sliceAxis(r, 0, 2 * hidden, 3 * hidden)];
-    const gateBias = builder.sliceAxis(stateBias, 0, 0, 2 * hidden);
-    const newBias = builder.sliceAxis(stateBias, 0, 2 * hidden, 3 * hidden);
-    return unroll(sequence, direction, (t, h) => {
-      const x = part(builder, gates, t);
-      const columns = (value: Value, from: number, to: number): Value =>
-        builder.sliceAxis(value, 1, from * hidden, to * hidden);
-      const sums = builder.binary('add', productPlus(builder, h, rGates, columns(x, 0, 2)), gateBias);
-      const gated = builder.unary('sigmoid', sums);
-      const [update, reset] = [columns(gated, 0, 1), columns(gated, 1, 2)];
-      const ofState = afterReset
-        ? builder.binary('mul', reset, builder.binary('add', builder.matMul(h, rNew, true), newBias))
-        : builder.binary('add', builder.matMul(builder.binary('mul', reset, h), rNew, true), newBias);
-      const candidate = builder.unary('tanh', builder.binary('add', columns(x, 2, 3), ofState));
-      // (1 - z) · candidate + z · h
-      return builder.binary('add', candidate, builder.binary('mul', update, builder.binary('sub', h, candidate)));
-    });
+    return run(sequence, direction, 'gru', gates, rGates, [rNew]);
   });
-  return [
-    allStates(
-      node,
-      sequence,
-      results.map(({ all }) => all),
-    ),
-    lastStates(
-      node,
-      sequence,
-      results.map(({ last }) => last),
-    ),
-  ];
+  return outputsOf(node, sequence, states);
 };
 
 export const rnn: Build = (node) => {
   const sequence = sequenceOf(node, 1, ['Tanh']);
-  const { builder } = sequence;
-  const results = sequence.directions.map((direction) => {
-    const bias = builder.binary('add', direction.inputBias, direction.stateBias);
-    const inputs = builder.binary('add', builder.matMul(sequence.x, direction.w, true), bias);
-    return unroll(sequence, direction, (t, h) =>
-      builder.unary('tanh', productPlus(builder, h, direction.r, part(builder, inputs, t))),
-    );
+  const states = sequence.directions.map((direction) => {
+    const bias = sequence.builder.binary('add', direction.inputBias, direction.stateBias);
+    return run(sequence, direction, 'rnn', gatesOf(sequence, direction, bias), direction.r);
   });
-  return [
-    allStates(
-      node,
-      sequence,
-      results.map(({ all }) => all),
-    ),
-    lastStates(
-      node,
-      sequence,
-      results.map(({ last }) => last),
-    ),
-  ];
+  return outputsOf(node, sequence, states);
 };

@@ -9,6 +9,7 @@ import { matrixRows } from './table-matrix.ts';
 import { erf64Row, productRow } from './table-product.ts';
 import { quantizedRows } from './table-quantized.ts';
 import { rareRows } from './table-rare.ts';
+import { recurrentRows } from './table-recurrent.ts';
 import { reduceRows } from './table-reduce.ts';
 import { suppressRow } from './table-suppress.ts';
 import { treesRow } from './table-trees.ts';
@@ -33,6 +34,7 @@ export const kernelTable: readonly Row[] = [
   ...integerRows,
   ...quantizedRows,
   ...rareRows,
+  ...recurrentRows,
   suppressRow,
   treesRow,
   ...typedRows,

@@ -194,26 +194,3 @@ export function erf(x: number): number {
   for (let n = 120; n > 0; n--) fraction = n / 2 / (size + fraction);
   return Math.sign(x) * (1 - Math.exp(-size * size) / (Math.sqrt(Math.PI) * (size + fraction)));
 }
-
-export function lstm(
-  gates: Numbers,
-  c0: Numbers,
-  batch: number,
-  hidden: number,
-  peephole?: Numbers,
-): { h: number[]; c: number[] } {
-  const h: number[] = [];
-  const c: number[] = [];
-  for (let b = 0; b < batch; b++)
-    for (let j = 0; j < hidden; j++) {
-      const gate = (index: number) => at(gates, (b * 4 + index) * hidden + j);
-      const peep = (index: number) => (peephole ? at(peephole, index * hidden + j) : 0);
-      const before = at(c0, b * hidden + j);
-      const input = sigmoid(gate(0) + peep(0) * before);
-      const forget = sigmoid(gate(2) + peep(2) * before);
-      const after = forget * before + input * Math.tanh(gate(3));
-      c.push(after);
-      h.push(sigmoid(gate(1) + peep(1) * after) * Math.tanh(after));
-    }
-  return { h, c };
-}

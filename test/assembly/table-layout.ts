@@ -130,22 +130,6 @@ function resizeCase(
   };
 }
 
-function lstmCase(batch: number, hidden: number, withPeephole: boolean) {
-  return (trial: Trial) => {
-    const gates = trial.floats(batch * 4 * hidden, -4, 4);
-    const c0 = trial.floats(batch * hidden, -2, 2);
-    const peephole = withPeephole ? trial.floats(3 * hidden) : undefined;
-    const expected = reference.lstm(gates, c0, batch, hidden, peephole);
-    const state = {
-      gates: trial.input(gates),
-      c0: trial.input(c0),
-      h: trial.output(expected.h),
-      c: trial.output(expected.c),
-    };
-    trial.assembler.lstmCell({ ...state, batch, hidden, peephole: peephole && trial.input(peephole, 'weights') });
-  };
-}
-
 export const layoutRows: readonly Row[] = [
   {
     name: 'strided copy',
@@ -185,20 +169,5 @@ export const layoutRows: readonly Row[] = [
     opcodes: [op.RESIZE_LINEAR],
     tolerance: 3e-7,
     cases: resizes.map((sizes) => resizeCase(sizes, true)),
-  },
-  {
-    name: 'lstmCell',
-    opcodes: [op.LSTM_CELL],
-    tolerance: 1e-6,
-    cases: [
-      [1, 1],
-      [1, 7],
-      [2, 8],
-      [3, 13],
-      [1, 128],
-    ].flatMap(([batch, hidden]) => [
-      lstmCase(batch as number, hidden as number, false),
-      lstmCase(batch as number, hidden as number, true),
-    ]),
   },
 ];
