@@ -68,7 +68,7 @@ const functions: Record<UnaryName, UnaryFunction> = {
     range: [-6, 6],
     without: [-Infinity],
   },
-  tanh: { f: Math.tanh, tolerance: 4e-7, relative: true, range: [-10, 10] },
+  tanh: { f: Math.tanh, tolerance: 3.5e-7, relative: true, range: [-10, 10] },
   exp: { f: Math.exp, tolerance: 2e-7, relative: true, range: [-80, 80] },
   log: { f: Math.log, tolerance: 1e-7, range: [0, 100] },
   sqrt: { f: Math.sqrt, tolerance: 1e-7, relative: true, range: [0, 100] },
@@ -139,6 +139,53 @@ function unaryRow(name: UnaryName): Row {
     ],
   };
 }
+
+/** Numbers at even distances, both ends included. */
+function sweep(low: number, high: number, count = 50_000): Float32Array {
+  return Float32Array.from({ length: count }, (_, i) => low + ((high - low) * i) / (count - 1));
+}
+
+function sweptCase(name: 'tanh' | 'sigmoid', x: Float32Array) {
+  return (trial: Trial) =>
+    trial.assembler.unary(
+      name,
+      trial.input(x),
+      trial.output(Array.from(x, (v) => functions[name].f(v, 0, 0))),
+      x.length,
+    );
+}
+
+/** The errors that assembly/tensor/transcendental.ts states, over all arguments whose results are no limits. */
+const sweptRow: Row = {
+  name: 'tanh and sigmoid over their whole range',
+  opcodes: [op.UNARY],
+  tolerance: 3.5e-7,
+  relative: true,
+  cases: [
+    sweptCase('tanh', sweep(-1, 1)),
+    sweptCase('tanh', sweep(1, 9.1)),
+    sweptCase('tanh', sweep(-9.1, -1)),
+    sweptCase('sigmoid', sweep(-87, 17.5)),
+  ],
+};
+
+/** Where the results are limits, they are exactly those. */
+const saturatedRow: Row = {
+  name: 'tanh and sigmoid beyond their range',
+  opcodes: [op.UNARY],
+  tolerance: 0,
+  cases: (
+    [
+      ['tanh', [9.02, 10.6, 1e9, Infinity], 1],
+      ['tanh', [-9.02, -10.6, -1e9, -Infinity], -1],
+      ['sigmoid', [17.4, 90, 1e9, Infinity], 1],
+      ['sigmoid', [-88.8, -104, -1e9, -Infinity], 0],
+    ] as const
+  ).map(([name, few, limit]) => (trial: Trial) => {
+    const x = Float32Array.from([...few, ...few, ...few].slice(0, 11));
+    trial.assembler.unary(name, trial.input(x), trial.output(new Array<number>(x.length).fill(limit)), x.length);
+  }),
+};
 
 /** Those that have vectors; table-typed.ts has the others. */
 type VectorName = Exclude<BinaryName, 'mod' | 'fmod' | 'and' | 'or' | 'xor' | 'shiftLeft' | 'shiftRight'>;
@@ -294,6 +341,8 @@ const keys = <Key extends string>(record: Record<Key, unknown>) => Object.keys(r
 
 export const elementwiseRows: readonly Row[] = [
   ...keys(functions).map(unaryRow),
+  sweptRow,
+  saturatedRow,
   ...keys(binaries).map(binaryRow),
   ...keys(compares).map(compareRow),
   whereRow,
