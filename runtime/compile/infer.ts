@@ -40,6 +40,10 @@ function broadcast(...values: readonly Value[]): number[] {
   return dims;
 }
 
+function expectTypes(what: string, value: Value, types: readonly DataType[]): void {
+  if (!types.includes(value.type)) throw new Error(`expected ${what} of ${types.join(' or ')}, got ${value.type}`);
+}
+
 /** Optional operands whose shape follows from the others: a kernel would read beyond one that is too small. */
 function expectDims(what: string, value: Value | undefined, dims: readonly number[]): void {
   if (value && !sameDims(value.dims, dims))
@@ -172,6 +176,7 @@ export function inferOutputs(operation: Operation, inputs: readonly (Value | und
       expectAlike(x, operand(inputs, 1));
       return [{ type: 'bool', dims: broadcast(x, operand(inputs, 1)) }];
     case 'where':
+      expectTypes('a condition', x, ['bool']);
       expectAlike(operand(inputs, 1), operand(inputs, 2));
       return [{ type: operand(inputs, 1).type, dims: broadcast(x, operand(inputs, 1), operand(inputs, 2)) }];
     case 'cast':
@@ -224,9 +229,10 @@ export function inferOutputs(operation: Operation, inputs: readonly (Value | und
       return [{ type: x.type, dims: operation.dims }];
     case 'gather': {
       const { axis } = operation;
-      return [
-        { type: x.type, dims: [...x.dims.slice(0, axis), ...operand(inputs, 1).dims, ...x.dims.slice(axis + 1)] },
-      ];
+      const indices = operand(inputs, 1);
+      expectTypes('indices', indices, ['int32', 'int64']);
+      if (!(axis >= 0 && axis < x.dims.length)) throw new Error(`expected an axis ${axis}, got shape ${show(x.dims)}`);
+      return [{ type: x.type, dims: [...x.dims.slice(0, axis), ...indices.dims, ...x.dims.slice(axis + 1)] }];
     }
     case 'quantize':
     case 'requantize':

@@ -133,8 +133,12 @@ export const flexAttention: Build = (node) => {
   const [, heads = 0, , size = 0] = q.dims;
   const [k, v] = [1, 2].map((index) => repeatHeads(node, node.input(index), heads)) as [Value, Value];
   const scale = Math.sqrt(node.float('scale', 1 / Math.sqrt(size)));
-  const changed = (name: string, x: Value): Value =>
-    name in node.node.attributes ? (node.inline(node.graph(name), name, [x])[0] as Value) : x;
+  const changed = (name: string, x: Value): Value => {
+    if (!(name in node.node.attributes)) return x;
+    const [y] = node.inline(node.graph(name), name, [x]);
+    if (!y) throw new Error(`attribute "${name}": expected a graph with an output`);
+    return y;
+  };
   const product = builder.matMul(builder.scale(q, scale, 0), builder.scale(k, scale, 0), true);
   const wide = isHalf(product.type) ? builder.cast(product, 'float32') : product;
   const scores = changed('score_mod', wide);

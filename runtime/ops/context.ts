@@ -12,6 +12,17 @@ export type Build = (node: OperatorContext) => Value | readonly Value[];
 /** Ascending; the last entry not above the model's opset version holds. */
 export type Versions = readonly (readonly [since: number, build: Build])[];
 
+/** The newest version of the default operator set that the tables were checked against. */
+const OPSET_MAX = 28;
+
+/** The entry for a model's opset version; none where that is newer than what the tables know. */
+export function entryFor<Entry>(
+  versions: readonly (readonly [since: number, build: Entry])[] | undefined,
+  opset: number,
+): Entry | undefined {
+  return opset > OPSET_MAX ? undefined : versions?.findLast(([since]) => since <= opset)?.[1];
+}
+
 /** What the walk over the whole graph offers to one node. */
 export interface Surroundings {
   readonly builder: Builder;

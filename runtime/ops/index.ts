@@ -3,7 +3,7 @@ import { UnsupportedError } from '../compile/program.ts';
 import type { GraphNode, OnnxModel } from '../onnx/graph.ts';
 import * as attention from './attention.ts';
 import { placeOf } from './attributes.ts';
-import type { Build, Versions } from './context.ts';
+import { type Build, entryFor, type Versions } from './context.ts';
 import { simplifiedLayerNormalization } from './contrib/norm.ts';
 import { contribOperators } from './contrib/table.ts';
 import * as control from './control.ts';
@@ -33,9 +33,6 @@ import * as shape from './shape.ts';
 import * as signal from './signal.ts';
 import * as training from './training.ts';
 import * as steps from './two-steps.ts';
-
-/** The newest version of the default operator set that the table was checked against. */
-const OPSET_MAX = 28;
 
 const hardSigmoid = math.unaryWith('hardSigmoid', ['alpha', 0.2], ['beta', 0.5]);
 const selu = math.unaryWith('selu', ['alpha', 1.6732631921768188], ['gamma', 1.0507010221481323]);
@@ -294,7 +291,7 @@ const domains: Readonly<Record<string, Readonly<Record<string, Versions>>>> = {
 function find(domain: string, operator: string, opset: number): Build | undefined {
   const known = Object.hasOwn(domains, domain) ? (domains[domain] as typeof operators) : {};
   const versions = Object.hasOwn(known, operator) ? known[operator] : undefined;
-  return opset > OPSET_MAX ? undefined : versions?.findLast(([since]) => since <= opset)?.[1];
+  return entryFor(versions, opset);
 }
 
 export function hasOperator(domain: string, operator: string, opset: number): boolean {

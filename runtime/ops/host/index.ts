@@ -1,5 +1,7 @@
 /** The table of operators that run in JavaScript: domain → name → since which opset version → how. */
+
 import type { GraphNode, OnnxModel } from '../../onnx/graph.ts';
+import { entryFor } from '../context.ts';
 import { cast } from './cast.ts';
 import type { HostBuild } from './host-context.ts';
 import { imageDecoder } from './image-decoder.ts';
@@ -79,6 +81,5 @@ export const hostOperators: Readonly<Record<string, Readonly<Record<string, Vers
 export function findHostOperator(node: GraphNode, opsets: OnnxModel['opsets']): HostBuild | undefined {
   const known = Object.hasOwn(hostOperators, node.domain) ? hostOperators[node.domain] : undefined;
   const versions = known && Object.hasOwn(known, node.operator) ? known[node.operator] : undefined;
-  const opset = opsets[node.domain] ?? 0;
-  return versions?.findLast(([since]) => since <= opset)?.[1];
+  return entryFor(versions, opsets[node.domain] ?? 0);
 }

@@ -32,6 +32,13 @@ export interface Way {
   readonly passes?: readonly Pass[];
   /** Programs and rounds of loops that a run may take: without a bound, loops may go on for millions. */
   readonly stepsMax?: number;
+  /** Bytes that a program, its weights and its values may take together to be run. */
+  readonly bytesMax?: number;
+}
+
+/** A run went beyond a bound that the caller of TestModel set. */
+export class BoundError extends Error {
+  override readonly name = 'BoundError';
 }
 
 interface Machine {
@@ -153,13 +160,19 @@ export class TestModel implements StageStore<Program> {
     const steps = runModel(this.prepared.model, this.#stages, inputs);
     let step = steps.next();
     for (let taken = 1; !step.done; taken++) {
-      if (taken > (this.#way.stepsMax ?? Infinity)) throw new Error(`expected at most ${taken - 1} steps in a run`);
+      if (taken > (this.#way.stepsMax ?? Infinity))
+        throw new BoundError(`expected at most ${taken - 1} steps in a run`);
       const { value } = step;
-      step = steps.next(
-        value.kind === 'run' ? execute(value.program, this.weights, value.inputs, this.#way.build) : undefined,
-      );
+      step = steps.next(value.kind === 'run' ? this.#execute(value.program, value.inputs) : undefined);
     }
     return step.value;
+  }
+
+  #execute(program: Program, inputs: Tensors): Record<string, Tensor> {
+    const { build, bytesMax = Infinity } = this.#way;
+    const bytes = program.arenaBytes + program.words.byteLength + program.tables.byteLength + this.weights.byteLength;
+    if (bytes > bytesMax) throw new BoundError(`expected a program of at most ${bytesMax} bytes, got ${bytes}`);
+    return execute(program, this.weights, inputs, build);
   }
 }
 
