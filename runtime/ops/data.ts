@@ -72,7 +72,7 @@ export const gather: Build = (node) => {
   const size = x.dims[axis] as number;
   // One known index is a slice, which moves less and lets the layout change around it.
   if (indices.constant && indices.dims.every((each) => each === 1)) {
-    const index = Number(indices.constant.tensor.data[0]);
+    const [index = 0] = node.integers(1);
     if (index < -size || index >= size) throw new Error(`expected an index from ${-size} to ${size - 1}, got ${index}`);
     const start = index < 0 ? index + size : index;
     const part = builder.sliceAxis(x, axis, start, start + 1);
