@@ -13,10 +13,9 @@ export interface TypeAndDims {
 
 const show = (dims: readonly number[]): string => `[${dims.join(', ')}]`;
 
-/** Integers of 64 bits have numbers of their own, which reckon with no others; none reckon with floats. */
+/** A kernel reads both operands as of the type of the first. */
 function expectAlike(a: Value, b: Value): void {
-  const kindOf = ({ type }: Value): string => /float|int64/.exec(type)?.[0] ?? 'narrow';
-  if (kindOf(a) !== kindOf(b)) throw new Error(`expected operands of one type, got ${a.type} and ${b.type}`);
+  if (a.type !== b.type) throw new Error(`expected operands of one type, got ${a.type} and ${b.type}`);
 }
 
 /** Output size of a window sliding over a padded axis, rounded down (or up: ceil_mode). */
