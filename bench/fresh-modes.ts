@@ -69,6 +69,7 @@ export async function cold(options: ModeOptions): Promise<ModeResult> {
   }
   const table = tableOf(result, {
     'process start to first answer': ({ wholeMs }) => ms(wholeMs),
+    'the very first process': ({ firstEverMs }) => `${firstEverMs.toFixed(1)} ms`,
     'engine, model and first run': ({ engineMs }) => ms(engineMs),
     'first run': ({ firstRunMs }) => ms(firstRunMs),
   });

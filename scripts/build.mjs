@@ -28,6 +28,7 @@ async function buildGateway(folder) {
     },
     outdir: folder,
     bundle: true,
+    // Files that others import get a hash of their contents in their names: runtime/engine/engine.ts tells builds apart by it.
     splitting: true,
     minify: true,
     platform: 'node',

@@ -15,7 +15,7 @@ import { fromHalf, toHalf } from './half.ts';
 import { inferOutputs } from './infer.ts';
 import type { BinaryName, CompareName, ReduceName, UnaryName } from './instructions.ts';
 import { type CastMode, fromByteFloat, toByteFloat } from './minifloat.ts';
-import { broadcastStrides, stridesOf, walk } from './strides.ts';
+import { broadcastStrides, stridesOf, walkRows } from './strides.ts';
 
 const integers: ReadonlySet<DataType> = new Set([
   ...(['int8', 'uint8', 'int16', 'uint16', 'int32', 'uint32', 'int64', 'uint64', 'bool'] as const),
@@ -115,9 +115,9 @@ function binaryFunction(name: BinaryName): Combine | undefined {
     case 'pow':
       return (a, b) => a ** b;
     case 'min':
-      return Math.min;
+      return (a, b) => Math.min(a, b);
     case 'max':
-      return Math.max;
+      return (a, b) => Math.max(a, b);
     case 'prelu':
       return (a, b) => (a < 0 ? a * b : a);
     case 'mod':
@@ -151,20 +151,29 @@ const reduceFunctions: Record<
   l2: { start: 0, step: (sum, x) => sum + x * x, finish: Math.sqrt },
 };
 
+/** Of one to three operands; `f` gets a number for each of three. */
 function combine(
   type: DataType,
   dims: readonly number[],
   inputs: readonly Tensor[],
-  f: (...x: number[]) => number,
+  f: (a: number, b: number, c: number) => number,
 ): Tensor {
-  const values = new Float64Array(elementCount(dims));
-  const strides = inputs.map((input) => broadcastStrides(input.dims, dims));
-  const scalars = new Array<number>(inputs.length);
-  walk(dims, strides, (index, offsets) => {
-    for (let i = 0; i < inputs.length; i++) scalars[i] = numberAt((inputs[i] as Tensor).data, offsets[i] as number);
-    values[index] = f(...scalars);
+  const count = elementCount(dims);
+  const values = type === 'float32' ? new Float32Array(count) : new Float64Array(count);
+  const operands = [0, 1, 2].map((index) => inputs[index] ?? (inputs[0] as Tensor));
+  const [a, b, c] = operands.map(({ data }) => asNumbers(data)) as [Numbers, Numbers, Numbers];
+  const strides = operands.map((operand) => broadcastStrides(operand.dims, dims));
+  walkRows(dims, strides, (first, length, [i = 0, j = 0, k = 0], [iStep = 0, jStep = 0, kStep = 0]) => {
+    for (let n = 0; n < length; n++)
+      values[first + n] = f(a[i + n * iStep] as number, b[j + n * jStep] as number, c[k + n * kStep] as number);
   });
-  return tensorOf(type, dims, values);
+  return values instanceof Float32Array ? { type, dims, data: values } : tensorOf(type, dims, values);
+}
+
+type Numbers = Exclude<TypedArray, BigInt64Array | BigUint64Array>;
+
+function asNumbers(data: TypedArray): Numbers {
+  return data instanceof BigInt64Array || data instanceof BigUint64Array ? Float64Array.from(data, Number) : data;
 }
 
 /** Numbers compare with bigints too, so this is exact for every type. */
@@ -172,8 +181,9 @@ function compare(name: CompareName, a: Tensor, b: Tensor, dims: readonly number[
   const f = compareFunctions[name];
   const data = new Uint8Array(elementCount(dims));
   const strides = [a, b].map((operand) => broadcastStrides(operand.dims, dims));
-  walk(dims, strides, (index, [i = 0, j = 0]) => {
-    data[index] = f(a.data[i] as number, b.data[j] as number) ? 1 : 0;
+  walkRows(dims, strides, (first, length, [i = 0, j = 0], [iStep = 0, jStep = 0]) => {
+    for (let n = 0; n < length; n++)
+      data[first + n] = f(a.data[i + n * iStep] as number, b.data[j + n * jStep] as number) ? 1 : 0;
   });
   return { type: 'bool', dims, data };
 }
@@ -182,8 +192,11 @@ function compare(name: CompareName, a: Tensor, b: Tensor, dims: readonly number[
 function choose(condition: Tensor, a: Tensor, b: Tensor, dims: readonly number[]): Tensor {
   const data = new (arrayOf(a.type))(elementCount(dims));
   const strides = [condition, a, b].map((operand) => broadcastStrides(operand.dims, dims));
-  walk(dims, strides, (index, [which = 0, i = 0, j = 0]) => {
-    data[index] = (condition.data[which] ? a.data[i] : b.data[j]) as never;
+  walkRows(dims, strides, (first, length, [which = 0, i = 0, j = 0], [whichStep = 0, iStep = 0, jStep = 0]) => {
+    for (let n = 0; n < length; n++)
+      data[first + n] = (
+        condition.data[which + n * whichStep] ? a.data[i + n * iStep] : b.data[j + n * jStep]
+      ) as never;
   });
   return { type: a.type, dims, data };
 }
@@ -191,8 +204,12 @@ function choose(condition: Tensor, a: Tensor, b: Tensor, dims: readonly number[]
 function reduce(operation: Operation & { kind: 'reduce' }, x: Tensor, dims: readonly number[]): Tensor {
   const { start, step, finish } = reduceFunctions[operation.name];
   const sums = new Float64Array(elementCount(dims)).fill(start);
-  walk(x.dims, [broadcastStrides(dims, x.dims)], (index, [to]) => {
-    sums[to as number] = step(sums[to as number] as number, numberAt(x.data, index));
+  const values = asNumbers(x.data);
+  walkRows(x.dims, [broadcastStrides(dims, x.dims)], (first, length, [to = 0], [toStep = 0]) => {
+    for (let n = 0; n < length; n++) {
+      const at = to + n * toStep;
+      sums[at] = step(sums[at] as number, values[first + n] as number);
+    }
   });
   const size = x.data.length / sums.length;
   return tensorOf(x.type, dims, finish ? sums.map((sum) => finish(sum, size)) : sums);
@@ -201,8 +218,10 @@ function reduce(operation: Operation & { kind: 'reduce' }, x: Tensor, dims: read
 /** A new array of the elements at `offset` + strides, whatever their type. */
 function pick(x: Tensor, shape: readonly number[], strides: readonly number[], offset: number): Tensor {
   const data = new (arrayOf(x.type))(elementCount(shape));
-  walk(shape, [strides], (index, [from]) => {
-    data[index] = x.data[offset + (from as number)] as never;
+  walkRows(shape, [strides], (first, length, [start = 0], [step = 0]) => {
+    const from = offset + start;
+    if (step === 1) data.set(x.data.subarray(from, from + length) as never, first);
+    else for (let n = 0; n < length; n++) data[first + n] = x.data[from + n * step] as never;
   });
   return { type: x.type, dims: shape, data };
 }
@@ -259,8 +278,8 @@ function wrap(x: Tensor, size: number): Tensor {
 function quantize(to: DataType, dims: readonly number[], inputs: readonly Tensor[]): Tensor | undefined {
   const [low, high] = to === 'int8' ? [-128, 127] : [0, 255];
   if (to !== 'int8' && to !== 'uint8') return undefined;
-  return combine(to, dims, inputs, (...[x, scale, zero]) => {
-    const whole = roundEven(Math.fround((x as number) / (scale as number))) + (zero as number);
+  return combine(to, dims, inputs, (x, scale, zero) => {
+    const whole = roundEven(Math.fround(x / scale)) + zero;
     return Number.isNaN(whole) ? 0 : Math.min(Math.max(whole, low), high);
   });
 }
@@ -281,7 +300,7 @@ export function evaluate(operation: Operation, inputs: readonly Tensor[]): Tenso
     case 'binary': {
       if (isInteger(type)) return binaryOfIntegers(operation.name, x, y, dims);
       const f = binaryFunction(operation.name);
-      return f && combine(type, dims, [x, y], f as (...x: number[]) => number);
+      return f && combine(type, dims, [x, y], f);
     }
     case 'compare':
       return compare(operation.name, x, y, dims);
@@ -313,16 +332,11 @@ export function evaluate(operation: Operation, inputs: readonly Tensor[]): Tenso
     case 'expand':
       return pick(x, dims, broadcastStrides(x.dims, dims), 0);
     case 'dequantize':
-      return combine(
-        type,
-        dims,
-        [x, y, z],
-        (value, scale, zero) => ((value as number) - (zero as number)) * (scale as number),
-      );
+      return combine(type, dims, [x, y, z], (value, scale, zero) => (value - zero) * scale);
     case 'quantize':
       return quantize(operation.to, dims, [x, y, z]);
     case 'center':
-      return combine(type, dims, [x, y], (value, zero) => (value as number) - (zero as number));
+      return combine(type, dims, [x, y], (value, zero) => value - zero);
     case 'wrapIndices':
       return wrap(x, operation.size);
     case 'gather':

@@ -107,3 +107,20 @@ export function walk(
     }
   }
 }
+
+/**
+ * As `walk`, a row at a time: `visit` gets the index of a row's first element, the row's length, and for each operand the
+ * offset of the first element and the step from one to the next. Axes that all operands walk alike make one row.
+ */
+export function walkRows(
+  shape: readonly number[],
+  strides: readonly (readonly number[])[],
+  visit: (index: number, count: number, offsets: readonly number[], steps: readonly number[]) => void,
+): void {
+  if (elementCount(shape) === 0) return;
+  const joined = joinAxes(shape, strides);
+  const count = joined.shape.at(-1) as number;
+  const steps = joined.strides.map((each) => each.at(-1) as number);
+  const outer = joined.strides.map((each) => each.slice(0, -1));
+  walk(joined.shape.slice(0, -1), outer, (row, offsets) => visit(row * count, count, offsets, steps));
+}

@@ -27,3 +27,6 @@ export interface Stop {
   readonly startedMs: number;
   readonly endedMs: number;
 }
+
+/** The thread is ready for its first order. */
+export const READY = 'ready';

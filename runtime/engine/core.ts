@@ -1,11 +1,12 @@
 /** One core: a thread that executes programs over the engine's memory, one segment at a time. */
 import { Worker } from 'node:worker_threads';
-import type { CoreSetup, Segment, Stop } from './core-messages.ts';
+import { type CoreSetup, READY, type Segment, type Stop } from './core-messages.ts';
 import { workerUrl } from './worker-url.ts';
 
 export class Core {
   readonly #setup: CoreSetup;
   #worker: Worker | undefined;
+  #ready: PromiseWithResolvers<void> | undefined;
   #waiting: PromiseWithResolvers<Stop> | undefined;
   #closed = false;
 
@@ -13,9 +14,10 @@ export class Core {
     this.#setup = setup;
   }
 
-  /** Starts the thread ahead of the first segment: that takes as long as reading a model. */
-  start(): void {
+  /** Starts the thread ahead of the first segment. Resolves when it is ready, rejects when it cannot be. */
+  start(): Promise<void> {
     this.#thread();
+    return (this.#ready as PromiseWithResolvers<void>).promise;
   }
 
   /**
@@ -39,14 +41,22 @@ export class Core {
     if (this.#closed) throw new Error('the engine is closed');
     if (this.#worker) return this.#worker;
     const worker = new Worker(workerUrl('core-worker', import.meta.url), { workerData: this.#setup, execArgv: [] });
-    // A thread that waits for work keeps no process alive.
-    worker.unref();
-    worker.on('message', (stop: Stop) => {
+    const ready = Promise.withResolvers<void>();
+    // Whoever did not wait for it hears from `execute`.
+    ready.promise.catch(() => {});
+    this.#ready = ready;
+    worker.on('message', (message: Stop | typeof READY) => {
+      if (message === READY) {
+        ready.resolve();
+        return;
+      }
       worker.unref();
-      this.#waiting?.resolve(stop);
+      this.#waiting?.resolve(message);
     });
     worker.on('error', (cause) => this.#lose(worker, new Error('the computing thread failed', { cause })));
     worker.on('exit', () => this.#lose(worker, new Error('the computing thread ended')));
+    // A thread that waits for work keeps no process alive. Last, as listeners hold the process again.
+    worker.unref();
     this.#worker = worker;
     return worker;
   }
@@ -55,6 +65,7 @@ export class Core {
   #lose(worker: Worker, reason: Error): void {
     if (this.#worker !== worker) return;
     this.#worker = undefined;
+    this.#ready?.reject(reason);
     this.#waiting?.reject(reason);
   }
 }

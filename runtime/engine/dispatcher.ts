@@ -35,7 +35,7 @@ interface Run {
 }
 
 export class Dispatcher {
-  readonly #core: Core;
+  readonly #core: Pick<Core, 'execute'>;
   readonly #memory: EngineMemory;
   readonly #queue = new RunQueue<Run>();
   /** Where the suspension flag and the base pointers of the current run lie. */
@@ -43,7 +43,7 @@ export class Dispatcher {
   readonly #runs = new Set<Run>();
   #current: Run | undefined;
 
-  constructor(core: Core, memory: EngineMemory) {
+  constructor(core: Pick<Core, 'execute'>, memory: EngineMemory) {
     this.#core = core;
     this.#memory = memory;
     this.#control = memory.allocate(CONTROL_BYTES, 'the dispatcher');

@@ -5,6 +5,7 @@ import type { OnnxModel } from '../onnx/graph.ts';
 import { checkInputs } from './check-inputs.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { runModel } from './graph-runner.ts';
+import type { WholeProgram } from './kept-programs-io.ts';
 import type { LoadedProgram } from './loaded-program.ts';
 import { MemoryLimitError } from './memory.ts';
 import type { Model, RunOptions, RunResult } from './model.ts';
@@ -13,6 +14,7 @@ import { ProgramStore } from './program-store.ts';
 import { type Live, Stages } from './stages.ts';
 import type { DataType, Tensor } from './tensor.ts';
 import type { EngineValue } from './value.ts';
+import { wholeProgramOf } from './whole-program.ts';
 
 export interface ModelHome {
   readonly memory: ModelMemory;
@@ -21,6 +23,8 @@ export interface ModelHome {
   readonly panel: 8 | 16;
   /** All models that are open. */
   readonly models: Set<Model>;
+  /** Is given a program that does all that the model does, when it is made first. */
+  readonly keep?: (whole: WholeProgram) => void;
 }
 
 export class EngineModel implements Model {
@@ -40,8 +44,16 @@ export class EngineModel implements Model {
     this.inputs = file.graph.inputs;
     this.outputs = file.graph.outputs;
     this.#home = home;
-    const { memory, panel } = home;
-    this.#store = new ProgramStore(file, { name, weightBytes: fileBytes, memory, panel });
+    const { memory, panel, keep } = home;
+    this.#store = new ProgramStore(file, {
+      ...{ name, weightBytes: fileBytes, memory, panel },
+      onFirst:
+        keep &&
+        ((stage, request, weights) => {
+          const whole = wholeProgramOf(this.#store.model, stage, request, weights.bytes);
+          if (whole) keep(whole);
+        }),
+    });
     this.#stages = new Stages(this.#store);
     home.models.add(this);
   }

@@ -1,15 +1,15 @@
 /** The engine: one memory, one core, and the models that run on them by our own kernels. */
 
-import type { ByteSource } from '../onnx/byte-source.ts';
-import { externalReader } from '../onnx/external-io.ts';
-import { readModel } from '../onnx/read.ts';
-import { hasOperator } from '../ops/index.ts';
+import { join } from 'node:path';
+import { type ByteSource, memorySource } from '../onnx/byte-source.ts';
 import { cacheFolder, keepBuild, recallBuild } from './build-choice-io.ts';
 import type { BuildChoice } from './choose-build.ts';
 import { Core } from './core.ts';
 import { Dispatcher } from './dispatcher.ts';
-import { EngineModel } from './engine-model.ts';
-import { type KernelBuild, loadKernels } from './kernels.ts';
+import { FirstSteps } from './first-steps.ts';
+import { KeptModel } from './kept-model.ts';
+import { KeptPrograms, type WholeProgram } from './kept-programs-io.ts';
+import { type KernelBuild, loadKernels, twinOf } from './kernels.ts';
 import { EngineMemory } from './memory.ts';
 import type { Model } from './model.ts';
 import { ModelMemory } from './model-memory.ts';
@@ -27,8 +27,13 @@ export interface EngineOptions {
    * the container around the process) has free, less a quarter for everything else, at most 4 GiB.
    */
   readonly memoryMaxBytes?: number;
-  /** Where the choice of a build is kept from one start to the next; the user's cache folder when absent. */
+  /** Where the choice of a build, and programs, are kept from one start to the next; the user's cache folder when absent. */
   readonly cacheFolder?: string;
+  /**
+   * Names the code that compiles models: programs that it made are kept. When absent it is the name of this file in a
+   * bundle, which tells contents; in a checkout, where code changes under one name, no programs are kept.
+   */
+  readonly compiler?: string;
 }
 
 export interface EngineInfo {
@@ -70,15 +75,32 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-async function chooseKernels(options: EngineOptions): Promise<BuildChoice & Pick<EngineInfo, 'choice'>> {
-  if (options.build) return { build: options.build, notes: [], choice: 'asked for' };
-  const folder = options.cacheFolder ?? cacheFolder();
+/** scripts/build.mjs: the bundler ends the names of files that others import with a hash of their contents. */
+function bundleName(url: string): string | undefined {
+  return /[^/]*-[0-9A-Z]{8}\.js$/.exec(url)?.[0];
+}
+
+async function chooseKernels(
+  folder: string,
+  asked: KernelBuild | undefined,
+): Promise<BuildChoice & Pick<EngineInfo, 'choice'>> {
+  if (asked) return { build: asked, notes: [], choice: 'asked for' };
   const kept = recallBuild(folder);
   if (kept) return { ...kept, choice: 'kept from an earlier start' };
   const { chooseBuild } = await import('./choose-build.ts');
   const made = chooseBuild();
   keepBuild(folder, made);
   return { ...made, choice: 'tried now' };
+}
+
+let isFirst = true;
+
+/** V8's flags change when the first core starts, or when kernels are tried: from then on there is no baseline code. */
+function withFirstSteps(core: Core, memory: EngineMemory, build: KernelBuild): Pick<Core, 'execute'> {
+  if (!isFirst) return core;
+  isFirst = false;
+  core.start();
+  return new FirstSteps(core, loadKernels(memory.memory, { build, module: twinOf(build) }), memory);
 }
 
 export async function createEngine(options: EngineOptions = {}): Promise<Engine> {
@@ -88,14 +110,16 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
       `engine memory: expected a limit from ${MEMORY_BYTES_MIN} to ${MEMORY_BYTES_MAX} bytes, got ${memoryMaxBytes}`,
     );
   }
-  const { build, notes, choice } = await chooseKernels(options);
+  const folder = options.cacheFolder ?? cacheFolder();
+  const { build, notes, choice } = await chooseKernels(folder, options.build);
   const memory = new EngineMemory(memoryMaxBytes);
   const { module, heapBase, panel } = loadKernels(memory.memory, { build });
   memory.reserve(heapBase);
   const core = new Core({ memory: memory.memory, build, module });
-  core.start();
-  const dispatcher = new Dispatcher(core, memory);
+  const dispatcher = new Dispatcher(choice === 'tried now' ? core : withFirstSteps(core, memory, build), memory);
   const models = new Set<Model>();
+  const { compiler = bundleName(import.meta.url) } = options;
+  const programs = compiler ? new KeptPrograms(join(folder, 'programs'), compiler) : undefined;
   let closed = false;
   return {
     get info() {
@@ -103,19 +127,17 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
     },
     async load(source, { name, folder, memoryMaxBytes: modelMaxBytes = memory.maxBytes }) {
       if (closed) throw new Error(`model "${name}": the engine is closed`);
-      const readExternal = folder === undefined ? undefined : externalReader(folder);
-      const file = readModel(source, { readExternal, hasOperator });
-      const model = new EngineModel(file, name, source.byteLength, {
-        memory: new ModelMemory(memory, name, modelMaxBytes),
-        ...{ dispatcher, panel, models },
-      });
-      try {
-        model.compileAhead();
-      } catch (error) {
-        await model.close();
-        throw error;
-      }
-      return model;
+      const file = source instanceof Uint8Array ? memorySource(source) : source;
+      const home = { memory: new ModelMemory(memory, name, modelMaxBytes), dispatcher, panel, models };
+      const open = async (keep?: (whole: WholeProgram) => void): Promise<Model> => {
+        const { openModel } = await import('./open-model.ts');
+        if (closed) throw new Error(`model "${name}": the engine is closed`);
+        return openModel(file, { name, folder }, { ...home, keep });
+      };
+      if (!programs) return open();
+      const kept = programs.recall(file, panel);
+      if (kept) return new KeptModel(kept, name, { ...home, open });
+      return open((whole) => void programs.keep(file, panel, whole));
     },
     suspend: () => dispatcher.suspend(),
     async close() {

@@ -53,11 +53,12 @@ const REVECTORIZE_V8 = [13, 6];
 
 /**
  * Sets V8's flags for fast kernels; call it before the first `loadKernels` of the process. Without Liftoff, functions are compiled
- * by the optimising compiler at their first call, instead of running up to twenty times slower for a while.
+ * by the optimising compiler at their first call, instead of running up to twenty times slower for a while. The flags hold for all
+ * threads.
  */
-export function prepareV8(): void {
+export function prepareV8(build: KernelBuild = 'revectorized'): void {
   v8.setFlagsFromString('--no-liftoff');
-  if (canRevectorize()) v8.setFlagsFromString('--experimental-wasm-revectorize');
+  if (build === 'revectorized' && canRevectorize()) v8.setFlagsFromString('--experimental-wasm-revectorize');
 }
 
 export function canRevectorize(): boolean {
@@ -102,6 +103,18 @@ export function moduleOf(build: KernelBuild): WebAssembly.Module | undefined {
   }
   modules.set(name, module);
   return module;
+}
+
+/** A custom section, empty but for its one-letter name (WebAssembly Core Specification 2.0, 5.5.3): it changes nothing. */
+const MARK = [0, 2, 1, 0x62];
+
+/** The same kernels as a module of their own, which shares no compiled code with the other: for `FirstSteps`. */
+export function twinOf(build: KernelBuild): WebAssembly.Module {
+  const bytes = binaryOf(build === 'plain' ? 'plain' : 'relaxed');
+  const marked = new Uint8Array(bytes.length + MARK.length);
+  marked.set(bytes);
+  marked.set(MARK, bytes.length);
+  return new WebAssembly.Module(marked);
 }
 
 /**

@@ -54,7 +54,19 @@ export class MemoryWeights implements Weights {
   }
 
   copyTo(target: Uint8Array): void {
-    target.set(this.#memory.bytes(this.#region, this.#length));
+    target.set(this.bytes);
+  }
+
+  /** As they lie in the memory now: a view that counts until the next one is placed. */
+  get bytes(): Uint8Array {
+    return this.#memory.bytes(this.#region, this.#length);
+  }
+
+  /** Puts weights that another process packed in the place of all; for programs that were made there. */
+  restore(bytes: Uint8Array): void {
+    this.#makeRoom(bytes.length);
+    this.#memory.bytes(this.#region, bytes.length).set(bytes);
+    this.#length = bytes.length;
   }
 
   /** Keeps the present place until `release`. */

@@ -39,6 +39,8 @@ export interface StoreOptions {
   readonly memory: ModelMemory;
   /** Columns in one panel of a packed matrix; it belongs to the kernels' build. */
   readonly panel: 8 | 16;
+  /** Told of the first stage that was made. */
+  readonly onFirst?: (stage: Stage, request: StageRequest, weights: MemoryWeights) => void;
 }
 
 export class ProgramStore implements StageStore<LoadedProgram> {
@@ -83,6 +85,7 @@ export class ProgramStore implements StageStore<LoadedProgram> {
     if (bytesMax === Infinity) {
       this.#shared.bytesMax = 2 * weights.byteLength + GROWTH_BYTES_MAX;
       this.#shared.namesMax = 2 * prepared.keys.size + GROWTH_NAMES_MAX;
+      this.#options.onFirst?.(made, request, weights);
     }
     const program = made.kind === 'program' ? made.program : undefined;
     // Said now, not at the first run: a model that is loaded can run.

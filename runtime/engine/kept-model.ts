@@ -1,0 +1,111 @@
+/**
+ * A model of which one program was kept from an earlier start. It runs that program at once, and becomes a model like any
+ * other, read and compiled from its file, with the first input of another shape.
+ */
+import { sameDims } from '../compile/strides.ts';
+import { checkInputs } from './check-inputs.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { WholeProgram } from './kept-programs-io.ts';
+import { LoadedProgram } from './loaded-program.ts';
+import { MemoryWeights } from './memory-weights.ts';
+import type { Model, RunOptions, RunResult } from './model.ts';
+import type { ModelMemory } from './model-memory.ts';
+import type { Tensor } from './tensor.ts';
+import type { EngineValue } from './value.ts';
+
+export interface KeptModelHome {
+  readonly memory: ModelMemory;
+  readonly dispatcher: Dispatcher;
+  /** All models that are open. */
+  readonly models: Set<Model>;
+  /** Reads and compiles the file. */
+  open(): Promise<Model>;
+}
+
+export class KeptModel implements Model {
+  readonly name: string;
+  readonly engine = 'llmasos';
+  readonly inputs: Model['inputs'];
+  readonly outputs: Model['outputs'];
+  readonly #home: KeptModelHome;
+  readonly #shapes: WholeProgram['shapes'];
+  readonly #program: LoadedProgram;
+  #isFreed = false;
+  /** Read and compiled; then the kept program is used no more, so that the weights are there once. */
+  #whole: Model | undefined;
+  #opening: Promise<Model> | undefined;
+  #closed = false;
+
+  /** Throws a MemoryLimitError when there is no room. */
+  constructor({ program, weights, inputs, outputs, shapes }: WholeProgram, name: string, home: KeptModelHome) {
+    this.name = name;
+    this.inputs = inputs;
+    this.outputs = outputs;
+    this.#home = home;
+    this.#shapes = shapes;
+    const { memory } = home;
+    const placed = new MemoryWeights(memory, name, weights.byteLength);
+    try {
+      placed.restore(weights);
+      memory.expect(program.arenaBytes, `a run of model "${name}"`);
+      this.#program = new LoadedProgram(program, placed, memory, name);
+    } catch (error) {
+      placed.free();
+      throw error;
+    }
+    home.models.add(this);
+  }
+
+  async run(inputs: Readonly<Record<string, EngineValue>>, options: RunOptions = {}): Promise<RunResult> {
+    checkInputs(this.name, this.inputs, inputs);
+    if (this.#closed) throw new Error(`model "${this.name}" is closed`);
+    if (this.#whole || !this.#fits(inputs)) return (await this.#open()).run(inputs, options);
+    const tensors = inputs as Readonly<Record<string, Tensor>>;
+    try {
+      const { outputs, ...times } = await this.#home.dispatcher.run(this.name, this.#program, tensors, options);
+      const ordered = this.outputs.map(({ name }) => [name, outputs[name] as Tensor] as const);
+      return { outputs: Object.fromEntries(ordered), ...times };
+    } finally {
+      this.#sweep();
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#home.models.delete(this);
+    if (!this.#isFreed)
+      await this.#home.dispatcher.cancelAll([this.#program], new Error(`model "${this.name}" was closed`));
+    const whole = await this.#opening?.catch(() => undefined);
+    await whole?.close();
+    this.#sweep();
+  }
+
+  #fits(inputs: Readonly<Record<string, EngineValue>>): boolean {
+    return Object.entries(this.#shapes).every(([name, dims]) => sameDims(dims, (inputs[name] as Tensor).dims));
+  }
+
+  #open(): Promise<Model> {
+    this.#opening ??= this.#home.open().then(
+      (model) => {
+        this.#whole = model;
+        this.#sweep();
+        return model;
+      },
+      (error) => {
+        // The shape that is kept can be run all the same.
+        this.#opening = undefined;
+        throw error;
+      },
+    );
+    return this.#opening;
+  }
+
+  /** Gives the program and its weights back when no run will use them any more. */
+  #sweep(): void {
+    if (this.#isFreed || this.#program.users > 0 || !(this.#closed || this.#whole)) return;
+    this.#isFreed = true;
+    this.#program.free();
+    this.#program.weights.free();
+  }
+}

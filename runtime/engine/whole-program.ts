@@ -1,0 +1,28 @@
+/** A program that does all that its model does, as it can be kept on disk. */
+import type { Stage, StageRequest } from '../compile/compile.ts';
+import type { OnnxModel } from '../onnx/graph.ts';
+import type { WholeProgram } from './kept-programs-io.ts';
+
+/** Undefined when the stage is a part of the model only, or depends on more than the shapes of the inputs. */
+export function wholeProgramOf(
+  { graph, externalFiles }: OnnxModel,
+  stage: Stage,
+  request: StageRequest,
+  weights: Uint8Array,
+): WholeProgram | undefined {
+  if (stage.kind !== 'program' || !stage.program) return undefined;
+  if (request.path !== '' || request.start > 0 || stage.end < graph.nodes.length) return undefined;
+  // What lies in other files may change while the model's own stays the same.
+  if (externalFiles.length > 0) return undefined;
+  const { program } = stage;
+  const given = new Set(program.outputs.map(({ name }) => name));
+  if (!graph.outputs.every(({ name }) => given.has(name))) return undefined;
+  const shapes: Record<string, readonly number[]> = {};
+  for (const [name, known] of request.known) {
+    if (known === 'host') return undefined;
+    if ('constant' in known) continue;
+    if (known.value) return undefined;
+    shapes[name] = known.dims;
+  }
+  return { program, weights, inputs: graph.inputs, outputs: graph.outputs, shapes };
+}

@@ -1,0 +1,103 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { KeptPrograms, type WholeProgram } from '../../../runtime/engine/kept-programs-io.ts';
+import { memorySource } from '../../../runtime/onnx/byte-source.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'llmasos-programs-'));
+test.after(() => rmSync(root, { recursive: true }));
+const newFolder = () => mkdtempSync(join(root, 'case-'));
+
+const value = { name: 'x', type: 'float32', dims: [2, 'n'] } as const;
+/** Tables of an odd length put the weights at an odd place. */
+const whole: WholeProgram = {
+  program: {
+    words: Uint32Array.of(1, 0xffffffff, 3),
+    tables: Uint8Array.of(1, 2, 3),
+    arenaBytes: 64,
+    inputs: [{ name: 'x', type: 'float32', dims: [2, 3], address: 0 }],
+    outputs: [{ name: 'y', type: 'float32', dims: [2, 3], address: 0x40000000 }],
+    origins: [{ word: 0, node: 'Knoten "é"' }],
+  },
+  weights: Uint8Array.of(9, 8, 7, 6, 5),
+  inputs: [value],
+  outputs: [{ ...value, name: 'y', dims: [null, 3] }],
+  shapes: { x: [2, 3] },
+};
+
+const model = memorySource(Uint8Array.from({ length: 100 }, (_, i) => i));
+const fileIn = (folder: string) => join(folder, readdirSync(folder)[0] as string);
+
+test('a program comes back as it was kept, for the same model, panels and compiler only', async () => {
+  const folder = newFolder();
+  const programs = new KeptPrograms(folder, 'one');
+  assert.is(programs.recall(model, 16), undefined);
+  assert.ok(await programs.keep(model, 16, whole));
+  const { weights, program, ...rest } = programs.recall(model, 16) as WholeProgram;
+  assert.equal({ ...rest, weights: Uint8Array.from(weights) }, { ...rest, weights: whole.weights });
+  assert.equal({ ...program, tables: Uint8Array.from(program.tables) }, whole.program);
+  assert.equal(rest, { inputs: whole.inputs, outputs: whole.outputs, shapes: whole.shapes });
+  assert.is(programs.recall(model, 8), undefined);
+  assert.is(new KeptPrograms(folder, 'two').recall(model, 16), undefined);
+  let seen = 0;
+  for (let at = 0; at < model.byteLength; at++, seen++) {
+    const other = model.read(0, model.byteLength).slice();
+    other[at] = 255;
+    assert.is(programs.recall(memorySource(other), 16), undefined, `byte ${at}`);
+  }
+  assert.is(seen, 100);
+  assert.is(programs.recall(memorySource(model.read(0, 99)), 16), undefined);
+});
+
+test('a damaged file is no program', async () => {
+  const folder = newFolder();
+  const programs = new KeptPrograms(folder, 'one');
+  await programs.keep(model, 16, whole);
+  const file = fileIn(folder);
+  const good = readFileSync(file);
+  let seen = 0;
+  for (let at = 0; at < good.length; at++, seen++) {
+    const bad = Buffer.from(good);
+    bad[at] = (bad[at] as number) ^ (1 << (at % 8));
+    writeFileSync(file, bad);
+    assert.is(programs.recall(model, 16), undefined, `byte ${at}`);
+    writeFileSync(file, good.subarray(0, at));
+    assert.is(programs.recall(model, 16), undefined, `cut at ${at}`);
+  }
+  assert.ok(seen > 100);
+  writeFileSync(file, Buffer.concat([good, good]));
+  assert.is(programs.recall(model, 16), undefined);
+  writeFileSync(file, good);
+  assert.ok(programs.recall(model, 16));
+});
+
+test('where nothing can be written nothing is kept, and nothing is left behind', async () => {
+  const file = join(newFolder(), 'file');
+  writeFileSync(file, '');
+  assert.not(await new KeptPrograms(file, 'one').keep(model, 16, whole));
+  assert.not(await new KeptPrograms(join(file, 'below'), 'one').keep(model, 16, whole));
+  assert.ok(existsSync(file));
+});
+
+test('old programs make room for new ones', async () => {
+  const folder = newFolder();
+  const programs = new KeptPrograms(folder, 'one');
+  for (let i = 0; i < 80; i++) {
+    assert.ok(await programs.keep(memorySource(Uint8Array.of(i)), 16, whole));
+    assert.ok(programs.recall(memorySource(Uint8Array.of(i)), 16), `program ${i}`);
+  }
+  const left = readdirSync(folder).length;
+  assert.ok(left <= 64, `${left} files`);
+});
+
+test('two that keep the same program at a time leave a whole one', async () => {
+  const folder = newFolder();
+  const programs = new KeptPrograms(folder, 'one');
+  await Promise.all([1, 2, 3, 4].map(() => programs.keep(model, 16, whole)));
+  assert.ok(programs.recall(model, 16));
+  assert.is(readdirSync(folder).length, 1);
+});
+
+test.run();
