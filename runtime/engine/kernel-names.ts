@@ -22,7 +22,7 @@ const names: ReadonlyMap<number, string> = new Map([
   [op.GATHER, 'gather'],
   [op.RESIZE_NEAREST, 'resize, nearest'],
   [op.RESIZE_LINEAR, 'resize, linear'],
-  [op.LSTM_CELL, 'LSTM cell'],
+  [op.RECURRENT, 'recurrent'],
   [op.QUANTIZE, 'quantize'],
   [op.REQUANTIZE, 'requantize'],
   [op.DEQUANTIZE, 'dequantize'],
@@ -43,6 +43,12 @@ const names: ReadonlyMap<number, string> = new Map([
   [op.UNIFORM, 'uniform'],
   [op.MAX_ROI_POOL, 'max RoI pool'],
   [op.TREES, 'trees'],
+  [op.QUANTIZED_GATHER, 'gather 8-bit patches'],
+  [op.PRODUCT, 'product of other types'],
+  [op.LOOKUP, 'lookup'],
+  [op.SUPPRESS, 'non-maximum suppression'],
+  [op.QUANTIZED_GEMM, '8-bit matrix product'],
+  [op.QUANTIZED_DEPTHWISE, '8-bit depthwise'],
 ]);
 
 export function kernelName(opcode: number): string {
