@@ -1,0 +1,89 @@
+/** What the scheduler is told and what it decides. Times are microseconds of one monotonic clock. */
+
+export interface ModelSpec {
+  readonly name: string;
+  readonly bytes: number;
+  /** Loaded at once and never unloaded. */
+  readonly pinned?: boolean;
+  /** Estimated time to load. */
+  readonly loadUs?: number;
+  /** Absent when the model's runs cannot be batched. A batch of n takes `fixedUs + n × perRunUs`. */
+  readonly batch?: { readonly max: number; readonly fixedUs: number; readonly perRunUs: number };
+}
+
+export interface TenantSpec {
+  readonly name: string;
+  /** Share of the core time relative to other tenants of the same class. */
+  readonly weight: number;
+  /** Runs that may wait or compute at a time. */
+  readonly runsMax: number;
+}
+
+export interface SchedulerSpec {
+  readonly cores: number;
+  /** For all models together. */
+  readonly memoryBytes: number;
+  /** The longest that a core works on after it was told to suspend. */
+  readonly instructionUs: number;
+  readonly tenants: readonly TenantSpec[];
+  readonly models: readonly ModelSpec[];
+}
+
+export interface RunRequest {
+  /** Unique among the runs that have not ended. */
+  readonly id: number;
+  readonly model: string;
+  readonly tenant: string;
+  /** Name or number of the class. */
+  readonly priority: string | number;
+  /** Time on one core: an upper bound for safety, an estimate for the others. */
+  readonly workUs: number;
+  /** When the answer loses its use: the run is ended then. */
+  readonly deadlineUs?: number;
+  /** Cores that the run can use at a time. Default 1. */
+  readonly cores?: number;
+}
+
+export type StopOutcome = 'suspended' | 'done' | 'failed';
+
+export type SchedulerEvent =
+  | { readonly kind: 'submit'; readonly request: RunRequest }
+  | { readonly kind: 'cancel'; readonly run: number }
+  /** A core, the first one of a decision to start, has stopped. */
+  | { readonly kind: 'stopped'; readonly core: number; readonly outcome: StopOutcome }
+  | { readonly kind: 'loaded'; readonly model: string }
+  | { readonly kind: 'load-failed'; readonly model: string; readonly reason: string }
+  | { readonly kind: 'unloaded'; readonly model: string }
+  /** Time has passed: see Scheduler.wakeUs. */
+  | { readonly kind: 'tick' };
+
+/** Where the time of a run went. */
+export interface RunAccount {
+  readonly submittedUs: number;
+  /** Absent when it never started. */
+  readonly startedUs?: number;
+  readonly endedUs: number;
+  /** Time on cores; a batch's is divided among its runs. */
+  readonly runUs: number;
+  readonly preemptions: number;
+  /** The run for which it was last set aside. */
+  readonly preemptedBy?: number;
+}
+
+export type EndOutcome = 'done' | 'failed' | 'cancelled' | 'late';
+
+export type Decision =
+  | { readonly kind: 'refuse'; readonly run: number; readonly reason: string }
+  /** Start, or resume, runs of one model: more than one is a batch, more than one core computes it together. */
+  | { readonly kind: 'start'; readonly cores: readonly number[]; readonly runs: readonly number[] }
+  /** Tell the core, the first one of a decision to start, to stop after its present instruction. */
+  | { readonly kind: 'suspend'; readonly core: number }
+  | { readonly kind: 'load'; readonly model: string }
+  | { readonly kind: 'unload'; readonly model: string }
+  | {
+      readonly kind: 'end';
+      readonly run: number;
+      readonly outcome: EndOutcome;
+      readonly reason?: string;
+      readonly account: RunAccount;
+    };

@@ -1,0 +1,180 @@
+/**
+ * Which models are in memory. Memory is reserved from the decision to load until a model is reported as unloaded, so
+ * that the budget holds at every instant. The most urgent job without its model decides what is loaded next; room is
+ * made by unloading idle models, least recently used first, then by letting models drain whose waiting jobs all come
+ * later than that job. Jobs whose models are in memory go on all the while.
+ */
+import type { ModelSpec, SchedulerSpec } from './events.ts';
+import { isBefore } from './heap.ts';
+import type { Job, ResidentModel } from './job.ts';
+import { SAFETY } from './priorities.ts';
+
+/** Where jobs go when their model comes and goes, and who carries it out. */
+export interface ResidencyHooks {
+  readonly load: (model: string) => void;
+  readonly unload: (model: string) => void;
+  /** The jobs of the model that wait may start from now on, or no longer. */
+  readonly admit: (model: ResidentModel) => void;
+  readonly park: (model: ResidentModel) => void;
+}
+
+export class Residency {
+  readonly #models = new Map<string, ResidentModel>();
+  readonly #budget: number;
+  readonly #hooks: ResidencyHooks;
+  /** Models with jobs that wait for them to be loaded, or to be kept. */
+  readonly #wanted = new Set<ResidentModel>();
+  #pinnedBytes = 0;
+  #reservedBytes = 0;
+
+  constructor(spec: SchedulerSpec, hooks: ResidencyHooks) {
+    this.#budget = spec.memoryBytes;
+    this.#hooks = hooks;
+    for (const model of spec.models) this.#add(model);
+  }
+
+  #add(spec: ModelSpec): void {
+    if (this.#models.has(spec.name)) throw new Error(`model "${spec.name}": expected one model of this name, got two`);
+    if (!(spec.bytes >= 0)) throw new Error(`model "${spec.name}": expected a size in bytes, got ${spec.bytes}`);
+    if (spec.pinned) this.#pinnedBytes += spec.bytes;
+    if (this.#pinnedBytes > this.#budget)
+      throw new Error(
+        `model "${spec.name}": pinned models need ${this.#pinnedBytes} bytes, expected at most ${this.#budget}; pin fewer`,
+      );
+    this.#models.set(spec.name, {
+      spec,
+      state: 'absent',
+      draining: false,
+      usedUs: 0,
+      started: new Set(),
+      waiting: new Set(),
+    });
+  }
+
+  get(name: string): ResidentModel | undefined {
+    return this.#models.get(name);
+  }
+
+  /** Why the model can never be loaded; undefined when it can. */
+  neverFits({ spec }: ResidentModel): string | undefined {
+    const most = this.#budget - this.#pinnedBytes;
+    if (spec.pinned || spec.bytes <= most) return undefined;
+    return `model "${spec.name}" needs ${spec.bytes} bytes, expected at most ${most}, the memory budget less pinned models; use a smaller model or unpin others`;
+  }
+
+  canStart(model: ResidentModel): boolean {
+    return model.state === 'loaded' && !model.draining;
+  }
+
+  /** A job of the model waits for memory. */
+  want(model: ResidentModel): void {
+    this.#wanted.add(model);
+  }
+
+  loaded(name: string, nowUs: number): void {
+    const model = this.#expect(name, 'loading');
+    model.state = 'loaded';
+    model.usedUs = nowUs;
+    this.#hooks.admit(model);
+  }
+
+  /** The model's memory is free again: after an unload, or after a load that failed. */
+  gone(name: string, from: 'loading' | 'unloading'): ResidentModel {
+    const model = this.#expect(name, from);
+    model.state = 'absent';
+    this.#reservedBytes -= model.spec.bytes;
+    return model;
+  }
+
+  /** Decides what to load and unload now. Call after anything that could change the answer. */
+  settle(): void {
+    if (this.#wanted.size === 0) return;
+    for (const model of this.#wanted) {
+      if (model.waiting.size === 0 || this.canStart(model)) this.#wanted.delete(model);
+    }
+    const before = [...this.#models.values()].filter((model) => model.draining);
+    for (const model of before) model.draining = false;
+    const requests = [...this.#wanted]
+      .filter(({ state, waiting }) => state === 'absent' && waiting.size > 0)
+      .map((model) => ({ model, job: mostUrgent(model.waiting) as Job }))
+      .sort((a, b) => (isMoreUrgent(a.job, b.job) ? -1 : 1));
+    for (const { model, job } of requests) {
+      // The first one that has to wait keeps the memory that becomes free: smaller ones must not overtake it for ever.
+      if (!this.#makeRoom(model, job)) break;
+      this.#load(model);
+    }
+    for (const model of before) if (this.canStart(model)) this.#hooks.admit(model);
+  }
+
+  /** Loads the pinned models. Call once. */
+  loadPinned(): void {
+    for (const model of this.#models.values()) if (model.spec.pinned) this.#load(model);
+  }
+
+  #load(model: ResidentModel): void {
+    model.state = 'loading';
+    this.#reservedBytes += model.spec.bytes;
+    this.#hooks.load(model.spec.name);
+  }
+
+  /** True when there is room now; otherwise does what brings it about. */
+  #makeRoom(model: ResidentModel, job: Job): boolean {
+    let free = this.#budget - this.#reservedBytes;
+    if (!model.spec.pinned) free -= this.#pinnedToCome();
+    if (free >= model.spec.bytes) return true;
+    const others = [...this.#models.values()];
+    for (const other of others) if (other.state === 'unloading') free += other.spec.bytes;
+    const victims = others
+      .filter((other) => other.state === 'loaded' && !other.spec.pinned && yields(other, job))
+      .sort((a, b) => rank(a) - rank(b) || a.usedUs - b.usedUs);
+    for (const victim of victims) {
+      if (free >= model.spec.bytes) break;
+      free += victim.spec.bytes;
+      if (victim.waiting.size > 0) {
+        this.#hooks.park(victim);
+        this.#wanted.add(victim);
+      }
+      if (victim.started.size > 0) victim.draining = true;
+      else {
+        victim.state = 'unloading';
+        this.#hooks.unload(victim.spec.name);
+      }
+    }
+    return false;
+  }
+
+  /** A pinned model that failed to load keeps its room. */
+  #pinnedToCome(): number {
+    let sum = 0;
+    for (const { spec, state } of this.#models.values()) if (spec.pinned && state === 'absent') sum += spec.bytes;
+    return sum;
+  }
+
+  #expect(name: string, state: ResidentModel['state']): ResidentModel {
+    const model = this.#models.get(name);
+    if (model?.state !== state)
+      throw new Error(`assertion: model "${name}" is ${model?.state ?? 'unknown'}, expected ${state}`);
+    return model;
+  }
+}
+
+/** Idle models go first, then those that only have jobs waiting, then those that must drain. */
+function rank({ started, waiting }: ResidentModel): number {
+  return started.size > 0 ? 2 : waiting.size > 0 ? 1 : 0;
+}
+
+/** Whether the model may go so that `job` gets its own. */
+function yields({ waiting }: ResidentModel, job: Job): boolean {
+  const first = mostUrgent(waiting);
+  return !first || (first.priority !== SAFETY && isMoreUrgent(job, first));
+}
+
+function isMoreUrgent(a: Job, b: Job): boolean {
+  return a.priority < b.priority || (a.priority === b.priority && isBefore(a, b));
+}
+
+function mostUrgent(jobs: Iterable<Job>): Job | undefined {
+  let best: Job | undefined;
+  for (const job of jobs) if (!best || isMoreUrgent(job, best)) best = job;
+  return best;
+}

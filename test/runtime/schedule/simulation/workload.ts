@@ -1,0 +1,104 @@
+/** Random nodes and workloads, with everything in them that a node meets: overload, bad requests, faults, second thoughts. */
+import * as assert from 'uvu/assert';
+import type { ModelSpec, SchedulerSpec, TenantSpec } from '../../../../runtime/schedule/events.ts';
+import { Random } from '../../../random.ts';
+import { Laws } from './laws.ts';
+import { type Ended, type PlannedRun, World } from './world.ts';
+
+const MEGABYTE = 1_000_000;
+
+function draw(random: Random): { spec: SchedulerSpec; runs: PlannedRun[] } {
+  const models: ModelSpec[] = Array.from({ length: 2 + random.below(5) }, (_, i) => ({
+    name: `model-${i}`,
+    bytes: (1 + random.below(i === 0 ? 20 : 60)) * MEGABYTE,
+    pinned: i === 0,
+    loadUs: random.below(200_000),
+    batch: random.next() < 0.4 ? { max: 2 + random.below(6), fixedUs: 5000, perRunUs: 2000 } : undefined,
+  }));
+  const tenants: TenantSpec[] = Array.from({ length: 1 + random.below(3) }, (_, i) => ({
+    name: `tenant-${i}`,
+    weight: 1 + random.below(4),
+    runsMax: random.next() < 0.2 ? 3 : 1000,
+  }));
+  const spec = {
+    cores: 1 + random.below(4),
+    memoryBytes: (60 + random.below(100)) * MEGABYTE,
+    instructionUs: 50 + random.below(1000),
+    tenants,
+    models,
+  };
+  return { spec, runs: drawRuns(random, spec) };
+}
+
+function drawRuns(random: Random, { models, tenants, cores }: SchedulerSpec): PlannedRun[] {
+  const count = 20 + random.below(80);
+  const meanUs = 1000 + random.below(40_000);
+  const utilisation = 0.2 + random.next() * 2;
+  let arrivalUs = 300_000;
+  return Array.from({ length: count }, (_, id) => {
+    arrivalUs += (-Math.log(1 - random.next()) * meanUs) / (utilisation * cores);
+    const priority = random.below(4);
+    const model = priority === 0 && random.next() < 0.9 ? 'model-0' : random.pick(models).name;
+    const workUs = 1 + random.next() * 2 * meanUs;
+    const bad = random.next();
+    const request = {
+      id,
+      model: bad < 0.01 ? 'unknown' : model,
+      tenant: bad > 0.99 ? 'nobody' : random.pick(tenants).name,
+      priority: bad > 0.48 && bad < 0.49 ? 'urgent' : priority,
+      workUs,
+      deadlineUs:
+        random.next() < (priority === 0 ? 0.9 : 0.4) ? arrivalUs - 1000 + random.next() * 20 * meanUs : undefined,
+      cores: 1 + (random.next() < 0.3 ? random.below(4) : 0),
+    };
+    return {
+      request,
+      arrivalUs,
+      // Safety states an upper bound, the others an estimate.
+      actualUs: workUs * (priority === 0 ? random.next() : 0.3 + 1.7 * random.next()),
+      cancelUs: random.next() < 0.1 ? arrivalUs + random.next() * 10 * meanUs : undefined,
+      fails: random.next() < 0.03,
+    };
+  });
+}
+
+export interface Played {
+  readonly runs: number;
+  readonly steps: number;
+  readonly outcomes: Readonly<Record<string, number>>;
+}
+
+/** Draws a workload, plays it and holds it to the laws. Throws when one is broken. */
+export function playRandom(seed: number): Played {
+  const random = new Random(seed);
+  const { spec, runs } = draw(random);
+  const laws = new Laws();
+  const outcomes: Record<string, number> = {};
+  const count = (what: string): void => {
+    outcomes[what] = (outcomes[what] ?? 0) + 1;
+  };
+  const world = new World(spec, random, {
+    watch: (each) => laws.check(each),
+    onRefuse: (_, reason) => {
+      assert.match(reason, /expected|expects|quota|promised/);
+      count('refused');
+    },
+    onEnd: (ended) => {
+      checkPromise(ended);
+      count(ended.outcome);
+      if (ended.account.preemptions > 0) count('preempted');
+    },
+  });
+  world.play(runs[Symbol.iterator]());
+  assert.is(world.live.size, 0);
+  assert.is(world.ended + world.refused, runs.length, 'every run ends once');
+  return { runs: runs.length, steps: world.steps, outcomes };
+}
+
+/** A safety run with a deadline that was admitted ends in time, unless its caller gave it up or it broke. */
+function checkPromise({ plan, outcome, account }: Ended): void {
+  const { priority, deadlineUs, id } = plan.request;
+  if (deadlineUs === undefined) return;
+  if (outcome === 'done') assert.ok(account.endedUs <= deadlineUs, `run ${id} ended after its deadline`);
+  if (priority === 0) assert.is.not(outcome, 'late', `safety run ${id} missed its deadline`);
+}

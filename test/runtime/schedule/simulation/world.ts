@@ -1,0 +1,247 @@
+/** A node in virtual time: cores that take as long as they are told, memory, arrivals. It carries out what the real scheduler decides. */
+import * as assert from 'uvu/assert';
+import type {
+  Decision,
+  EndOutcome,
+  RunAccount,
+  RunRequest,
+  SchedulerSpec,
+} from '../../../../runtime/schedule/events.ts';
+import { Heap, type HeapItem } from '../../../../runtime/schedule/heap.ts';
+import { priorityOf } from '../../../../runtime/schedule/priorities.ts';
+import { Scheduler } from '../../../../runtime/schedule/scheduler.ts';
+import type { Random } from '../../../random.ts';
+
+/** A run as it will turn out. */
+export interface PlannedRun {
+  readonly request: RunRequest;
+  readonly arrivalUs: number;
+  /** What it really takes on one core. */
+  readonly actualUs: number;
+  readonly cancelUs?: number;
+  readonly fails?: boolean;
+}
+
+/** What a core works off: the work of one run, or of a batch. */
+export interface Task {
+  readonly needUs: number;
+  doneUs: number;
+}
+
+export interface LiveRun {
+  readonly plan: PlannedRun;
+  readonly priority: number;
+  state: 'waiting' | 'running' | 'suspended';
+  task?: Task;
+}
+
+export interface WorldSlice {
+  readonly cores: readonly number[];
+  readonly runs: readonly number[];
+  readonly priority: number;
+  readonly task: Task;
+  readonly startedUs: number;
+  readonly fails: boolean;
+  stopping: boolean;
+  alarm: Alarm;
+}
+
+interface Alarm extends HeapItem {
+  readonly act: () => void;
+}
+
+export interface Ended {
+  readonly plan: PlannedRun;
+  readonly outcome: EndOutcome;
+  readonly account: RunAccount;
+}
+
+export interface WorldOptions {
+  /** Called after every step, with the time and whatever the world shows. */
+  readonly watch?: (world: World) => void;
+  readonly onEnd?: (ended: Ended) => void;
+  readonly onRefuse?: (plan: PlannedRun, reason: string) => void;
+}
+
+/** Several cores are worth less than their number. */
+const FURTHER_CORE = 0.8;
+
+export class World {
+  readonly spec: SchedulerSpec;
+  readonly scheduler: Scheduler;
+  readonly live = new Map<number, LiveRun>();
+  readonly slices = new Map<number, WorldSlice>();
+  readonly idle: Set<number>;
+  readonly models = new Map<string, 'absent' | 'loading' | 'loaded' | 'unloading'>();
+  nowUs = 0;
+  ended = 0;
+  refused = 0;
+  steps = 0;
+  readonly #random: Random;
+  readonly #options: WorldOptions;
+  readonly #alarms = new Heap<Alarm>();
+  #sequence = 0;
+
+  constructor(spec: SchedulerSpec, random: Random, options: WorldOptions = {}) {
+    this.spec = spec;
+    this.#random = random;
+    this.#options = options;
+    this.idle = new Set(Array.from({ length: spec.cores }, (_, i) => i));
+    for (const { name } of spec.models) this.models.set(name, 'absent');
+    this.scheduler = new Scheduler(spec, 0);
+    this.#step({ kind: 'tick' });
+  }
+
+  /** Runs arrive one after the other; ends when all have ended. */
+  play(runs: Iterator<PlannedRun>): void {
+    const arrive = (): void => {
+      const { value, done } = runs.next();
+      if (!done) this.#at(value.arrivalUs, () => this.#submit(value, arrive));
+    };
+    arrive();
+    for (;;) {
+      const alarm = this.#alarms.first;
+      const wakeUs = this.scheduler.wakeUs;
+      if (!alarm && this.live.size === 0) return;
+      if (!alarm && wakeUs === Number.POSITIVE_INFINITY)
+        assert.unreachable(`${this.live.size} runs wait for ever at ${this.nowUs} µs`);
+      if (alarm && alarm.key <= wakeUs) {
+        this.#alarms.remove(alarm);
+        this.nowUs = alarm.key;
+        alarm.act();
+      } else {
+        this.nowUs = Math.max(this.nowUs, wakeUs);
+        this.#step({ kind: 'tick' });
+      }
+    }
+  }
+
+  #at(us: number, act: () => void): Alarm {
+    const alarm = { key: Math.max(us, this.nowUs), sequence: this.#sequence++, slot: -1, act };
+    this.#alarms.add(alarm);
+    return alarm;
+  }
+
+  #submit(plan: PlannedRun, next: () => void): void {
+    const { request, cancelUs } = plan;
+    const { id } = request;
+    assert.not(this.live.has(id));
+    this.live.set(id, { plan, priority: priorityOf(request.priority) ?? -1, state: 'waiting' });
+    next();
+    this.#step({ kind: 'submit', request });
+    if (cancelUs !== undefined && this.live.has(id)) this.#at(cancelUs, () => this.#step({ kind: 'cancel', run: id }));
+  }
+
+  #step(event: Parameters<Scheduler['step']>[0]): void {
+    this.steps++;
+    for (const decision of this.scheduler.step(event, this.nowUs)) this.#obey(decision);
+    this.#options.watch?.(this);
+  }
+
+  #obey(decision: Decision): void {
+    switch (decision.kind) {
+      case 'start':
+        this.#start(decision.cores, decision.runs);
+        break;
+      case 'suspend':
+        this.#suspend(decision.core);
+        break;
+      case 'load':
+        this.#load(decision.model);
+        break;
+      case 'unload':
+        this.#unload(decision.model);
+        break;
+      case 'refuse': {
+        const run = this.live.get(decision.run) as LiveRun;
+        assert.is(run.state, 'waiting');
+        this.live.delete(decision.run);
+        this.refused++;
+        this.#options.onRefuse?.(run.plan, decision.reason);
+        break;
+      }
+      case 'end': {
+        const run = this.live.get(decision.run) as LiveRun;
+        assert.ok(run, `run ${decision.run} ended twice`);
+        this.live.delete(decision.run);
+        this.ended++;
+        if (decision.outcome === 'done')
+          assert.ok(run.task && run.task.doneUs >= run.task.needUs - 1e-3, `run ${decision.run} is not done`);
+        this.#options.onEnd?.({ plan: run.plan, outcome: decision.outcome, account: decision.account });
+      }
+    }
+  }
+
+  #start(cores: readonly number[], ids: readonly number[]): void {
+    for (const core of cores) assert.ok(this.idle.delete(core), `core ${core} is given two runs`);
+    const runs = ids.map((id) => this.live.get(id) as LiveRun);
+    const [lead] = runs as [LiveRun];
+    const { batch, name } = this.#model(lead.plan.request.model);
+    assert.is(this.models.get(name), 'loaded', `model ${name} is not in memory`);
+    const needUs = runs.length === 1 || !batch ? lead.plan.actualUs : batch.fixedUs + runs.length * batch.perRunUs;
+    const task = lead.task ?? { needUs, doneUs: 0 };
+    for (const run of runs) {
+      assert.is.not(run.state, 'running', `run ${run.plan.request.id} is on two cores`);
+      assert.is(run.task, lead.task);
+      run.state = 'running';
+    }
+    for (const run of runs) run.task = task;
+    const core = cores[0] as number;
+    const fails = runs.some(({ plan }) => plan.fails);
+    const leftUs = (task.needUs - task.doneUs) * (fails ? 0.5 : 1);
+    const alarm = this.#at(this.nowUs + leftUs / speed(cores.length), () =>
+      this.#stop(core, fails ? 'failed' : 'done'),
+    );
+    const { priority } = lead;
+    this.slices.set(core, { cores, runs: ids, priority, task, startedUs: this.nowUs, fails, stopping: false, alarm });
+  }
+
+  #suspend(core: number): void {
+    const slice = this.slices.get(core) as WorldSlice;
+    assert.not(slice.stopping, `core ${core} is told to stop twice`);
+    slice.stopping = true;
+    const atUs = this.nowUs + this.#random.next() * this.spec.instructionUs;
+    if (atUs >= slice.alarm.key) return;
+    this.#alarms.remove(slice.alarm);
+    slice.alarm = this.#at(atUs, () => this.#stop(core, 'suspended'));
+  }
+
+  #stop(core: number, outcome: 'suspended' | 'done' | 'failed'): void {
+    const slice = this.slices.get(core) as WorldSlice;
+    this.slices.delete(core);
+    for (const each of slice.cores) this.idle.add(each);
+    slice.task.doneUs += (this.nowUs - slice.startedUs) * speed(slice.cores.length);
+    for (const id of slice.runs) {
+      const run = this.live.get(id);
+      if (run?.task === slice.task) run.state = 'suspended';
+    }
+    this.#step({ kind: 'stopped', core, outcome });
+  }
+
+  #load(model: string): void {
+    assert.is(this.models.get(model), 'absent');
+    this.models.set(model, 'loading');
+    this.#at(this.nowUs + (this.#model(model).loadUs ?? 0), () => {
+      const fails = !this.#model(model).pinned && this.#random.next() < 0.05;
+      this.models.set(model, fails ? 'absent' : 'loaded');
+      this.#step(fails ? { kind: 'load-failed', model, reason: 'drawn by lot' } : { kind: 'loaded', model });
+    });
+  }
+
+  #unload(model: string): void {
+    assert.is(this.models.get(model), 'loaded');
+    this.models.set(model, 'unloading');
+    this.#at(this.nowUs + 1000, () => {
+      this.models.set(model, 'absent');
+      this.#step({ kind: 'unloaded', model });
+    });
+  }
+
+  #model(name: string): SchedulerSpec['models'][number] {
+    return this.spec.models.find((model) => model.name === name) as SchedulerSpec['models'][number];
+  }
+}
+
+function speed(cores: number): number {
+  return 1 + (cores - 1) * FURTHER_CORE;
+}
