@@ -1,13 +1,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createEngine } from '../../../runtime/engine/engine.ts';
 import type { Model, RunOptions } from '../../../runtime/engine/model.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
 import { readSafetensors } from '../../../runtime/triggers/safetensors.ts';
 import { randomFrom } from '../../random.ts';
 import { encodePng } from '../media/write-png.ts';
-import { int, text, texts } from '../onnx/attributes.ts';
-import { writeModel } from '../onnx/write-model.ts';
 import { bodies, counter, modelOf, pipelineOf, refusal, scalar, send, stage, sumOf } from './arithmetic.ts';
 
 test('a result carries its fields, and who answered what and how fast', async () => {
@@ -62,41 +59,6 @@ test('a condition withholds results, and let names values for it', async () => {
   assert.is(bodies(outcome)[0]?.sign, 'hot');
   const odd = pipelineOf({ when: 'sum.y.data[0]' });
   assert.is(await refusal(() => send(odd, { v: 1, id: 1 })), 'when: expected true or false, got 1');
-});
-
-test('a condition may ask for a label that a classifier gives as text', async () => {
-  const file = writeModel({
-    opsets: { '': 17, 'ai.onnx.ml': 1 },
-    graph: {
-      inputs: [{ name: 'x', type: 1, dims: [1, 2] }],
-      outputs: [{ name: 'label', type: 8 }],
-      nodes: [
-        { operator: 'ArgMax', inputs: ['x'], outputs: ['place'], attributes: [int('axis', 1), int('keepdims', 0)] },
-        {
-          operator: 'LabelEncoder',
-          domain: 'ai.onnx.ml',
-          inputs: ['place'],
-          outputs: ['label'],
-          attributes: [texts('classes_strings', ['normal', 'bearing worn']), text('default_string', '?')],
-        },
-      ],
-    },
-  });
-  const engine = await createEngine();
-  try {
-    const model = await engine.load(file, { name: 'm' });
-    const changes = {
-      when: 'sum.label.data[0] == "bearing worn"',
-      output: { topic: 'out', fields: { label: 'sum.label.data[0]' }, summary: 'sum.label.data[0] + "!"' },
-    };
-    const pipeline = pipelineOf(changes, model);
-    assert.equal((await send(pipeline, { v: [0.9, 0.1], id: 1 })).results, []);
-    const outcome = await send(pipeline, { v: [0.2, 0.8], id: 2 });
-    assert.is(bodies(outcome)[0]?.label, 'bearing worn');
-    assert.is(outcome.results[0]?.summary, 'bearing worn!');
-  } finally {
-    await engine.close();
-  }
 });
 
 test('at most so many results leave within a period, for each stream', async () => {
