@@ -57,7 +57,7 @@ export function kernelName(opcode: number): string {
 
 /** How a node is computed, told by its kernels. The first line that fits holds. */
 export function algorithmOf(operation: string, opcodes: ReadonlySet<number>): string {
-  if (opcodes.has(op.WINOGRAD_INPUT)) return 'Winograd F(4×4)';
+  if (opcodes.has(op.WINOGRAD_INPUT)) return 'Winograd';
   if (opcodes.has(op.COL2IM)) return 'product, patches scattered';
   if (opcodes.has(op.IM2COL) || opcodes.has(op.IM2COL_INTEGER)) return 'patches, product';
   const products = opcodes.has(op.GEMM) || opcodes.has(op.GEMM_INTEGER);
