@@ -130,8 +130,12 @@ export const flexAttention: Build = (node) => {
   const { builder } = node;
   const q = node.input(0);
   if (q.dims.length !== 4) throw new Error(`expected [batch, heads, length, size], got [${q.dims}]`);
-  const [, heads = 0, , size = 0] = q.dims;
-  const [k, v] = [1, 2].map((index) => repeatHeads(node, node.input(index), heads)) as [Value, Value];
+  const [batch = 0, heads = 0, , size = 0] = q.dims;
+  const [k, v] = [1, 2].map((index) => {
+    const x = node.input(index);
+    if (x.dims[0] !== batch) throw new Error(`expected keys and values of batch ${batch}, got [${x.dims}]`);
+    return repeatHeads(node, x, heads);
+  }) as [Value, Value];
   const scale = Math.sqrt(node.float('scale', 1 / Math.sqrt(size)));
   const changed = (name: string, x: Value): Value => {
     if (!(name in node.node.attributes)) return x;

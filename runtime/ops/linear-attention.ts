@@ -57,6 +57,7 @@ export const causalConvWithState: Build = (node) => {
   const [x, weights] = [node.input(0), node.input(1)];
   const [batch = 0, channels = 0, length = 0] = x.dims;
   const kernel = weights.dims[2] ?? 1;
+  if (kernel < 1) throw new Error(`expected weights of one tap or more, got [${weights.dims}]`);
   const dims = [batch, channels, kernel - 1];
   const past = node.optional(3) ?? builder.expand(builder.literal(x.type, [], [0]), dims);
   const whole = kernel > 1 ? builder.concat([past, x], 2) : x;

@@ -1,6 +1,7 @@
 /** LinearClassifier, LinearRegressor, SVMClassifier, SVMRegressor: products of matrices. */
 import type { Value } from '../../compile/graph.ts';
 import type { Build, OperatorContext } from '../context.ts';
+import { coupled } from './coupling.ts';
 import {
   asFloat,
   asRows,
@@ -163,6 +164,23 @@ function votesOf(node: OperatorContext, { decisions, pairs }: Pairs, classes: nu
   return builder.binary('add', builder.matMul(won, table(0)), builder.matMul(lost, table(1)));
 }
 
+/** How likely the first class of each pair is: Platt's sigmoid of the decision, kept away from 0 and 1 as libsvm does. */
+function wonOf(node: OperatorContext, { decisions, pairs }: Pairs): Value {
+  const { builder } = node;
+  const [a, b] = ['prob_a', 'prob_b'].map((name) => {
+    const values = required(node, name);
+    if (values.length !== pairs.length)
+      throw new Error(`attribute "${name}": expected ${pairs.length} numbers, got ${values.length}`);
+    return builder.literal(
+      'float32',
+      [pairs.length],
+      values.map((value) => -value),
+    );
+  }) as [Value, Value];
+  const sigmoid = builder.unary('sigmoid', builder.binary('add', builder.binary('mul', decisions, a), b));
+  return builder.unary('clip', sigmoid, 1e-7, 1 - 1e-7);
+}
+
 export const svmClassifier: Build = (node) => {
   const { builder } = node;
   const labels = labelsOf(node, 'classlabels_ints');
@@ -173,17 +191,18 @@ export const svmClassifier: Build = (node) => {
   if (labels.length < 2 || labels.length > 64) throw node.unsupported(`a classifier of ${labels.length} classes`);
   const rows = rowsOf(node);
   const pairs = decide(node, rows, perClass);
-  const [a] = node.floats('prob_a') ?? [];
-  if (a !== undefined) {
-    if (labels.length > 2) throw node.unsupported('probabilities of more than two classes');
-    const [b = 0] = node.floats('prob_b') ?? [];
-    // With two classes the pair's probability is the answer; libsvm iterates towards it and stops a few thousandths away.
-    // Platt's sigmoid, kept away from 0 and 1 as libsvm does.
-    const p = builder.unary('clip', builder.unary('sigmoid', builder.scale(pairs.decisions, -a, -b)), 1e-7, 1 - 1e-7);
-    const both = builder.concat([p, builder.scale(p, -1, 1)], 1);
-    return [named(node, largest(node, both), labels), transformed(node, both, transformOf(node))];
-  }
   const winner = largest(node, votesOf(node, pairs, labels.length));
+  if ((node.floats('prob_a') ?? []).length > 0) {
+    const won = wonOf(node, pairs);
+    // With two classes the pair's probability is the answer; libsvm iterates towards it and stops a few thousandths away.
+    if (labels.length === 2) {
+      const both = builder.concat([won, builder.scale(won, -1, 1)], 1);
+      return [named(node, largest(node, both), labels), transformed(node, both, transformOf(node))];
+    }
+    // The label is that of the votes, as in scikit-learn's `predict` and onnxruntime, whatever is likeliest.
+    const all = coupled(node, won, labels.length);
+    return [named(node, winner, labels), transformed(node, all, transformOf(node))];
+  }
   if (labels.length > 2) return [named(node, winner, labels), transformed(node, pairs.decisions, transformOf(node))];
   const score = column(node, pairs.decisions, 0);
   return [
