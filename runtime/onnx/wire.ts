@@ -126,6 +126,8 @@ function readRepeated(reader: Reader, type: number, readOne: () => void): void {
     return;
   }
   const end = valueEnd(reader);
+  if (type === FIXED32 && (end - reader.pos) % 4 !== 0)
+    throw new Error(`byte ${reader.place}: expected a packed list of whole floats; the file is corrupt`);
   while (reader.pos < end) readOne();
   if (reader.pos !== end)
     throw new Error(
