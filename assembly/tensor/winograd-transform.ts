@@ -9,6 +9,8 @@ const SIX = memory.data<f32>([
 ], 16);
 
 /** Six values at `source`, `stride` bytes apart → six at `target`, `step` bytes apart; eight channels. */
+// @ts-ignore: decorator
+@inline
 export function forwardSix(source: usize, stride: usize, target: usize, step: usize): void {
   const product = splat(SIX), sum = splat(SIX + 4), minusB = splat(SIX + 8), minusA = splat(SIX + 12);
   const a = splat(SIX + 16), b = splat(SIX + 20);
@@ -40,6 +42,8 @@ export function forwardSix(source: usize, stride: usize, target: usize, step: us
 }
 
 /** Six values at `source`, `stride` bytes apart → four at `target`, `step` bytes apart (a kernel of 3); eight channels. */
+// @ts-ignore: decorator
+@inline
 export function backwardSixToFour(source: usize, stride: usize, target: usize, step: usize): void {
   const a = splat(SIX + 16), b = splat(SIX + 20), a2 = splat(SIX + 24), b2 = splat(SIX + 28);
   const a3 = splat(SIX + 32), b3 = splat(SIX + 36);
@@ -63,6 +67,8 @@ export function backwardSixToFour(source: usize, stride: usize, target: usize, s
 }
 
 /** As above, but two results (a kernel of 5). */
+// @ts-ignore: decorator
+@inline
 export function backwardSixToTwo(source: usize, stride: usize, target: usize, step: usize): void {
   const a = splat(SIX + 16), b = splat(SIX + 20);
   const s1 = source + stride, s2 = s1 + stride, s3 = s2 + stride, s4 = s3 + stride, s5 = s4 + stride;

@@ -105,7 +105,9 @@ function transformPatch(
   }
 }
 
-/** Values of one axis → results of a kernel of `taps`. */
+/** Values of one axis → results of a kernel of `taps`. Inline, and the loops below ask for `taps` outside: a call costs as much as the work. */
+// @ts-ignore: decorator
+@inline
 function backward(taps: i32, source: usize, stride: usize, target: usize, step: usize): void {
   if (taps == 3) backwardSixToFour(source, stride, target, step);
   else if (taps == 5) backwardSixToTwo(source, stride, target, step);
@@ -152,8 +154,7 @@ function tileOutput(
       backward(shape.kernelHeight, source, plane, results, BLOCK);
       finish(activation, results, y + channel, down * ldc, b, r ? r + channel : 0, down * pixel, rows, rest);
     } else {
-      for (let column: usize = 0; column < 6; column++)
-        backward(shape.kernelHeight, source + column * plane, 6 * plane, room + column * BLOCK, 6 * BLOCK);
+      backwardColumns(shape.kernelHeight, source, plane, room);
       for (let row: usize = 0; row < <usize>rows; row++) {
         backward(shape.kernelWidth, room + row * 6 * BLOCK, BLOCK, results, BLOCK);
         const target = y + row * down * ldc + channel;
@@ -161,6 +162,15 @@ function tileOutput(
       }
     }
   }
+}
+
+function backwardColumns(taps: i32, source: usize, plane: usize, room: usize): void {
+  if (taps == 3)
+    for (let column: usize = 0; column < 6; column++)
+      backwardSixToFour(source + column * plane, 6 * plane, room + column * BLOCK, 6 * BLOCK);
+  else
+    for (let column: usize = 0; column < 6; column++)
+      backwardSixToTwo(source + column * plane, 6 * plane, room + column * BLOCK, 6 * BLOCK);
 }
 
 /** Up to eight channels of `count` pixels: those of which `rest` bytes are left. */
