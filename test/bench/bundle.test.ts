@@ -8,7 +8,7 @@ import { connectAsync } from 'mqtt';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createProcesses } from '../../bench/processes.ts';
-import { writeModel } from '../runtime/onnx/write-model.ts';
+import { writeModel } from '../../bench/write-model.ts';
 
 const file = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const run = promisify(execFile);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { connectAsync } from 'mqtt';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { writeModel } from '../../bench/write-model.ts';
 import { demoModels } from '../../examples/fleet-in-a-box/models.ts';
 import { materialsFolder } from '../../examples/fleet-in-a-box/truth.ts';
 import {
@@ -19,7 +20,6 @@ import {
   spawnNode,
 } from '../devices/gateway/bench.ts';
 import { eventually, killProcesses, modelBytes, startProcess, temporary } from '../fleet/fleet-parts.ts';
-import { writeModel } from '../runtime/onnx/write-model.ts';
 import { llmasos, llmasosDone } from './processes.ts';
 
 const SENTENCE_MAX = 400;

@@ -1,10 +1,10 @@
 /** What goes on while processes are killed: a sensor that publishes all the time, and a person who changes the registry. */
 import { connectAsync } from 'mqtt';
+import { floats, writeModel } from '../../bench/write-model.ts';
 import type { ControllerService } from '../../fleet/controller/service.ts';
 import { triggerSchema } from '../../runtime/triggers/schema.ts';
 import { largestTrigger, scaleModel } from '../devices/gateway/bench.ts';
 import { chunks, hashOf } from '../fleet/fleet-parts.ts';
-import { floats, writeModel } from '../runtime/onnx/write-model.ts';
 
 /** Messages come in bursts, as from devices with one clock: so that nodes have a queue, and kills find answers half done. */
 const BURST = { messages: 25, everyMs: 500 };

@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { connectAsync } from 'mqtt';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { floats, writeModel } from '../../bench/write-model.ts';
 import { ControllerClient } from '../../fleet/api/client.ts';
 import { triggerSchema } from '../../runtime/triggers/schema.ts';
-import { floats, writeModel } from '../runtime/onnx/write-model.ts';
 import { chunks, eventually, hashOf, killProcesses, startProcess, temporary } from './fleet-parts.ts';
 
 const main = fileURLToPath(new URL('../../devices/gateway/main.ts', import.meta.url));

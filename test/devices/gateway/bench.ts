@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Aedes } from 'aedes';
 import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
-import { floats, writeModel } from '../../runtime/onnx/write-model.ts';
+import { floats, writeModel } from '../../../bench/write-model.ts';
 
 export const main = fileURLToPath(new URL('../../../devices/gateway/main.ts', import.meta.url));
 

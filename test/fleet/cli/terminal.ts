@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { writeModel } from '../../runtime/onnx/write-model.ts';
+import { writeModel } from '../../../bench/write-model.ts';
 
 const main = fileURLToPath(new URL('../../../fleet/cli/main.ts', import.meta.url));
 

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { writeModel } from '../../runtime/onnx/write-model.ts';
+import { writeModel } from '../../../bench/write-model.ts';
 import { endAll, llmasos, oneOperator } from '../cli/terminal.ts';
 import { modelFile, temporary } from '../fleet-parts.ts';
 

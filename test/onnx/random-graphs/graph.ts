@@ -1,7 +1,7 @@
 /** A random graph as data: small enough to shrink, and written as an ONNX file for both engines. */
 import type { PbfWriter } from 'pbf';
+import { type AttributeSpec, type TensorSpec, writeModel } from '../../../bench/write-model.ts';
 import type { DataType, Tensor } from '../../../runtime/engine/tensor.ts';
-import { type AttributeSpec, type TensorSpec, writeModel } from '../../runtime/onnx/write-model.ts';
 
 export type Attribute = { ints: readonly number[] } | { int: number } | { float: number } | { text: string };
 export type Attributes = Readonly<Record<string, Attribute | Tensor>>;

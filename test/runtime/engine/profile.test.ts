@@ -1,13 +1,13 @@
 /** A profile of a model with a convolution and a loop whose end depends on data: stages, steps in JavaScript, programs. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { floats, type GraphSpec, writeGraph, writeModel } from '../../../bench/write-model.ts';
 import { createEngine } from '../../../runtime/engine/engine.ts';
 import { type Profile, ProfiledModel } from '../../../runtime/engine/profile.ts';
 import { type OperatorTime, reportOf, type TraceEvent, traceOf } from '../../../runtime/engine/profile-report.ts';
 import { ownTimes, type Span, type Work } from '../../../runtime/engine/spans.ts';
 import { tensorsOf } from '../../../runtime/engine/value.ts';
 import { Random } from '../../random.ts';
-import { floats, type GraphSpec, writeGraph, writeModel } from '../onnx/write-model.ts';
 
 const BOOL = 9;
 const [channels, side] = [16, 16];

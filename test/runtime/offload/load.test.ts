@@ -1,12 +1,12 @@
 import { setTimeout } from 'node:timers/promises';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { type NodeSpec, writeModel } from '../../../bench/write-model.ts';
 import { UnsupportedError } from '../../../runtime/compile/program.ts';
 import { createEngine, type Engine } from '../../../runtime/engine/engine.ts';
 import type { Model } from '../../../runtime/engine/model.ts';
 import { tensorsOf } from '../../../runtime/engine/value.ts';
 import { loadModel } from '../../../runtime/offload/load.ts';
-import { type NodeSpec, writeModel } from '../onnx/write-model.ts';
 
 const matrix = { type: 1, dims: [2, 2] };
 const x = { type: 'float32', dims: [2, 2], data: Float32Array.of(2, 0, 0, 4) } as const;

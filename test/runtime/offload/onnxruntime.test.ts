@@ -9,10 +9,10 @@ import * as ort from 'onnxruntime-web';
 import type { PbfWriter } from 'pbf';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { type GraphSpec, type TensorSpec, writeGraph, writeModel } from '../../../bench/write-model.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
 import { tensorsOf } from '../../../runtime/engine/value.ts';
 import { loadOnnxruntime } from '../../../runtime/offload/onnxruntime.ts';
-import { type GraphSpec, type TensorSpec, writeGraph, writeModel } from '../onnx/write-model.ts';
 
 ort.env.wasm.numThreads = 1;
 

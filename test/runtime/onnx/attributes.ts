@@ -1,6 +1,13 @@
 /** Attributes of test models. Field numbers: onnx.proto3, AttributeProto. */
+
+import {
+  type AttributeSpec,
+  type GraphSpec,
+  type TensorSpec,
+  writeGraph,
+  writeTensor,
+} from '../../../bench/write-model.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
-import { type AttributeSpec, type GraphSpec, type TensorSpec, writeGraph, writeTensor } from './write-model.ts';
 
 export function float(name: string, value: number): AttributeSpec {
   return { name, type: 1, write: (writer) => writer.writeFloatField(2, value) };

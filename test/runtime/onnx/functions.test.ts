@@ -2,11 +2,11 @@
 import * as ort from 'onnxruntime-web';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { type FunctionSpec, floats, type GraphSpec, type NodeSpec, writeModel } from '../../../bench/write-model.ts';
 import { readModel } from '../../../runtime/onnx/read.ts';
 import { hasOperator } from '../../../runtime/ops/index.ts';
 import { TestModel } from '../compile/run-program.ts';
 import { float, graph, reference } from './attributes.ts';
-import { type FunctionSpec, floats, type GraphSpec, type NodeSpec, writeModel } from './write-model.ts';
 
 ort.env.wasm.numThreads = 1;
 ort.env.logLevel = 'error';

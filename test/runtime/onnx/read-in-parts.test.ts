@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { floats, type GraphSpec, writeModel } from '../../../bench/write-model.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
 import type { ByteSource } from '../../../runtime/onnx/byte-source.ts';
 import { fileSource } from '../../../runtime/onnx/file-io.ts';
 import { readModel } from '../../../runtime/onnx/read.ts';
 import { randomFrom } from '../../random.ts';
-import { floats, type GraphSpec, writeModel } from './write-model.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'llmasos-parts-'));
 test.after(() => rmSync(folder, { recursive: true }));

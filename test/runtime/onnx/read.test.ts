@@ -4,9 +4,6 @@ import * as ort from 'onnxruntime-web';
 import type { PbfWriter } from 'pbf';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Tensor } from '../../../runtime/engine/tensor.ts';
-import { readModel } from '../../../runtime/onnx/read.ts';
-import { randomFrom } from '../../random.ts';
 import {
   type AttributeSpec,
   floats,
@@ -17,7 +14,10 @@ import {
   writeGraph,
   writeModel,
   writeTensor,
-} from './write-model.ts';
+} from '../../../bench/write-model.ts';
+import type { Tensor } from '../../../runtime/engine/tensor.ts';
+import { readModel } from '../../../runtime/onnx/read.ts';
+import { randomFrom } from '../../random.ts';
 
 ort.env.wasm.numThreads = 1;
 

@@ -1,12 +1,12 @@
 /** Gradient against differences of the function's own values. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { type AttributeSpec, type NodeSpec, writeModel } from '../../../bench/write-model.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
 import { readModel } from '../../../runtime/onnx/read.ts';
 import { Random } from '../../random.ts';
 import { TestModel } from '../compile/run-program.ts';
 import { int, text, texts } from '../onnx/attributes.ts';
-import { type AttributeSpec, type NodeSpec, writeModel } from '../onnx/write-model.ts';
 
 const STEP = 1 / 64;
 

@@ -3,11 +3,17 @@ import * as ort from 'onnxruntime-web';
 import type { PbfWriter } from 'pbf';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import {
+  type AttributeSpec,
+  type ModelSpec,
+  type NodeSpec,
+  type TensorSpec,
+  writeModel,
+} from '../../../bench/write-model.ts';
 import type { EngineValue } from '../../../runtime/engine/value.ts';
 import { readModel } from '../../../runtime/onnx/read.ts';
 import { difference } from '../../onnx/difference.ts';
 import { TestModel } from '../compile/run-program.ts';
-import { type AttributeSpec, type ModelSpec, type NodeSpec, type TensorSpec, writeModel } from '../onnx/write-model.ts';
 
 ort.env.wasm.numThreads = 1;
 ort.env.logLevel = 'error';

@@ -2,11 +2,11 @@
 import * as ort from 'onnxruntime-web';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { type AttributeSpec, type ModelSpec, writeModel } from '../../../bench/write-model.ts';
 import { createEngine } from '../../../runtime/engine/engine.ts';
 import type { EngineValue, MapValue, SequenceValue } from '../../../runtime/engine/value.ts';
 import { difference } from '../../onnx/difference.ts';
 import { Random } from '../../random.ts';
-import { type AttributeSpec, type ModelSpec, writeModel } from '../onnx/write-model.ts';
 
 ort.env.wasm.numThreads = 1;
 ort.env.logLevel = 'error';

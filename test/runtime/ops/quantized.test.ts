@@ -2,13 +2,13 @@
 import * as ort from 'onnxruntime-web';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { type AttributeSpec, writeModel } from '../../../bench/write-model.ts';
 import { tensorOf } from '../../../runtime/compile/evaluate.ts';
 import { elementCount, type Tensor } from '../../../runtime/engine/tensor.ts';
 import { readModel } from '../../../runtime/onnx/read.ts';
 import { Random } from '../../random.ts';
 import { onnxModel } from '../compile/graphs.ts';
 import { TestModel } from '../compile/run-program.ts';
-import { type AttributeSpec, writeModel } from '../onnx/write-model.ts';
 
 ort.env.wasm.numThreads = 1;
 ort.env.logLevel = 'error';

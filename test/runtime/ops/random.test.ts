@@ -1,6 +1,7 @@
 /** What operators that draw lots give: the moments of their distributions, and when they draw alike. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { attribute, writeModel } from '../../../bench/write-model.ts';
 import { tensorOf } from '../../../runtime/compile/evaluate.ts';
 import { createEngine } from '../../../runtime/engine/engine.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
@@ -8,7 +9,6 @@ import { tensorsOf } from '../../../runtime/engine/value.ts';
 import { philox } from '../../assembly/philox.ts';
 import { type NodeText, onnxModel } from '../compile/graphs.ts';
 import { type Tensors, TestModel } from '../compile/run-program.ts';
-import { attribute, writeModel } from '../onnx/write-model.ts';
 
 test('Philox gives the numbers that its authors publish', () => {
   // Source: Random123, kat_vectors, philox4x32 with 10 rounds.

@@ -1,12 +1,12 @@
 /** Models of one node, run by our kernels and by onnxruntime. */
 import * as ort from 'onnxruntime-web';
 import * as assert from 'uvu/assert';
+import { type AttributeSpec, writeModel } from '../../../bench/write-model.ts';
 import { elementCount, type Tensor } from '../../../runtime/engine/tensor.ts';
 import { readModel } from '../../../runtime/onnx/read.ts';
 import type { Random } from '../../random.ts';
 import { TestModel } from '../compile/run-program.ts';
 import { rawTensor, typeCodes } from '../onnx/attributes.ts';
-import { type AttributeSpec, writeModel } from '../onnx/write-model.ts';
 
 ort.env.wasm.numThreads = 1;
 ort.env.logLevel = 'error';

@@ -1,11 +1,11 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { writeModel } from '../../../bench/write-model.ts';
 import { arrayOf, type DataType, elementCount, type Tensor } from '../../../runtime/engine/tensor.ts';
 import { readModel } from '../../../runtime/onnx/read.ts';
 import { Random } from '../../random.ts';
 import { TestModel } from '../compile/run-program.ts';
 import { int } from '../onnx/attributes.ts';
-import { writeModel } from '../onnx/write-model.ts';
 import { agrees } from './single-node.ts';
 
 const SEED = 20_261_124;

@@ -1,8 +1,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { writeModel } from '../../../bench/write-model.ts';
 import { createEngine } from '../../../runtime/engine/engine.ts';
 import { int, text, texts } from '../onnx/attributes.ts';
-import { writeModel } from '../onnx/write-model.ts';
 import { bodies, pipelineOf, send } from './arithmetic.ts';
 
 test('a condition may ask for a label that a classifier gives as text', async () => {

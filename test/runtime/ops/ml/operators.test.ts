@@ -1,12 +1,12 @@
 /** The other numeric operators of ai.onnx.ml on random models, against onnxruntime. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { AttributeSpec } from '../../../../bench/write-model.ts';
 import type { Tensor } from '../../../../runtime/engine/tensor.ts';
 import { readModel } from '../../../../runtime/onnx/read.ts';
 import { Random } from '../../../random.ts';
 import { TestModel } from '../../compile/run-program.ts';
 import { float, floats, int, ints, rawTensor, tensor, text } from '../../onnx/attributes.ts';
-import type { AttributeSpec } from '../../onnx/write-model.ts';
 import { agrees, bytesOf, float32, randomFloats, type SingleNode } from '../single-node.ts';
 
 const SEED = Number(process.env.SEED ?? 1);

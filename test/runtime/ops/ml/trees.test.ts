@@ -1,12 +1,12 @@
 /** Random ensembles of trees against onnxruntime. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { AttributeSpec } from '../../../../bench/write-model.ts';
 import type { Tensor } from '../../../../runtime/engine/tensor.ts';
 import { readModel } from '../../../../runtime/onnx/read.ts';
 import { Random } from '../../../random.ts';
 import { TestModel } from '../../compile/run-program.ts';
 import { floats, int, ints, rawTensor, tensor, text, texts } from '../../onnx/attributes.ts';
-import type { AttributeSpec } from '../../onnx/write-model.ts';
 import { agrees, bytesOf, float32, type SingleNode } from '../single-node.ts';
 
 const SEED = Number(process.env.SEED ?? 1);
