@@ -13,7 +13,7 @@ const textOf = (path: string): string => readFileSync(root + path, 'utf8');
 test('blocks of code that name a file stand in that file', () => {
   let seen = 0;
   for (const page of pages)
-    for (const [, path = '', code = ''] of textOf(page).matchAll(/^```\w+ (\S+)\n(.*?)^```$/gms)) {
+    for (const [, path = '', code = ''] of textOf(page).matchAll(/^```\w+ (\S+[./]\S+)\n(.*?)^```$/gms)) {
       assert.ok(textOf(path).includes(code), `${page} quotes something else than ${path} has:\n${code}`);
       seen++;
     }

@@ -4,6 +4,7 @@ import { modelsExplain } from './explain.ts';
 import { infer } from './infer.ts';
 import { modelsAdd, modelsList, modelsRemove, modelsShow } from './models.ts';
 import { nodes } from './nodes.ts';
+import { protocol } from './protocol.ts';
 import { triggersAdd, triggersList, triggersRemove, triggersShow } from './triggers.ts';
 import { watch } from './watch.ts';
 
@@ -20,4 +21,5 @@ export const commands: readonly Command[] = [
   triggersRemove,
   infer,
   watch,
+  protocol,
 ];

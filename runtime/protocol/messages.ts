@@ -118,7 +118,7 @@ export const replySchema = z.union([
 ]);
 
 /** Published on errorTopic(node, trigger). */
-const messageErrorSchema = z.object({
+export const messageErrorSchema = z.object({
   at: time,
   node: z.string(),
   trigger: z.string(),

@@ -1,14 +1,7 @@
 /**
  * Every MQTT topic of the fleet, in one place. Plain MQTT 3.1.1: QoS 0 and 1, no shared subscriptions, no properties.
  * Levels are `[A-Za-z0-9_-]`, so that any broker and any access list can carry them.
- *
- *   llmasos/v1/nodes/{node}/presence    retained, last will   node → controller   online or not
- *   llmasos/v1/nodes/{node}/reported    retained              node → controller   inventory, models, triggers, version reached
- *   llmasos/v1/nodes/{node}/desired     retained              controller → node   what the node should be
- *   llmasos/v1/nodes/{node}/metrics                           node → controller   counters per trigger
- *   llmasos/v1/nodes/{node}/requests                          controller → node   one-off work (inference)
- *   llmasos/v1/nodes/{node}/replies                           node → controller   its answers, by request id
- *   llmasos/v1/nodes/{node}/errors/{trigger}                  node → operator     a message that could not be answered
+ * What travels on which of them, and its schema: channels.ts, docs/protocol.md.
  */
 const ROOT = 'llmasos/v1/nodes';
 
