@@ -9,6 +9,10 @@ export interface ModelSpec {
   readonly loadUs?: number;
   /** Absent when the model's runs cannot be batched. A batch of n takes `fixedUs + n × perRunUs`. */
   readonly batch?: { readonly max: number; readonly fixedUs: number; readonly perRunUs: number };
+  /** Estimated time of one run on the accelerators that can compute it, by their names. */
+  readonly accelerators?: Readonly<Record<string, number>>;
+  /** False when only accelerators can compute it. */
+  readonly onCores?: boolean;
 }
 
 export interface TenantSpec {
@@ -25,6 +29,8 @@ export interface SchedulerSpec {
   readonly memoryBytes: number;
   /** The longest that a core works on after it was told to suspend. */
   readonly instructionUs: number;
+  /** GPUs and the like: each computes one run at a time, to its end. Their numbers follow those of the cores. */
+  readonly accelerators?: readonly string[];
   readonly tenants: readonly TenantSpec[];
   readonly models: readonly ModelSpec[];
 }
@@ -42,6 +48,14 @@ export interface RunRequest {
   readonly deadlineUs?: number;
   /** Cores that the run can use at a time. Default 1. */
   readonly cores?: number;
+  /** What to run when a deadline forbids the model itself, best first. */
+  readonly instead?: readonly Substitute[];
+}
+
+/** A smaller model for the same input. */
+export interface Substitute {
+  readonly model: string;
+  readonly workUs: number;
 }
 
 export type StopOutcome = 'suspended' | 'done' | 'failed';
@@ -60,23 +74,39 @@ export type SchedulerEvent =
 /** Where the time of a run went. */
 export interface RunAccount {
   readonly submittedUs: number;
-  /** Absent when it never started. */
-  readonly startedUs?: number;
+  /** When its model was in memory; absent when that never was. */
+  readonly readyUs?: number;
   readonly endedUs: number;
   /** Time on cores; a batch's is divided among its runs. */
   readonly runUs: number;
   readonly preemptions: number;
-  /** The run for which it was last set aside. */
+  /** When and where it was computed; the time between them it waited. */
+  readonly slices: readonly RunSlice[];
+}
+
+/** One stretch on the same cores. */
+export interface RunSlice {
+  readonly fromUs: number;
+  readonly untilUs: number;
+  readonly cores: readonly number[];
+  /** Runs that it shared the cores with, itself included. */
+  readonly batch: number;
+  /** The run for which it was set aside. */
   readonly preemptedBy?: number;
 }
 
 export type EndOutcome = 'done' | 'failed' | 'cancelled' | 'late';
 
+/** The request is wrong, the tenant has enough, or the answer would come too late. */
+export type RefusalCause = 'request' | 'quota' | 'deadline';
+
 export type Decision =
-  | { readonly kind: 'refuse'; readonly run: number; readonly reason: string }
+  | { readonly kind: 'refuse'; readonly run: number; readonly cause: RefusalCause; readonly reason: string }
+  /** Admitted with a smaller model, for the reason stated. */
+  | { readonly kind: 'degrade'; readonly run: number; readonly model: string; readonly reason: string }
   /** Start, or resume, runs of one model: more than one is a batch, more than one core computes it together. */
   | { readonly kind: 'start'; readonly cores: readonly number[]; readonly runs: readonly number[] }
-  /** Tell the core, the first one of a decision to start, to stop after its present instruction. */
+  /** Tell the core, the first one of a decision to start, to stop after its present instruction. Never an accelerator. */
   | { readonly kind: 'suspend'; readonly core: number }
   | { readonly kind: 'load'; readonly model: string }
   | { readonly kind: 'unload'; readonly model: string }

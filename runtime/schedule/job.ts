@@ -1,52 +1,82 @@
 /** What the scheduler knows of runs. A job is what a core is given: one run, or a batch of runs of one model. */
-import type { ModelSpec, RunRequest } from './events.ts';
+import type { ModelSpec, RunRequest, RunSlice } from './events.ts';
+import type { FairQueue } from './fair-queue.ts';
 import type { Heap, HeapItem } from './heap.ts';
+import type { Pool } from './pool.ts';
+import type { Tenant } from './tenants.ts';
+import type { Dated } from './work-by-deadline.ts';
 
 /** A run that was admitted. Its key in a heap is its deadline. */
 export interface Run extends HeapItem {
   readonly request: RunRequest;
+  readonly tenant: Tenant;
+  /** Why the model is another one than the request names. */
+  degraded: string | undefined;
   /** Changes once, when the run becomes part of a batch. */
   job: Job;
   readonly submittedUs: number;
-  startedUs?: number;
+  /** When its model was in memory; undefined while it is waited for. */
+  readyUs: number | undefined;
+  readonly slices: RunSlice[];
   usedUs: number;
   preemptions: number;
-  preemptedBy?: number;
 }
 
 /** Its key in a heap is the time by which it should end. */
-export interface Job extends HeapItem {
+export interface Job extends HeapItem, Dated {
+  key: number;
   readonly priority: number;
-  readonly share: Share;
   readonly model: ResidentModel;
   /** Cores that it can use at a time. */
   readonly cores: number;
+  /** Where it waits, or runs. */
+  pool: Pool;
+  share: Share;
   /** Emptied by cancellation. */
   runs: Run[];
-  /** Estimated time on one core, and how much of it is done. */
+  /** Estimated time on one core of its pool, and how much of it is done. */
   workUs: number;
   usedUs: number;
   started: boolean;
+  /** While cores work on it. */
+  slice: Slice | undefined;
 }
 
 /** What a tenant has waiting in one class, and how much it had. */
 export interface Share {
   readonly weight: number;
-  readonly ready: Heap<Job>;
+  /** Lanes whose jobs may start. */
+  readonly ready: Heap<Lane>;
+  /** Jobs that were set aside. */
+  readonly started: Lane;
+  /** Jobs that have not started, by model: see ResidentModel.place. */
+  readonly lanes: Lane[];
   /** Core time that it was given by its weight: see fair-queue.ts. */
   virtualUs: number;
 }
 
+/** Jobs of one class and tenant that start and stop together as models come and go. Key and sequence are those of its first job. */
+export interface Lane extends HeapItem {
+  readonly queue: FairQueue;
+  readonly share: Share;
+  readonly jobs: Heap<Job>;
+  sequence: number;
+  /** Whether its jobs may start. */
+  open: boolean;
+}
+
 export interface ResidentModel {
   readonly spec: ModelSpec;
+  /** Its number. */
+  readonly place: number;
   state: 'absent' | 'loading' | 'loaded' | 'unloading';
   /** Makes room for a more urgent model as soon as the jobs that have started are done. */
   draining: boolean;
   usedUs: number;
   /** Jobs that have started and not ended: they hold the model in memory. */
-  readonly started: Set<Job>;
-  /** Jobs that have not started, ready or parked. */
-  readonly waiting: Set<Job>;
+  started: number;
+  /** Where its jobs wait that have not started. */
+  readonly lanes: Lane[];
 }
 
 /** One job on its cores. */
@@ -57,6 +87,8 @@ export interface Slice {
   /** Core time that the share was charged in advance. */
   readonly chargedUs: number;
   stopping: boolean;
+  /** The run for which it stops. */
+  stoppedFor?: number;
 }
 
 export function remainingUs(job: Job): number {

@@ -13,7 +13,7 @@ import { SAFETY } from './priorities.ts';
 export interface ResidencyHooks {
   readonly load: (model: string) => void;
   readonly unload: (model: string) => void;
-  /** The jobs of the model that wait may start from now on, or no longer. */
+  /** The jobs of the model that have not started may do so from now on, or no longer. */
   readonly admit: (model: ResidentModel) => void;
   readonly park: (model: ResidentModel) => void;
 }
@@ -44,10 +44,11 @@ export class Residency {
     this.#models.set(spec.name, {
       spec,
       state: 'absent',
+      place: this.#models.size,
       draining: false,
       usedUs: 0,
-      started: new Set(),
-      waiting: new Set(),
+      started: 0,
+      lanes: [],
     });
   }
 
@@ -90,13 +91,13 @@ export class Residency {
   settle(): void {
     if (this.#wanted.size === 0) return;
     for (const model of this.#wanted) {
-      if (model.waiting.size === 0 || this.canStart(model)) this.#wanted.delete(model);
+      if (!mostUrgent(model) || this.canStart(model)) this.#wanted.delete(model);
     }
     const before = [...this.#models.values()].filter((model) => model.draining);
     for (const model of before) model.draining = false;
     const requests = [...this.#wanted]
-      .filter(({ state, waiting }) => state === 'absent' && waiting.size > 0)
-      .map((model) => ({ model, job: mostUrgent(model.waiting) as Job }))
+      .filter(({ state }) => state === 'absent')
+      .map((model) => ({ model, job: mostUrgent(model) as Job }))
       .sort((a, b) => (isMoreUrgent(a.job, b.job) ? -1 : 1));
     for (const { model, job } of requests) {
       // The first one that has to wait keeps the memory that becomes free: smaller ones must not overtake it for ever.
@@ -130,11 +131,9 @@ export class Residency {
     for (const victim of victims) {
       if (free >= model.spec.bytes) break;
       free += victim.spec.bytes;
-      if (victim.waiting.size > 0) {
-        this.#hooks.park(victim);
-        this.#wanted.add(victim);
-      }
-      if (victim.started.size > 0) victim.draining = true;
+      this.#hooks.park(victim);
+      if (mostUrgent(victim)) this.#wanted.add(victim);
+      if (victim.started > 0) victim.draining = true;
       else {
         victim.state = 'unloading';
         this.#hooks.unload(victim.spec.name);
@@ -159,13 +158,13 @@ export class Residency {
 }
 
 /** Idle models go first, then those that only have jobs waiting, then those that must drain. */
-function rank({ started, waiting }: ResidentModel): number {
-  return started.size > 0 ? 2 : waiting.size > 0 ? 1 : 0;
+function rank(model: ResidentModel): number {
+  return model.started > 0 ? 2 : mostUrgent(model) ? 1 : 0;
 }
 
 /** Whether the model may go so that `job` gets its own. */
-function yields({ waiting }: ResidentModel, job: Job): boolean {
-  const first = mostUrgent(waiting);
+function yields(model: ResidentModel, job: Job): boolean {
+  const first = mostUrgent(model);
   return !first || (first.priority !== SAFETY && isMoreUrgent(job, first));
 }
 
@@ -173,8 +172,9 @@ function isMoreUrgent(a: Job, b: Job): boolean {
   return a.priority < b.priority || (a.priority === b.priority && isBefore(a, b));
 }
 
-function mostUrgent(jobs: Iterable<Job>): Job | undefined {
+/** Of the jobs that wait and have not started. */
+function mostUrgent({ lanes }: ResidentModel): Job | undefined {
   let best: Job | undefined;
-  for (const job of jobs) if (!best || isMoreUrgent(job, best)) best = job;
+  for (const { jobs } of lanes) if (jobs.first && (!best || isMoreUrgent(jobs.first, best))) best = jobs.first;
   return best;
 }

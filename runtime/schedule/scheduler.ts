@@ -3,67 +3,72 @@
  * told events and the time and answers with decisions; it does nothing itself and reads no clock. docs/scheduling.md
  * states its rules and guarantees.
  */
-import { expectedResponseUs, findMiss, milliseconds } from './admission.ts';
 import { batchSize } from './batch.ts';
-import { Cores } from './cores.ts';
 import type { Decision, EndOutcome, RunRequest, SchedulerEvent, SchedulerSpec, StopOutcome } from './events.ts';
-import type { FairQueue } from './fair-queue.ts';
-import { Floors } from './floors.ts';
-import { Heap, isBefore } from './heap.ts';
-import { type Job, type Run, remainingUs, type Slice } from './job.ts';
-import { type Measured, Meter } from './measure.ts';
-import { PRIORITIES, type PriorityClass, SAFETY } from './priorities.ts';
-import { Ready } from './ready.ts';
+import { Gate } from './gate.ts';
+import { Heap } from './heap.ts';
+import { type Job, type Lane, type ResidentModel, type Run, remainingUs, type Slice } from './job.ts';
+import type { Measured, Meter } from './measure.ts';
+import { Pool } from './pool.ts';
+import { SAFETY } from './priorities.ts';
 import { Residency } from './residency.ts';
-import { Tenants } from './tenants.ts';
+import { shareOf } from './tenants.ts';
+
+/** Of a run that is set aside more often, the account leaves out what came between. */
+const SLICES_MAX = 64;
 
 export class Scheduler {
-  readonly #spec: SchedulerSpec;
-  readonly #floors = new Floors();
-  readonly #ready = new Ready(this.#floors);
-  readonly #cores: Cores;
+  readonly #cores: Pool;
+  /** The cores first, then the accelerators. */
+  readonly #pools: readonly Pool[];
   readonly #residency: Residency;
-  readonly #tenants: Tenants;
-  readonly #meters: readonly Meter[];
+  readonly #gate: Gate;
   readonly #runs = new Map<number, Run>();
   /** Runs by deadline. */
   readonly #expiry = new Heap<Run>();
   #decisions: Decision[] = [];
-  #sequence = 0;
   #nowUs: number;
 
   /** Throws an Error when the models or tenants contradict themselves. The first step loads the pinned models. */
   constructor(spec: SchedulerSpec, nowUs: number) {
     if (!(spec.instructionUs >= 0)) throw new Error(`instructionUs: expected 0 or more, got ${spec.instructionUs}`);
-    this.#spec = spec;
     this.#nowUs = nowUs;
-    this.#cores = new Cores(spec.cores);
-    this.#tenants = new Tenants(spec.tenants, this.#ready.queues);
-    this.#meters = PRIORITIES.map(() => new Meter(nowUs));
+    this.#cores = new Pool(0, spec.cores, 0, nowUs);
+    const accelerators = spec.accelerators ?? [];
+    this.#pools = [
+      this.#cores,
+      ...accelerators.map((name, place) => new Pool(place + 1, 1, spec.cores + place, nowUs, name)),
+    ];
     this.#residency = new Residency(spec, {
       load: (model) => this.#decisions.push({ kind: 'load', model }),
       unload: (model) => this.#decisions.push({ kind: 'unload', model }),
-      admit: ({ waiting }) => {
-        for (const job of waiting) if (job.slot < 0) this.#queue(job).add(job);
+      admit: ({ lanes }) => {
+        for (const lane of lanes) this.#openLane(lane);
       },
-      park: ({ waiting }) => {
-        for (const job of waiting) this.#queue(job).remove(job);
+      park: ({ lanes }) => {
+        for (const lane of lanes) lane.queue.close(lane);
       },
     });
+    this.#gate = new Gate(spec, this.#pools, this.#residency);
     this.#residency.loadPinned();
   }
 
   /** Takes note of an event and decides. Time must not go back. */
   step(event: SchedulerEvent, nowUs: number): readonly Decision[] {
     if (!(nowUs >= this.#nowUs)) throw new Error(`assertion: the time went from ${this.#nowUs} to ${nowUs}`);
-    this.#floors.advance(nowUs - this.#nowUs);
+    const pools = this.#pools;
+    for (let i = 0; i < pools.length; i++) (pools[i] as Pool).floors.advance(nowUs - this.#nowUs);
     this.#nowUs = nowUs;
     this.#note(event);
     this.#expire();
     this.#residency.settle();
-    this.#startJobs();
-    this.#suspendJobs();
-    this.#floors.observe(this.#cores.count, this.#cores.busy, (priority) => this.#ready.of(priority).length > 0);
+    if (pools.length > 1) this.#rebalance();
+    for (let i = 0; i < pools.length; i++) {
+      const pool = pools[i] as Pool;
+      this.#startJobs(pool);
+      if (pool.isPreemptible) this.#suspendJobs(pool);
+      pool.floors.observe(pool.cores.count, pool.cores.busy, pool.waiting);
+    }
     const decisions = this.#decisions;
     this.#decisions = [];
     return decisions;
@@ -73,18 +78,19 @@ export class Scheduler {
   get wakeUs(): number {
     const first = this.#expiry.first;
     // A run that ends at its deadline is in time.
-    const expiryUs = first ? first.key + 1 : Number.POSITIVE_INFINITY;
-    return Math.min(expiryUs, this.#nowUs + Math.max(1, this.#floors.changeUs));
+    let wakeUs = first ? first.key + 1 : Number.POSITIVE_INFINITY;
+    for (const { floors } of this.#pools) wakeUs = Math.min(wakeUs, this.#nowUs + Math.max(1, floors.changeUs));
+    return wakeUs;
   }
 
-  /** Urgency of a class at present: smaller goes first. A class that gets its floor goes before all but safety. */
+  /** Urgency of a class at present on the cores: smaller goes first. A class that gets its floor goes before all but safety. */
   level(priority: number): number {
-    return this.#floors.level(priority);
+    return this.#cores.levelOf(priority);
   }
 
-  /** What arrives, was admitted, and how long it takes, by class. */
+  /** What arrives for the cores and how long it takes, by class. */
   measured(): readonly Measured[] {
-    return this.#meters.map((meter) => meter.read(this.#nowUs));
+    return this.#cores.meters.map((meter) => meter.read(this.#nowUs));
   }
 
   #note(event: SchedulerEvent): void {
@@ -107,7 +113,8 @@ export class Scheduler {
       case 'load-failed': {
         const model = this.#residency.gone(event.model, 'loading');
         const reason = `model "${event.model}" could not be loaded: ${event.reason}`;
-        for (const job of [...model.waiting]) for (const run of [...job.runs]) this.#drop(run, 'failed', reason);
+        const jobs = model.lanes.flatMap((lane) => lane.jobs.items);
+        for (const { runs } of jobs) for (const run of [...runs]) this.#drop(run, 'failed', reason);
         break;
       }
       case 'unloaded':
@@ -116,116 +123,42 @@ export class Scheduler {
   }
 
   #submit(request: RunRequest): void {
-    const checked = this.#runs.has(request.id)
-      ? `run ${request.id}: expected an id that no unfinished run has`
-      : this.#check(request);
-    if (typeof checked === 'string') {
-      this.#decisions.push({ kind: 'refuse', run: request.id, reason: checked });
+    const { id } = request;
+    const nowUs = this.#nowUs;
+    if (this.#runs.has(id)) {
+      const reason = `run ${id}: expected an id that no unfinished run has`;
+      this.#decisions.push({ kind: 'refuse', run: id, cause: 'request', reason });
       return;
     }
-    const [run] = checked.runs as [Run];
-    this.#runs.set(request.id, run);
-    this.#tenants.count(request.tenant, 1);
+    const run = this.#gate.check(request, nowUs);
+    if ('cause' in run) {
+      this.#decisions.push({ kind: 'refuse', run: id, cause: run.cause, reason: run.reason });
+      return;
+    }
+    const { job, tenant, degraded } = run;
+    const { model, pool, priority } = job;
+    if (degraded !== undefined)
+      this.#decisions.push({ kind: 'degrade', run: id, model: model.spec.name, reason: degraded });
+    this.#runs.set(id, run);
+    tenant.runs++;
     if (request.deadlineUs !== undefined) this.#expiry.add(run);
-    (this.#meters[checked.priority] as Meter).arrived(this.#nowUs);
-    checked.model.waiting.add(checked);
-    if (this.#residency.canStart(checked.model)) this.#queue(checked).add(checked);
-    else this.#residency.want(checked.model);
+    (pool.meters[priority] as Meter).arrived(nowUs);
+    const canStart = this.#residency.canStart(model);
+    this.#wait(job, canStart);
+    if (canStart) run.readyUs = nowUs;
+    else this.#residency.want(model);
   }
 
-  /** The job of a run, or why it is refused. */
-  #check(request: RunRequest): Job | string {
-    const tenant = this.#tenants.check(request);
-    if (typeof tenant === 'string') return tenant;
-    const { priority, share } = tenant;
-    const { deadlineUs, workUs, cores = 1 } = request;
-    const model = this.#residency.get(request.model);
-    if (!model) return `model: expected one that is registered, got "${request.model}"`;
-    if (!(workUs >= 0)) return `workUs: expected 0 or more, got ${workUs}`;
-    if (!Number.isInteger(cores) || cores < 1) return `cores: expected a whole number above 0, got ${cores}`;
-    if (deadlineUs !== undefined && !(deadlineUs > this.#nowUs))
-      return `deadline: expected one to come, got one ${milliseconds(this.#nowUs - deadlineUs)} ago`;
-    const never = this.#residency.neverFits(model);
-    if (never) return never;
-    const sequence = this.#sequence++;
-    const key = deadlineUs ?? this.#nowUs + (PRIORITIES[priority] as PriorityClass).targetUs;
-    const runs: Run[] = [];
-    const job: Job = {
-      key,
-      sequence,
-      slot: -1,
-      priority,
-      share,
-      model,
-      cores,
-      runs,
-      workUs,
-      usedUs: 0,
-      started: false,
-    };
-    runs.push({
-      key: deadlineUs ?? Number.POSITIVE_INFINITY,
-      sequence,
-      slot: -1,
-      request,
-      job,
-      submittedUs: this.#nowUs,
-      usedUs: 0,
-      preemptions: 0,
-    });
-    return (priority === SAFETY ? this.#proveSafety(job) : this.#predictMiss(job)) ?? job;
+  /** Puts a job that has not started where it waits. */
+  #wait(job: Job, canStart: boolean): void {
+    const queue = job.pool.queue(job);
+    queue.laneOf(job.share, job.model, canStart);
+    queue.add(job);
   }
 
-  /** Why a safety run is refused; undefined when it and all others will end in time. */
-  #proveSafety(job: Job): string | undefined {
-    const { name } = job.model.spec;
-    if (!this.#residency.canStart(job.model))
-      return `model "${name}" is not in memory, so that nothing can be promised to a safety run; pin the model`;
-    const coreFreeUs = Array.from({ length: this.#cores.count }, () => this.#nowUs);
-    for (const slice of this.#cores.slices) {
-      if (slice.job.priority !== SAFETY || slice.job.runs.length === 0) continue;
-      for (const core of slice.cores) coreFreeUs[core] = slice.startedUs + remainingUs(slice.job);
-    }
-    const waiting = this.#ready.of(SAFETY).jobs();
-    const miss = findMiss({ nowUs: this.#nowUs, instructionUs: this.#spec.instructionUs, coreFreeUs, waiting }, job);
-    if (!miss) return undefined;
-    const whose = miss.job === job ? 'it' : `run ${miss.job.runs[0]?.request.id}, admitted before,`;
-    return `the deadline cannot be promised: ${whose} would end ${milliseconds(miss.endUs - miss.job.key)} late behind other safety runs; allow more time or send it to another node`;
-  }
-
-  /** Why a run with a deadline is refused; undefined when it is expected to end in time. */
-  #predictMiss(job: Job): string | undefined {
-    const { deadlineUs } = (job.runs[0] as Run).request;
-    if (deadlineUs === undefined) return undefined;
-    const loadUs = job.model.state === 'loaded' ? 0 : (job.model.spec.loadUs ?? 0);
-    const backlog = { workUs: job.workUs, cores: this.#cores.count, takenShare: this.#takenShare(job.priority) };
-    const responseUs = (aheadUs: number): number => loadUs + expectedResponseUs({ ...backlog, aheadUs });
-    let aheadUs = 0;
-    for (const slice of this.#cores.slices)
-      if (slice.job.priority <= job.priority)
-        aheadUs += Math.max(0, remainingUs(slice.job) - (this.#nowUs - slice.startedUs));
-    for (let priority = 0; priority < job.priority; priority++) aheadUs += this.#ready.of(priority).workUs;
-    const own = this.#queue(job);
-    if (this.#nowUs + responseUs(aheadUs + own.workUs) <= deadlineUs) return undefined;
-    // Not all of the class goes before it: count those that do.
-    const response = responseUs(aheadUs + own.workBefore(job.key));
-    if (this.#nowUs + response <= deadlineUs) return undefined;
-    return `expected to end after ${milliseconds(response)}, later than its deadline in ${milliseconds(deadlineUs - this.#nowUs)}: ${milliseconds(aheadUs)} of work as urgent or more is ahead on ${backlog.cores} cores, and ${Math.round(backlog.takenShare * 100)}% of them are taken by other classes; allow more time, a higher class, a smaller model or another node`;
-  }
-
-  /** Share of the cores that more urgent classes have lately taken, and that floors may take. */
-  #takenShare(priority: number): number {
-    let share = 0;
-    for (const [other, { floor }] of PRIORITIES.entries()) {
-      if (other > priority) {
-        if (this.#ready.of(other).length > 0) share += floor;
-        continue;
-      }
-      if (other === priority) continue;
-      const { rate, mean = 0 } = (this.#meters[other] as Meter).read(this.#nowUs);
-      share += (rate * mean) / this.#cores.count;
-    }
-    return share;
+  #openLane(lane: Lane): void {
+    for (const { runs } of lane.jobs.items) for (const run of runs) run.readyUs ??= this.#nowUs;
+    lane.queue.open(lane);
   }
 
   #expire(): void {
@@ -235,123 +168,142 @@ export class Scheduler {
   /** Ends a run before its time, wherever it is. A core that works on it is told to stop. */
   #drop(run: Run, outcome: EndOutcome, reason?: string): void {
     const { job } = run;
-    const queue = this.#queue(job);
-    const ready = job.slot >= 0;
-    queue.remove(job);
+    const waits = job.slot >= 0;
+    job.pool.queue(job).remove(job);
     job.runs = job.runs.filter((other) => other !== run);
+    const slice = job.slice;
+    if (slice) this.#account(run, slice);
     this.#end(run, outcome, reason);
     if (job.runs.length > 0) {
       // The rest of a batch goes on.
-      if (ready) queue.add(job);
-      return;
-    }
-    const slice = [...this.#cores.slices].find((each) => each.job === job);
-    if (slice) this.#suspend(slice);
-    else this.#forget(job);
+      if (waits) job.pool.queue(job).add(job);
+    } else if (!slice) this.#forget(job);
+    else if (job.pool.isPreemptible) this.#suspend(slice);
   }
 
   #end(run: Run, outcome: EndOutcome, reason?: string): void {
-    this.#runs.delete(run.request.id);
+    const { request, submittedUs, readyUs, usedUs: runUs, preemptions, slices } = run;
+    this.#runs.delete(request.id);
     this.#expiry.remove(run);
-    this.#tenants.count(run.request.tenant, -1);
-    const { submittedUs, startedUs, usedUs: runUs, preemptions, preemptedBy } = run;
-    const account = { submittedUs, startedUs, endedUs: this.#nowUs, runUs, preemptions, preemptedBy };
-    this.#decisions.push({ kind: 'end', run: run.request.id, outcome, reason, account });
+    run.tenant.runs--;
+    const account = { submittedUs, readyUs, endedUs: this.#nowUs, runUs, preemptions, slices };
+    this.#decisions.push({ kind: 'end', run: request.id, outcome, reason, account });
   }
 
   #forget(job: Job): void {
-    job.model.waiting.delete(job);
-    job.model.started.delete(job);
+    if (job.started) job.model.started--;
     job.model.usedUs = this.#nowUs;
   }
 
   #stopped(core: number, outcome: StopOutcome): void {
-    const slice = this.#cores.end(core);
+    const pool = this.#poolOf(core);
+    const slice = pool.cores.end(core);
     const { job } = slice;
     const usedUs = this.#nowUs - slice.startedUs;
-    this.#queue(job).charge(job.share, usedUs * slice.cores.length - slice.chargedUs);
+    const queue = pool.queue(job);
+    queue.charge(job.share, usedUs * slice.cores.length - slice.chargedUs);
     job.usedUs += usedUs;
-    for (const run of job.runs) run.usedUs += (usedUs * slice.cores.length) / job.runs.length;
+    // It may have come to its end before it was to stop.
+    if (outcome !== 'suspended') slice.stoppedFor = undefined;
+    for (let i = 0; i < job.runs.length; i++) this.#account(job.runs[i] as Run, slice);
     if (outcome === 'suspended' && job.runs.length > 0) {
-      this.#queue(job).add(job);
+      queue.add(job);
       return;
     }
-    if (outcome === 'done') (this.#meters[job.priority] as Meter).served(this.#nowUs, job.usedUs);
+    if (outcome === 'done') (pool.meters[job.priority] as Meter).served(this.#nowUs, job.usedUs);
     this.#forget(job);
-    for (const run of job.runs) this.#end(run, outcome === 'done' ? 'done' : 'failed');
+    for (let i = 0; i < job.runs.length; i++) this.#end(job.runs[i] as Run, outcome === 'done' ? 'done' : 'failed');
   }
 
-  #startJobs(): void {
-    while (this.#cores.idle > 0) {
-      const job = this.#ready.first;
+  /** Takes down what a slice gave to a run that ends with it, or leaves it. */
+  #account(run: Run, { job, cores, startedUs, stoppedFor }: Slice): void {
+    const batch = job.runs.length || 1;
+    run.usedUs += ((this.#nowUs - startedUs) * cores.length) / batch;
+    if (stoppedFor !== undefined) run.preemptions++;
+    if (run.slices.length >= SLICES_MAX) run.slices.pop();
+    run.slices.push({ fromUs: startedUs, untilUs: this.#nowUs, cores, batch, preemptedBy: stoppedFor });
+  }
+
+  #poolOf(core: number): Pool {
+    const { count } = this.#cores.cores;
+    const pool = core < count ? this.#cores : this.#pools[core - count + 1];
+    if (!pool) throw new Error(`assertion: core ${core} stopped, expected one below ${count + this.#pools.length - 1}`);
+    return pool;
+  }
+
+  #startJobs(pool: Pool): void {
+    const { cores, ready } = pool;
+    while (cores.idle > 0) {
+      const job = ready.first;
       if (!job) return;
-      this.#queue(job).remove(job);
+      pool.queue(job).remove(job);
       this.#fillBatch(job);
       // Further cores only when nobody else could use them.
-      const spare = this.#cores.idle - this.#ready.total;
-      const cores = this.#cores.take(Math.max(1, Math.min(job.cores, spare)));
-      this.#begin(job, cores);
+      const spare = job.cores === 1 ? 1 : Math.max(1, Math.min(job.cores, cores.idle - ready.total));
+      this.#begin(job, cores.take(spare));
     }
   }
 
   #begin(job: Job, cores: readonly number[]): void {
-    const { model, runs } = job;
+    const { model, runs, pool } = job;
+    if (!job.started) model.started++;
     job.started = true;
-    model.waiting.delete(job);
-    model.started.add(job);
     model.usedUs = this.#nowUs;
-    for (const run of runs) run.startedUs ??= this.#nowUs;
     const chargedUs = remainingUs(job);
-    this.#queue(job).charge(job.share, chargedUs);
-    this.#cores.begin({ job, cores, startedUs: this.#nowUs, chargedUs, stopping: false });
-    this.#decisions.push({ kind: 'start', cores, runs: runs.map(({ request }) => request.id) });
+    pool.queue(job).charge(job.share, chargedUs);
+    pool.cores.begin({ job, cores, startedUs: this.#nowUs, chargedUs, stopping: false, stoppedFor: undefined });
+    const ids = runs.length === 1 ? [(runs[0] as Run).request.id] : runs.map(({ request }) => request.id);
+    this.#decisions.push({ kind: 'start', cores, runs: ids });
   }
 
   /** Adds waiting runs of the same model, class and tenant to a job that is about to start. */
   #fillBatch(job: Job): void {
-    const { batch } = job.model.spec;
+    const { pool, model, share } = job;
+    const { batch } = model.spec;
+    if (!batch || job.started || job.priority === SAFETY || !pool.isPreemptible) return;
+    const { jobs } = share.lanes[model.place] as Lane;
     // While cores are idle, runs of their own end sooner. What is promised to safety is promised to each run alone.
-    const most = this.#ready.total - this.#cores.idle + 2;
-    if (!batch || job.started || job.priority === SAFETY || most < 2) return;
-    const mates = [...job.model.waiting]
-      .filter((other) => other !== job && other.share === job.share)
-      .sort((a, b) => (isBefore(a, b) ? -1 : 1));
-    const queue = this.#queue(job);
-    const others = [...queue.jobs()].filter(
-      (other) => other.started || other.model !== job.model || other.share !== job.share,
-    );
-    const size = batchSize({ nowUs: this.#nowUs, candidates: [job, ...mates], others, most });
-    if (size === 1) return;
-    for (const mate of mates.slice(0, size - 1)) {
+    const most = Math.min(batch.max, 1 + jobs.length, pool.ready.total - pool.cores.idle + 2);
+    if (most < 2) return;
+    const queue = pool.queue(job);
+    const candidates = [job];
+    for (let mate = jobs.first; mate && candidates.length < most; mate = jobs.first) {
       queue.remove(mate);
-      job.model.waiting.delete(mate);
-      for (const run of mate.runs) run.job = job;
-      job.runs.push(...mate.runs);
+      candidates.push(mate);
     }
+    const latestStart = (sinceUs: number, mostUs: number): number => queue.latestStart(sinceUs, mostUs);
+    const size = batchSize({ nowUs: this.#nowUs, candidates, latestStart });
+    for (const left of candidates.splice(size)) queue.add(left);
+    if (size === 1) return;
+    for (let i = 1; i < candidates.length; i++)
+      for (const run of (candidates[i] as Job).runs) {
+        run.job = job;
+        job.runs.push(run);
+      }
     job.workUs = batch.fixedUs + size * batch.perRunUs;
   }
 
   /** Tells cores to stop until, at every level, each job that waits has a core to come from less urgent work. */
-  #suspendJobs(): void {
-    if (this.#ready.total === 0) return;
-    let coming = this.#cores.idle;
-    for (const slice of this.#cores.slices) if (slice.stopping) coming += slice.cores.length;
-    for (const priority of this.#ready.byLevel()) {
-      const waiting = this.#ready.of(priority).length;
+  #suspendJobs({ cores, ready, floors, levelOf }: Pool): void {
+    if (ready.total === 0) return;
+    let coming = cores.idle;
+    const { slices } = cores;
+    for (let i = 0; i < slices.length; i++) {
+      const slice = slices[i] as Slice;
+      if (slice.stopping) coming += slice.cores.length;
+    }
+    const { order } = floors;
+    for (let place = 0; place < order.length; place++) {
+      const priority = order[place] as number;
+      const waiting = ready.of(priority).length;
       while (waiting > coming) {
-        const victim = this.#cores.victim(this.#floors.level(priority), (slice) =>
-          this.#floors.level(slice.job.priority),
-        );
+        const victim = cores.victim(levelOf(priority), levelOf);
         if (!victim) break;
-        const waits = this.#ready.of(priority).first as Job;
-        for (const run of victim.job.runs) {
-          run.preemptions++;
-          run.preemptedBy = waits.runs[0]?.request.id;
-        }
+        const waits = ready.of(priority).first as Job;
+        victim.stoppedFor = waits.runs[0]?.request.id;
         this.#suspend(victim);
         // One that is as urgent goes on with one core: it only gives back those that it had beyond.
-        coming +=
-          victim.cores.length - (this.#floors.level(victim.job.priority) <= this.#floors.level(priority) ? 1 : 0);
+        coming += victim.cores.length - (levelOf(victim.job.priority) <= levelOf(priority) ? 1 : 0);
       }
       coming = Math.max(0, coming - waiting);
     }
@@ -363,7 +315,36 @@ export class Scheduler {
     this.#decisions.push({ kind: 'suspend', core: slice.cores[0] as number });
   }
 
-  #queue(job: Job): FairQueue {
-    return this.#ready.of(job.priority);
+  /** An idle pool takes a job that waits for another one, when it ends earlier here. */
+  #rebalance(): void {
+    for (const pool of this.#pools)
+      for (let idle = pool.cores.idle - pool.ready.total; idle > 0; idle--) {
+        const moved = this.#pools.some((other) => other !== pool && this.#moveOne(other, pool));
+        if (!moved) break;
+      }
   }
+
+  #moveOne(from: Pool, to: Pool): boolean {
+    for (const { first: job } of from.ready.queues) {
+      if (!job || job.started || (job.priority === SAFETY && !to.isPreemptible)) continue;
+      const [{ request, tenant }] = job.runs as [Run];
+      const workUs = to.workUs(job.model.spec, coreUs(job, request));
+      // What waits first in its class is behind what runs and what is more urgent.
+      const thereUs = from.aheadUs(job.priority, this.#nowUs) / from.cores.count + job.workUs;
+      if (workUs === undefined || workUs >= thereUs) continue;
+      from.queue(job).remove(job);
+      job.pool = to;
+      job.share = shareOf(tenant, to, job.priority);
+      job.workUs = workUs;
+      this.#wait(job, true);
+      return true;
+    }
+    return false;
+  }
+}
+
+/** The time on one core that the request states for the model that was admitted. */
+function coreUs({ model }: Job, { model: asked, workUs, instead = [] }: RunRequest): number {
+  const { name } = (model as ResidentModel).spec;
+  return name === asked ? workUs : (instead.find((each) => each.model === name)?.workUs ?? workUs);
 }

@@ -46,6 +46,14 @@ test('the quick benchmark starts processes anew and sees what a start and a life
   assert.match(stdout, /^memory vs onnxruntime-web: \d/m);
 });
 
+test('the quick benchmark counts the decisions of the scheduler', async () => {
+  const { stdout } = await run(process.execPath, [main, 'scheduler', '--quick', '--json']);
+  const { figures, queues } = JSON.parse(stdout.split('\n').find((line) => line.startsWith('{')) as string);
+  for (const { nsPerDecision, decided } of figures) assert.ok(nsPerDecision > 0 && decided.start > 100, stdout);
+  assert.is(queues.length, 9);
+  assert.match(stdout, /^scheduler decisions per second: \d+ \(worst \d+/m);
+});
+
 test('a profile of a case says what each operator takes', async () => {
   const profile = fileURLToPath(new URL('../../bench/profile.ts', import.meta.url));
   const { stdout } = await run(process.execPath, [profile, 'Gemm 64×640×128', '--passes', '2', '--json']);

@@ -75,11 +75,14 @@ test('a more urgent run takes the core after one instruction, and the other goes
   const [last] = scheduler.step({ ...stop, outcome: 'done' }, 2000);
   assert.equal(last?.kind === 'end' && last.account, {
     submittedUs: 0,
-    startedUs: 0,
+    readyUs: 0,
     endedUs: 2000,
     runUs: 1000,
     preemptions: 1,
-    preemptedBy: 2,
+    slices: [
+      { fromUs: 0, untilUs: 200, cores: [0], batch: 1, preemptedBy: 2 },
+      { fromUs: 1200, untilUs: 2000, cores: [0], batch: 1, preemptedBy: undefined },
+    ],
   });
 });
 
@@ -190,6 +193,94 @@ test('an urgent run gets several cores, and gives them back when another comes',
     both.map((each) => each.kind === 'start' && each.runs),
     [[1], [2]],
   );
+});
+
+const GPU: Partial<SchedulerSpec> = {
+  accelerators: ['gpu'],
+  models: [
+    { name: 'detect', bytes: 1, pinned: true, accelerators: { gpu: 400 } },
+    { name: 'gpu-only', bytes: 1, pinned: true, accelerators: { gpu: 100 }, onCores: false },
+  ],
+};
+
+function withGpu(): Scheduler {
+  const scheduler = new Scheduler({ ...SPEC, ...GPU }, 0);
+  for (const model of ['detect', 'gpu-only']) scheduler.step({ kind: 'loaded', model }, 0);
+  return scheduler;
+}
+
+test('a run goes where it is expected to end first', () => {
+  const scheduler = withGpu();
+  // Core 0 takes 1000 µs, the accelerator, which comes next in number, 400.
+  assert.equal(submit(scheduler, { id: 1 }, 0), [{ kind: 'start', cores: [1], runs: [1] }]);
+  // Behind the first one the accelerator would be done after 800 µs, still earlier than the core …
+  assert.equal(submit(scheduler, { id: 2 }, 0), []);
+  // … but not as the third one.
+  assert.equal(submit(scheduler, { id: 3 }, 0), [{ kind: 'start', cores: [0], runs: [3] }]);
+});
+
+test('what an accelerator computes is not interrupted, and a cancelled run ends while the accelerator goes on', () => {
+  const scheduler = withGpu();
+  submit(scheduler, { id: 1, model: 'gpu-only', priority: 'background' }, 0);
+  assert.equal(submit(scheduler, { id: 2, model: 'gpu-only', priority: 'interactive' }, 10), []);
+  assert.equal(
+    scheduler.step({ kind: 'cancel', run: 1 }, 20).map(({ kind }) => kind),
+    ['end'],
+  );
+  const stop = { kind: 'stopped', core: 1, outcome: 'done' } as const;
+  assert.equal(scheduler.step(stop, 100), [{ kind: 'start', cores: [1], runs: [2] }]);
+});
+
+test('nothing is promised to a safety run on an accelerator', () => {
+  const scheduler = withGpu();
+  assert.equal(submit(scheduler, { id: 1, priority: 'safety', deadlineUs: 5000 }, 0), [
+    { kind: 'start', cores: [0], runs: [1] },
+  ]);
+  assert.match(refusal(scheduler, { id: 2, model: 'gpu-only', priority: 'safety' }), /runs on accelerators only/);
+  assert.match(
+    refusal(
+      ready({
+        models: [
+          { name: 'detect', bytes: 1, pinned: true },
+          { name: 'x', bytes: 1, onCores: false },
+        ],
+      }),
+      {
+        model: 'x',
+      },
+    ),
+    /accelerators only, and those here are: none/,
+  );
+});
+
+test('an idle core takes what waits for an accelerator once it would end earlier there', () => {
+  const scheduler = withGpu();
+  submit(scheduler, { id: 1 }, 0);
+  assert.equal(submit(scheduler, { id: 2, priority: 'safety', workUs: 2000 }, 0), [
+    { kind: 'start', cores: [0], runs: [2] },
+  ]);
+  // After 800 µs on the accelerator, after 2500 on the core.
+  assert.equal(submit(scheduler, { id: 3, workUs: 500 }, 0), []);
+  const [end, start] = scheduler.step({ kind: 'stopped', core: 0, outcome: 'done' }, 50);
+  assert.is(end?.kind === 'end' && end.run, 2);
+  assert.equal(start, { kind: 'start', cores: [0], runs: [3] });
+});
+
+test('a run whose deadline forbids its model takes the smaller one that it names, and says why', () => {
+  const models = ['detect', 'small'].map((name) => ({ name, bytes: 1, pinned: true }));
+  const scheduler = new Scheduler({ ...SPEC, models }, 0);
+  for (const { name } of models) scheduler.step({ kind: 'loaded', model: name }, 0);
+  const instead = [{ model: 'small', workUs: 100 }];
+  const [degrade, start] = submit(scheduler, { id: 1, deadlineUs: 500, instead }, 0);
+  assert.ok(degrade?.kind === 'degrade' && degrade.model === 'small');
+  assert.match(degrade.kind === 'degrade' ? degrade.reason : '', /expected to end after 1\.0 ms/);
+  assert.equal(start, { kind: 'start', cores: [0], runs: [1] });
+  const [refuse] = submit(scheduler, { id: 2, deadlineUs: 90, instead }, 0);
+  assert.ok(refuse?.kind === 'refuse' && refuse.cause === 'deadline', JSON.stringify(refuse));
+  const [wrong] = submit(scheduler, { id: 3, model: 'none', instead }, 0);
+  assert.ok(wrong?.kind === 'refuse' && wrong.cause === 'request');
+  const [quota] = submit(scheduler, { id: 4, tenant: 'nobody' }, 0);
+  assert.ok(quota?.kind === 'refuse' && quota.cause === 'quota');
 });
 
 test.run();
