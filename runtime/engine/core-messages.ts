@@ -16,16 +16,26 @@ export interface Segment {
   readonly flag: number;
 }
 
-/** How a segment of a run ended; times are those of `process.hrtime`, which all threads share, in milliseconds. */
-export interface Stop {
+/** Where an execution ended. */
+export interface Halt {
   /** -1 done, 0 or more: suspended at that word, -2 and less: fault. */
   readonly result: number;
   /** Word index of the instruction that faulted. */
   readonly faultWord: number;
   /** A trap of the kernels themselves. */
   readonly trap?: string;
+}
+
+/** How a segment of a run ended, and when: see nowMs. */
+export interface Stop extends Halt {
   readonly startedMs: number;
   readonly endedMs: number;
+}
+
+/** Milliseconds of a clock that all threads share. */
+export function nowMs(): number {
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1e3 + nanoseconds / 1e6;
 }
 
 /** The thread is ready for its first order. */

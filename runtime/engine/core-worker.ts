@@ -1,6 +1,6 @@
 /** The thread behind `Core`: holds the kernels and executes segments of programs over the shared memory. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { type CoreSetup, READY, type Segment, type Stop } from './core-messages.ts';
+import { type CoreSetup, nowMs, READY, type Segment, type Stop } from './core-messages.ts';
 import { loadKernels, prepareV8 } from './kernels.ts';
 
 const port = parentPort;
@@ -10,10 +10,6 @@ const { memory, build, module } = workerData as CoreSetup;
 // Not before: V8 keeps Node's own code ready-made for the flags that it was built with, and compiles it anew under others.
 prepareV8(build);
 const kernels = loadKernels(memory, { build, module });
-
-function nowMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
-}
 
 port.on('message', ({ words, pc, bases, flag }: Segment) => {
   const startedMs = nowMs();

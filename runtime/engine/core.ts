@@ -8,6 +8,7 @@ export class Core {
   #worker: Worker | undefined;
   #ready: PromiseWithResolvers<void> | undefined;
   #waiting: PromiseWithResolvers<Stop> | undefined;
+  #isReady = false;
   #closed = false;
 
   constructor(setup: CoreSetup) {
@@ -18,6 +19,11 @@ export class Core {
   start(): Promise<void> {
     this.#thread();
     return (this.#ready as PromiseWithResolvers<void>).promise;
+  }
+
+  /** The thread has compiled code for its flags: V8's, which hold for all threads, are set. */
+  get isReady(): boolean {
+    return this.#isReady;
   }
 
   /**
@@ -47,6 +53,7 @@ export class Core {
     this.#ready = ready;
     worker.on('message', (message: Stop | typeof READY) => {
       if (message === READY) {
+        this.#isReady = true;
         ready.resolve();
         return;
       }

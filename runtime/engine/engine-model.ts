@@ -36,6 +36,7 @@ export class EngineModel implements Model {
   readonly #store: ProgramStore;
   readonly #stages: Stages<LoadedProgram>;
   readonly #runs = new Set<Promise<RunResult>>();
+  #mayBeWhole = true;
   #closed = false;
 
   /** Throws an UnsupportedError when the kernels lack what the model needs. */
@@ -90,8 +91,11 @@ export class EngineModel implements Model {
   }
 
   async #run(inputs: Readonly<Record<string, EngineValue>>, options: RunOptions): Promise<RunResult> {
-    const steps = runModel(this.#store.model, this.#stages, inputs);
     const { dispatcher } = this.#home;
+    if (this.#closed) throw new Error(`model "${this.name}" is closed`);
+    const whole = this.#wholeProgram(inputs);
+    if (whole) return dispatcher.run(this.name, whole, inputs as Readonly<Record<string, Tensor>>, options);
+    const steps = runModel(this.#store.model, this.#stages, inputs);
     let [queueMs, runMs] = [0, 0];
     let answer: Readonly<Record<string, Tensor>> | undefined;
     for (;;) {
@@ -110,6 +114,18 @@ export class EngineModel implements Model {
     }
   }
 
+  /** The program that does for these inputs all that the model does, where one does: such a run needs no walk over the graph. */
+  #wholeProgram(inputs: Readonly<Record<string, EngineValue>>): LoadedProgram | undefined {
+    if (!this.#mayBeWhole) return undefined;
+    const values = new Map<string, Live>();
+    for (const { name } of this.inputs) values.set(name, { value: inputs[name] as EngineValue });
+    const { graph } = this.#store.model;
+    const stage = this.#stages.next({ graph, path: '', depth: 0, values }, 0);
+    const outputs = stage.kind === 'program' && stage.end === graph.nodes.length && stage.program?.program.outputs;
+    this.#mayBeWhole = outputs ? sameNames(outputs, graph.outputs) : false;
+    return this.#mayBeWhole && stage.kind === 'program' ? stage.program : undefined;
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -118,6 +134,10 @@ export class EngineModel implements Model {
     await Promise.allSettled(this.#runs);
     this.#store.close();
   }
+}
+
+function sameNames(a: readonly { name: string }[], b: readonly { name: string }[]): boolean {
+  return a.length === b.length && a.every(({ name }, index) => name === b[index]?.name);
 }
 
 /** A tensor of which only type and shape matter. */

@@ -13,6 +13,7 @@ import { type KernelBuild, loadKernels, twinOf } from './kernels.ts';
 import { EngineMemory } from './memory.ts';
 import type { Model } from './model.ts';
 import { ModelMemory } from './model-memory.ts';
+import { ShortRuns } from './short-runs.ts';
 
 const MEBIBYTE = 2 ** 20;
 const MEMORY_BYTES_MIN = 2 * MEBIBYTE;
@@ -96,7 +97,7 @@ async function chooseKernels(
 let isFirst = true;
 
 /** V8's flags change when the first core starts, or when kernels are tried: from then on there is no baseline code. */
-function withFirstSteps(core: Core, memory: EngineMemory, build: KernelBuild): Pick<Core, 'execute'> {
+function withFirstSteps(core: Core, memory: EngineMemory, build: KernelBuild): Pick<Core, 'execute' | 'isReady'> {
   if (!isFirst) return core;
   isFirst = false;
   core.start();
@@ -113,10 +114,12 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   const folder = options.cacheFolder ?? cacheFolder();
   const { build, notes, choice } = await chooseKernels(folder, options.build);
   const memory = new EngineMemory(memoryMaxBytes);
-  const { module, heapBase, panel } = loadKernels(memory.memory, { build });
-  memory.reserve(heapBase);
+  const kernels = loadKernels(memory.memory, { build });
+  const { module, panel } = kernels;
+  memory.reserve(kernels.heapBase);
   const core = new Core({ memory: memory.memory, build, module });
-  const dispatcher = new Dispatcher(choice === 'tried now' ? core : withFirstSteps(core, memory, build), memory);
+  const started = choice === 'tried now' ? core : withFirstSteps(core, memory, build);
+  const dispatcher = new Dispatcher(started, memory, new ShortRuns(core, kernels, memory));
   const models = new Set<Model>();
   const { compiler = bundleName(import.meta.url) } = options;
   const programs = compiler ? new KeptPrograms(join(folder, 'programs'), compiler) : undefined;

@@ -20,6 +20,8 @@ export class LoadedProgram {
   readonly #memory: Blocks;
   /** Runs that wait for it or are under way. */
   users = 0;
+  /** How long the last run computed; infinite before the first. */
+  lastMs = Number.POSITIVE_INFINITY;
 
   constructor(program: Program, weights: MemoryWeights, memory: Blocks, model: string) {
     const { words: _words, tables: _tables, ...rest } = program;
@@ -45,6 +47,14 @@ export class LoadedProgram {
 
   closeArena(arena: number): void {
     this.#memory.free(arena);
+  }
+
+  /** Writes the base pointers of a run, as the kernels take them. */
+  writeBases(at: number, arena: number): void {
+    const bases = this.#memory.words(at, 3);
+    bases[0] = arena;
+    bases[1] = this.weights.offset;
+    bases[2] = this.tables;
   }
 
   writeInputs(arena: number, inputs: Readonly<Record<string, Tensor>>): void {

@@ -24,6 +24,8 @@ export interface Blocks {
   free(offset: number): void;
   /** View of `bytes` from `offset`. */
   bytes(offset: number, bytes: number): Uint8Array<ArrayBuffer>;
+  /** View of `count` 32-bit words from `offset`. */
+  words(offset: number, count: number): Uint32Array<ArrayBuffer>;
 }
 
 interface Block {
@@ -111,6 +113,10 @@ export class EngineMemory implements Blocks {
   bytes(offset: number, bytes: number): Uint8Array<ArrayBuffer> {
     // The memory is shared, but only one side uses a block at a time, and `set` and `slice` work alike on both kinds.
     return new Uint8Array(this.memory.buffer as unknown as ArrayBuffer, offset, bytes);
+  }
+
+  words(offset: number, count: number): Uint32Array<ArrayBuffer> {
+    return new Uint32Array(this.memory.buffer as unknown as ArrayBuffer, offset, count);
   }
 
   #extend(bytes: number, what: string): number {

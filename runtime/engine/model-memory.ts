@@ -50,6 +50,10 @@ export class ModelMemory implements Blocks {
     return this.#memory.bytes(offset, bytes);
   }
 
+  words(offset: number, count: number): Uint32Array<ArrayBuffer> {
+    return this.#memory.words(offset, count);
+  }
+
   #note(offset: number, bytes: number): void {
     this.#usedBytes += bytes - (this.#blocks.get(offset) ?? 0);
     if (bytes > 0) this.#blocks.set(offset, bytes);

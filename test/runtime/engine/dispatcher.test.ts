@@ -3,22 +3,16 @@ import type { Worker } from 'node:worker_threads';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Assembler } from '../../../runtime/compile/assembler.ts';
-import { address, SPACE_ARENA, SPACE_WEIGHTS } from '../../../runtime/compile/instructions.ts';
-import type { Program } from '../../../runtime/compile/program.ts';
+import { address, SPACE_ARENA } from '../../../runtime/compile/instructions.ts';
 import { Core } from '../../../runtime/engine/core.ts';
 import { Dispatcher } from '../../../runtime/engine/dispatcher.ts';
 import { loadKernels, prepareV8 } from '../../../runtime/engine/kernels.ts';
 import { LoadedProgram } from '../../../runtime/engine/loaded-program.ts';
 import { EngineMemory } from '../../../runtime/engine/memory.ts';
 import { MemoryWeights } from '../../../runtime/engine/memory-weights.ts';
-import type { RunResult } from '../../../runtime/engine/model.ts';
-import type { Tensor } from '../../../runtime/engine/tensor.ts';
-import { tensorsOf } from '../../../runtime/engine/value.ts';
+import { assertClose, chain, chainProgram, expected, rejects, x } from './chain.ts';
 
 prepareV8();
-
-const SIZE = 64;
-const BYTES = SIZE * SIZE * 4;
 
 function setup(maxBytes = 32 << 20) {
   const memory = new EngineMemory(maxBytes);
@@ -26,68 +20,6 @@ function setup(maxBytes = 32 << 20) {
   memory.reserve(kernels.heapBase);
   const core = new Core({ memory: memory.memory, build: kernels.build, module: kernels.module });
   return { memory, core, dispatcher: new Dispatcher(core, memory), weights: new MemoryWeights(memory, 'm', 1 << 16) };
-}
-
-/** y = x · Wᶜᵒᵘⁿᵗ for a W that turns and shrinks nothing, so that values stay small however long the program is. */
-function chainProgram(weights: MemoryWeights, count: number): Program {
-  const assembler = new Assembler(8);
-  const packed = weights.place('w', () => assembler.packGemm(rotation(), SIZE, SIZE));
-  const places = [address(SPACE_ARENA, 0), address(SPACE_ARENA, BYTES)] as const;
-  for (let i = 0; i < count; i++) {
-    assembler.begin(`step ${i}`);
-    const [a, c] = i % 2 === 0 ? places : [places[1], places[0]];
-    assembler.gemm({ a, lda: SIZE, packedB: address(SPACE_WEIGHTS, packed), c, ldc: SIZE, m: SIZE, n: SIZE, k: SIZE });
-  }
-  const value = { type: 'float32', dims: [SIZE, SIZE] } as const;
-  return {
-    ...assembler.finish(),
-    arenaBytes: 2 * BYTES,
-    inputs: [{ ...value, name: 'x', address: places[0] }],
-    outputs: [{ ...value, name: 'y', address: count % 2 === 0 ? places[0] : places[1] }],
-  };
-}
-
-function chain(weights: MemoryWeights, memory: EngineMemory, count: number): LoadedProgram {
-  return new LoadedProgram(chainProgram(weights, count), weights, memory, 'm');
-}
-
-/** Rotations by different angles in the planes (0, 1), (2, 3) … */
-function rotation(): Float32Array {
-  const w = new Float32Array(SIZE * SIZE);
-  for (let i = 0; i < SIZE; i += 2) {
-    const [cos, sin] = [Math.cos(1 + i), Math.sin(1 + i)];
-    w[i * SIZE + i] = w[(i + 1) * SIZE + i + 1] = cos;
-    w[i * SIZE + i + 1] = sin;
-    w[(i + 1) * SIZE + i] = -sin;
-  }
-  return w;
-}
-
-const x: Tensor = {
-  type: 'float32',
-  dims: [SIZE, SIZE],
-  data: Float32Array.from({ length: SIZE * SIZE }, (_, i) => Math.sin(i)),
-};
-
-/** The same by angles, in float64. */
-function expected(count: number): Float32Array {
-  const y = new Float32Array(SIZE * SIZE);
-  for (let at = 0; at < y.length; at += 2) {
-    const angle = (1 + (at % SIZE)) * count;
-    const [a, b] = [x.data[at] as number, x.data[at + 1] as number];
-    y[at] = a * Math.cos(angle) - b * Math.sin(angle);
-    y[at + 1] = a * Math.sin(angle) + b * Math.cos(angle);
-  }
-  return y;
-}
-
-function assertClose(result: RunResult, count: number): void {
-  const want = expected(count);
-  const worst = want.reduce(
-    (max, value, i) => Math.max(max, Math.abs(value - (tensorsOf(result.outputs).y?.data[i] as number))),
-    0,
-  );
-  assert.ok(worst < 1e-7 * (count + 100), `off by ${worst} after ${count} steps`);
 }
 
 test('a long run is set aside for a short one, resumed, and gives the bits that it gives undisturbed', async () => {
@@ -165,14 +97,6 @@ test('a run is cancelled while it waits, while it computes and while it is set a
   assert.is(memory.usedBytes, before);
   await core.close();
 });
-
-async function rejects(promise: Promise<unknown>, message: RegExp): Promise<void> {
-  const error = await promise.then(
-    () => assert.unreachable('it was accepted'),
-    (reason) => reason,
-  );
-  assert.match(String(error), message);
-}
 
 test('a fault ends its run with the node at fault, a trap too, and the next run is served', async () => {
   const { memory, core, dispatcher, weights } = setup();

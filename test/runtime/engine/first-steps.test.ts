@@ -19,7 +19,8 @@ function setup(steps: number) {
   const core = new Core({ memory: memory.memory, build: 'plain', module: moduleOf('plain') as WebAssembly.Module });
   const ready = Promise.withResolvers<void>();
   const handedOver: number[] = [];
-  const late: Pick<Core, 'start' | 'execute'> = {
+  const late: Pick<Core, 'start' | 'execute' | 'isReady'> = {
+    isReady: false,
     start: () => ready.promise,
     execute(segment) {
       handedOver.push(segment.pc);

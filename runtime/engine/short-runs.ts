@@ -1,0 +1,55 @@
+/**
+ * Runs that take less time than a message to the core's thread and back (some 40 µs): they are computed at once,
+ * on the calling thread, by an instance of the same kernels. So a short run also never waits for a core.
+ */
+import type { Core } from './core.ts';
+import type { Halt } from './core-messages.ts';
+import type { Kernels } from './kernels.ts';
+import type { LoadedProgram } from './loaded-program.ts';
+import type { EngineMemory } from './memory.ts';
+import { Stepper } from './stepper.ts';
+
+/** A program is short when its last run took at most this. */
+const SHORT_MS_MAX = 0.2;
+/** Events wait for this long at most, or for one instruction more: then a run goes on in the core's thread. */
+const HOLD_MS_MAX = 2;
+const CONTROL_BYTES = 16;
+
+export class ShortRuns {
+  readonly #core: Pick<Core, 'isReady'>;
+  readonly #stepper: Stepper;
+  /** Where the base pointers of a run lie. */
+  readonly #bases: number;
+  /** Time that events have been waiting for. */
+  #heldMs = 0;
+  #isHeld = false;
+
+  /** `kernels` share their code with the core's, which the core's thread has compiled. */
+  constructor(core: Pick<Core, 'isReady'>, kernels: Kernels, memory: EngineMemory) {
+    this.#core = core;
+    this.#stepper = new Stepper(kernels, memory);
+    this.#bases = memory.allocate(CONTROL_BYTES, 'short runs');
+  }
+
+  takes({ lastMs }: LoadedProgram): boolean {
+    return lastMs <= SHORT_MS_MAX && this.#heldMs + lastMs <= HOLD_MS_MAX && this.#core.isReady;
+  }
+
+  /** Executes a program that `takes` accepts; a `result` of 0 or more: it has taken too long and is to go on there. */
+  execute(program: LoadedProgram, arena: number): Halt & { ms: number } {
+    const startedMs = performance.now();
+    program.writeBases(this.#bases, arena);
+    const leftMs = HOLD_MS_MAX - this.#heldMs;
+    const halt = this.#stepper.run({ words: program.words, pc: 0, bases: this.#bases }, leftMs);
+    const ms = performance.now() - startedMs;
+    this.#heldMs += ms;
+    if (!this.#isHeld) {
+      this.#isHeld = true;
+      setImmediate(() => {
+        this.#isHeld = false;
+        this.#heldMs = 0;
+      });
+    }
+    return { ...halt, ms };
+  }
+}
