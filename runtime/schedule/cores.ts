@@ -3,6 +3,14 @@ import { isBefore } from './heap.ts';
 import type { Slice } from './job.ts';
 import { PRIORITIES, SAFETY } from './priorities.ts';
 
+/** What a further core adds to the first one: some of each operator is not shared. An estimate; measured times correct it. */
+const FURTHER_CORE = 0.8;
+
+/** How many times as fast several cores are. */
+export function speedOf(cores: number): number {
+  return 1 + (cores - 1) * FURTHER_CORE;
+}
+
 export class Cores {
   readonly #idle: number[];
   readonly #slices: Slice[] = [];

@@ -19,7 +19,7 @@ export interface TenantSpec {
   readonly name: string;
   /** Share of the core time relative to other tenants of the same class. */
   readonly weight: number;
-  /** Runs that may wait or compute at a time. */
+  /** Runs of one class that may wait or compute at a time. */
   readonly runsMax: number;
 }
 

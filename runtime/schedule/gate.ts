@@ -35,7 +35,7 @@ export class Gate {
     }
     const tenant = this.#tenants.get(request.tenant);
     if (!tenant) return { cause: 'quota', reason: `tenant "${request.tenant}" has no quota here; give it one first` };
-    const problem = quotaProblem(tenant);
+    const problem = quotaProblem(tenant, priority);
     if (problem) return { cause: 'quota', reason: problem };
     const { deadlineUs, cores = 1, instead } = request;
     if (!Number.isInteger(cores) || cores < 1) return wrong(`cores: expected a whole number above 0, got ${cores}`);
@@ -122,7 +122,8 @@ export class Gate {
   #predictMiss(job: Job, nowUs: number): string | undefined {
     const { deadlineUs } = (job.runs[0] as Run).request;
     if (deadlineUs === undefined) return undefined;
-    const { pool, priority, workUs } = job;
+    const { pool, priority } = job;
+    const workUs = pool.ownUs(job);
     const loadUs = job.model.state === 'loaded' ? 0 : (job.model.spec.loadUs ?? 0);
     const taken = pool.takenShare(priority, nowUs);
     const aheadUs = pool.aheadUs(priority, nowUs);

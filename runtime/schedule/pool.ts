@@ -1,6 +1,6 @@
 /** Processors of one kind: the cores of the node, or an accelerator. Each has its own queues. */
 import { expectedResponseUs } from './admission.ts';
-import { Cores } from './cores.ts';
+import { Cores, speedOf } from './cores.ts';
 import type { ModelSpec } from './events.ts';
 import type { FairQueue } from './fair-queue.ts';
 import { Floors } from './floors.ts';
@@ -55,12 +55,21 @@ export class Pool {
     let aheadUs = 0;
     const { slices } = this.cores;
     for (let i = 0; i < slices.length; i++) {
-      const { job, startedUs } = slices[i] as Slice;
+      const { job, cores, startedUs } = slices[i] as Slice;
       if (job.priority <= priority || !this.isPreemptible)
-        aheadUs += Math.max(0, remainingUs(job) - (nowUs - startedUs));
+        aheadUs += Math.max(0, remainingUs(job) - (nowUs - startedUs) * speedOf(cores.length));
     }
     for (let other = 0; other < priority; other++) aheadUs += this.ready.of(other).workUs;
     return aheadUs;
+  }
+
+  /** Estimated time of a job's own work with the cores that it will get of those it can use: its part of all. */
+  ownUs({ priority, cores, workUs }: Job): number {
+    if (cores === 1) return workUs;
+    let others = 0;
+    for (const { job } of this.cores.slices) if (job.priority <= priority) others++;
+    for (let other = 0; other <= priority; other++) others += this.ready.of(other).length;
+    return workUs / speedOf(Math.max(1, Math.min(cores, Math.floor(this.cores.count / (1 + others)))));
   }
 
   /** Expected time until a new run ends that goes behind all of its class. */

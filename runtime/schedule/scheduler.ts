@@ -4,6 +4,7 @@
  * states its rules and guarantees.
  */
 import { batchSize } from './batch.ts';
+import { speedOf } from './cores.ts';
 import type { Decision, EndOutcome, RunRequest, SchedulerEvent, SchedulerSpec, StopOutcome } from './events.ts';
 import { Gate } from './gate.ts';
 import { Heap } from './heap.ts';
@@ -16,6 +17,8 @@ import { shareOf } from './tenants.ts';
 
 /** Of a run that is set aside more often, the account leaves out what came between. */
 const SLICES_MAX = 64;
+/** A job that is nearly done is not worth the change to more cores. */
+const WIDEN_US_MIN = 5000;
 
 export class Scheduler {
   readonly #cores: Pool;
@@ -140,7 +143,7 @@ export class Scheduler {
     if (degraded !== undefined)
       this.#decisions.push({ kind: 'degrade', run: id, model: model.spec.name, reason: degraded });
     this.#runs.set(id, run);
-    tenant.runs++;
+    tenant.runs[priority] = (tenant.runs[priority] as number) + 1;
     if (request.deadlineUs !== undefined) this.#expiry.add(run);
     (pool.meters[priority] as Meter).arrived(nowUs);
     const canStart = this.#residency.canStart(model);
@@ -185,7 +188,8 @@ export class Scheduler {
     const { request, submittedUs, readyUs, usedUs: runUs, preemptions, slices } = run;
     this.#runs.delete(request.id);
     this.#expiry.remove(run);
-    run.tenant.runs--;
+    const { runs } = run.tenant;
+    runs[run.job.priority] = (runs[run.job.priority] as number) - 1;
     const account = { submittedUs, readyUs, endedUs: this.#nowUs, runUs, preemptions, slices };
     this.#decisions.push({ kind: 'end', run: request.id, outcome, reason, account });
   }
@@ -202,7 +206,7 @@ export class Scheduler {
     const usedUs = this.#nowUs - slice.startedUs;
     const queue = pool.queue(job);
     queue.charge(job.share, usedUs * slice.cores.length - slice.chargedUs);
-    job.usedUs += usedUs;
+    job.usedUs += usedUs * speedOf(slice.cores.length);
     // It may have come to its end before it was to stop.
     if (outcome !== 'suspended') slice.stoppedFor = undefined;
     for (let i = 0; i < job.runs.length; i++) this.#account(job.runs[i] as Run, slice);
@@ -238,9 +242,9 @@ export class Scheduler {
       if (!job) return;
       pool.queue(job).remove(job);
       this.#fillBatch(job);
-      // Further cores only when nobody else could use them.
-      const spare = job.cores === 1 ? 1 : Math.max(1, Math.min(job.cores, cores.idle - ready.total));
-      this.#begin(job, cores.take(spare));
+      // Further cores as far as others do not need them.
+      const part = job.cores === 1 ? 1 : Math.min(job.cores, Math.ceil(cores.idle / (1 + ready.total)));
+      this.#begin(job, cores.take(part));
     }
   }
 
@@ -285,9 +289,12 @@ export class Scheduler {
 
   /** Tells cores to stop until, at every level, each job that waits has a core to come from less urgent work. */
   #suspendJobs({ cores, ready, floors, levelOf }: Pool): void {
-    if (ready.total === 0) return;
-    let coming = cores.idle;
     const { slices } = cores;
+    if (ready.total === 0) {
+      if (cores.idle > 0) this.#widen(slices);
+      return;
+    }
+    let coming = cores.idle;
     for (let i = 0; i < slices.length; i++) {
       const slice = slices[i] as Slice;
       if (slice.stopping) coming += slice.cores.length;
@@ -307,6 +314,20 @@ export class Scheduler {
       }
       coming = Math.max(0, coming - waiting);
     }
+  }
+
+  /** Lets a job that could use idle cores as well start anew with them: to be set aside costs one instruction. */
+  #widen(slices: readonly Slice[]): void {
+    let best: Slice | undefined;
+    for (let i = 0; i < slices.length; i++) {
+      const slice = slices[i] as Slice;
+      const { job, cores, startedUs, stopping } = slice;
+      if (stopping) return;
+      const leftUs = remainingUs(job) - (this.#nowUs - startedUs) * speedOf(cores.length);
+      if (job.cores === cores.length || leftUs < WIDEN_US_MIN) continue;
+      if (!best || job.priority < best.job.priority) best = slice;
+    }
+    if (best) this.#suspend(best);
   }
 
   #suspend(slice: Slice): void {

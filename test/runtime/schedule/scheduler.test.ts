@@ -52,7 +52,11 @@ test('what can never be is refused with a sentence that says what to do', () => 
   assert.match(refusal(scheduler, { workUs: Number.NaN }), /workUs/);
   assert.match(refusal(scheduler, { cores: 0 }), /cores/);
   submit(scheduler, {}, 1000);
-  assert.match(refusal(scheduler, { id: 1 }), /quota of 1; wait/);
+  assert.match(
+    refusal(scheduler, { id: 1 }),
+    /1 unfinished runs of class normal, expected fewer than its quota of 1; wait/,
+  );
+  assert.is(refusal(scheduler, { id: 2, priority: 'background' }), 'admitted');
   assert.match(refusal(scheduler, {}), /expected an id/);
 });
 
@@ -217,6 +221,26 @@ test('a run goes where it is expected to end first', () => {
   assert.equal(submit(scheduler, { id: 2 }, 0), []);
   // … but not as the third one.
   assert.equal(submit(scheduler, { id: 3 }, 0), [{ kind: 'start', cores: [0], runs: [3] }]);
+});
+
+test('a run takes further cores when they become idle', () => {
+  const scheduler = ready({ cores: 3 });
+  submit(scheduler, { id: 1 }, 0);
+  // Two cores are idle, and nobody else waits.
+  assert.equal(submit(scheduler, { id: 2, cores: 4, workUs: 100_000 }, 0), [
+    { kind: 'start', cores: [2, 1], runs: [2] },
+  ]);
+  const [end, suspend] = scheduler.step({ kind: 'stopped', core: 0, outcome: 'done' }, 1000);
+  assert.is(end?.kind, 'end');
+  assert.equal(suspend, { kind: 'suspend', core: 2 });
+  const [start] = scheduler.step({ kind: 'stopped', core: 2, outcome: 'suspended' }, 1100);
+  assert.is(start?.kind === 'start' && start.cores.length, 3);
+});
+
+test('a run that can use several cores is admitted by the time that it takes on them', () => {
+  const scheduler = ready({ cores: 2 });
+  assert.match(refusal(scheduler, { workUs: 18_000, deadlineUs: 12_000 }, 0), /expected to end after 18.0 ms/);
+  assert.is(refusal(scheduler, { workUs: 18_000, deadlineUs: 12_000, cores: 2 }, 0), 'admitted');
 });
 
 test('what an accelerator computes is not interrupted, and a cancelled run ends while the accelerator goes on', () => {

@@ -6,6 +6,8 @@ import {
   waitPreemptive,
   waitPreemptiveServers,
 } from '../../../../runtime/schedule/queueing.ts';
+import { type ClassOutcome, playNode, quantile } from './node-load.ts';
+import { playPublished } from './published.ts';
 import { exponential, type SteadyStream, simulateWaits } from './steady.ts';
 import { playRandom } from './workload.ts';
 
@@ -19,7 +21,7 @@ test('random workloads break no law', () => {
     const { outcomes } = playRandom(seed);
     for (const [outcome, count] of Object.entries(outcomes)) seen[outcome] = (seen[outcome] ?? 0) + count;
   }
-  for (const outcome of ['done', 'refused', 'failed', 'cancelled', 'late', 'preempted'])
+  for (const outcome of ['done', 'refused', 'failed', 'cancelled', 'late', 'preempted', 'degraded'])
     assert.ok((seen[outcome] ?? 0) > 100, `saw only ${seen[outcome]} ${outcome}`);
 });
 
@@ -65,6 +67,46 @@ for (const [utilisation, count] of counts) {
 test('on three cores the mean waits of two exponential classes are within 5% of the formula', () => {
   const streams = streamsOf(0.6, 3, 2, exponentialSecond(1000), (random) => exponential(random, 1000));
   within(simulateWaits(3, streams, 200_000, SEED), waitPreemptiveServers(3, streams), 'M/M/3 with classes');
+});
+
+/** Safety first. */
+function p99Of({ responsesUs }: ClassOutcome): number {
+  return quantile(responsesUs, 0.99);
+}
+
+test('at 95% no admitted safety run is late, and waits are within a half of their predictions', () => {
+  const { classes, forecasts, utilisation } = playNode({ minutes: 3, utilisation: 0.95, seed: SEED });
+  assert.ok(utilisation > 0.9, `${utilisation} of the cores were busy`);
+  for (const [place, { name, waitsUs }] of classes.entries()) {
+    // Safety waits for little but the instruction that the cores are in, which the formulas do not know.
+    if (place === 0) continue;
+    const { p99WaitUs = 0, meanWaitUs = 0 } = forecasts[place] ?? {};
+    const mean = waitsUs.reduce((sum, us) => sum + us, 0) / waitsUs.length;
+    for (const [what, ratio] of [
+      ['mean', meanWaitUs / mean],
+      ['p99', p99WaitUs / quantile(waitsUs, 0.99)],
+    ] as const)
+      assert.ok(ratio > 2 / 3 && ratio < 1.5, `${name}, ${what}: predicted by measured ${ratio.toFixed(2)}`);
+  }
+});
+
+test('twice what a node can do leaves safety as it was, and refuses the rest with reasons', () => {
+  const [usual, twice] = [0.95, 2].map((utilisation) => playNode({ minutes: 1, utilisation, seed: SEED }).classes);
+  const [before, after] = [usual?.[0] as ClassOutcome, twice?.[0] as ClassOutcome];
+  const ratio = p99Of(after) / p99Of(before);
+  assert.ok(ratio > 0.8 && ratio < 1.2, `p99 of safety ${ratio.toFixed(2)} times what it was`);
+  assert.equal(after.refused, {});
+  const refused = (twice ?? []).slice(1).map(({ refused }) => Object.keys(refused).length);
+  assert.ok(
+    refused.some((causes) => causes > 0),
+    'nothing was refused',
+  );
+});
+
+test('in the published workload shape preemption completes the urgent tasks and more frames', () => {
+  const [without, with_] = [false, true].map((preemptive) => playPublished('uniform', preemptive, SEED));
+  assert.ok((with_?.high ?? 0) >= 0.99, `${with_?.high} of the urgent tasks`);
+  assert.ok((with_?.frames ?? 0) > (without?.frames ?? 1), `${with_?.frames} of the frames`);
 });
 
 test.run();

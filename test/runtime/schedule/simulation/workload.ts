@@ -2,18 +2,26 @@
 import * as assert from 'uvu/assert';
 import type { ModelSpec, SchedulerSpec, TenantSpec } from '../../../../runtime/schedule/events.ts';
 import { Random } from '../../../random.ts';
-import { Laws } from './laws.ts';
+import { checkAccount, checkOrder, Laws } from './laws.ts';
 import { type Ended, type PlannedRun, World } from './world.ts';
 
 const MEGABYTE = 1_000_000;
 
+/** Where a model runs: on cores, on accelerators, or on both. */
+function drawPlaces(random: Random, accelerators: readonly string[]): Pick<ModelSpec, 'accelerators' | 'onCores'> {
+  const times = accelerators.filter(() => random.next() < 0.5).map((name) => [name, 1 + random.below(30_000)] as const);
+  return { accelerators: Object.fromEntries(times), onCores: times.length === 0 || random.next() < 0.7 };
+}
+
 function draw(random: Random): { spec: SchedulerSpec; runs: PlannedRun[] } {
+  const accelerators = random.next() < 0.3 ? ['gpu', 'npu'].slice(0, 1 + random.below(2)) : [];
   const models: ModelSpec[] = Array.from({ length: 2 + random.below(5) }, (_, i) => ({
     name: `model-${i}`,
     bytes: (1 + random.below(i === 0 ? 20 : 60)) * MEGABYTE,
     pinned: i === 0,
     loadUs: random.below(200_000),
     batch: random.next() < 0.4 ? { max: 2 + random.below(6), fixedUs: 5000, perRunUs: 2000 } : undefined,
+    ...(i > 0 && accelerators.length > 0 ? drawPlaces(random, accelerators) : {}),
   }));
   const tenants: TenantSpec[] = Array.from({ length: 1 + random.below(3) }, (_, i) => ({
     name: `tenant-${i}`,
@@ -22,6 +30,7 @@ function draw(random: Random): { spec: SchedulerSpec; runs: PlannedRun[] } {
   }));
   const spec = {
     cores: 1 + random.below(4),
+    accelerators,
     memoryBytes: (60 + random.below(100)) * MEGABYTE,
     instructionUs: 50 + random.below(1000),
     tenants,
@@ -50,6 +59,7 @@ function drawRuns(random: Random, { models, tenants, cores }: SchedulerSpec): Pl
       deadlineUs:
         random.next() < (priority === 0 ? 0.9 : 0.4) ? arrivalUs - 1000 + random.next() * 20 * meanUs : undefined,
       cores: 1 + (random.next() < 0.3 ? random.below(4) : 0),
+      instead: random.next() < 0.2 ? [{ model: random.pick(models).name, workUs: workUs / 4 }] : undefined,
     };
     return {
       request,
@@ -79,12 +89,14 @@ export function playRandom(seed: number): Played {
   };
   const world = new World(spec, random, {
     watch: (each) => laws.check(each),
-    onRefuse: (_, reason) => {
-      assert.match(reason, /expected|expects|quota|promised/);
+    onStart: checkOrder,
+    onRefuse: (_, { reason }) => {
+      assert.match(reason, /expected|quota|promised/);
       count('refused');
     },
     onEnd: (ended) => {
       checkPromise(ended);
+      checkAccount(ended);
       count(ended.outcome);
       if (ended.account.preemptions > 0) count('preempted');
     },
@@ -92,6 +104,7 @@ export function playRandom(seed: number): Played {
   world.play(runs[Symbol.iterator]());
   assert.is(world.live.size, 0);
   assert.is(world.ended + world.refused, runs.length, 'every run ends once');
+  if (world.degraded > 0) outcomes.degraded = world.degraded;
   return { runs: runs.length, steps: world.steps, outcomes };
 }
 

@@ -31,6 +31,8 @@ export interface Task {
 export interface LiveRun {
   readonly plan: PlannedRun;
   readonly priority: number;
+  /** The one asked for, or the smaller one that was admitted. */
+  model: string;
   state: 'waiting' | 'running' | 'suspended';
   task?: Task;
 }
@@ -38,6 +40,7 @@ export interface LiveRun {
 export interface WorldSlice {
   readonly cores: readonly number[];
   readonly runs: readonly number[];
+  readonly model: string;
   readonly priority: number;
   readonly task: Task;
   readonly startedUs: number;
@@ -59,9 +62,15 @@ export interface Ended {
 export interface WorldOptions {
   /** Called after every step, with the time and whatever the world shows. */
   readonly watch?: (world: World) => void;
+  /** Called before a run, or a batch, gets its cores. */
+  readonly onStart?: (world: World, lead: LiveRun, cores: readonly number[]) => void;
   readonly onEnd?: (ended: Ended) => void;
-  readonly onRefuse?: (plan: PlannedRun, reason: string) => void;
+  readonly onRefuse?: (plan: PlannedRun, refusal: Refusal) => void;
+  /** What is told to stop goes on to its end, as with an engine that cannot interrupt a run. */
+  readonly isDeaf?: boolean;
 }
+
+export type Refusal = Extract<Decision, { kind: 'refuse' }>;
 
 /** Several cores are worth less than their number. */
 const FURTHER_CORE = 0.8;
@@ -76,6 +85,7 @@ export class World {
   nowUs = 0;
   ended = 0;
   refused = 0;
+  degraded = 0;
   steps = 0;
   readonly #random: Random;
   readonly #options: WorldOptions;
@@ -86,7 +96,8 @@ export class World {
     this.spec = spec;
     this.#random = random;
     this.#options = options;
-    this.idle = new Set(Array.from({ length: spec.cores }, (_, i) => i));
+    const accelerators = spec.accelerators?.length ?? 0;
+    this.idle = new Set(Array.from({ length: spec.cores + accelerators }, (_, i) => i));
     for (const { name } of spec.models) this.models.set(name, 'absent');
     this.scheduler = new Scheduler(spec, 0);
     this.#step({ kind: 'tick' });
@@ -96,24 +107,35 @@ export class World {
   play(runs: Iterator<PlannedRun>): void {
     const arrive = (): void => {
       const { value, done } = runs.next();
-      if (!done) this.#at(value.arrivalUs, () => this.#submit(value, arrive));
+      if (!done) this.#at(value.arrivalUs, () => this.submit(value, arrive));
     };
     arrive();
-    for (;;) {
-      const alarm = this.#alarms.first;
-      const wakeUs = this.scheduler.wakeUs;
-      if (!alarm && this.live.size === 0) return;
-      if (!alarm && wakeUs === Number.POSITIVE_INFINITY)
-        assert.unreachable(`${this.live.size} runs wait for ever at ${this.nowUs} µs`);
-      if (alarm && alarm.key <= wakeUs) {
-        this.#alarms.remove(alarm);
-        this.nowUs = alarm.key;
-        alarm.act();
-      } else {
-        this.nowUs = Math.max(this.nowUs, wakeUs);
-        this.#step({ kind: 'tick' });
-      }
+    while (this.turn());
+  }
+
+  /** When something happens next; infinite when nothing will. */
+  get nextUs(): number {
+    const alarmUs = this.#alarms.first?.key ?? Number.POSITIVE_INFINITY;
+    if (alarmUs === Number.POSITIVE_INFINITY && this.live.size === 0) return alarmUs;
+    return Math.min(alarmUs, Math.max(this.nowUs, this.scheduler.wakeUs));
+  }
+
+  /** Lets the next thing happen; false when nothing is left to. */
+  turn(): boolean {
+    const alarm = this.#alarms.first;
+    const wakeUs = this.scheduler.wakeUs;
+    if (!alarm && this.live.size === 0) return false;
+    if (!alarm && wakeUs === Number.POSITIVE_INFINITY)
+      assert.unreachable(`${this.live.size} runs wait for ever at ${this.nowUs} µs`);
+    if (alarm && alarm.key <= wakeUs) {
+      this.#alarms.remove(alarm);
+      this.nowUs = alarm.key;
+      alarm.act();
+    } else {
+      this.nowUs = Math.max(this.nowUs, wakeUs);
+      this.#step({ kind: 'tick' });
     }
+    return true;
   }
 
   #at(us: number, act: () => void): Alarm {
@@ -122,14 +144,22 @@ export class World {
     return alarm;
   }
 
-  #submit(plan: PlannedRun, next: () => void): void {
+  /** `next` is called when the run is there and before anything is decided. */
+  submit(plan: PlannedRun, next: () => void = () => {}): void {
+    this.nowUs = Math.max(this.nowUs, plan.arrivalUs);
     const { request, cancelUs } = plan;
     const { id } = request;
     assert.not(this.live.has(id));
-    this.live.set(id, { plan, priority: priorityOf(request.priority) ?? -1, state: 'waiting' });
+    const priority = priorityOf(request.priority) ?? -1;
+    this.live.set(id, { plan, priority, model: request.model, state: 'waiting' });
     next();
     this.#step({ kind: 'submit', request });
     if (cancelUs !== undefined && this.live.has(id)) this.#at(cancelUs, () => this.#step({ kind: 'cancel', run: id }));
+  }
+
+  cancel(run: number, nowUs: number): void {
+    this.nowUs = Math.max(this.nowUs, nowUs);
+    this.#step({ kind: 'cancel', run });
   }
 
   #step(event: Parameters<Scheduler['step']>[0]): void {
@@ -152,12 +182,16 @@ export class World {
       case 'unload':
         this.#unload(decision.model);
         break;
+      case 'degrade':
+        (this.live.get(decision.run) as LiveRun).model = decision.model;
+        this.degraded++;
+        break;
       case 'refuse': {
         const run = this.live.get(decision.run) as LiveRun;
         assert.is(run.state, 'waiting');
         this.live.delete(decision.run);
         this.refused++;
-        this.#options.onRefuse?.(run.plan, decision.reason);
+        this.#options.onRefuse?.(run.plan, decision);
         break;
       }
       case 'end': {
@@ -173,12 +207,16 @@ export class World {
   }
 
   #start(cores: readonly number[], ids: readonly number[]): void {
-    for (const core of cores) assert.ok(this.idle.delete(core), `core ${core} is given two runs`);
     const runs = ids.map((id) => this.live.get(id) as LiveRun);
     const [lead] = runs as [LiveRun];
-    const { batch, name } = this.#model(lead.plan.request.model);
+    this.#options.onStart?.(this, lead, cores);
+    for (const core of cores) assert.ok(this.idle.delete(core), `core ${core} is given two runs`);
+    const { batch, name } = this.model(lead.model);
     assert.is(this.models.get(name), 'loaded', `model ${name} is not in memory`);
-    const needUs = runs.length === 1 || !batch ? lead.plan.actualUs : batch.fixedUs + runs.length * batch.perRunUs;
+    const needUs =
+      runs.length === 1 || !batch
+        ? this.#needUs(lead, cores[0] as number)
+        : batch.fixedUs + runs.length * batch.perRunUs;
     const task = lead.task ?? { needUs, doneUs: 0 };
     for (const run of runs) {
       assert.is.not(run.state, 'running', `run ${run.plan.request.id} is on two cores`);
@@ -193,15 +231,36 @@ export class World {
       this.#stop(core, fails ? 'failed' : 'done'),
     );
     const { priority } = lead;
-    this.slices.set(core, { cores, runs: ids, priority, task, startedUs: this.nowUs, fails, stopping: false, alarm });
+    this.slices.set(core, {
+      cores,
+      runs: ids,
+      model: name,
+      priority,
+      task,
+      startedUs: this.nowUs,
+      fails,
+      stopping: false,
+      alarm,
+    });
+  }
+
+  /** What the run takes where it starts: the estimate of the model there, off by as much as the run's own. */
+  #needUs({ plan: { request, actualUs }, model }: LiveRun, core: number): number {
+    const { workUs, instead = [] } = request;
+    const accelerator = this.spec.accelerators?.[core - this.spec.cores];
+    const estimateUs = instead.find((each) => each.model === model)?.workUs ?? workUs;
+    const hereUs = accelerator === undefined ? estimateUs : this.model(model).accelerators?.[accelerator];
+    assert.ok(hereUs !== undefined && (accelerator || this.model(model).onCores !== false), `${model} on core ${core}`);
+    return workUs === 0 ? actualUs : (hereUs as number) * (actualUs / workUs);
   }
 
   #suspend(core: number): void {
+    assert.ok(core < this.spec.cores, `accelerator ${core} is told to stop`);
     const slice = this.slices.get(core) as WorldSlice;
     assert.not(slice.stopping, `core ${core} is told to stop twice`);
     slice.stopping = true;
     const atUs = this.nowUs + this.#random.next() * this.spec.instructionUs;
-    if (atUs >= slice.alarm.key) return;
+    if (atUs >= slice.alarm.key || this.#options.isDeaf) return;
     this.#alarms.remove(slice.alarm);
     slice.alarm = this.#at(atUs, () => this.#stop(core, 'suspended'));
   }
@@ -221,8 +280,8 @@ export class World {
   #load(model: string): void {
     assert.is(this.models.get(model), 'absent');
     this.models.set(model, 'loading');
-    this.#at(this.nowUs + (this.#model(model).loadUs ?? 0), () => {
-      const fails = !this.#model(model).pinned && this.#random.next() < 0.05;
+    this.#at(this.nowUs + (this.model(model).loadUs ?? 0), () => {
+      const fails = !this.model(model).pinned && this.#random.next() < 0.05;
       this.models.set(model, fails ? 'absent' : 'loaded');
       this.#step(fails ? { kind: 'load-failed', model, reason: 'drawn by lot' } : { kind: 'loaded', model });
     });
@@ -237,7 +296,7 @@ export class World {
     });
   }
 
-  #model(name: string): SchedulerSpec['models'][number] {
+  model(name: string): SchedulerSpec['models'][number] {
     return this.spec.models.find((model) => model.name === name) as SchedulerSpec['models'][number];
   }
 }
