@@ -27,7 +27,9 @@ export type FreshMessage =
 
 type Run = () => Promise<Tensors>;
 /** Imports, and gives the function that makes a job ready from a file, which each library reads as it likes best. */
-type Loader = () => Promise<(model: string, inputs: Tensors) => Promise<{ run: Run; about: string }>>;
+type Loader = () => Promise<
+  (model: string, inputs: Tensors) => Promise<{ run: Run; close?: () => Promise<void>; about: string }>
+>;
 
 const [name = '', folder = '', peers = '', runs = '0'] = process.argv.slice(2);
 
@@ -58,7 +60,8 @@ const loaders: Readonly<Record<string, Loader>> = {
     return async (file, inputs) => {
       const engine = await createEngine();
       const model = await engine.load(fileSource(file), { name: 'fresh' });
-      return { run: async () => tensorsOf((await model.run(inputs)).outputs), about: engine.info.build };
+      const run = async (): Promise<Tensors> => tensorsOf((await model.run(inputs)).outputs);
+      return { run, close: () => engine.close(), about: engine.info.build };
     };
   },
   'onnxruntime-web': async () => {
@@ -79,7 +82,7 @@ const inputs = deserialize(readFileSync(join(folder, 'inputs'))) as Tensors;
 const started = performance.now();
 const open = await (loaders[name] as Loader)();
 const imported = performance.now();
-const { run, about } = await open(join(folder, 'model.onnx'), inputs);
+const { run, close, about } = await open(join(folder, 'model.onnx'), inputs);
 const opened = performance.now();
 const outputs = await run();
 const answered = performance.now();
@@ -92,4 +95,5 @@ const marks: FreshMarks = {
 await send({ kind: 'answered', marks, about, outputs });
 for (let count = 0; count < Number(runs); count++) await run();
 await send({ kind: 'ended', peakBytes: peakBytes() });
+await close?.();
 process.exit();

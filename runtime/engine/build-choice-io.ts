@@ -23,8 +23,8 @@ export function cacheFolder(): string {
   return join(given?.startsWith('/') ? given : join(homedir(), '.cache'), 'llmasos');
 }
 
-/** What a choice depends on. */
-function circumstances(): string {
+/** What a choice, and compiled code, depend on. */
+export function circumstances(): string {
   const { model = 'unknown processor' } = cpus()[0] ?? {};
   // Both binaries come from one source: they change together.
   const kernels = crc32(binaryOf('relaxed')).toString(16);

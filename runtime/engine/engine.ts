@@ -7,9 +7,10 @@ import type { BuildChoice } from './choose-build.ts';
 import { Core } from './core.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { FirstSteps } from './first-steps.ts';
+import { KeptCode } from './kept-code-io.ts';
 import { KeptModel } from './kept-model.ts';
 import { KeptPrograms, type WholeProgram } from './kept-programs-io.ts';
-import { type KernelBuild, loadKernels, twinOf } from './kernels.ts';
+import { type KernelBuild, type Kernels, loadKernels, twinOf } from './kernels.ts';
 import { EngineMemory } from './memory.ts';
 import type { Model } from './model.ts';
 import { ModelMemory } from './model-memory.ts';
@@ -96,12 +97,21 @@ async function chooseKernels(
 
 let isFirst = true;
 
-/** V8's flags change when the first core starts, or when kernels are tried: from then on there is no baseline code. */
-function withFirstSteps(core: Core, memory: EngineMemory, build: KernelBuild): Pick<Core, 'execute' | 'isReady'> {
+/**
+ * V8's flags change when the first core starts, when kernels are tried, and when code was kept: from then on there is no baseline code,
+ * and a thread takes twice as long to start.
+ */
+function withFirstSteps(
+  core: Core,
+  memory: EngineMemory,
+  kernels: Kernels,
+  isOptimized: boolean,
+): Pick<Core, 'execute' | 'isReady'> {
+  if (isOptimized) return new FirstSteps(core, kernels, memory, { isOptimized });
   if (!isFirst) return core;
   isFirst = false;
-  core.start();
-  return new FirstSteps(core, loadKernels(memory.memory, { build, module: twinOf(build) }), memory);
+  const module = twinOf(kernels.build);
+  return new FirstSteps(core, loadKernels(memory.memory, { build: kernels.build, module }), memory, { isOptimized });
 }
 
 export async function createEngine(options: EngineOptions = {}): Promise<Engine> {
@@ -114,12 +124,14 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   const folder = options.cacheFolder ?? cacheFolder();
   const { build, notes, choice } = await chooseKernels(folder, options.build);
   const memory = new EngineMemory(memoryMaxBytes);
-  const kernels = loadKernels(memory.memory, { build });
+  const code = new KeptCode(folder, build);
+  const kernels = loadKernels(memory.memory, { build, module: code.module });
   const { module, panel } = kernels;
   memory.reserve(kernels.heapBase);
   const core = new Core({ memory: memory.memory, build, module });
-  const started = choice === 'tried now' ? core : withFirstSteps(core, memory, build);
-  const dispatcher = new Dispatcher(started, memory, new ShortRuns(core, kernels, memory));
+  const isOptimized = code.module !== undefined || choice === 'tried now';
+  const started = withFirstSteps(core, memory, kernels, isOptimized);
+  const dispatcher = new Dispatcher(started, memory, new ShortRuns(started, kernels, memory));
   const models = new Set<Model>();
   const { compiler = bundleName(import.meta.url) } = options;
   const programs = compiler ? new KeptPrograms(join(folder, 'programs'), compiler) : undefined;
@@ -130,6 +142,7 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
     },
     async load(source, { name, folder, memoryMaxBytes: modelMaxBytes = memory.maxBytes }) {
       if (closed) throw new Error(`model "${name}": the engine is closed`);
+      code.keepSoon(module);
       const file = source instanceof Uint8Array ? memorySource(source) : source;
       const home = { memory: new ModelMemory(memory, name, modelMaxBytes), dispatcher, panel, models };
       const open = async (keep?: (whole: WholeProgram) => void): Promise<Model> => {
@@ -146,7 +159,8 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
     async close() {
       closed = true;
       await Promise.all([...models].map((model) => model.close()));
-      await core.close();
+      code.keep(module);
+      await Promise.all([core.close(), programs?.settle()]);
     },
   };
 }

@@ -43,6 +43,7 @@ const LENGTH_BYTES = 4;
 export class KeptPrograms {
   readonly #folder: string;
   readonly #compiler: string;
+  readonly #writes = new Set<Promise<boolean>>();
 
   /** `compiler` names the code that compiles: programs of any other do not count. */
   constructor(folder: string, compiler: string) {
@@ -62,6 +63,21 @@ export class KeptPrograms {
 
   /** Keeps a program. Resolves to false where that cannot be. The bytes given are copied before it returns. */
   async keep(file: ByteSource, panel: number, whole: WholeProgram): Promise<boolean> {
+    const write = this.#write(file, panel, whole);
+    this.#writes.add(write);
+    try {
+      return await write;
+    } finally {
+      this.#writes.delete(write);
+    }
+  }
+
+  /** Resolves when nothing is being written any more. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#writes);
+  }
+
+  async #write(file: ByteSource, panel: number, whole: WholeProgram): Promise<boolean> {
     const { program, weights } = whole;
     const bytes = program.words.byteLength + program.tables.byteLength + weights.byteLength;
     if (file.byteLength > MODEL_BYTES_MAX || bytes > FILE_BYTES_MAX) return false;

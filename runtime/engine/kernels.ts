@@ -73,7 +73,7 @@ function readKernels(name: 'plain' | 'relaxed'): Uint8Array<ArrayBuffer> {
   let cause: unknown;
   for (const each of folders)
     try {
-      return new Uint8Array(readFileSync(new URL(`kernels-${name}.wasm`, each)));
+      return readFileSync(new URL(`kernels-${name}.wasm`, each));
     } catch (error) {
       cause = error;
     }

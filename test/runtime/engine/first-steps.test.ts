@@ -12,16 +12,20 @@ const COUNT = 64;
 const DONE = -1;
 
 /** A program that adds 1 to `COUNT` numbers `steps` times, a core whose thread is ready when `open` is called, and the first steps. */
-function setup(steps: number) {
+function setup(steps: number, isOptimized = false) {
   const memory = new EngineMemory(64 << 20);
   const kernels = loadKernels(memory.memory, { build: 'plain', module: twinOf('plain') });
   memory.reserve(kernels.heapBase);
   const core = new Core({ memory: memory.memory, build: 'plain', module: moduleOf('plain') as WebAssembly.Module });
   const ready = Promise.withResolvers<void>();
   const handedOver: number[] = [];
+  const starts: number[] = [];
   const late: Pick<Core, 'start' | 'execute' | 'isReady'> = {
     isReady: false,
-    start: () => ready.promise,
+    start() {
+      starts.push(performance.now());
+      return ready.promise;
+    },
     execute(segment) {
       handedOver.push(segment.pc);
       return core.execute(segment);
@@ -38,8 +42,8 @@ function setup(steps: number) {
   const flag = new Int32Array(buffer, control + 32, 1).fill(0);
   const values = new Float32Array(buffer, arena, COUNT).fill(0);
   const segment: Segment = { words, pc: 0, bases: control, flag: control + 32 };
-  const first = new FirstSteps(late, kernels, memory);
-  return { core, first, segment, flag, values, ready, handedOver };
+  const first = new FirstSteps(late, kernels, memory, { isOptimized });
+  return { core, first, segment, flag, values, ready, handedOver, starts };
 }
 
 const all = (values: Float32Array, wanted: number): boolean => values.every((value) => value === wanted);
@@ -96,6 +100,22 @@ test('when the thread cannot start, the core is asked, which says why', async ()
   assert.is((await running).result, DONE);
   assert.is(handedOver.length, 1);
   await core.close();
+});
+
+test('with optimised code the thread starts when much has been computed without it, and not for a short run', async () => {
+  const short = setup(1, true);
+  assert.is((await short.first.execute(short.segment)).result, DONE);
+  assert.equal(short.starts, []);
+  const long = setup(1, true);
+  while (long.starts.length === 0) await long.first.execute(long.segment);
+  await long.first.execute(long.segment);
+  assert.is(long.starts.length, 1);
+  assert.equal(long.handedOver, [], 'it is not ready yet');
+  long.ready.resolve();
+  await setImmediate();
+  await long.first.execute(long.segment);
+  assert.equal(long.handedOver, [0]);
+  await Promise.all([short.core.close(), long.core.close()]);
 });
 
 test('a trap ends the run, not the process', async () => {
