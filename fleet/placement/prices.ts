@@ -1,0 +1,119 @@
+/**
+ * Prices of what is scarce, and the bound that follows from any of them.
+ *
+ * A price on every capacity row makes the items independent: each takes its cheapest classes, price included. What they
+ * then cost together, less what the capacity is worth at these prices, is no more than any placement costs (weak
+ * duality; Geoffrion, Lagrangean relaxation for integer programming, 1974). With the best prices it is the bound of the
+ * linear program. So a bound needs no trust in whoever found the prices.
+ */
+import type { Instance, ItemRow, NodeClass } from './instance.ts';
+
+/** By class; of load by class and tier. */
+export interface Prices {
+  readonly load: Float64Array;
+  readonly memory: Float64Array;
+  readonly mbps: Float64Array;
+  /** Of rows that tie items together: what they add to a unit of an item by class, and take from the bound. */
+  readonly surcharge?: ReadonlyMap<number, Float64Array>;
+  readonly fixed?: number;
+}
+
+export const PRICED = ['load', 'memory', 'mbps'] as const;
+
+export function noPrices({ classes, tiers }: Instance): Prices {
+  return {
+    load: new Float64Array(classes.length * tiers.length),
+    memory: new Float64Array(classes.length),
+    mbps: new Float64Array(classes.length),
+  };
+}
+
+/** By class and tier: what a unit of load costs, since it counts in its own row and those of all later tiers of its pool. */
+export function loadPrices({ classes, tiers, poolEnd }: Instance, prices: Prices): Float64Array {
+  const through = new Float64Array(prices.load.length);
+  for (let c = 0; c < classes.length; c++)
+    for (let t = tiers.length - 1; t >= 0; t--) {
+      const at = c * tiers.length + t;
+      through[at] = (prices.load[at] as number) + (t + 1 < (poolEnd[t] as number) ? (through[at + 1] as number) : 0);
+    }
+  return through;
+}
+
+/**
+ * Writes to `into` what a unit of the item costs on each class (or on those of `among`, in their order), prices included
+ * and what a node costs once spread over as many units as fit; infinite where it may not run. Returns the least of all,
+ * or what leaving the unit out costs.
+ */
+export function priceItem(
+  instance: Instance,
+  prices: Prices,
+  through: Float64Array,
+  item: number,
+  into: Float64Array,
+  among?: Int32Array,
+): number {
+  const { tier, unitsMax, load, mbps, cost, open, worth } = instance.rows[item] as ItemRow;
+  const tiers = instance.tiers.length;
+  const count = among ? among.length : instance.classes.length;
+  const bytes = instance.items[item]?.memoryBytes as number;
+  const surcharge = prices.surcharge?.get(item);
+  let least = worth;
+  for (let place = 0; place < count; place++) {
+    const c = among ? (among[place] as number) : place;
+    const most = unitsMax[c] as number;
+    let priced = Number.POSITIVE_INFINITY;
+    if (most > 0) {
+      priced =
+        (cost[c] as number) +
+        (load[c] as number) * (through[c * tiers + tier] as number) +
+        (mbps[c] as number) * (prices.mbps[c] as number) +
+        ((open[c] as number) + bytes * (prices.memory[c] as number)) / most;
+      if (surcharge) priced += surcharge[c] as number;
+    }
+    into[place] = priced;
+    if (priced < least) least = priced;
+  }
+  return least;
+}
+
+/** The bound at these prices: no placement costs less. */
+export function boundAt(instance: Instance, prices: Prices): number {
+  const { classes, items, tiers } = instance;
+  const through = loadPrices(instance, prices);
+  const priced = new Float64Array(classes.length);
+  let bound = -(prices.fixed ?? 0);
+  for (let item = 0; item < items.length; item++) {
+    priceItem(instance, prices, through, item, priced);
+    bound += itemBound(instance, item, priced);
+  }
+  for (let c = 0; c < classes.length; c++) {
+    const { members, capsLoosest, node } = classes[c] as NodeClass;
+    for (let t = 0; t < tiers.length; t++)
+      bound -= (prices.load[c * tiers.length + t] as number) * members * (capsLoosest[t] as number);
+    bound -= (prices.memory[c] as number) * members * node.memoryBytes;
+    bound -= (prices.mbps[c] as number) * members * (node.networkMbps ?? 0);
+  }
+  return bound;
+}
+
+/** The least that the item's units cost at these prices: its cheapest classes first, as far as they reach. */
+function itemBound({ classes, items, rows }: Instance, item: number, priced: Float64Array): number {
+  const { worth, unitsMax } = rows[item] as ItemRow;
+  let left = items[item]?.units as number;
+  let bound = 0;
+  while (left > 0) {
+    let best = -1;
+    let least = worth;
+    for (let c = 0; c < classes.length; c++) {
+      if ((priced[c] as number) >= least) continue;
+      least = priced[c] as number;
+      best = c;
+    }
+    if (best < 0) return bound + left * worth;
+    const units = Math.min(left, (unitsMax[best] as number) * (classes[best] as NodeClass).members);
+    bound += units * least;
+    left -= units;
+    priced[best] = Number.POSITIVE_INFINITY;
+  }
+  return bound;
+}
