@@ -1,4 +1,5 @@
 /** Wires a node: the machines of runtime/node with this machine's clock, disk, engine and broker. */
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
@@ -13,6 +14,9 @@ import { simdOfHost, takeInventory } from '../../runtime/node/inventory-io.ts';
 import type { CheckedDesired } from '../../runtime/node/reconcile.ts';
 import { createRequests, type Requests } from '../../runtime/node/requests.ts';
 import { createSubscriptions, type Subscriptions } from '../../runtime/node/subscriptions.ts';
+import { TaskRunner } from '../../runtime/node/task-runner.ts';
+import { openTaskStore, type TaskStore } from '../../runtime/node/task-store.ts';
+import { doWork } from '../../runtime/node/task-work.ts';
 import type { Inventory } from '../../runtime/protocol/messages.ts';
 import type { Blobs } from '../../runtime/store/blobs.ts';
 import type { State } from '../../runtime/store/state.ts';
@@ -23,6 +27,7 @@ import { Loader } from './loader.ts';
 import type { Local } from './local.ts';
 
 const METRICS_MS = 2_000;
+const TASKS_MS = 1_000;
 const REPORT_DELAY_MS = 50;
 /** What is in work at the end may still finish; after this it comes again at the next start. */
 const CLOSE_MS = 250;
@@ -41,6 +46,8 @@ export interface NodeOptions {
   /** Bound on the memory that each model takes. */
   readonly modelMaxBytes?: number | undefined;
   readonly log: Logger;
+  /** The newest lines of that log, where they are kept. */
+  readonly logLines?: (count: number) => string[];
 }
 
 export class GatewayNode {
@@ -52,6 +59,10 @@ export class GatewayNode {
   readonly #delivery: Delivery;
   readonly #dispatch: Dispatch;
   readonly #converge: Converge;
+  readonly #requests: Requests;
+  readonly #taskStore: TaskStore;
+  readonly #tasks: TaskRunner;
+  readonly #taskTimer: NodeJS.Timeout;
   readonly #control: Control;
   readonly #broker: Broker;
   readonly #subscriptions: Subscriptions;
@@ -82,6 +93,9 @@ export class GatewayNode {
     });
     this.#dispatch = new Dispatch({ publish: this.#delivery.outgoing.publish, refuse: this.#refuse });
     this.#converge = this.#createConverge();
+    this.#requests = this.#createRequests();
+    this.#taskStore = openTaskStore(join(options.data, 'tasks.db'));
+    this.#tasks = this.#createTasks();
     this.#control = this.#createControl();
     this.#broker = new Broker({
       url: options.broker,
@@ -93,12 +107,14 @@ export class GatewayNode {
     });
     this.#subscriptions = this.#createSubscriptions();
     this.#metricsTimer = setInterval(this.#sendMetrics, METRICS_MS);
+    this.#taskTimer = setInterval(() => this.#tasks.tick(), TASKS_MS);
   }
 
   async start(desired: CheckedDesired | null, local: Local): Promise<void> {
     await this.#converge.start(desired, local);
     this.#findGpu().catch((error: Error) => this.#fail('the GPU could not be tried', error));
     this.#delivery.incoming.replay();
+    this.#tasks.start();
     this.#broker.start().catch((error: Error) => this.#fail('the broker cannot be reached', error));
   }
 
@@ -106,10 +122,13 @@ export class GatewayNode {
     this.#closed = true;
     clearTimeout(this.#reportTimer);
     clearInterval(this.#metricsTimer);
+    clearInterval(this.#taskTimer);
+    this.#tasks.close();
     await Promise.race([this.#dispatch.close(), pause(CLOSE_MS, undefined, { ref: false })]);
     await this.#broker.close(this.#control.presence(false));
     this.#delivery.outgoing.disconnected();
     this.#delivery.close();
+    this.#taskStore.close();
     const unloaded = this.#converge.close().then(() => this.#loader.close());
     await Promise.race([unloaded, pause(CLOSE_MS, undefined, { ref: false })]);
   }
@@ -151,11 +170,35 @@ export class GatewayNode {
       inventory: () =>
         takeInventory(packageFile.version, { gpu: this.#gpu, simd: this.#loader.simd ?? this.#hostSimd }),
       converge: this.#converge,
-      requests: this.#createRequests(),
+      requests: this.#requests,
+      tasks: this.#tasks,
+      newId: randomUUID,
       send: (message) => this.#broker.send(message, () => {}),
       log: this.#fail,
     });
   }
+
+  #createTasks(): TaskRunner {
+    const commands = {
+      logLines: this.#options.logLines ?? (() => []),
+      setLogLevel: (level: string) => {
+        this.#log.level = level;
+      },
+    };
+    const ports = {
+      node: this.#options.name,
+      store: this.#taskStore,
+      now: Date.now,
+      send: (content: Parameters<Control['taskEvent']>[0]) => this.#control.taskEvent(content),
+      log: this.#fail,
+    };
+    const run: ConstructorParameters<typeof TaskRunner>[0]['run'] = (assignment, signal, done) =>
+      void doWork(assignment, signal, { requests: this.#requests, commands, modelState: this.#modelState }).then(done);
+    return new TaskRunner({ ...ports, run }, this.#taskStore.load());
+  }
+
+  #modelState = (name: string): string | undefined =>
+    this.#converge.describe().models.find((model) => model.name === name)?.state;
 
   #createRequests(): Requests {
     const converge = this.#converge;
@@ -232,11 +275,12 @@ export class GatewayNode {
   #onConnected = (resumed: boolean): void => {
     this.#connectedMs = performance.now();
     this.#log.info({ broker: withoutPassword(this.#options.broker), resumed }, 'connected to the broker');
-    this.#control.announce();
+    // Subscribed first: the controller may answer at once.
     this.#broker.subscribe(this.#control.filters).then(
       (refused) => refused.length > 0 && this.#log.error({ refused }, 'the broker keeps this node from its controller'),
       () => this.#log.debug('the connection ended before the broker confirmed the subscriptions'),
     );
+    this.#control.announce();
     this.#subscriptions.connected(resumed);
     this.#delivery.outgoing.connected(this.#broker);
   };

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import pino from 'pino';
 import { onStop } from '../../runtime/node/stop-io.ts';
+import { LogLines } from './log-lines.ts';
 import { startNode } from './node.ts';
 
 const HELP = `A node: runs models on messages from an MQTT broker.
@@ -82,8 +83,9 @@ async function main(): Promise<void> {
     return;
   }
   const { level, ...rest } = options;
-  const log = pino({ level, base: { node: rest.name } }, pino.destination(2));
-  const starting = startNode({ ...rest, log });
+  const lines = new LogLines(pino.destination(2));
+  const log = pino({ level, base: { node: rest.name } }, lines);
+  const starting = startNode({ ...rest, log, logLines: (count) => lines.last(count) });
   onStop((reason) => {
     log.info({ reason }, 'stopping');
     starting

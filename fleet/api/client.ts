@@ -11,6 +11,8 @@ import type {
   NodeView,
   TriggerView,
 } from '../controller/service.ts';
+import type { Tasks } from '../tasks/task-service.ts';
+import type { TaskDetail, TaskView } from '../tasks/view.ts';
 
 /** A large model is read and checked in this time; an inference may take its own time beside it. */
 const ANSWER_MS = 120_000;
@@ -72,6 +74,13 @@ export class ControllerClient implements ControllerService {
     const answer = await this.command('infer', { ...request, node, timeoutMs }, timeoutMs + ANSWER_MS);
     return (answer as { result: unknown }).result;
   }
+
+  readonly tasks: Tasks = {
+    add: (spec) => this.command('tasks.add', spec) as Promise<TaskView>,
+    list: (state) => this.command('tasks.list', { state }) as Promise<TaskView[]>,
+    show: (id, results) => this.command('tasks.show', { id, results }) as Promise<TaskDetail>,
+    cancel: (id) => this.command('tasks.cancel', { id }) as Promise<TaskView>,
+  };
 
   async watch(filter: string, onResult: (result: LiveResult) => void, signal: AbortSignal): Promise<void> {
     try {

@@ -5,6 +5,9 @@ import { open, readFile, stat } from 'node:fs/promises';
 import { basename, extname } from 'node:path';
 import type { ControllerService } from '../controller/service.ts';
 
+const INLINE_BYTES_MAX = 250_000;
+const INPUT_BYTES_MAX = 2 ** 28;
+
 /** Rejects with a sentence when the file is not there, is no file, or is larger than `bytesMax`. */
 export async function readLocalFile(path: string, bytesMax: number): Promise<Uint8Array> {
   const bytes = await sizeOf(path);
@@ -30,6 +33,13 @@ export async function uploadFile(path: string, bytesMax: number, controller: Con
   const sha256 = hash.digest('hex');
   await controller.putBlob(sha256, createReadStream(path));
   return sha256;
+}
+
+/** A file as the input of a model: in the request where it is small, uploaded where it is not. */
+export async function inputFrom(file: string, controller: ControllerService) {
+  const bytes = await readLocalFile(file, INPUT_BYTES_MAX);
+  if (bytes.byteLength <= INLINE_BYTES_MAX) return { base64: Buffer.from(bytes).toString('base64') };
+  return { sha256: await uploadFile(file, INPUT_BYTES_MAX, controller) };
 }
 
 async function sizeOf(path: string): Promise<number> {

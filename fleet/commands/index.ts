@@ -5,6 +5,7 @@ import { infer } from './infer.ts';
 import { modelsAdd, modelsList, modelsRemove, modelsShow } from './models.ts';
 import { nodes } from './nodes.ts';
 import { protocol } from './protocol.ts';
+import { tasksAdd, tasksCancel, tasksList, tasksShow } from './tasks.ts';
 import { triggersAdd, triggersList, triggersRemove, triggersShow } from './triggers.ts';
 import { watch } from './watch.ts';
 
@@ -20,6 +21,10 @@ export const commands: readonly Command[] = [
   triggersAdd,
   triggersRemove,
   infer,
+  tasksAdd,
+  tasksList,
+  tasksShow,
+  tasksCancel,
   watch,
   protocol,
 ];

@@ -1,11 +1,9 @@
 import { z } from 'zod';
 import { hashSchema, nameSchema } from '../../runtime/protocol/messages.ts';
-import type { ControllerService, NodeView } from '../controller/service.ts';
+import type { NodeView } from '../controller/service.ts';
 import { defineCommand } from './command.ts';
-import { readLocalFile, uploadFile } from './files-io.ts';
+import { inputFrom } from './files-io.ts';
 
-const INLINE_BYTES_MAX = 250_000;
-const INPUT_BYTES_MAX = 2 ** 28;
 const formats = ['image', 'audio', 'json', 'tensors'] as const;
 
 const model = nameSchema.describe('model');
@@ -63,12 +61,6 @@ export const infer = defineCommand({
   render: ({ node, model, result }, style) =>
     `${style.dim(`${model} on ${node}:`)}\n${typeof result === 'string' ? result : JSON.stringify(result, null, 2)}`,
 });
-
-async function inputFrom(file: string, controller: ControllerService) {
-  const bytes = await readLocalFile(file, INPUT_BYTES_MAX);
-  if (bytes.byteLength <= INLINE_BYTES_MAX) return { base64: Buffer.from(bytes).toString('base64') };
-  return { sha256: await uploadFile(file, INPUT_BYTES_MAX, controller) };
-}
 
 function chooseNode(model: string, nodes: readonly NodeView[]): string {
   const ready = nodes.find(

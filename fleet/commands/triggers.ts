@@ -1,22 +1,14 @@
 import { stringify } from 'yaml';
 import { z } from 'zod';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
-import { NAME_PATTERN } from '../../runtime/protocol/topics.ts';
 import { modelsOf, parseTrigger, triggerSchema } from '../../runtime/triggers/schema.ts';
-import type { NodeSelector, TriggerView } from '../controller/service.ts';
+import { selectorSchema } from '../controller/selector.ts';
+import type { TriggerView } from '../controller/service.ts';
 import { defineCommand, type Style } from './command.ts';
 import { readLocalText } from './files-io.ts';
-import { labelsText } from './text.ts';
+import { selectorFlags, selectorOf, selectorText } from './selector-text.ts';
 
 const TRIGGER_BYTES_MAX = 2 ** 18;
-
-const selectorSchema = z.strictObject({
-  nodes: z.array(nameSchema).min(1).max(10_000).optional(),
-  labels: z
-    .record(z.string().min(1).max(64), z.string().max(256))
-    .refine((labels) => Object.keys(labels).length > 0, 'expected at least one label; leave labels out for every node')
-    .optional(),
-});
 
 export const triggersList = defineCommand({
   name: ['triggers', 'list'],
@@ -71,16 +63,12 @@ export const triggersAdd = defineCommand({
   local: {
     arguments: z.strictObject({
       file: z.string().describe('YAML or JSON file; see docs/triggers.md'),
-      node: z
-        .array(nameSchema)
-        .optional()
-        .describe('a node that it goes to; every node when neither this nor --label is given'),
-      label: z.array(z.string()).optional().describe('key=value that a node must have; all that are given must match'),
+      ...selectorFlags,
     }),
     positionals: ['file'],
     async prepare({ file, node, label }) {
       const trigger = parseTrigger(await readLocalText(file, TRIGGER_BYTES_MAX), file);
-      return { trigger, selector: { ...(node && { nodes: node }), ...(label && { labels: parseLabels(label) }) } };
+      return { trigger, selector: selectorOf(node, label) };
     },
   },
   permission: 'write',
@@ -103,26 +91,6 @@ export const triggersRemove = defineCommand({
   },
   render: ({ name }, style) => `${style.good('removed')} ${style.bold(name)}`,
 });
-
-/** `['site=a', 'camera=yes']` → an object. Throws an Error for a text that is no pair. */
-function parseLabels(pairs: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    pairs.map((pair) => {
-      const at = pair.indexOf('=');
-      if (at < 1 || !NAME_PATTERN.test(pair.slice(0, at)))
-        throw new Error(`--label "${pair}": expected key=value, such as site=north`);
-      return [pair.slice(0, at), pair.slice(at + 1)];
-    }),
-  );
-}
-
-function selectorText({ nodes, labels }: NodeSelector): string {
-  const parts = [
-    ...(nodes ? [`nodes ${nodes.join(', ')}`] : []),
-    ...(labels ? [`nodes with ${labelsText(labels)}`] : []),
-  ];
-  return parts.join(' and ') || 'every node';
-}
 
 function nodeText({ node, state, error }: TriggerView['nodes'][number], style: Style): string {
   if (state === 'ready') return `${node} ${style.good(state)}`;

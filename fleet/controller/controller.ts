@@ -23,7 +23,7 @@ export const DEFAULT_PORTS = { mqtt: 1883, webSocket: 9001, http: 7700 } as cons
 /** How long a start waits for a broker that is not ours before it goes on without. */
 const FIRST_CONNECTION_MS = 1_500;
 const SWEEP_MS = 3_600_000;
-const CHANNELS = ['presence', 'reported', 'metrics', 'replies'] as const;
+const CHANNELS = ['presence', 'reported', 'metrics', 'replies', 'task-events'] as const;
 
 export interface ControllerOptions {
   /** Folder for database and files; created when missing, and locked. */
@@ -121,6 +121,7 @@ async function startFleet({
   const ready = new Promise<void>((resolve) => {
     markReady = resolve;
   });
+  await fleet.start();
   const link: Link = openLink({
     url: mqttUrl,
     clientId: `llmasos-controller-${randomUUID().slice(0, 8)}`,
@@ -136,8 +137,8 @@ async function startFleet({
     },
   });
   closers.push(() => link.close());
+  closers.push(() => fleet.close());
   closers.push(() => traffic.close());
-  await fleet.refresh();
   await Promise.race([ready, new Promise((resolve) => setTimeout(resolve, FIRST_CONNECTION_MS).unref())]);
   const sweep = (): void => {
     fleet.sweep().then(
@@ -155,6 +156,7 @@ function receive(topic: string, payload: Uint8Array, fleet: Fleet, traffic: Node
   try {
     const message = readNodeMessage(topic, payload);
     if (message?.kind === 'reply') fleet.inference.settle(message.node, message.reply);
+    else if (message?.kind === 'task') fleet.tellTask(message.node, message.event);
     else if (message) traffic.add(message);
   } catch (error) {
     log.warn(`a message from a node was refused: ${(error as Error).message}`);

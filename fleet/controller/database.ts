@@ -37,6 +37,42 @@ export interface Tables {
     selector: string;
     changed_at: number;
   };
+  tasks: {
+    id: string;
+    /** JSON: TaskSpec. */
+    spec: string;
+    state: string;
+    cancelled: number;
+    added_at: number;
+    deadline_at: number;
+    ended_at: number | null;
+    units: number;
+    units_ended: number;
+  };
+  task_units: {
+    task: string;
+    idx: number;
+    state: string;
+    attempts: number;
+    fence: number;
+    node: string | null;
+    pinned: string | null;
+    retry_at: number;
+    /** JSON: names of nodes. */
+    avoid: string;
+    stopping: string | null;
+    error: string | null;
+  };
+  task_results: {
+    task: string;
+    idx: number;
+    /** JSON: one result an input of the unit. */
+    results: string;
+  };
+  counters: {
+    name: string;
+    value: number;
+  };
 }
 
 export type Database = Kysely<Tables>;
@@ -113,6 +149,50 @@ const migrations: Record<string, Migration> = {
         .addColumn('definition', 'text', (column) => column.notNull())
         .addColumn('selector', 'text', (column) => column.notNull())
         .addColumn('changed_at', 'bigint', (column) => column.notNull())
+        .execute();
+    },
+  },
+  '002-tasks': {
+    async up(database) {
+      await database.schema
+        .createTable('tasks')
+        .addColumn('id', 'text', (column) => column.primaryKey())
+        .addColumn('spec', 'text', (column) => column.notNull())
+        .addColumn('state', 'text', (column) => column.notNull())
+        .addColumn('cancelled', 'integer', (column) => column.notNull())
+        .addColumn('added_at', 'bigint', (column) => column.notNull())
+        .addColumn('deadline_at', 'bigint', (column) => column.notNull())
+        .addColumn('ended_at', 'bigint')
+        .addColumn('units', 'integer', (column) => column.notNull())
+        .addColumn('units_ended', 'integer', (column) => column.notNull())
+        .execute();
+      await database.schema.createIndex('tasks_by_state').on('tasks').columns(['state', 'added_at']).execute();
+      await database.schema
+        .createTable('task_units')
+        .addColumn('task', 'text', (column) => column.notNull())
+        .addColumn('idx', 'integer', (column) => column.notNull())
+        .addColumn('state', 'text', (column) => column.notNull())
+        .addColumn('attempts', 'integer', (column) => column.notNull())
+        .addColumn('fence', 'bigint', (column) => column.notNull())
+        .addColumn('node', 'text')
+        .addColumn('pinned', 'text')
+        .addColumn('retry_at', 'bigint', (column) => column.notNull())
+        .addColumn('avoid', 'text', (column) => column.notNull())
+        .addColumn('stopping', 'text')
+        .addColumn('error', 'text')
+        .addPrimaryKeyConstraint('task_units_key', ['task', 'idx'])
+        .execute();
+      await database.schema
+        .createTable('task_results')
+        .addColumn('task', 'text', (column) => column.notNull())
+        .addColumn('idx', 'integer', (column) => column.notNull())
+        .addColumn('results', 'text', (column) => column.notNull())
+        .addPrimaryKeyConstraint('task_results_key', ['task', 'idx'])
+        .execute();
+      await database.schema
+        .createTable('counters')
+        .addColumn('name', 'text', (column) => column.primaryKey())
+        .addColumn('value', 'bigint', (column) => column.notNull())
         .execute();
     },
   },

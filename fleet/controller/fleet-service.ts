@@ -1,19 +1,22 @@
 /** ControllerService over the database, the blobs and the broker: every change is committed first and published then. */
+import assert from 'node:assert';
 import { randomUUID } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { requestSchema } from '../../runtime/protocol/messages.ts';
+import type { TaskEvent } from '../../runtime/protocol/tasks.ts';
 import { nodeTopic } from '../../runtime/protocol/topics.ts';
 import type { Blobs } from '../../runtime/store/blobs.ts';
 import type { Trigger } from '../../runtime/triggers/schema.ts';
 import { parseFilter } from '../../runtime/triggers/topic-filter.ts';
+import { TaskService } from '../tasks/task-service.ts';
 import type { Database } from './database.ts';
 import { createInference, type Inference, inferProblem } from './inference.ts';
 import type { Link, OnMessage } from './link-io.ts';
 import { addModel, modelView, removeModel, removeUnreferenced, unknownModel } from './models.ts';
-import type { StoredMessage } from './node-traffic.ts';
+import { FactBook } from './node-facts.ts';
 import { createPublisher, type Publisher, refreshDesired } from './publisher.ts';
-import { foldMessages, type Live } from './registry.ts';
+import { foldMessages, type Live, type StateMessage } from './registry.ts';
 import type {
   ControllerService,
   InferRequest,
@@ -59,7 +62,9 @@ export class Fleet implements ControllerService {
   readonly #options: FleetOptions;
   readonly #database: Database;
   readonly #publisher: Publisher;
-  #live = new Map<string, Live>();
+  readonly #facts = new FactBook();
+  #tasks: TaskService | undefined;
+  readonly #live = new Map<string, Live>();
   #watchers = 0;
   /** Work on blobs and model versions, one at a time. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -71,6 +76,35 @@ export class Fleet implements ControllerService {
     this.#publisher = createPublisher(options.database, send, (error) =>
       options.log.warn(`desired states wait for the broker: ${error.message}`),
     );
+  }
+
+  /** Reads what is on the disk, and brings desired states up to date: the address of the files may be another one now. */
+  async start(): Promise<void> {
+    const { database, link, now, log, blobs } = this.#options;
+    for (const node of await readNodes(database)) this.#facts.note(node);
+    const ports = {
+      ...{ database, now, log },
+      connected: () => link.connected,
+      publish: (topic: string, payload: string) => link.publish(topic, payload),
+      nodes: () => this.#facts.able(this.#live),
+      allNodes: () => this.#facts.all(),
+    };
+    this.#tasks = await TaskService.open(ports, blobs);
+    await this.#change(async () => {}, this.#warn);
+  }
+
+  async close(): Promise<void> {
+    await this.#tasks?.desk.close();
+  }
+
+  get tasks(): TaskService {
+    assert(this.#tasks, 'tasks were asked for before the start');
+    return this.#tasks;
+  }
+
+  /** A message about tasks from a node. */
+  tellTask(node: string, event: TaskEvent): void {
+    this.tasks.desk.receive(node, event);
   }
 
   async nodes(): Promise<NodeView[]> {
@@ -161,10 +195,10 @@ export class Fleet implements ControllerService {
   }
 
   /** Stores a batch of messages from nodes, then acts on what it changed. */
-  async takeMessages(batch: readonly StoredMessage[]): Promise<void> {
+  async takeMessages(batch: readonly StateMessage[]): Promise<void> {
     const now = this.#options.now();
     const names = [...new Set(batch.map(({ node }) => node))];
-    const { publications, live } = await this.#database.transaction().execute(async (transaction) => {
+    const { publications, live, save } = await this.#database.transaction().execute(async (transaction) => {
       const known = new Map((await readNodes(transaction, names)).map((node) => [node.name, node]));
       const accepted = await this.#withinBounds(transaction, batch, known);
       const changes = foldMessages(known, this.#live, accepted, now);
@@ -172,12 +206,16 @@ export class Fleet implements ControllerService {
       const refresh = { files: this.#options.files, now, nodes: changes.reconsider, onRefused: this.#warn };
       return { ...changes, publications: await refreshDesired(transaction, refresh) };
     });
+    const came = [...live].some(([node, { online }]) => online !== this.#isOnline(node));
     for (const [node, state] of live) this.#live.set(node, state);
+    const others = save.filter((node) => this.#facts.note(node)).length > 0;
+    if (came || others) this.tasks.desk.nodesChanged();
     this.#publisher.publish(publications);
   }
 
   /** The broker is there (again), and may have forgotten everything. */
   async linkUp(): Promise<void> {
+    this.tasks.desk.linkUp();
     await this.#publisher.publishAll();
   }
 
@@ -187,14 +225,10 @@ export class Fleet implements ControllerService {
     this.inference.abandon('the connection to the broker ended before the answer came; ask again');
   }
 
-  /** Brings desired states up to date after a start: the address of the files may be another one now. */
-  async refresh(): Promise<void> {
-    await this.#change(async () => {}, this.#warn);
-  }
-
   /** Removes files that nothing names any more; resolves with their number. */
   sweep(): Promise<number> {
     return this.#exclusively(async () => {
+      await this.tasks.forget();
       const { blobs } = this.#options;
       const old: string[] = [];
       for (const sha256 of (await blobs.list()).present) {
@@ -223,7 +257,7 @@ export class Fleet implements ControllerService {
     return result;
   }
 
-  async #withinBounds(transaction: Database, batch: readonly StoredMessage[], known: ReadonlyMap<string, StoredNode>) {
+  async #withinBounds(transaction: Database, batch: readonly StateMessage[], known: ReadonlyMap<string, StoredNode>) {
     const strangers = new Set(batch.map(({ node }) => node).filter((node) => !known.has(node)));
     if (strangers.size === 0) return batch;
     const refused = new Set([...strangers].slice(Math.max(0, NODES_MAX - (await countNodes(transaction)))));

@@ -4,24 +4,22 @@
  * fleet is wide; names beyond any fleet's are left out.
  */
 import type { Logger } from 'pino';
-import type { NodeMessage } from './registry.ts';
+import type { StateMessage } from './registry.ts';
 
 const RETRY_MS = 1_000;
 
-export type StoredMessage = Exclude<NodeMessage, { kind: 'reply' }>;
-
 export interface NodeTraffic {
-  add(message: StoredMessage): void;
+  add(message: StateMessage): void;
   /** Resolves when everything that was added has been taken, or given up because of `close`. */
   close(): Promise<void>;
 }
 
 export function createNodeTraffic(
-  take: (batch: readonly StoredMessage[]) => Promise<void>,
+  take: (batch: readonly StateMessage[]) => Promise<void>,
   log: Logger,
   statesMax: number,
 ): NodeTraffic {
-  let waiting = new Map<string, StoredMessage>();
+  let waiting = new Map<string, StateMessage>();
   let working: Promise<void> | undefined;
   let closed = false;
 

@@ -13,13 +13,18 @@ import {
   replySchema,
   reportedSchema,
 } from '../../runtime/protocol/messages.ts';
+import { type TaskEvent, taskEventSchema } from '../../runtime/protocol/tasks.ts';
 import { parseNodeTopic } from '../../runtime/protocol/topics.ts';
 
 export type NodeMessage =
   | { readonly kind: 'presence'; readonly node: string; readonly presence: Presence }
   | { readonly kind: 'reported'; readonly node: string; readonly reported: ReportedState }
   | { readonly kind: 'metrics'; readonly node: string; readonly metrics: Metrics }
-  | { readonly kind: 'reply'; readonly node: string; readonly reply: Reply };
+  | { readonly kind: 'reply'; readonly node: string; readonly reply: Reply }
+  | { readonly kind: 'task'; readonly node: string; readonly event: TaskEvent };
+
+/** What describes a state: the next of its kind takes its place. */
+export type StateMessage = Exclude<NodeMessage, { kind: 'reply' | 'task' }>;
 
 /** Undefined for topics that are not ours to answer and for a retained message that was cleared. Throws on a bad payload. */
 export function readNodeMessage(topic: string, payload: Uint8Array): NodeMessage | undefined {
@@ -35,6 +40,8 @@ export function readNodeMessage(topic: string, payload: Uint8Array): NodeMessage
       return { kind: 'metrics', node, metrics: parsePayload(metricsSchema, topic, payload) };
     case 'replies':
       return { kind: 'reply', node, reply: parsePayload(replySchema, topic, payload) };
+    case 'task-events':
+      return { kind: 'task', node, event: parsePayload(taskEventSchema, topic, payload) };
     default:
       return undefined;
   }
@@ -66,7 +73,7 @@ export interface Changes {
 export function foldMessages(
   known: ReadonlyMap<string, NodeRecord>,
   live: ReadonlyMap<string, Live>,
-  messages: readonly Exclude<NodeMessage, { kind: 'reply' }>[],
+  messages: readonly StateMessage[],
   now: number,
 ): Changes {
   const records = new Map<string, NodeRecord>();

@@ -2,6 +2,7 @@
 import type { ValueDescription } from '../../runtime/engine/tensor.ts';
 import type { Metrics, ReportedState, Request } from '../../runtime/protocol/messages.ts';
 import type { Trigger } from '../../runtime/triggers/schema.ts';
+import type { Tasks } from '../tasks/task-service.ts';
 
 export interface NodeView {
   readonly name: string;
@@ -72,6 +73,7 @@ export interface ControllerService {
   putBlob(sha256: string, content: AsyncIterable<Uint8Array>): Promise<{ bytes: number }>;
   /** One-off inference on a named node. */
   infer(node: string, request: InferRequest, timeoutMs: number): Promise<unknown>;
+  readonly tasks: Tasks;
   /** Results and errors as they pass, until the signal aborts. */
   watch(filter: string, onResult: (result: LiveResult) => void, signal: AbortSignal): Promise<void>;
 }

@@ -5,6 +5,7 @@
 import type { ModelDescription } from '../../runtime/onnx/describe.ts';
 import type { DesiredState } from '../../runtime/protocol/messages.ts';
 import type { Trigger } from '../../runtime/triggers/schema.ts';
+import type { TaskSpec } from '../tasks/task.ts';
 import type { Database, Tables } from './database.ts';
 import type { NodeRecord } from './registry.ts';
 import type { NodeSelector } from './service.ts';
@@ -145,5 +146,13 @@ export async function deleteTrigger(database: Database, name: string): Promise<b
 /** Hashes of all blobs that the database names. */
 export async function referencedBlobs(database: Database): Promise<Set<string>> {
   const rows = await database.selectFrom('models').select(['sha256', 'labels_sha256']).execute();
-  return new Set(rows.flatMap(({ sha256, labels_sha256 }) => (labels_sha256 ? [sha256, labels_sha256] : [sha256])));
+  const tasks = await database.selectFrom('tasks').select('spec').where('state', '=', 'active').execute();
+  const inputs = tasks.flatMap(({ spec }) => {
+    const { work } = JSON.parse(spec) as TaskSpec;
+    return work.kind === 'inference' ? work.inputs : [];
+  });
+  return new Set([
+    ...rows.flatMap(({ sha256, labels_sha256 }) => (labels_sha256 ? [sha256, labels_sha256] : [sha256])),
+    ...inputs.flatMap((input) => ('sha256' in input ? [input.sha256] : [])),
+  ]);
 }

@@ -4,12 +4,14 @@
  */
 import type { Inventory, MessageError, Metrics, Presence, ReportedState } from '../protocol/messages.ts';
 import { parsePayload, type Request, requestSchema } from '../protocol/messages.ts';
+import { type Content, envelopeOf, type TaskEvent } from '../protocol/tasks.ts';
 import { errorTopic, nodeTopic } from '../protocol/topics.ts';
 import type { Converge } from './converge.ts';
 import { checkDesired } from './desired.ts';
 import type { IncomingMessage } from './incoming.ts';
 import type { OutgoingMessage } from './outgoing.ts';
 import type { Requests } from './requests.ts';
+import type { TaskRunner } from './task-runner.ts';
 
 export interface ControlOptions {
   readonly node: string;
@@ -18,6 +20,9 @@ export interface ControlOptions {
   inventory(): Inventory;
   readonly converge: Converge;
   readonly requests: Requests;
+  readonly tasks: Pick<TaskRunner, 'receive' | 'connected'>;
+  /** A new one for every message. */
+  newId(): string;
   /** Sends when the broker is there, else forgets. */
   send(message: OutgoingMessage): void;
   log(message: string, error?: Error): void;
@@ -30,6 +35,7 @@ export interface Control {
   announce(): void;
   report(): void;
   metrics(counts: Omit<Metrics, 'at'>): void;
+  taskEvent(content: Content<TaskEvent>): void;
   messageError(trigger: string, topic: string, error: string): void;
   /** True when the message was for the node itself. `done` is called when it is dealt with. */
   receive(message: IncomingMessage, done: () => void): boolean;
@@ -39,6 +45,7 @@ export function createControl(options: ControlOptions): Control {
   const { node, converge, now, log } = options;
   const desired = nodeTopic(node, 'desired');
   const requests = nodeTopic(node, 'requests');
+  const tasks = nodeTopic(node, 'tasks');
 
   const json = (topic: string, value: unknown, qos: 0 | 1, retain: boolean): OutgoingMessage => ({
     topic,
@@ -52,6 +59,7 @@ export function createControl(options: ControlOptions): Control {
     const reported: ReportedState = {
       at: now(),
       labels: { ...options.labels },
+      features: ['tasks'],
       inventory: options.inventory(),
       desiredVersion: converge.reached,
       ...converge.describe(),
@@ -67,6 +75,7 @@ export function createControl(options: ControlOptions): Control {
     if (message.payload.byteLength === 0) return;
     try {
       if (message.topic === desired) converge.desire(checkDesired(message.topic, message.payload));
+      else if (message.topic === tasks) options.tasks.receive(message.topic, message.payload);
       else if (message.topic === requests) void answer(parsePayload(requestSchema, message.topic, message.payload));
     } catch (error) {
       log('a message from the controller was refused', error as Error);
@@ -78,14 +87,19 @@ export function createControl(options: ControlOptions): Control {
 
   return {
     presence,
-    filters: { [desired]: 1, [requests]: 1 },
+    filters: { [desired]: 1, [requests]: 1, [tasks]: 1 },
     announce() {
       options.send(presence(true));
       report();
+      options.tasks.connected();
     },
     report,
     metrics: (counts) =>
       options.send(json(nodeTopic(node, 'metrics'), { at: now(), ...counts } satisfies Metrics, 0, false)),
+    taskEvent(content) {
+      const event = envelopeOf<TaskEvent>(content, `/nodes/${node}`, options.newId(), now());
+      options.send(json(nodeTopic(node, 'task-events'), event, 1, false));
+    },
     messageError: (trigger, topic, error) =>
       options.send(
         json(errorTopic(node, trigger), { at: now(), node, trigger, topic, error } satisfies MessageError, 0, false),

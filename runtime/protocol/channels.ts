@@ -12,6 +12,7 @@ import {
   reportedSchema,
   requestSchema,
 } from './messages.ts';
+import { taskEventSchema, taskMessageSchema } from './tasks.ts';
 import type { NodeChannel } from './topics.ts';
 
 /** The version of the contract: the `v1` of the topics. Added keys and channels do not change it; docs/protocol.md says what does. */
@@ -38,6 +39,20 @@ export const channels: Readonly<Record<NodeChannel | 'errors/{trigger}', Channel
   metrics: { from: 'node', qos: 0, retain: false, schema: metricsSchema, says: 'counters, every two seconds' },
   requests: { from: 'controller', qos: 1, retain: false, schema: requestSchema, says: 'one inference, now' },
   replies: { from: 'node', qos: 1, retain: false, schema: replySchema, says: 'its answer, by the id of the request' },
+  tasks: {
+    from: 'controller',
+    qos: 1,
+    retain: false,
+    schema: taskMessageSchema,
+    says: 'units of tasks: assigned, withdrawn, settled',
+  },
+  'task-events': {
+    from: 'node',
+    qos: 1,
+    retain: false,
+    schema: taskEventSchema,
+    says: 'units of tasks: held, ended, refused',
+  },
   'errors/{trigger}': {
     from: 'node',
     qos: 0,

@@ -63,6 +63,8 @@ const itemStateSchema = z.object({
 export const reportedSchema = z.object({
   at: time,
   labels: z.record(z.string(), z.string()),
+  /** What the node knows beyond the first version: `tasks`. A controller asks nothing else of it. */
+  features: z.array(z.string()).max(100).optional(),
   inventory: inventorySchema,
   /** The desired version that the node has reached (everything ready or failed for a stated reason). */
   desiredVersion: z.number().int().nonnegative(),

@@ -7,7 +7,15 @@ const ROOT = 'llmasos/v1/nodes';
 
 export const NAME_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
 
-export type NodeChannel = 'presence' | 'reported' | 'desired' | 'metrics' | 'requests' | 'replies';
+export type NodeChannel =
+  | 'presence'
+  | 'reported'
+  | 'desired'
+  | 'metrics'
+  | 'requests'
+  | 'replies'
+  | 'tasks'
+  | 'task-events';
 
 export function nodeTopic(node: string, channel: NodeChannel): string {
   return `${ROOT}/${node}/${channel}`;

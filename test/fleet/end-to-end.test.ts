@@ -1,38 +1,12 @@
 /** A controller and a node as processes of their own: from `models add` to right answers, through kill -9 of the controller. */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { connectAsync } from 'mqtt';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { floats, writeModel } from '../../bench/write-model.ts';
 import { ControllerClient } from '../../fleet/api/client.ts';
-import { triggerSchema } from '../../runtime/triggers/schema.ts';
 import { chunks, eventually, hashOf, killProcesses, startProcess, temporary } from './fleet-parts.ts';
-
-const main = fileURLToPath(new URL('../../devices/gateway/main.ts', import.meta.url));
-
-/** y = factor · x for three floats. */
-function scaling(factor: number): Uint8Array {
-  return writeModel({
-    graph: {
-      inputs: [{ name: 'x', type: 1, dims: [1, 3] }],
-      outputs: [{ name: 'y', type: 1, dims: [1, 3] }],
-      initializers: [floats('f', [1], Float32Array.of(factor))],
-      nodes: [{ operator: 'Mul', inputs: ['x', 'f'], outputs: ['y'] }],
-    },
-  });
-}
-
-const largest = triggerSchema.parse({
-  name: 'largest',
-  topic: 'sensors/{device}/values',
-  qos: 1,
-  decode: { format: 'json', values: '$.v', id: '$.id' },
-  stages: [{ name: 'answer', model: 'scale', post: { step: 'top-k', k: 1 } }],
-  output: { topic: 'answers/{device}', qos: 1, fields: { score: 'answer[0].score' } },
-});
+import { largest, scaling, startNodeProcess } from './scaling-parts.ts';
 
 test.after(killProcesses);
 
@@ -41,21 +15,8 @@ test('models, triggers, answers and one-off inference, through kill -9 of the co
   let controller = await startProcess(data);
   const { mqttUrl, httpUrl } = controller;
   const service = new ControllerClient(httpUrl);
-  const node = spawn(process.execPath, [
-    main,
-    '--name',
-    'city-1',
-    '--broker',
-    mqttUrl,
-    '--data',
-    temporary(),
-    '--labels',
-    'site=north',
-  ]);
-  const left = once(node, 'close');
-  let log = '';
-  node.stdout.on('data', (text) => (log += text));
-  node.stderr.on('data', (text) => (log += text));
+  const node = startNodeProcess(mqttUrl, 'city-1', temporary(), ['--labels', 'site=north']);
+  const left = once(node.child, 'close');
 
   const add = async (factor: number) => {
     const bytes = scaling(factor);
@@ -109,10 +70,10 @@ test('models, triggers, answers and one-off inference, through kill -9 of the co
     assert.match(JSON.stringify(result), /"score":15/);
 
     // Restored from older data, while the node was away: what it should be now has the version that it already has.
-    node.kill('SIGSTOP');
+    node.child.kill('SIGSTOP');
     await restart(backup);
     await add(4);
-    node.kill('SIGCONT');
+    node.child.kill('SIGCONT');
     await eventually('the restored controller is obeyed', async () => (await ask()) === 20);
 
     // All data lost: until somebody says what the node should be, it goes on.
@@ -128,9 +89,9 @@ test('models, triggers, answers and one-off inference, through kill -9 of the co
       async () => (await service.nodes())[0]?.reported?.triggers.length === 0,
     );
   } catch (error) {
-    throw new Error(`${(error as Error).message}\n${log.slice(-3_000)}`, { cause: error });
+    throw new Error(`${(error as Error).message}\n${node.output().slice(-3_000)}`, { cause: error });
   } finally {
-    node.kill('SIGTERM');
+    node.child.kill('SIGTERM');
     await left;
     await controller.kill('SIGTERM');
   }

@@ -151,6 +151,10 @@ export interface ControllerProcess {
 
 const processes: ChildProcess[] = [];
 
+export function endLater(child: ChildProcess): void {
+  processes.push(child);
+}
+
 /** For `test.after`: a test that failed half-way leaves its processes behind. */
 export function killProcesses(): void {
   for (const child of processes) child.kill('SIGKILL');
@@ -172,7 +176,7 @@ export async function startProcess(
   const child = fileKilobytes
     ? spawn('bash', ['-c', `ulimit -f ${fileKilobytes}; exec "$@"`, 'bash', ...program])
     : spawn(program[0] as string, program.slice(1));
-  processes.push(child);
+  endLater(child);
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));
   const closed = once(child, 'close') as Promise<[number | null]>;

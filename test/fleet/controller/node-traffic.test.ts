@@ -2,22 +2,23 @@ import { pino } from 'pino';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openDatabase } from '../../../fleet/controller/database.ts';
-import { createNodeTraffic, type StoredMessage } from '../../../fleet/controller/node-traffic.ts';
+import { createNodeTraffic } from '../../../fleet/controller/node-traffic.ts';
+import type { StateMessage } from '../../../fleet/controller/registry.ts';
 import { readNodes, saveNode } from '../../../fleet/controller/store.ts';
 import { eventually } from '../fleet-parts.ts';
 
 const log = pino({ enabled: false });
-const presence = (node: string, online: boolean): StoredMessage => ({
+const presence = (node: string, online: boolean): StateMessage => ({
   kind: 'presence',
   node,
   presence: { online, at: 1 },
 });
-const metrics = (node: string): StoredMessage => ({
+const metrics = (node: string): StateMessage => ({
   kind: 'metrics',
   node,
   metrics: { at: 1, uptimeMs: 1, residentBytes: 1, outboxItems: 0, triggers: [] },
 });
-const textOf = ({ node, kind }: StoredMessage) => `${node} ${kind}`;
+const textOf = ({ node, kind }: StateMessage) => `${node} ${kind}`;
 
 test('what gathers is taken in the order of arrival, the newest of each kind', async () => {
   const batches: string[][] = [];
@@ -33,7 +34,7 @@ test('what gathers is taken in the order of arrival, the newest of each kind', a
 test('a batch that cannot be stored is tried again, under what came meanwhile', async () => {
   const batches: string[][] = [];
   let fails = true;
-  const take = async (batch: readonly StoredMessage[]) => {
+  const take = async (batch: readonly StateMessage[]) => {
     if (fails) throw new Error('the disk is full');
     batches.push(batch.map((message) => (message.kind === 'presence' ? String(message.presence.online) : 'other')));
   };

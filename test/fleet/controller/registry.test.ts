@@ -1,11 +1,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { foldMessages, type NodeMessage, readNodeMessage } from '../../../fleet/controller/registry.ts';
+import { foldMessages, readNodeMessage, type StateMessage } from '../../../fleet/controller/registry.ts';
 import type { ReportedState } from '../../../runtime/protocol/messages.ts';
 
 const bytes = (value: unknown) => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
 const topic = (channel: string) => `llmasos/v1/nodes/n1/${channel}`;
-type Stored = Exclude<NodeMessage, { kind: 'reply' }>;
 
 const reported = (labels: Record<string, string>, desiredVersion = 0): ReportedState => ({
   at: 1,
@@ -39,7 +38,7 @@ test('the first message of a node registers it, whichever it is', () => {
     { kind: 'presence', node: 'n1', presence: { online: true, at: 1 } },
     { kind: 'reported', node: 'n1', reported: reported({}) },
     { kind: 'metrics', node: 'n1', metrics: { at: 1, uptimeMs: 1, residentBytes: 1, outboxItems: 0, triggers: [] } },
-  ] as Stored[]) {
+  ] as StateMessage[]) {
     const changes = foldMessages(new Map(), new Map(), [message], 9);
     assert.equal(
       changes.save.map(({ name, lastSeenAt }) => [name, lastSeenAt]),
@@ -69,11 +68,11 @@ test('the last of several messages in a batch counts, and presence does not wipe
 
 test('a node that counts is online, even when the last will of an earlier connection came late', () => {
   const metrics = { at: 1, uptimeMs: 1, residentBytes: 1, outboxItems: 0, triggers: [] };
-  const messages: Stored[] = [
+  const messages: StateMessage[] = [
     { kind: 'presence', node: 'n1', presence: { online: false, at: 1 } },
     { kind: 'metrics', node: 'n1', metrics },
   ];
-  const online = (batch: Stored[]) => foldMessages(new Map(), new Map(), batch, 5).live.get('n1')?.online;
+  const online = (batch: StateMessage[]) => foldMessages(new Map(), new Map(), batch, 5).live.get('n1')?.online;
   assert.is(online(messages), true);
   assert.is(online(messages.toReversed()), false);
 });

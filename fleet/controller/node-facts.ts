@@ -1,0 +1,34 @@
+/** What the controller has in memory of every node on record, for decisions that cannot wait for the database. */
+import type { NodeFacts } from '../tasks/dispatch.ts';
+import type { Live, NodeRecord } from './registry.ts';
+
+interface Known extends NodeFacts {
+  readonly speaksTasks: boolean;
+}
+
+export class FactBook {
+  readonly #known = new Map<string, Known>();
+
+  /** Returns whether anything that matters has changed. */
+  note({ name, reported }: NodeRecord): boolean {
+    const before = this.#known.get(name);
+    const ready = reported?.models.flatMap((model) => (model.state === 'ready' ? [model.name] : [])) ?? [];
+    const speaksTasks = reported?.features?.includes('tasks') ?? false;
+    const known = { name, labels: reported?.labels ?? {}, ready: new Set(ready), speaksTasks };
+    this.#known.set(name, known);
+    return !before || textOf(before) !== textOf(known);
+  }
+
+  all(): readonly NodeFacts[] {
+    return [...this.#known.values()];
+  }
+
+  /** Those that are online and speak of tasks. */
+  able(live: ReadonlyMap<string, Live>): readonly NodeFacts[] {
+    return [...this.#known.values()].filter(({ name, speaksTasks }) => speaksTasks && live.get(name)?.online === true);
+  }
+}
+
+function textOf({ labels, ready, speaksTasks }: Known): string {
+  return JSON.stringify([labels, [...ready], speaksTasks]);
+}

@@ -1,0 +1,295 @@
+/**
+ * All active tasks of a controller and who holds their units. No I/O and no clock: what is asked or heard goes in with the
+ * time, `takeChanges` gives what must be committed, and the messages that may go out once it is. Leases are kept in memory
+ * only: a controller that starts, or that had no broker, gives everybody a whole lease to be heard again. So it is never its
+ * own absence that counts against a node.
+ */
+import type { Assignment, Content, Outcome, TaskEvent, TaskMessage, UnitFence } from '../../runtime/protocol/tasks.ts';
+import { type Dispatchable, dispatch, type NodeFacts } from './dispatch.ts';
+import { moreUrgent, newTask, type Task, type TaskSpec, withProgress, workOf } from './task.ts';
+import {
+  assigned,
+  ended,
+  hasEnded,
+  held,
+  isFrom,
+  isOut,
+  leaseEnded,
+  refused,
+  stop,
+  type Unit,
+  unitId,
+} from './unit.ts';
+
+export const LEASE_MS = 30_000;
+/** How often a node is asked again to give up a unit. */
+const WITHDRAW_MS = 5_000;
+const LIMITS = { tasks: 10_000, units: 200_000 };
+
+export interface Snapshot {
+  /** Active ones. */
+  readonly tasks: readonly Task[];
+  readonly units: readonly Unit[];
+  readonly fence: number;
+}
+
+export interface Changes {
+  readonly tasks: readonly Task[];
+  readonly units: readonly Unit[];
+  readonly results: readonly { readonly task: string; readonly index: number; readonly results: readonly unknown[] }[];
+  /** The highest fence given away, when it has changed. */
+  readonly fence: number | undefined;
+}
+
+export interface Outgoing {
+  readonly node: string;
+  readonly content: Content<TaskMessage>;
+}
+
+interface Entry {
+  unit: Unit;
+  leaseUntil: number;
+  withdrawAt: number;
+}
+
+export class TaskBook {
+  readonly #tasks = new Map<string, Task>();
+  readonly #entries = new Map<string, Entry>();
+  readonly #unitsOf = new Map<string, string[]>();
+  /** What each node holds, or may hold. */
+  readonly #out = new Map<string, Set<string>>();
+  #fence: number;
+  #changedTasks = new Set<string>();
+  #changedUnits = new Map<string, Unit>();
+  #endedTasks: Task[] = [];
+  #results: Changes['results'][number][] = [];
+  #fenceChanged = false;
+  readonly #mail = new Map<string, { assigned: Assignment[]; withdrawn: UnitFence[]; settled: UnitFence[] }>();
+
+  constructor({ tasks, units, fence }: Snapshot, now: number) {
+    this.#fence = fence;
+    for (const task of tasks) this.#tasks.set(task.id, task);
+    for (const unit of units) this.#enter(unit, now);
+  }
+
+  /** Throws an Error when the task cannot be taken. */
+  add(id: string, spec: TaskSpec, nodes: readonly string[], now: number): Task {
+    if (this.#tasks.size >= LIMITS.tasks)
+      throw new Error(
+        `task "${id}": ${LIMITS.tasks} tasks are active, no more fit; wait for some to end, or cancel them`,
+      );
+    const { task, units } = newTask(id, spec, nodes, now);
+    if (this.#entries.size + units.length > LIMITS.units)
+      throw new Error(
+        `task "${id}": its ${units.length} units and the ${this.#entries.size} that are active exceed ${LIMITS.units}; put more inputs in a unit, or wait`,
+      );
+    this.#tasks.set(id, task);
+    this.#changedTasks.add(id);
+    for (const unit of units) {
+      this.#enter(unit, now);
+      this.#changedUnits.set(unitId(unit), unit);
+    }
+    return task;
+  }
+
+  get(id: string): Task | undefined {
+    return this.#tasks.get(id);
+  }
+
+  cancel(id: string, now: number): void {
+    const task = this.#tasks.get(id);
+    if (!task || task.cancelled) return;
+    this.#tasks.set(id, { ...task, cancelled: true });
+    this.#changedTasks.add(id);
+    this.#stop(id, 'cancelled', now);
+  }
+
+  receive(node: string, { type, data }: Content<TaskEvent>, now: number): void {
+    // A node that is ahead of us obeyed a controller whose data is gone: it would take every assignment for a late one.
+    if (data.floor > this.#fence) this.#setFence(data.floor);
+    for (const told of data.units) {
+      const entry = this.#entries.get(told.unit);
+      const current = entry !== undefined && isFrom(entry.unit, node, told.fence);
+      if (!current && type !== 'llmasos.tasks.refused') this.#mailOf(node).settled.push(fenceOf(told));
+      if (!current) continue;
+      entry.leaseUntil = now + LEASE_MS;
+      if (type === 'llmasos.tasks.held') this.#update(entry, held(entry.unit, told.fence), now);
+      if ('outcome' in told) this.#end(entry, told.outcome, now);
+      if ('reason' in told && told.fence === entry.unit.fence)
+        this.#update(entry, refused(entry.unit, told, this.#attemptsMax(entry.unit), now), now);
+    }
+  }
+
+  /** Everybody gets a whole lease to be heard again. */
+  renewLeases(now: number): void {
+    for (const entry of this.#entries.values()) entry.leaseUntil = now + LEASE_MS;
+  }
+
+  tick(now: number): void {
+    for (const task of this.#tasks.values()) if (now > task.deadlineAt) this.#stop(task.id, 'expired', now);
+    for (const entry of this.#entries.values()) {
+      const { unit } = entry;
+      if (!isOut(unit)) continue;
+      if (now > entry.leaseUntil) this.#update(entry, leaseEnded(unit, this.#attemptsMax(unit), now), now);
+      else if (unit.state === 'withdrawing' && now >= entry.withdrawAt) this.#withdraw(entry, now);
+    }
+  }
+
+  /** Gives queued units to nodes that have room. */
+  dispatch(nodes: readonly NodeFacts[], now: number): void {
+    const queue = [...this.#tasks.values()].sort(moreUrgent).map((task): Dispatchable => {
+      const entries = (this.#unitsOf.get(task.id) ?? []).map((id) => this.#entries.get(id) as Entry);
+      const ready = entries.filter(({ unit }) => unit.state === 'queued' && unit.retryAt <= now);
+      return { task, units: ready.map(({ unit }) => unit) };
+    });
+    const held = (node: string): number => this.#out.get(node)?.size ?? 0;
+    for (const { task, unit, node } of dispatch(queue, nodes, held)) {
+      this.#setFence(this.#fence + 1);
+      const entry = this.#entries.get(unitId(unit)) as Entry;
+      entry.leaseUntil = now + LEASE_MS;
+      this.#update(entry, assigned(unit, node, this.#fence), now);
+      const { priority } = task.spec;
+      const told = { unit: unitId(unit), fence: this.#fence, priority, deadlineAt: task.deadlineAt };
+      this.#mailOf(node).assigned.push({ ...told, work: workOf(task, unit.index) });
+    }
+  }
+
+  /** What has changed since the last call. Commit it, then send the messages; if it cannot be committed, this book is void. */
+  takeChanges(): { changes: Changes; messages: Outgoing[] } {
+    const active = [...this.#changedTasks].flatMap((id) => this.#tasks.get(id) ?? []);
+    const changes = {
+      tasks: [...active, ...this.#endedTasks],
+      units: [...this.#changedUnits.values()],
+      results: this.#results,
+      fence: this.#fenceChanged ? this.#fence : undefined,
+    };
+    const messages = this.#takeMail();
+    this.#changedTasks = new Set();
+    this.#changedUnits = new Map();
+    this.#endedTasks = [];
+    this.#results = [];
+    this.#fenceChanged = false;
+    return { changes, messages };
+  }
+
+  #enter(unit: Unit, now: number): void {
+    const id = unitId(unit);
+    this.#entries.set(id, { unit, leaseUntil: now + LEASE_MS, withdrawAt: now });
+    const siblings = this.#unitsOf.get(unit.task) ?? [];
+    siblings.push(id);
+    this.#unitsOf.set(unit.task, siblings);
+    if (isOut(unit)) this.#outOf(unit.node as string).add(id);
+  }
+
+  #attemptsMax(unit: Unit): number {
+    const spec = this.#tasks.get(unit.task)?.spec;
+    // Whether a command may be given a second time only the person knows who gave it.
+    return spec?.work.kind === 'command' ? 1 : (spec?.attemptsMax ?? 1);
+  }
+
+  #end(entry: Entry, outcome: Outcome, now: number): void {
+    const { unit } = entry;
+    this.#mailOf(unit.node as string).settled.push({ unit: unitId(unit), fence: unit.fence });
+    if (outcome.state === 'succeeded')
+      this.#results.push({ task: unit.task, index: unit.index, results: outcome.results });
+    this.#update(entry, ended(unit, outcome, this.#attemptsMax(unit), now), now);
+  }
+
+  #stop(id: string, how: 'cancelled' | 'expired', now: number): void {
+    for (const unit of [...(this.#unitsOf.get(id) ?? [])]) {
+      const entry = this.#entries.get(unit);
+      if (!entry || hasEnded(entry.unit) || entry.unit.stopping !== null) continue;
+      this.#update(entry, stop(entry.unit, how), now);
+      if (entry.unit.state === 'withdrawing') this.#withdraw(entry, now);
+    }
+  }
+
+  #withdraw(entry: Entry, now: number): void {
+    const { unit } = entry;
+    entry.withdrawAt = now + WITHDRAW_MS;
+    this.#mailOf(unit.node as string).withdrawn.push({ unit: unitId(unit), fence: unit.fence });
+  }
+
+  #update(entry: Entry, next: Unit, now: number): void {
+    const before = entry.unit;
+    if (next === before) return;
+    const id = unitId(next);
+    entry.unit = next;
+    this.#changedUnits.set(id, next);
+    if (isOut(before) && !isOut(next)) this.#outOf(before.node as string).delete(id);
+    if (isOut(next)) this.#outOf(next.node as string).add(id);
+    if (hasEnded(next)) this.#countEnded(next.task, now);
+  }
+
+  #countEnded(id: string, now: number): void {
+    const ids = this.#unitsOf.get(id) ?? [];
+    const units = ids.map((unit) => (this.#entries.get(unit) as Entry).unit);
+    const task = withProgress(this.#tasks.get(id) as Task, units, now);
+    this.#tasks.set(id, task);
+    this.#changedTasks.add(id);
+    if (task.state === 'active') return;
+    this.#endedTasks.push(task);
+    this.#tasks.delete(id);
+    this.#unitsOf.delete(id);
+    for (const unit of ids) this.#entries.delete(unit);
+  }
+
+  #setFence(fence: number): void {
+    this.#fence = fence;
+    this.#fenceChanged = true;
+  }
+
+  #outOf(node: string): Set<string> {
+    const set = this.#out.get(node) ?? new Set<string>();
+    this.#out.set(node, set);
+    return set;
+  }
+
+  #mailOf(node: string) {
+    const mail = this.#mail.get(node) ?? { assigned: [], withdrawn: [], settled: [] };
+    this.#mail.set(node, mail);
+    return mail;
+  }
+
+  #takeMail(): Outgoing[] {
+    const messages: Outgoing[] = [];
+    for (const [node, { assigned, withdrawn, settled }] of this.#mail) {
+      const floor = this.#floor(node);
+      const add = (content: Content<TaskMessage>) => messages.push({ node, content });
+      for (const units of inMessages(withdrawn)) add({ type: 'llmasos.tasks.withdrawn', data: { floor, units } });
+      for (const units of inMessages(settled)) add({ type: 'llmasos.tasks.settled', data: { floor, units } });
+      for (const units of inMessages(assigned)) add({ type: 'llmasos.tasks.assigned', data: { floor, units } });
+    }
+    this.#mail.clear();
+    return messages;
+  }
+
+  /** Below the lowest fence that is still out at the node, everything is settled. */
+  #floor(node: string): number {
+    let lowest = this.#fence + 1;
+    for (const id of this.#out.get(node) ?? []) lowest = Math.min(lowest, (this.#entries.get(id) as Entry).unit.fence);
+    return lowest - 1;
+  }
+}
+
+const MESSAGE = { units: 200, characters: 500_000 };
+
+function* inMessages<T>(units: readonly T[]): Generator<T[]> {
+  let message: T[] = [];
+  let characters = 0;
+  for (const unit of units) {
+    const length = JSON.stringify(unit).length;
+    if (message.length > 0 && (message.length >= MESSAGE.units || characters + length > MESSAGE.characters)) {
+      yield message;
+      message = [];
+      characters = 0;
+    }
+    message.push(unit);
+    characters += length;
+  }
+  if (message.length > 0) yield message;
+}
+
+function fenceOf({ unit, fence }: UnitFence): UnitFence {
+  return { unit, fence };
+}

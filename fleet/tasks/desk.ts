@@ -1,0 +1,203 @@
+/**
+ * The controller's tasks at work: what is asked and heard gathers while a commit runs, the next one takes all of it, and
+ * messages go out when it is on the disk. A commit that fails has never happened: those who asked are told, and the book is
+ * read from the database again.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Logger } from 'pino';
+import { type Content, envelopeOf, type TaskEvent, type TaskMessage } from '../../runtime/protocol/tasks.ts';
+import { nodeTopic } from '../../runtime/protocol/topics.ts';
+import type { Database } from '../controller/database.ts';
+import { selects } from '../controller/desired.ts';
+import { type Outgoing, TaskBook } from './book.ts';
+import type { NodeFacts } from './dispatch.ts';
+import { readActive, readTask, saveChanges } from './store.ts';
+import type { Task, TaskSpec } from './task.ts';
+
+const TICK_MS = 1_000;
+const RETRY_MS = 1_000;
+/** A broker that does not confirm holds nobody up for longer: leases see to what is lost. */
+const SEND_MS = 5_000;
+/** Messages of nodes that may wait for a commit; nodes repeat what was not answered. */
+const WAITING_MAX = 50_000;
+
+export interface DeskPorts {
+  readonly database: Database;
+  readonly now: () => number;
+  readonly log: Logger;
+  connected(): boolean;
+  publish(topic: string, payload: string): Promise<void>;
+  /** Those that are online and speak of tasks. */
+  nodes(): readonly NodeFacts[];
+  /** All that are on record. */
+  allNodes(): readonly Pick<NodeFacts, 'name' | 'labels'>[];
+}
+
+interface Waiting {
+  work(book: TaskBook, now: number): void;
+  committed(): void;
+  failed(error: Error): void;
+}
+
+export class TaskDesk {
+  readonly #ports: DeskPorts;
+  #book: TaskBook;
+  #waiting: Waiting[] = [];
+  #working: Promise<void> | undefined;
+  #closed = false;
+  readonly #timer: NodeJS.Timeout;
+
+  private constructor(ports: DeskPorts, book: TaskBook) {
+    this.#ports = ports;
+    this.#book = book;
+    this.#timer = setInterval(() => {
+      if (ports.connected()) this.#tell((current, now) => current.tick(now));
+    }, TICK_MS);
+  }
+
+  static async open(ports: DeskPorts): Promise<TaskDesk> {
+    return new TaskDesk(ports, new TaskBook(await readActive(ports.database), ports.now()));
+  }
+
+  /** Resolves when the task is on the disk. The same id and the same task again is the task that is there. */
+  async add(spec: TaskSpec): Promise<Task> {
+    const id = spec.id ?? randomUUID();
+    const nodes = this.#ports.allNodes().filter((node) => selects(spec.selector, node));
+    const names = nodes.map(({ name }) => name).sort();
+    const known = await readTask(this.#ports.database, id);
+    if (known) return theSame(known, spec);
+    return this.#ask((book, now) => {
+      const there = book.get(id);
+      return there ? theSame(there, spec) : book.add(id, spec, names, now);
+    });
+  }
+
+  /** Resolves when that is on the disk. What is out at a node ends when the node has answered, or its lease has. */
+  async cancel(id: string): Promise<void> {
+    await this.#ask((book, now) => book.cancel(id, now));
+  }
+
+  receive(node: string, content: Content<TaskEvent>): void {
+    if (this.#waiting.length >= WAITING_MAX) return;
+    this.#tell((book, now) => book.receive(node, content, now));
+  }
+
+  /** Nodes came, went, or have other models ready. */
+  nodesChanged(): void {
+    this.#tell(() => {});
+  }
+
+  linkUp(): void {
+    this.#tell((book, now) => book.renewLeases(now));
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    await this.#working;
+  }
+
+  #tell(work: Waiting['work']): void {
+    const failed = (error: Error): void => this.#ports.log.error({ err: error }, 'a message about tasks was left out');
+    if (!this.#closed) this.#enqueue({ work, committed() {}, failed });
+  }
+
+  #ask<T>(work: (book: TaskBook, now: number) => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      let result: T;
+      this.#enqueue({
+        work: (book, now) => {
+          result = work(book, now);
+        },
+        committed: () => resolve(result),
+        failed: reject,
+      });
+    });
+  }
+
+  #enqueue(waiting: Waiting): void {
+    if (this.#closed) {
+      waiting.failed(new Error('the controller is stopping; ask again when it is back'));
+      return;
+    }
+    this.#waiting.push(waiting);
+    this.#working ??= this.#work().finally(() => {
+      this.#working = undefined;
+    });
+  }
+
+  async #work(): Promise<void> {
+    // What is told in the same turn is taken together.
+    await Promise.resolve();
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting;
+      this.#waiting = [];
+      await this.#take(batch);
+    }
+  }
+
+  async #take(batch: readonly Waiting[]): Promise<void> {
+    const now = this.#ports.now();
+    const done = batch.filter((waiting) => {
+      try {
+        waiting.work(this.#book, now);
+        return true;
+      } catch (error) {
+        waiting.failed(error as Error);
+        return false;
+      }
+    });
+    if (this.#ports.connected()) this.#book.dispatch(this.#ports.nodes(), now);
+    const { changes, messages } = this.#book.takeChanges();
+    try {
+      if (Object.values(changes).some((change) => (Array.isArray(change) ? change.length > 0 : change !== undefined)))
+        await this.#ports.database.transaction().execute((transaction) => saveChanges(transaction, changes));
+    } catch (cause) {
+      const error = new Error(`tasks cannot be stored: ${(cause as Error).message}; try again`, { cause });
+      this.#ports.log.error(error.message);
+      for (const { failed } of done) failed(error);
+      return this.#readAgain();
+    }
+    for (const { committed } of done) committed();
+    await this.#send(messages);
+  }
+
+  async #readAgain(): Promise<void> {
+    while (!this.#closed) {
+      try {
+        this.#book = new TaskBook(await readActive(this.#ports.database), this.#ports.now());
+        return;
+      } catch (error) {
+        this.#ports.log.error(`tasks cannot be read: ${(error as Error).message}; trying again`);
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
+  }
+
+  async #send(messages: readonly Outgoing[]): Promise<void> {
+    if (messages.length === 0) return;
+    const now = this.#ports.now();
+    const sent = messages.map(({ node, content }) =>
+      this.#ports.publish(
+        nodeTopic(node, 'tasks'),
+        JSON.stringify(envelopeOf<TaskMessage>(content, '/controller', randomUUID(), now)),
+      ),
+    );
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, SEND_MS);
+    });
+    const all = Promise.allSettled(sent).then((outcomes) => {
+      const failure = outcomes.find((outcome) => outcome.status === 'rejected');
+      if (failure)
+        this.#ports.log.warn(`messages about tasks wait for the broker: ${(failure.reason as Error).message}`);
+    });
+    await Promise.race([all, late]);
+    clearTimeout(timer);
+  }
+}
+
+function theSame(known: Task, spec: TaskSpec): Task {
+  if (JSON.stringify({ ...known.spec, id: known.id }) === JSON.stringify({ ...spec, id: known.id })) return known;
+  throw new Error(`task "${known.id}": another task has this id; choose a new one`);
+}

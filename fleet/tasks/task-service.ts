@@ -1,0 +1,98 @@
+/** What can be asked about tasks: checks what is asked, puts large inputs where nodes can fetch them, and shows what is known. */
+import type { Blobs } from '../../runtime/store/blobs.ts';
+import { readModels } from '../controller/store.ts';
+import { type DeskPorts, TaskDesk } from './desk.ts';
+import { forgetEnded, readResults, readTask, readTasks, readUnits } from './store.ts';
+import type { TaskSpec, TaskState } from './task.ts';
+import { type TaskDetail, type TaskView, taskDetail, taskView } from './view.ts';
+
+/** A larger input becomes a blob: assignments of many units share a message. */
+const INLINE_BASE64_MAX = 16_000;
+const KEPT_MS = 30 * 86_400_000;
+
+/** Every rejection is an Error whose message is fit for the person who asked. */
+export interface Tasks {
+  /** On the disk when it resolves. The same id and content again is the task that is there. */
+  add(spec: TaskSpec): Promise<TaskView>;
+  /** The newest thousand, or of those in one state. */
+  list(state?: TaskState): Promise<TaskView[]>;
+  show(id: string, withResults: boolean): Promise<TaskDetail>;
+  /** Asks its units to end; one that has ended stays as it is. */
+  cancel(id: string): Promise<TaskView>;
+}
+
+export class TaskService implements Tasks {
+  readonly desk: TaskDesk;
+  readonly #ports: DeskPorts;
+  readonly #blobs: Blobs;
+
+  private constructor(ports: DeskPorts, blobs: Blobs, desk: TaskDesk) {
+    this.#ports = ports;
+    this.#blobs = blobs;
+    this.desk = desk;
+  }
+
+  static async open(ports: DeskPorts, blobs: Blobs): Promise<TaskService> {
+    return new TaskService(ports, blobs, await TaskDesk.open(ports));
+  }
+
+  async add(spec: TaskSpec): Promise<TaskView> {
+    const { work } = spec;
+    if (work.kind === 'command') return taskView(await this.desk.add(spec));
+    await this.#checkModel(work.model);
+    const inputs: typeof work.inputs = [];
+    for (const input of work.inputs) inputs.push(await this.#place(input));
+    return taskView(await this.desk.add({ ...spec, work: { ...work, inputs } }));
+  }
+
+  async list(state?: TaskState): Promise<TaskView[]> {
+    return (await readTasks(this.#ports.database, state)).map(taskView);
+  }
+
+  async show(id: string, withResults: boolean): Promise<TaskDetail> {
+    const { database } = this.#ports;
+    const task = await readTask(database, id);
+    if (!task) throw unknownTask(id);
+    const results = withResults ? await readResults(database, id) : null;
+    return taskDetail(task, await readUnits(database, id), this.#ports.nodes(), results);
+  }
+
+  async cancel(id: string): Promise<TaskView> {
+    const { database } = this.#ports;
+    if (!(await readTask(database, id))) throw unknownTask(id);
+    await this.desk.cancel(id);
+    return taskView((await readTask(database, id)) ?? (await Promise.reject(unknownTask(id))));
+  }
+
+  /** Forgets what ended long ago. */
+  forget(): Promise<number> {
+    const { database, now } = this.#ports;
+    return database.transaction().execute((transaction) => forgetEnded(transaction, now() - KEPT_MS));
+  }
+
+  async #checkModel(model: string): Promise<void> {
+    if (this.#ports.nodes().some(({ ready }) => ready.has(model))) return;
+    if ((await readModels(this.#ports.database, model)).length > 0) return;
+    throw new Error(`there is no model "${model}"; add it first, with "llmasos models add FILE"`);
+  }
+
+  async #place<Input extends { base64: string } | { sha256: string }>(
+    input: Input,
+  ): Promise<Input | { sha256: string }> {
+    if ('sha256' in input) {
+      if (await this.#blobs.has(input.sha256)) return input;
+      throw new Error(`input: blob ${input.sha256} is not here; upload it first, with PUT /v1/blobs/${input.sha256}`);
+    }
+    if (input.base64.length <= INLINE_BASE64_MAX) return input;
+    const { sha256 } = await this.#blobs.put(once(Buffer.from(input.base64, 'base64')));
+    return { sha256 };
+  }
+}
+
+function unknownTask(id: string): Error {
+  return new Error(`there is no task "${id}"; "llmasos tasks list" shows those that there are`);
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}

@@ -1,0 +1,93 @@
+/** Tasks as they are shown. */
+
+import { selects } from '../controller/desired.ts';
+import type { NodeFacts } from './dispatch.ts';
+import type { Task, TaskSpec, TaskState } from './task.ts';
+import type { Unit, UnitState } from './unit.ts';
+
+const UNITS_SHOWN = 1_000;
+
+export interface TaskView {
+  readonly id: string;
+  readonly state: TaskState;
+  /** Asked to end, and waits for the nodes that hold units of it. */
+  readonly ending: boolean;
+  /** `inference vad` or `command logs`. */
+  readonly what: string;
+  readonly priority: TaskSpec['priority'];
+  readonly units: number;
+  readonly unitsEnded: number;
+  readonly addedAt: number;
+  readonly deadlineAt: number;
+  readonly endedAt: number | null;
+}
+
+export interface TaskDetail extends TaskView {
+  readonly inputs: number;
+  readonly unitStates: Readonly<Partial<Record<UnitState, number>>>;
+  /** Of the first thousand. */
+  readonly unitList: readonly Pick<Unit, 'index' | 'state' | 'node' | 'attempts' | 'error'>[];
+  /** Why nothing moves, when queued units have no node to go to. */
+  readonly waitsFor: string | null;
+  /** When they are asked for: one an input in their order, null where there is none (yet); of a command one a node. */
+  readonly results: readonly unknown[] | null;
+}
+
+export function taskView(task: Task): TaskView {
+  const { id, state, cancelled, spec, units, unitsEnded, addedAt, deadlineAt, endedAt } = task;
+  const { work, priority } = spec;
+  const what = work.kind === 'inference' ? `inference ${work.model}` : `command ${work.command}`;
+  const ending = state === 'active' && cancelled;
+  return { id, state, ending, what, priority, units, unitsEnded, addedAt, deadlineAt, endedAt };
+}
+
+export function taskDetail(
+  task: Task,
+  units: readonly Unit[],
+  nodes: readonly NodeFacts[],
+  results: ReadonlyMap<number, readonly unknown[]> | null,
+): TaskDetail {
+  const unitStates: Partial<Record<UnitState, number>> = {};
+  for (const { state } of units) unitStates[state] = (unitStates[state] ?? 0) + 1;
+  const list = units.slice(0, UNITS_SHOWN);
+  return {
+    ...taskView(task),
+    inputs: task.spec.work.kind === 'inference' ? task.spec.work.inputs.length : 0,
+    unitStates,
+    unitList: list.map(({ index, state, node, pinned, attempts, error }) => ({
+      ...{ index, state, attempts, error },
+      node: node ?? pinned,
+    })),
+    waitsFor: waitsFor(task, units, nodes),
+    results: results && inOrder(task, results),
+  };
+}
+
+function waitsFor({ spec }: Task, units: readonly Unit[], nodes: readonly NodeFacts[]): string | null {
+  const queued = units.filter(({ state }) => state === 'queued');
+  if (queued.length === 0) return null;
+  const pinned = queued
+    .flatMap(({ pinned }) => pinned ?? [])
+    .filter((name) => !nodes.some((node) => node.name === name));
+  if (pinned.length > 0) return `${pinned.slice(0, 5).join(', ')} to come online, with a version that knows tasks`;
+  const chosen = nodes.filter((node) => selects(spec.selector, node));
+  if (chosen.length === 0) return 'a node that matches its selector to come online, with a version that knows tasks';
+  const { work } = spec;
+  if (work.kind === 'inference' && !chosen.some(({ ready }) => ready.has(work.model)))
+    return `model "${work.model}" to be ready on ${chosen
+      .map(({ name }) => name)
+      .slice(0, 5)
+      .join(', ')}; a trigger that uses it brings it there`;
+  return null;
+}
+
+function inOrder({ spec, units }: Task, results: ReadonlyMap<number, readonly unknown[]>): unknown[] {
+  const sizeOf = (index: number): number => {
+    if (spec.work.kind === 'command') return 1;
+    const { inputs, inputsPerUnit } = spec.work;
+    return Math.min(inputsPerUnit, inputs.length - index * inputsPerUnit);
+  };
+  return Array.from({ length: units }, (_, index) => index).flatMap(
+    (index) => results.get(index) ?? Array<null>(sizeOf(index)).fill(null),
+  );
+}

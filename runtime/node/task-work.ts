@@ -1,0 +1,52 @@
+/** Does what a unit of a task asks for, with what the node has: its models, its commands. */
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Assignment, Outcome, Work } from '../protocol/tasks.ts';
+import { type NodeCommandPorts, runCommand } from './node-commands.ts';
+import type { Requests } from './requests.ts';
+
+const ARRIVAL_MS = 60_000;
+const LOOK_MS = 200;
+
+export interface WorkPorts {
+  readonly requests: Requests;
+  readonly commands: NodeCommandPorts;
+  /** As it is reported; undefined when the node is not to have it. */
+  modelState(name: string): string | undefined;
+}
+
+/** Never rejects: what goes wrong is in the outcome. The inputs of a unit one after the other, until one of them fails. */
+export async function doWork(assignment: Assignment, signal: AbortSignal, ports: WorkPorts): Promise<Outcome> {
+  const { work } = assignment;
+  try {
+    if (work.kind === 'command') return { state: 'succeeded', results: [runCommand(work, ports.commands)] };
+    await arrival(work.model, signal, ports);
+    return await inferAll(assignment, work, signal, ports.requests);
+  } catch (error) {
+    return { state: 'failed', error: (error as Error).message };
+  }
+}
+
+/** After a start a model takes a while to be loaded. What is not to come is told by the request itself. */
+async function arrival(model: string, signal: AbortSignal, { modelState }: WorkPorts): Promise<void> {
+  for (let waitedMs = 0; waitedMs < ARRIVAL_MS && !signal.aborted; waitedMs += LOOK_MS) {
+    const state = modelState(model);
+    if (state === undefined || state === 'ready' || state === 'failed') return;
+    await pause(LOOK_MS);
+  }
+}
+
+async function inferAll(
+  { unit, deadlineAt }: Assignment,
+  { model, format, inputs }: Work & { kind: 'inference' },
+  signal: AbortSignal,
+  requests: Requests,
+): Promise<Outcome> {
+  const results: unknown[] = [];
+  for (const input of inputs) {
+    if (signal.aborted) return { state: 'cancelled' };
+    const reply = await requests.answer({ id: unit, kind: 'infer', expiresAt: deadlineAt, model, input, format });
+    if (!reply.ok) return { state: 'failed', error: `input ${results.length + 1} of ${inputs.length}: ${reply.error}` };
+    results.push(reply.result);
+  }
+  return { state: 'succeeded', results };
+}

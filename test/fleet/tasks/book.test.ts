@@ -1,0 +1,181 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { LEASE_MS, TaskBook } from '../../../fleet/tasks/book.ts';
+import { type TaskSpec, taskSpecSchema } from '../../../fleet/tasks/task.ts';
+import type { Outcome } from '../../../runtime/protocol/tasks.ts';
+
+const facts = (name: string, labels = {}) => ({ name, labels, ready: new Set(['m']) });
+const spec = (changes: object = {}): TaskSpec =>
+  taskSpecSchema.parse({
+    work: { kind: 'inference', model: 'm', format: 'json', inputs: [{ base64: 'AAAA' }] },
+    ...changes,
+  });
+const logs = (changes: object = {}) => spec({ work: { kind: 'command', command: 'logs' }, ...changes });
+const done: Outcome = { state: 'succeeded', results: [7] };
+
+function newBook() {
+  const book = new TaskBook({ tasks: [], units: [], fence: 0 }, 0);
+  const take = () => {
+    const { changes, messages } = book.takeChanges();
+    const told = messages.flatMap(({ node, content }) =>
+      content.data.units.map(
+        ({ unit, fence }) => `${content.type.slice('llmasos.tasks.'.length)} ${node} ${unit} ${fence}`,
+      ),
+    );
+    return { changes, told };
+  };
+  const held = (node: string, unit: string, fence: number, now = 1) =>
+    book.receive(node, { type: 'llmasos.tasks.held', data: { floor: 0, units: [{ unit, fence }] } }, now);
+  const ended = (node: string, unit: string, fence: number, outcome = done, now = 1) =>
+    book.receive(node, { type: 'llmasos.tasks.ended', data: { floor: 0, units: [{ unit, fence, outcome }] } }, now);
+  return { book, take, held, ended };
+}
+
+test('the outcome of a holder that was given up counts for nothing, and both are told to forget', () => {
+  const { book, take, held, ended } = newBook();
+  book.add('t', spec(), [], 0);
+  book.dispatch([facts('a')], 0);
+  assert.equal(take().told, ['assigned a t.0 1']);
+  held('a', 't.0', 1, 5);
+  book.tick(5 + LEASE_MS + 1);
+  book.dispatch([facts('b')], 2 * LEASE_MS);
+  assert.equal(take().told, ['assigned b t.0 2']);
+  ended('a', 't.0', 1);
+  assert.equal(take().told, ['settled a t.0 1']);
+  assert.is(book.get('t')?.state, 'active');
+  ended('b', 't.0', 2);
+  ended('b', 't.0', 2);
+  const { changes, told } = take();
+  assert.equal(told, ['settled b t.0 2', 'settled b t.0 2']);
+  assert.equal([changes.tasks[0]?.state, changes.results.length], ['succeeded', 1]);
+});
+
+test('a holder that comes back before anybody else has it goes on', () => {
+  const { book, take, held, ended } = newBook();
+  book.add('t', spec(), [], 0);
+  book.dispatch([facts('a')], 0);
+  held('a', 't.0', 1);
+  book.tick(LEASE_MS + 100);
+  take();
+  held('a', 't.0', 1, LEASE_MS + 200);
+  ended('a', 't.0', 1, done, LEASE_MS + 300);
+  assert.is(take().changes.tasks[0]?.state, 'succeeded');
+});
+
+test('an assignment that nobody confirmed is no attempt; one that was begun and never ended is', () => {
+  const { book, take, held } = newBook();
+  book.add('t', spec({ attemptsMax: 2 }), [], 0);
+  let now = 0;
+  for (let round = 0; round < 5; round++) {
+    book.dispatch([facts('a')], now);
+    now += LEASE_MS + 1;
+    book.tick(now);
+  }
+  assert.is(take().changes.units[0]?.attempts, 0);
+  for (let attempt = 0; attempt < 2; attempt++) {
+    now += 60_000;
+    book.dispatch([facts('a')], now);
+    const fence = Number(take().told[0]?.split(' ').at(-1));
+    held('a', 't.0', fence, now);
+    now += LEASE_MS + 1;
+    book.tick(now);
+  }
+  const { changes } = take();
+  assert.equal([changes.tasks[0]?.state, changes.units[0]?.error], ['failed', 'node "a" was silent for too long']);
+});
+
+test('a node that failed is avoided while there is another', () => {
+  const { book, take, ended } = newBook();
+  book.add('t', spec(), [], 0);
+  book.dispatch([facts('a'), facts('b')], 0);
+  assert.equal(take().told, ['assigned a t.0 1']);
+  ended('a', 't.0', 1, { state: 'failed', error: 'no' });
+  take();
+  book.dispatch([facts('a'), facts('b')], 10_000);
+  assert.equal(take().told, ['assigned b t.0 2']);
+});
+
+test('a command goes to each node once: when its node was silent, only that node can say what became of it', () => {
+  const { book, take, held, ended } = newBook();
+  book.add('t', logs(), ['a', 'b'], 0);
+  book.dispatch([facts('a'), facts('b')], 0);
+  assert.equal(take().told, ['assigned a t.0 1', 'assigned b t.1 2']);
+  held('a', 't.0', 1);
+  ended('b', 't.1', 2);
+  book.tick(LEASE_MS + 2);
+  book.dispatch([facts('a'), facts('b')], LEASE_MS + 2);
+  assert.equal(take().told, ['settled b t.1 2', 'assigned a t.0 3']);
+  // Said before it heard of the third assignment.
+  ended('a', 't.0', 1);
+  assert.is(take().changes.tasks[0]?.state, 'succeeded');
+});
+
+test('cancelled: what waits ends at once, what is out when its node says so or its lease ends', () => {
+  const { book, take, ended } = newBook();
+  book.add('t', spec({ work: { ...spec().work, inputs: Array(3).fill({ base64: 'AAAA' }), inputsPerUnit: 1 } }), [], 0);
+  book.dispatch([facts('a')], 0);
+  take();
+  book.cancel('t', 1);
+  assert.equal(take().told, ['withdrawn a t.0 1', 'withdrawn a t.1 2', 'withdrawn a t.2 3']);
+  ended('a', 't.0', 1);
+  ended('a', 't.1', 2, { state: 'cancelled' });
+  book.tick(7_000);
+  assert.equal(take().told, ['withdrawn a t.2 3', 'settled a t.0 1', 'settled a t.1 2']);
+  book.tick(LEASE_MS + 8_000);
+  const { changes } = take();
+  assert.is(changes.tasks[0]?.state, 'cancelled');
+  assert.match(changes.units.at(-1)?.error ?? '', /it may have done it/);
+});
+
+test('at its deadline a task expires, wherever its units are', () => {
+  const { book, take } = newBook();
+  book.add('waits', spec({ timeoutMs: 1_000 }), [], 0);
+  book.tick(1_001);
+  assert.is(take().changes.tasks.at(-1)?.state, 'expired');
+});
+
+test('urgent tasks go first, and always find room where background fills a node', () => {
+  const { book, take } = newBook();
+  const inputs = Array(200).fill({ base64: 'AAAA' });
+  book.add('night', spec({ priority: 'background', work: { ...spec().work, inputs, inputsPerUnit: 1 } }), [], 0);
+  book.add('urgent', spec({ priority: 'safety' }), [], 1);
+  book.dispatch([facts('a')], 1);
+  const first = take().told;
+  assert.is(first[0], 'assigned a urgent.0 1');
+  assert.is(first.length, 32);
+  book.add('again', spec({ priority: 'interactive' }), [], 2);
+  book.dispatch([facts('a')], 2);
+  assert.equal(take().told, ['assigned a again.0 33']);
+});
+
+test('a selector is obeyed', () => {
+  const { book, take } = newBook();
+  book.add('t', spec({ selector: { labels: { site: 'x' } } }), [], 0);
+  book.dispatch([facts('a', { site: 'y' }), { ...facts('b', { site: 'x' }), ready: new Set() }], 0);
+  assert.equal(take().told, []);
+  book.dispatch([facts('a', { site: 'y' }), facts('c', { site: 'x' })], 0);
+  assert.equal(take().told, ['assigned c t.0 1']);
+});
+
+test('a controller that lost its data goes on above what its nodes have heard', () => {
+  const { book, take } = newBook();
+  book.add('t', spec(), [], 0);
+  book.dispatch([facts('a')], 0);
+  take();
+  const refusal = { unit: 't.0', fence: 1, reason: 'stale' as const };
+  book.receive('a', { type: 'llmasos.tasks.refused', data: { floor: 900, units: [refusal] } }, 1);
+  book.dispatch([facts('a')], 1);
+  const { changes, told } = take();
+  assert.equal(told, ['assigned a t.0 901']);
+  assert.is(changes.fence, 901);
+});
+
+test('more than a controller may hold is refused with what to do', () => {
+  const { book } = newBook();
+  const inputs = Array(10_000).fill({ base64: 'AAAA' });
+  const large = spec({ work: { ...spec().work, inputs, inputsPerUnit: 1 } });
+  for (let index = 0; index < 20; index++) book.add(`t${index}`, large, [], 0);
+  assert.throws(() => book.add('one more', spec(), [], 0), /put more inputs in a unit, or wait/);
+});
+
+test.run();
