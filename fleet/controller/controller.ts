@@ -139,6 +139,7 @@ async function startFleet({
   closers.push(() => link.close());
   closers.push(() => fleet.close());
   closers.push(() => traffic.close());
+  await fleet.refresh();
   await Promise.race([ready, new Promise((resolve) => setTimeout(resolve, FIRST_CONNECTION_MS).unref())]);
   const sweep = (): void => {
     fleet.sweep().then(

@@ -78,7 +78,7 @@ export class Fleet implements ControllerService {
     );
   }
 
-  /** Reads what is on the disk, and brings desired states up to date: the address of the files may be another one now. */
+  /** Reads what is on the disk; before any message comes. */
   async start(): Promise<void> {
     const { database, link, now, log, blobs } = this.#options;
     for (const node of await readNodes(database)) this.#facts.note(node);
@@ -90,6 +90,10 @@ export class Fleet implements ControllerService {
       allNodes: () => this.#facts.all(),
     };
     this.#tasks = await TaskService.open(ports, blobs);
+  }
+
+  /** Brings desired states up to date after a start: the address of the files may be another one now. */
+  async refresh(): Promise<void> {
     await this.#change(async () => {}, this.#warn);
   }
 
