@@ -48,8 +48,10 @@ export const QUANTIZED_GEMM = 44;
 export const QUANTIZED_GATHER = 45;
 export const QUANTIZED_DEPTHWISE = 46;
 export const SUPPRESS = 47;
+export const BYTE_GEMM = 48;
+export const BYTE_GATHER = 49;
 /** The last of them. */
-export const OPCODE_MAX = SUPPRESS;
+export const OPCODE_MAX = BYTE_GATHER;
 
 /** What an instruction returns that did not fault. */
 export const OK = -1;
@@ -203,6 +205,11 @@ export const RECURRENT_LSTM = 0;
 export const RECURRENT_GRU = 1;
 export const RECURRENT_GRU_RESET_AFTER = 2;
 export const RECURRENT_RNN = 3;
+
+// What the product of bytes takes its operand x for on a machine (tensor/byte-dot.ts); none: it is not exact there, or not worth it.
+export const BYTE_DOT_NONE = 0;
+export const BYTE_DOT_UNSIGNED = 1;
+export const BYTE_DOT_SIGNED = 2;
 
 // How TREES joins the weights of the leaves, and kinds of its nodes, to which TREE_MISSING_PASSES may be added.
 export const TREES_SUM = 0;

@@ -160,6 +160,28 @@ export class QuantizedGemm {
   a: Address; lda: i32; b: Address; y: Address; ldy: i32; m: i32; n: i32; k: i32; panel: i32; bias: Address; factor: Address;
 }
 
+/**
+ * Bytes (as `dot` takes them: byte-dot.ts) less `xZero`, times packed bytes; strides in bytes. Bias and factor as of QuantizedGemm.
+ */
+@unmanaged
+export class ByteGemm {
+  low: f32; high: f32; zero: i32; flip: i32; // a Rescaling
+  a: Address; lda: i32; xZero: i32; b: Address; y: Address; ldy: i32; m: i32; n: i32; k: i32; panel: i32; bias: Address; factor: Address;
+}
+
+/** As Im2col, of bytes; each is changed by an exclusive or with `flip`. What lies outside is `fill`, which is changed already. */
+@unmanaged
+export class ByteGather {
+  batch: i32; // a ConvShape begins here
+  inputHeight: i32; inputWidth: i32; inputChannels: i32;
+  outputHeight: i32; outputWidth: i32; outputChannels: i32;
+  kernelHeight: i32; kernelWidth: i32;
+  strideHeight: i32; strideWidth: i32;
+  dilationHeight: i32; dilationWidth: i32;
+  padTop: i32; padLeft: i32;
+  flip: i32; fill: i32; direct: i32; x: Address; columns: Address; channelBegin: i32; channels: i32; begin: i32; end: i32;
+}
+
 /** As Im2col, of the type `kind`; see gatherQuantized. */
 @unmanaged
 export class QuantizedGather {

@@ -37,7 +37,7 @@ function constant(values: Float32Array): Address {
 
 function time(name: string, work: number, unit: string, emit: (assembler: Assembler) => void): void {
   used = 0;
-  const assembler = new Assembler(kernels.panel);
+  const assembler = new Assembler(kernels.traits);
   emit(assembler);
   const program = assembler.finish();
   new Uint32Array(memory.buffer, words, program.words.length).set(program.words);

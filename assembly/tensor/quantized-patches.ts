@@ -47,7 +47,7 @@ function gather<T>(shape: ConvShape, o: QuantizedGather): void {
   let row = inside / shape.outputWidth, column = inside % shape.outputWidth;
   for (let pixel = o.begin; pixel < o.end; pixel++) {
     const left = column * shape.strideWidth - shape.padLeft;
-    const first = max(0, -left), last = max(first, min(taps, width - left)); // taps that lie in the image
+    const first = min(taps, max(0, -left)), last = max(first, min(taps, width - left)); // taps that lie in the image
     let y = row * shape.strideHeight - shape.padTop;
     let to = target;
     for (let ky = shape.kernelHeight; ky > 0; ky--) {

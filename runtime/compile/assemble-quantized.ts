@@ -1,35 +1,14 @@
 /** Convolutions from bytes to bytes. Layouts: assembly/tensor/quantized.ts and quantized-depthwise.ts. */
 import * as op from '../../assembly/opcodes.ts';
+import { assembleByteConv } from './assemble-bytes.ts';
 import { checkShape, shapeWords } from './assemble-matrix.ts';
 import type { Size2d } from './graph.ts';
-import type { Address, ByteType, ConvShape } from './instructions.ts';
+import type { Address, ConvShape } from './instructions.ts';
 import { quantizedTypes } from './kinds.ts';
 import { isDepthwise, isPointwise, patchLength, roundUp } from './pack.ts';
 import { INTEGER_PANEL, packedIntegers } from './pack-integer.ts';
-import { behind, checkAligned, FLOPS_MAX, floatWord, inParts, TAPS_MAX, type Writer } from './writer.ts';
-
-/** From int32 sums to bytes: limit(round(sum · factor) + zero). */
-export interface Rescaling {
-  readonly type: ByteType;
-  readonly zero: number;
-  readonly limits: readonly [low: number, high: number];
-}
-
-export interface QuantizedConvCall {
-  /** [batch, inputHeight, inputWidth, inputChannels] */
-  readonly x: Address;
-  readonly xType: ByteType;
-  readonly xZero: number;
-  /** From `packIntegerConv`, or `packIntegerPairs` for depthwise ones (pack-integer.ts). */
-  readonly weights: Address;
-  /** int32 and float32 [outputChannels], and up to 16 more that are read. */
-  readonly bias: Address;
-  readonly factor: Address;
-  readonly y: Address;
-  readonly to: Rescaling;
-  readonly scratch: Address;
-  readonly shape: ConvShape;
-}
+import { type QuantizedConvCall, type Rescaling, rescalingWords } from './quantized-call.ts';
+import { behind, checkAligned, FLOPS_MAX, inParts, TAPS_MAX, type Writer } from './writer.ts';
 
 /** Pointers to taps share the kernels' own memory (assembly/tensor/scratch.ts). */
 export const TAP_PAIRS_MAX = 200;
@@ -64,12 +43,6 @@ function patchRows(shape: ConvShape): number {
 export function quantizedConvScratchBytes(shape: ConvShape): number {
   const bytes = isDepthwise(shape) ? ringBytes(shape) : patchRows(shape) * rowElements(shape) * 2;
   return bytes + SLACK_BYTES;
-}
-
-function rescalingWords({ type, zero, limits }: Rescaling): number[] {
-  // The kernel narrows to int8; uint8 lies 128 further.
-  const shift = type === 'uint8' ? 128 : 0;
-  return [floatWord(limits[0] - zero), floatWord(limits[1] - zero), zero - shift, shift];
 }
 
 function assembleDepthwise(writer: Writer, call: QuantizedConvCall): void {
@@ -172,6 +145,7 @@ function assemblePatches(writer: Writer, panel: number, call: QuantizedConvCall)
 export function assembleQuantizedConv(writer: Writer, panel: number, call: QuantizedConvCall): void {
   checkShape(call.shape);
   checkAligned(call.x, call.weights, call.bias, call.factor, call.y, call.scratch);
-  if (isDepthwise(call.shape)) assembleDepthwise(writer, call);
+  if (call.byteDot) assembleByteConv(writer, panel, call.byteDot, call);
+  else if (isDepthwise(call.shape)) assembleDepthwise(writer, call);
   else assemblePatches(writer, panel, call);
 }

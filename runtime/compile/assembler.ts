@@ -15,9 +15,11 @@ import type { Address, ConvShape, Instructions, StridedCopy } from './instructio
 import { binaryKinds, castMode, compareKinds, elementTypes, reduceKinds, typedKind, unaryKinds } from './kinds.ts';
 import { USUAL_MODE } from './minifloat.ts';
 import * as pack from './pack.ts';
+import type { QuantizedConvCall } from './quantized-call.ts';
 import { assembleRecurrent, type RecurrentCall } from './recurrent.ts';
 import { stridesOf } from './strides.ts';
 import { assembleSuppress, type SuppressCall } from './suppress.ts';
+import type { KernelTraits } from './traits.ts';
 import * as winograd from './winograd.ts';
 import { behind, checkAligned, checkMatrices, ELEMENTS_MAX, floatWord, inParts, Writer } from './writer.ts';
 
@@ -25,11 +27,11 @@ const FOUR_BYTES = 4;
 
 /** Instructions in execution order for one build of the kernels. */
 export class Assembler implements Instructions {
-  readonly panel: 8 | 16;
+  readonly traits: KernelTraits;
   readonly #writer = new Writer();
 
-  constructor(panel: 8 | 16) {
-    this.panel = panel;
+  constructor(traits: KernelTraits) {
+    this.traits = traits;
   }
 
   /** Marks the node that the following instructions come from. */
@@ -50,25 +52,25 @@ export class Assembler implements Instructions {
 
   packGemm(b: Float32Array, k: number, n: number, transposed = false): Float32Array {
     assert(b.length === k * n, `B has ${b.length} elements: expected ${k} x ${n}`);
-    return pack.packGemm(b, k, n, this.panel, transposed);
+    return pack.packGemm(b, k, n, this.traits.panel, transposed);
   }
 
   packConv(weights: Float32Array, shape: ConvShape): Float32Array {
     const expected = pack.patchLength(shape) * shape.outputChannels;
     assert(weights.length === expected, `Conv weights have ${weights.length} elements: expected ${expected}`);
-    return pack.packConv(weights, shape, this.panel);
+    return pack.packConv(weights, shape, this.traits.panel);
   }
 
   packWinograd(weights: Float32Array, shape: ConvShape): Float32Array {
     const expected = pack.patchLength(shape) * shape.outputChannels;
     assert(weights.length === expected, `Conv weights have ${weights.length} elements: expected ${expected}`);
-    return winograd.packWinograd(weights, shape, this.panel);
+    return winograd.packWinograd(weights, shape, this.traits.panel);
   }
 
   packConvTranspose(weights: Float32Array, shape: ConvShape): Float32Array {
     const expected = (shape.kernel[0] * shape.kernel[1] * shape.inputChannels * shape.outputChannels) / shape.group;
     assert(weights.length === expected, `ConvTranspose weights have ${weights.length} elements: expected ${expected}`);
-    return pack.packConvTranspose(weights, shape, this.panel);
+    return pack.packConvTranspose(weights, shape, this.traits.panel);
   }
 
   packBias(bias: Float32Array | undefined, n: number): Float32Array {
@@ -77,7 +79,7 @@ export class Assembler implements Instructions {
   }
 
   packedBytes(k: number, n: number): number {
-    return pack.packedLength(k, n, this.panel) * FOUR_BYTES;
+    return pack.packedLength(k, n, this.traits.panel) * FOUR_BYTES;
   }
 
   convScratchBytes(shape: ConvShape): number {
@@ -92,20 +94,20 @@ export class Assembler implements Instructions {
 
   gemm(call: contract.GemmCall): void {
     checkMatrices(call.a, call.packedB, call.c, call.bias, call.residual);
-    matrix.assembleGemm(this.#writer, this.panel, { ...call, ldr: call.ldr ?? call.ldc });
+    matrix.assembleGemm(this.#writer, this.traits.panel, { ...call, ldr: call.ldr ?? call.ldc });
   }
 
   packMatrix(b: Address, packed: Address, k: number, n: number, transposed: boolean): void {
-    matrix.assemblePackMatrix(this.#writer, this.panel, { b, packed, k, n, transposed });
+    matrix.assemblePackMatrix(this.#writer, this.traits.panel, { b, packed, k, n, transposed });
   }
 
   conv(call: Parameters<Instructions['conv']>[0]): void {
-    matrix.assembleConv(this.#writer, this.panel, call);
+    matrix.assembleConv(this.#writer, this.traits.panel, call);
   }
 
   /** As `conv`, with weights from `packWinograd` and scratch for `winogradScratchBytes`. */
   convWinograd(call: Parameters<Instructions['conv']>[0]): void {
-    winograd.assembleWinograd(this.#writer, this.panel, call);
+    winograd.assembleWinograd(this.#writer, this.traits.panel, call);
   }
 
   convTranspose(call: Parameters<Instructions['convTranspose']>[0]): void {
@@ -114,7 +116,7 @@ export class Assembler implements Instructions {
     checkAligned(call.x, call.weights, call.bias, call.y, call.scratch);
     const block = [shape.batch * shape.outputHeight * shape.outputWidth, shape.outputChannels];
     this.copy({ x: call.bias, y, elementBytes: 4, shape: block, xStrides: [0, 1], yStrides: stridesOf(block) });
-    matrix.assembleConvTranspose(this.#writer, this.panel, call);
+    matrix.assembleConvTranspose(this.#writer, this.traits.panel, call);
     const count = (block[0] as number) * shape.outputChannels;
     if (activation?.kind === 'clip') {
       this.unary('clip', y, y, count, activation.min, activation.max);
@@ -322,7 +324,7 @@ export class Assembler implements Instructions {
   }
 
   gemmInteger(call: contract.IntegerGemmCall): void {
-    integer.assembleIntegerGemm(this.#writer, this.panel, call);
+    integer.assembleIntegerGemm(this.#writer, this.traits.panel, call);
   }
 
   packMatrixInteger(b: Address, packed: Address, k: number, n: number, transposed: boolean): void {
@@ -330,19 +332,19 @@ export class Assembler implements Instructions {
   }
 
   convInteger(call: contract.IntegerConvCall): void {
-    integer.assembleIntegerConv(this.#writer, this.panel, call);
+    integer.assembleIntegerConv(this.#writer, this.traits.panel, call);
   }
 
   convIntegerScratchBytes(shape: ConvShape): number {
     return integer.integerConvScratchBytes(shape);
   }
 
-  convQuantized(call: quantized.QuantizedConvCall): void {
-    quantized.assembleQuantizedConv(this.#writer, this.panel, call);
+  convQuantized(call: QuantizedConvCall): void {
+    quantized.assembleQuantizedConv(this.#writer, this.traits.panel, call);
   }
 
   recurrent(call: RecurrentCall): void {
-    assembleRecurrent(this.#writer, this.panel, call);
+    assembleRecurrent(this.#writer, this.traits.panel, call);
   }
 
   wrapIndices(call: rare.WrapCall): void {

@@ -24,6 +24,7 @@ import {
   type TracedStage,
   traceStage,
 } from './trace.ts';
+import type { KernelTraits } from './traits.ts';
 
 export { type InputShape, type Known, NeedsValueError, type StageRequest };
 
@@ -106,7 +107,7 @@ export function compileStage(
   prepared: Prepared,
   request: StageRequest,
   weights: Weights,
-  panel: 8 | 16,
+  traits: KernelTraits,
   rewriting: readonly Pass[] = passes,
   observe?: EmissionObserver,
 ): Stage {
@@ -125,7 +126,7 @@ export function compileStage(
   return {
     kind: 'program',
     end,
-    program: empty ? undefined : emitProgram(optimised, weights, panel, observe),
+    program: empty ? undefined : emitProgram(optimised, weights, traits, observe),
     constants,
     aliases,
   };

@@ -18,6 +18,7 @@ import { planMemory } from './plan.ts';
 import type { Program, ProgramValue, Weights } from './program.ts';
 import { recurrent } from './recurrent.ts';
 import { suppress } from './suppress.ts';
+import type { KernelTraits } from './traits.ts';
 
 const emitters: { readonly [Kind in Operation['kind']]: Emitter<OperationOf<Kind>> } = {
   argMax: elementwise.argMax,
@@ -102,7 +103,10 @@ class ConstantPlaces {
 
   #find(constant: Constant, form: string, make: () => ArrayBufferView): Address {
     if (constant.key !== undefined)
-      return address(SPACE_WEIGHTS, this.#weights.place(`${constant.key} | ${form} | ${this.#assembler.panel}`, make));
+      return address(
+        SPACE_WEIGHTS,
+        this.#weights.place(`${constant.key} | ${form} | ${this.#assembler.traits.panel}`, make),
+      );
     const forms = this.#own.get(constant) ?? new Map<string, Address>();
     this.#own.set(constant, forms);
     const found = forms.get(form) ?? this.#assembler.table(make());
@@ -121,8 +125,13 @@ function giveBack(buffer: ArrayBufferLike): void {
 export type EmissionObserver = (word: number, node: Node) => void;
 
 /** Throws UnsupportedError for what the kernels cannot do at run time. */
-export function emitProgram(graph: KernelGraph, weights: Weights, panel: 8 | 16, observe?: EmissionObserver): Program {
-  const assembler = new Assembler(panel);
+export function emitProgram(
+  graph: KernelGraph,
+  weights: Weights,
+  traits: KernelTraits,
+  observe?: EmissionObserver,
+): Program {
+  const assembler = new Assembler(traits);
   const constants = new ConstantPlaces(assembler, weights);
   const nodes = graph.nodes.filter((node) => !node.outputs.every(isEmpty));
   const plan = planMemory(

@@ -110,7 +110,7 @@ function explainProgram(model: OnnxModel, inputs: Readonly<Record<string, InputS
     graph = result;
   }
   const weights = new WeightsSize();
-  const program = emitProgram(graph, weights, 8);
+  const program = emitProgram(graph, weights, { panel: 8 });
   return {
     traced: countOperations(traced),
     final: countOperations(graph),

@@ -118,7 +118,7 @@ export type Operation =
   | { readonly kind: 'convInteger'; readonly window: Window2d; readonly group: number }
   /**
    * As `convInteger`, of int8 or uint8 x less its zero point, then as `requantize` with a factor for all channels or each ([1] or [m]).
-   * Weights, bias and factor are constants.
+   * Weights (int16, or int8 where they fit), bias and factor are constants.
    */
   | {
       readonly kind: 'convQuantized';

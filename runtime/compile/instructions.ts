@@ -8,6 +8,7 @@
  */
 import type { DataType } from '../engine/tensor.ts';
 import type { CastMode } from './minifloat.ts';
+import type { KernelTraits } from './traits.ts';
 
 /**
  * Where a tensor lies: a byte offset below 1 GiB, with its space in the top two bits. Programs hold no absolute
@@ -215,8 +216,8 @@ export interface StridedCopy {
  * `unary`, `binary` and `clip`-like work in place (`y === x` or `y === a`).
  */
 export interface Instructions {
-  /** Columns in one panel of a packed matrix (16 for the 256-bit build, 8 for the 128-bit ones). */
-  readonly panel: number;
+  /** What the instructions are made for. */
+  readonly traits: KernelTraits;
 
   // ---- preparation of constants, at compile time
   /** Packs row-major B [k, n] (`transposed`: B is [n, k]) into panels. */

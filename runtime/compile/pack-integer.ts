@@ -28,7 +28,7 @@ export function packIntegerMatrix(b: Int16Array, k: number, n: number, transpose
 }
 
 /** Weights of a depthwise convolution from bytes to bytes, [channels, 1, kh, kw] → [channels / 8][(kh + 1) / 2][kw][8][2]. */
-export function packIntegerPairs(weights: Int16Array, { kernel, outputChannels }: ConvShape): Int16Array {
+export function packIntegerPairs(weights: Int8Array | Int16Array, { kernel, outputChannels }: ConvShape): Int16Array {
   const [taps, width] = [kernel[0] * kernel[1], kernel[1]];
   const whole = roundUp(kernel[0], 2) * width;
   const packed = new Int16Array(roundUp(outputChannels, DEPTHWISE_BLOCK) * whole);
@@ -43,7 +43,7 @@ export function packIntegerPairs(weights: Int16Array, { kernel, outputChannels }
 }
 
 /** [outputChannels, inputChannels / group, kh, kw] → per group a packed matrix, or [channels / 8][taps][8] for depthwise ones. */
-export function packIntegerConv(weights: Int16Array, shape: ConvShape): Int16Array {
+export function packIntegerConv(weights: Int8Array | Int16Array, shape: ConvShape): Int16Array {
   const taps = shape.kernel[0] * shape.kernel[1];
   if (isDepthwise(shape)) {
     const packed = new Int16Array(roundUp(shape.outputChannels, DEPTHWISE_BLOCK) * taps);

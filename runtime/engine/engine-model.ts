@@ -1,6 +1,7 @@
 /** A model that our own kernels run: compiled once per concrete input shape, its weights packed once. */
 import { setImmediate } from 'node:timers/promises';
 import { UnsupportedError } from '../compile/program.ts';
+import type { KernelTraits } from '../compile/traits.ts';
 import type { OnnxModel } from '../onnx/graph.ts';
 import { checkInputs } from './check-inputs.ts';
 import type { Dispatcher } from './dispatcher.ts';
@@ -19,8 +20,8 @@ import { wholeProgramOf } from './whole-program.ts';
 export interface ModelHome {
   readonly memory: ModelMemory;
   readonly dispatcher: Dispatcher;
-  /** Columns in one panel of a packed matrix; it belongs to the kernels' build. */
-  readonly panel: 8 | 16;
+  /** What programs are made for here. */
+  readonly traits: KernelTraits;
   /** All models that are open. */
   readonly models: Set<Model>;
   /** Is given a program that does all that the model does, when it is made first. */
@@ -45,9 +46,9 @@ export class EngineModel implements Model {
     this.inputs = file.graph.inputs;
     this.outputs = file.graph.outputs;
     this.#home = home;
-    const { memory, panel, keep } = home;
+    const { memory, traits, keep } = home;
     this.#store = new ProgramStore(file, {
-      ...{ name, weightBytes: fileBytes, memory, panel },
+      ...{ name, weightBytes: fileBytes, memory, traits },
       onFirst:
         keep &&
         ((stage, request, weights) => {

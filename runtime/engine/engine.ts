@@ -126,7 +126,7 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   const memory = new EngineMemory(memoryMaxBytes);
   const code = new KeptCode(folder, build);
   const kernels = loadKernels(memory.memory, { build, module: code.module });
-  const { module, panel } = kernels;
+  const { module, traits } = kernels;
   memory.reserve(kernels.heapBase);
   const core = new Core({ memory: memory.memory, build, module });
   const isOptimized = code.module !== undefined || choice === 'tried now';
@@ -144,16 +144,16 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
       if (closed) throw new Error(`model "${name}": the engine is closed`);
       code.keepSoon(module);
       const file = source instanceof Uint8Array ? memorySource(source) : source;
-      const home = { memory: new ModelMemory(memory, name, modelMaxBytes), dispatcher, panel, models };
+      const home = { memory: new ModelMemory(memory, name, modelMaxBytes), dispatcher, traits, models };
       const open = async (keep?: (whole: WholeProgram) => void): Promise<Model> => {
         const { openModel } = await import('./open-model.ts');
         if (closed) throw new Error(`model "${name}": the engine is closed`);
         return openModel(file, { name, folder }, { ...home, keep });
       };
       if (!programs) return open();
-      const kept = programs.recall(file, panel);
+      const kept = programs.recall(file, traits);
       if (kept) return new KeptModel(kept, name, { ...home, open });
-      return open((whole) => void programs.keep(file, panel, whole));
+      return open((whole) => void programs.keep(file, traits, whole));
     },
     suspend: () => dispatcher.suspend(),
     async close() {

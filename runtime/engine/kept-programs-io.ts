@@ -9,6 +9,7 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { Program } from '../compile/program.ts';
+import { type KernelTraits, traitsName } from '../compile/traits.ts';
 import type { ByteSource } from '../onnx/byte-source.ts';
 import type { ValueDescription } from './tensor.ts';
 
@@ -51,19 +52,19 @@ export class KeptPrograms {
     this.#compiler = compiler;
   }
 
-  /** The program kept for a model file, made for kernels with panels of this width. */
-  recall(file: ByteSource, panel: number): WholeProgram | undefined {
+  /** The program kept for a model file, made for kernels with these traits. */
+  recall(file: ByteSource, traits: KernelTraits): WholeProgram | undefined {
     if (file.byteLength > MODEL_BYTES_MAX) return undefined;
     try {
-      return this.#parse(readFileSync(this.#pathOf(file, panel)));
+      return this.#parse(readFileSync(this.#pathOf(file, traits)));
     } catch {
       return undefined;
     }
   }
 
   /** Keeps a program. Resolves to false where that cannot be. The bytes given are copied before it returns. */
-  async keep(file: ByteSource, panel: number, whole: WholeProgram): Promise<boolean> {
-    const write = this.#write(file, panel, whole);
+  async keep(file: ByteSource, traits: KernelTraits, whole: WholeProgram): Promise<boolean> {
+    const write = this.#write(file, traits, whole);
     this.#writes.add(write);
     try {
       return await write;
@@ -77,11 +78,11 @@ export class KeptPrograms {
     await Promise.all(this.#writes);
   }
 
-  async #write(file: ByteSource, panel: number, whole: WholeProgram): Promise<boolean> {
+  async #write(file: ByteSource, traits: KernelTraits, whole: WholeProgram): Promise<boolean> {
     const { program, weights } = whole;
     const bytes = program.words.byteLength + program.tables.byteLength + weights.byteLength;
     if (file.byteLength > MODEL_BYTES_MAX || bytes > FILE_BYTES_MAX) return false;
-    const path = this.#pathOf(file, panel);
+    const path = this.#pathOf(file, traits);
     const part = `${path}.${process.pid}.part`;
     const content = this.#format(whole);
     try {
@@ -96,8 +97,8 @@ export class KeptPrograms {
     }
   }
 
-  #pathOf(file: ByteSource, panel: number): string {
-    return join(this.#folder, `${fingerprint(file)}-${panel}.program`);
+  #pathOf(file: ByteSource, traits: KernelTraits): string {
+    return join(this.#folder, `${fingerprint(file)}-${traitsName(traits)}.program`);
   }
 
   #format({ program, weights, ...rest }: WholeProgram): Uint8Array {

@@ -2,18 +2,23 @@
  * Checked, then trusted: a faster build of the kernels earns its use by agreeing with plain loops on this machine. Small enough to take
  * a few milliseconds at each start, most of them the compilation of functions that are needed anyway.
  */
+import { byteConvScratchBytes } from '../compile/assemble-bytes.ts';
 import { Assembler } from '../compile/assembler.ts';
 import { type Address, address, type ConvShape, SPACE_ARENA } from '../compile/instructions.ts';
+import { packByteConv } from '../compile/pack-bytes.ts';
+import type { KernelTraits } from '../compile/traits.ts';
 import { winogradScratchBytes } from '../compile/winograd.ts';
 
 interface Executor {
-  readonly panel: 8 | 16;
+  readonly traits: KernelTraits;
   readonly heapBase: number;
   execute(words: number, pc: number, bases: number, flag: number): number;
 }
 
 const TOLERANCE = 1e-4;
 const ALIGNMENT = 64;
+/** Of a bias and of factors: more than there are outputs. */
+const CHANNELS_READ = 64;
 
 /** Room for small programs and their data, which lie one behind the other; everything is in the arena. */
 class Bench {
@@ -39,10 +44,14 @@ class Bench {
     return at;
   }
 
-  place(values: Float32Array): Address {
-    const at = this.#reserve(values.byteLength);
-    this.floats(at, values.length).set(values);
+  place({ buffer, byteOffset, byteLength }: ArrayBufferView): Address {
+    const at = this.#reserve(byteLength);
+    this.bytes(at, byteLength).set(new Uint8Array(buffer, byteOffset, byteLength));
     return address(SPACE_ARENA, at);
+  }
+
+  bytes(at: number, count: number): Uint8Array {
+    return new Uint8Array(this.#memory.buffer, this.#arena + at, count);
   }
 
   floats(at: number, count: number): Float32Array {
@@ -96,10 +105,10 @@ function convReference(x: Float32Array, w: Float32Array, shape: ConvShape): numb
   );
 }
 
-const at = (values: Float32Array, index: number) => values[index] as number;
+const at = (values: Float32Array | Int8Array, index: number) => values[index] as number;
 
-function checkConv(bench: Bench, panel: 8 | 16, shape: ConvShape, winograd = false): boolean {
-  const assembler = new Assembler(panel);
+function checkConv(bench: Bench, traits: KernelTraits, shape: ConvShape, winograd = false): boolean {
+  const assembler = new Assembler(traits);
   const x = numbers(side * side * shape.inputChannels);
   const w = numbers((shape.outputChannels * shape.inputChannels * 9) / shape.group);
   const y = bench.place(new Float32Array(side * side * shape.outputChannels));
@@ -119,9 +128,9 @@ function checkConv(bench: Bench, panel: 8 | 16, shape: ConvShape, winograd = fal
   return agrees(bench, y, convReference(x, w, shape));
 }
 
-function checkGemm(bench: Bench, panel: 8 | 16): boolean {
+function checkGemm(bench: Bench, traits: KernelTraits): boolean {
   const [m, n, k] = [13, 29, 11];
-  const assembler = new Assembler(panel);
+  const assembler = new Assembler(traits);
   const [a, b] = [numbers(m * k), numbers(k * n)];
   const c = bench.place(new Float32Array(m * n));
   const packedB = bench.place(assembler.packGemm(b, k, n));
@@ -136,8 +145,37 @@ function checkGemm(bench: Bench, panel: 8 | 16): boolean {
   );
 }
 
-function checkExp(bench: Bench, panel: 8 | 16): boolean {
-  const assembler = new Assembler(panel);
+/** Bytes at both ends of their range, whose products do not fit in 16 bits: exact, or not used. */
+function checkBytes(bench: Bench, traits: KernelTraits): boolean {
+  const { byteDot } = traits;
+  if (!byteDot) return true;
+  const [m, n, k] = [13, 29, 44];
+  const row = { batch: 1, inputHeight: 1, outputHeight: 1, inputWidth: m, outputWidth: m };
+  const window = { kernel: [1, 1], strides: [1, 1], dilations: [1, 1], pads: [0, 0, 0, 0] } as const;
+  const shape: ConvShape = { ...row, ...window, inputChannels: k, outputChannels: n, group: 1 };
+  const ends = (count: number) =>
+    Int8Array.from(numbers(count), (value) => Math.round(value * 4) * 64 - (value > 0 ? 1 : 0));
+  const [x, w, factor] = [ends(m * k), ends(n * k), 2 ** -14];
+  const y = bench.place(new Int8Array(m * n));
+  const assembler = new Assembler(traits);
+  assembler.convQuantized({
+    ...{ x: bench.place(x), xType: 'int8', xZero: 3, weights: bench.place(packByteConv(w, shape)) },
+    bias: bench.place(new Int32Array(CHANNELS_READ)),
+    factor: bench.place(new Float32Array(CHANNELS_READ).fill(factor)),
+    ...{ y, to: { type: 'int8', zero: 0, limits: [-128, 127] }, byteDot, shape },
+    scratch: bench.place(new Int8Array(byteConvScratchBytes(shape, 'int8', byteDot))),
+  });
+  bench.load(assembler)();
+  const actual = new Int8Array(bench.bytes(y, m * n));
+  return actual.every((value, i) => {
+    let sum = 0;
+    for (let p = 0; p < k; p++) sum += (at(x, Math.floor(i / n) * k + p) - 3) * at(w, (i % n) * k + p);
+    return Math.abs(Math.min(Math.max(sum * factor, -128), 127) - value) <= 0.5;
+  });
+}
+
+function checkExp(bench: Bench, traits: KernelTraits): boolean {
+  const assembler = new Assembler(traits);
   const x = numbers(37).map((value) => value * 5);
   const y = bench.place(x);
   assembler.unary('exp', y, y, x.length);
@@ -152,14 +190,15 @@ function agrees(bench: Bench, y: Address, expected: readonly number[]): boolean 
 
 /** Says what disagreed, or nothing. Writes behind `heapBase`; the memory must have 512 KiB there. */
 export function checkKernels(memory: WebAssembly.Memory, executor: Executor): string | undefined {
-  const checks: Record<string, (bench: Bench, panel: 8 | 16) => boolean> = {
+  const checks: Record<string, (bench: Bench, traits: KernelTraits) => boolean> = {
     gemm: checkGemm,
-    'conv 3x3': (bench, panel) => checkConv(bench, panel, dense),
-    'depthwise 3x3': (bench, panel) => checkConv(bench, panel, depthwise),
-    'conv 3x3 by Winograd': (bench, panel) => checkConv(bench, panel, eights, true),
+    'conv 3x3': (bench, traits) => checkConv(bench, traits, dense),
+    'depthwise 3x3': (bench, traits) => checkConv(bench, traits, depthwise),
+    'conv 3x3 by Winograd': (bench, traits) => checkConv(bench, traits, eights, true),
+    'products of bytes': checkBytes,
     exp: checkExp,
   };
-  const failed = Object.keys(checks).filter((name) => !checks[name]?.(new Bench(memory, executor), executor.panel));
+  const failed = Object.keys(checks).filter((name) => !checks[name]?.(new Bench(memory, executor), executor.traits));
   return failed.length > 0 ? `${failed.join(', ')} disagreed with a scalar reference` : undefined;
 }
 
@@ -180,7 +219,7 @@ export function isWideFaster(memory: WebAssembly.Memory, executor: Executor): bo
 
 function gemmProgram(bench: Bench, panel: 8 | 16): () => number {
   const [m, n, k] = [24, 32, 256];
-  const assembler = new Assembler(panel);
+  const assembler = new Assembler({ panel });
   const operands = { a: bench.place(numbers(m * k)), packedB: bench.place(assembler.packGemm(numbers(k * n), k, n)) };
   assembler.gemm({ ...operands, lda: k, c: bench.place(new Float32Array(m * n)), ldc: n, m, n, k });
   return bench.load(assembler);

@@ -49,6 +49,8 @@ const names: ReadonlyMap<number, string> = new Map([
   [op.SUPPRESS, 'non-maximum suppression'],
   [op.QUANTIZED_GEMM, '8-bit matrix product'],
   [op.QUANTIZED_DEPTHWISE, '8-bit depthwise'],
+  [op.BYTE_GEMM, 'product of bytes'],
+  [op.BYTE_GATHER, 'gather bytes'],
 ]);
 
 export function kernelName(opcode: number): string {

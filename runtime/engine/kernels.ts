@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import v8 from 'node:v8';
+import type { KernelTraits } from '../compile/traits.ts';
 
 /** In falling order of speed. `revectorized` is the relaxed binary under V8's flag, with panels of 16 columns. */
 export const kernelBuilds = ['revectorized', 'relaxed', 'plain'] as const;
@@ -14,8 +15,8 @@ export type KernelBuild = (typeof kernelBuilds)[number];
 
 export interface Kernels {
   readonly build: KernelBuild;
-  /** Columns in a panel that suit this build; a program made for either width runs on every build. */
-  readonly panel: 8 | 16;
+  /** What programs are best made for. Tried out when it is read. */
+  readonly traits: KernelTraits;
   /** Can be posted to a worker and given to `loadKernels` there, with `build`: compiled code is shared. */
   readonly module: WebAssembly.Module;
   /** First byte of the memory that the kernels leave alone; everything below is theirs. */
@@ -31,11 +32,15 @@ export interface Kernels {
 }
 
 interface Exports {
+  byteDot(): number;
   execute(words: number, pc: number, bases: number, flag: number): number;
   faultWord(): number;
   heapBase(): number;
   setScratch(pointer: number): void;
 }
+
+/** By what `byteDot` returns: BYTE_DOT_… in assembly/opcodes.ts. */
+const byteDots = [undefined, 'unsigned', 'signed'] as const;
 
 /** Pages of 64 KiB that the kernels' memory needs at least. */
 export const MEMORY_PAGES_MIN = 4;
@@ -134,7 +139,9 @@ export function loadKernels(
   exports.setScratch(FIRST_SLOT + slot * SLOT_BYTES);
   return {
     build,
-    panel: build === 'revectorized' ? 16 : 8,
+    get traits(): KernelTraits {
+      return { panel: build === 'revectorized' ? 16 : 8, byteDot: byteDots[exports.byteDot()] };
+    },
     module,
     heapBase: exports.heapBase(),
     execute: exports.execute,

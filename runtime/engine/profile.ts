@@ -190,7 +190,7 @@ export class ProfiledModel implements Model {
     const emitted: { word: number; node: Node }[] = [];
     this.#recorder.begin({ kind: 'compile', name: request.graph.nodes[request.start]?.name ?? '' });
     try {
-      const made = compileStage(this.#prepared, request, this.#weights, this.#kernels.panel, undefined, (word, node) =>
+      const made = compileStage(this.#prepared, request, this.#weights, this.#kernels.traits, undefined, (word, node) =>
         emitted.push({ word, node }),
       );
       if (made.kind !== 'program') return made;
@@ -272,7 +272,7 @@ function setBases(memory: EngineMemory, control: number, bases: readonly number[
 /** The best of some matrix products, in thousands of millions of operations a second, within ten milliseconds. */
 function measurePeak(memory: EngineMemory, kernels: Kernels, control: number): number {
   const [m, n, k] = [192, 512, 512];
-  const assembler = new Assembler(kernels.panel);
+  const assembler = new Assembler(kernels.traits);
   const packed = assembler.packGemm(new Float32Array(k * n).fill(0.5), k, n);
   const [packedAt, cAt] = [m * k * 4, m * k * 4 + packed.byteLength];
   const arena = memory.allocate(cAt + m * n * 4, 'the measurement of the peak');

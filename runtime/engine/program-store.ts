@@ -1,5 +1,6 @@
 /** The programs of one model in the engine's memory, bounded, and the weights that they share. */
 import { compileStage, type Prepared, prepare, type Stage, type StageRequest } from '../compile/compile.ts';
+import type { KernelTraits } from '../compile/traits.ts';
 import type { OnnxModel } from '../onnx/graph.ts';
 import { LoadedProgram } from './loaded-program.ts';
 import { MemoryWeights } from './memory-weights.ts';
@@ -37,8 +38,8 @@ export interface StoreOptions {
   /** A guess at what the weights take. */
   readonly weightBytes: number;
   readonly memory: ModelMemory;
-  /** Columns in one panel of a packed matrix; it belongs to the kernels' build. */
-  readonly panel: 8 | 16;
+  /** What programs are made for here. */
+  readonly traits: KernelTraits;
   /** Told of the first stage that was made. */
   readonly onFirst?: (stage: Stage, request: StageRequest, weights: MemoryWeights) => void;
 }
@@ -80,8 +81,8 @@ export class ProgramStore implements StageStore<LoadedProgram> {
   make(key: string, place: string, request: StageRequest): Stage<LoadedProgram> {
     this.#makeRoom(place);
     const { prepared, weights, bytesMax } = this.#shared;
-    const { memory, panel, name } = this.#options;
-    const made = compileStage(prepared, request, weights, panel);
+    const { memory, traits, name } = this.#options;
+    const made = compileStage(prepared, request, weights, traits);
     if (bytesMax === Infinity) {
       this.#shared.bytesMax = 2 * weights.byteLength + GROWTH_BYTES_MAX;
       this.#shared.namesMax = 2 * prepared.keys.size + GROWTH_NAMES_MAX;

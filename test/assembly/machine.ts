@@ -1,6 +1,7 @@
 /** A small host for the kernels: memory, regions for runs, and trials that lay out tensors with guards around them. */
 import { Assembler } from '../../runtime/compile/assembler.ts';
 import { type Address, address, SPACE_ARENA, SPACE_WEIGHTS } from '../../runtime/compile/instructions.ts';
+import type { ByteDot } from '../../runtime/compile/traits.ts';
 import { type KernelBuild, type Kernels, loadKernels } from '../../runtime/engine/kernels.ts';
 import { arrayOf, type DataType, elementBytes, type TypedArray } from '../../runtime/engine/tensor.ts';
 import { Random } from '../random.ts';
@@ -25,11 +26,14 @@ export interface Region {
 export class Machine {
   readonly memory: WebAssembly.Memory;
   readonly kernels: Kernels;
+  /** What the build takes bytes for that it multiplies; the plain one can do so, slowly, on every machine. */
+  readonly byteDot: ByteDot | undefined;
   readonly regions: readonly Region[];
 
   constructor(build: KernelBuild) {
     this.memory = new WebAssembly.Memory({ initial: 2048, maximum: 2048, shared: true });
     this.kernels = loadKernels(this.memory, { build });
+    this.byteDot = build === 'plain' ? 'unsigned' : this.kernels.traits.byteDot;
     const first = Math.ceil(this.kernels.heapBase / MEBIBYTE) * MEBIBYTE;
     this.regions = [0, 1].map((index) => {
       const at = first + index * (2 * ARENA_BYTES + WORDS_BYTES + MEBIBYTE);
@@ -54,6 +58,7 @@ export interface Expected {
 /** One program with its data in one region of a machine. */
 export class Trial {
   readonly assembler: Assembler;
+  readonly byteDot: ByteDot | undefined;
   readonly expected: Expected[] = [];
   readonly #machine: Machine;
   readonly #region: Region;
@@ -65,7 +70,8 @@ export class Trial {
     this.#machine = machine;
     this.#region = region;
     this.#random = new Random(seed);
-    this.assembler = new Assembler(machine.kernels.panel);
+    this.byteDot = machine.byteDot;
+    this.assembler = new Assembler(machine.kernels.traits);
   }
 
   /** A number in [low, high). */

@@ -1,7 +1,9 @@
 import * as op from '../../assembly/opcodes.ts';
+import { byteConvScratchBytes } from '../../runtime/compile/assemble-bytes.ts';
 import { quantizedConvScratchBytes } from '../../runtime/compile/assemble-quantized.ts';
 import type { ByteType, ConvShape } from '../../runtime/compile/instructions.ts';
 import { isDepthwise } from '../../runtime/compile/pack.ts';
+import { packByteConv } from '../../runtime/compile/pack-bytes.ts';
 import { packIntegerConv, packIntegerPairs } from '../../runtime/compile/pack-integer.ts';
 import { arrayOf } from '../../runtime/engine/tensor.ts';
 import type { Row } from './kernel-table.ts';
@@ -28,15 +30,21 @@ interface Types {
   readonly limits?: readonly [low: number, high: number];
 }
 
-/** Factors are powers of two, so that products are exact and ties occur. */
-function convCase(shape: ConvShape, { from, to, limits = ranges[to] }: Types) {
+/** Factors are powers of two, so that products are exact and ties occur. Weights of one byte are multiplied as bytes where that is exact. */
+function convCase(shape: ConvShape, { from, to, limits = ranges[to] }: Types, isByte = false) {
   return (trial: Trial): void => {
     const { inputChannels, outputChannels, group, kernel } = shape;
     const count = shape.batch * shape.inputHeight * shape.inputWidth * inputChannels;
     const [bytes, zero] = [whole(trial, count, ...ranges[from]), whole(trial, 1, ...ranges[to])[0] as number];
     const xZero = whole(trial, 1, ...ranges[from])[0] as number;
     const perChannel = (inputChannels / group) * kernel[0] * kernel[1];
-    const weights = Int16Array.from(whole(trial, outputChannels * perChannel, -255, 255));
+    const range = isByte ? ranges.int8 : ([-255, 255] as const);
+    const weights = Int16Array.from(whole(trial, outputChannels * perChannel, ...range));
+    const byteDot = isByte ? trial.byteDot : undefined;
+    const packed = byteDot
+      ? packByteConv(Int8Array.from(weights), shape)
+      : (isDepthwise(shape) ? packIntegerPairs : packIntegerConv)(weights, shape);
+    const scratchBytes = byteDot ? byteConvScratchBytes(shape, from, byteDot) : quantizedConvScratchBytes(shape);
     const bias = Int32Array.from(whole(trial, outputChannels, -(2 ** 16), 2 ** 16));
     const scale = Math.round(Math.log2(perChannel ** 0.5 * 200));
     const factor = Float32Array.from(whole(trial, outputChannels, -2, 2), (exponent) => 2 ** (exponent - scale));
@@ -50,12 +58,13 @@ function convCase(shape: ConvShape, { from, to, limits = ranges[to] }: Types) {
       x: trial.input(new (arrayOf(from))(bytes as never) as Int8Array),
       xType: from,
       xZero,
-      weights: trial.input((isDepthwise(shape) ? packIntegerPairs : packIntegerConv)(weights, shape), 'weights'),
+      weights: trial.input(packed, 'weights'),
       bias: trial.input(Int32Array.of(...bias, ...behind), 'weights'),
       factor: trial.input(Float32Array.of(...factor, ...behind), 'weights'),
       y: trial.output(expected, to),
       to: { type: to, zero, limits },
-      scratch: trial.scratch(quantizedConvScratchBytes(shape)),
+      scratch: trial.scratch(scratchBytes),
+      byteDot,
       shape,
     });
   };
@@ -88,6 +97,22 @@ export const quantizedRows: readonly Row[] = [
         convCase(shapeOf([5, 6], [1, 8, 1], window), types),
         convCase(shapeOf([24, 25], [33, 31, 1], window), types),
         convCase(shapeOf([3, 3], [40, 130, 1], window), types),
+      ]),
+    ),
+  },
+  {
+    name: 'quantized conv of byte weights',
+    opcodes: [op.BYTE_GEMM, op.BYTE_GATHER],
+    tolerance: 0,
+    cases: windows.flatMap((window) =>
+      bytes.flatMap((types) => [
+        convCase(shapeOf([7, 9], [3, 5, 1], window), types, true),
+        convCase(shapeOf([8, 8], [16, 24, 1], window, 2), types, true),
+        convCase(shapeOf([9, 7], [6, 40, 2], window), types, true),
+        convCase(shapeOf([5, 6], [1, 8, 1], window), types, true),
+        convCase(shapeOf([24, 25], [33, 31, 1], window), types, true),
+        convCase(shapeOf([5, 5], [8, 16, 1], window), types, true),
+        convCase(shapeOf([3, 3], [40, 130, 1], window), types, true),
       ]),
     ),
   },

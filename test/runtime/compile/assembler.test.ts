@@ -41,7 +41,7 @@ const shape: ConvShape = {
 };
 
 test('every program ends with END, and its words add up', () => {
-  const assembler = new Assembler(16);
+  const assembler = new Assembler({ panel: 16 });
   assembler.fill(c, 10, 1);
   const { words, tables, origins } = assembler.finish();
   assert.equal(
@@ -54,7 +54,7 @@ test('every program ends with END, and its words add up', () => {
 
 test('a long product is cut into tiles that cover it once, none longer than the bound', () => {
   const [m, n, k] = [480, 1000, 512];
-  const assembler = new Assembler(8);
+  const assembler = new Assembler({ panel: 8 });
   assembler.gemm({ a, lda: k, packedB: b, c, ldc: n, m, n, k });
   const covered = new Uint8Array(m * n);
   const tiles = decode(assembler.finish().words).filter(([opcode]) => opcode === op.GEMM);
@@ -71,7 +71,7 @@ test('a long product is cut into tiles that cover it once, none longer than the 
 });
 
 test('a convolution works within the scratch that it asked for', () => {
-  const assembler = new Assembler(16);
+  const assembler = new Assembler({ panel: 16 });
   const bytes = assembler.convScratchBytes(shape);
   assert.ok(bytes > 0 && bytes <= 122_880, `${bytes} bytes`);
   assembler.conv({ x: a, weights: b, bias: b, y: c, scratch: c, shape });
@@ -84,13 +84,13 @@ test('a convolution works within the scratch that it asked for', () => {
 });
 
 test('a pointwise or depthwise convolution needs no scratch', () => {
-  const assembler = new Assembler(16);
+  const assembler = new Assembler({ panel: 16 });
   assert.is(assembler.convScratchBytes({ ...shape, kernel: [1, 1], pads: [0, 0, 0, 0] }), 0);
   assert.is(assembler.convScratchBytes({ ...shape, group: 64 }), 0);
 });
 
 test('tables lie at multiples of 16 in the order of their placing', () => {
-  const assembler = new Assembler(8);
+  const assembler = new Assembler({ panel: 8 });
   assert.is(assembler.table(Int32Array.of(1, 2, 3)), address(SPACE_TABLES, 0));
   assert.is(assembler.table(Uint8Array.of(9)), address(SPACE_TABLES, 16));
   assert.is(assembler.table(new Float32Array(0)), address(SPACE_TABLES, 32));
@@ -99,7 +99,7 @@ test('tables lie at multiples of 16 in the order of their placing', () => {
 });
 
 test('instructions know the node that they come from; a node without any leaves no trace', () => {
-  const assembler = new Assembler(8);
+  const assembler = new Assembler({ panel: 8 });
   assembler.begin('first');
   assembler.fill(c, 4, 0);
   assembler.begin('empty');
@@ -112,7 +112,7 @@ test('instructions know the node that they come from; a node without any leaves 
 });
 
 test('work of size 0 gives no instruction', () => {
-  const assembler = new Assembler(8);
+  const assembler = new Assembler({ panel: 8 });
   assembler.fill(c, 0, 1);
   assembler.unary('exp', a, c, 0);
   assembler.binary('add', a, b, c, [3, 0], [0, 1], [0, 1]);
@@ -122,7 +122,7 @@ test('work of size 0 gives no instruction', () => {
 });
 
 test('what no kernel could run is refused as our own bug', () => {
-  const assembler = new Assembler(8);
+  const assembler = new Assembler({ panel: 8 });
   assert.throws(() => assembler.fill(c + 4, 4, 0), /multiple of 16/);
   assert.throws(() => assembler.packGemm(new Float32Array(5), 2, 3), /2 x 3/);
   assert.throws(

@@ -86,10 +86,10 @@ test('a shape that depends on an input is compiled for that input’s value', ()
   const prepared = prepare(model);
   const request = (value?: Tensor): StageRequest =>
     startOf(model, { x: { type: 'float32', dims: [2, 6] }, shape: { type: 'int64', dims: [2], value } });
-  const error = thrown(() => compileStage(prepared, request(), createWeights(), 8));
+  const error = thrown(() => compileStage(prepared, request(), createWeights(), { panel: 8 }));
   assert.instance(error, NeedsValueError);
   assert.equal((error as NeedsValueError).inputs, ['shape']);
-  const stage = compileStage(prepared, request(integers(3, 4)), createWeights(), 8);
+  const stage = compileStage(prepared, request(integers(3, 4)), createWeights(), { panel: 8 });
   const program = stage.kind === 'program' ? stage.program : undefined;
   assert.equal(
     program?.inputs.map(({ name }) => name),

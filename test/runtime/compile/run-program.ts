@@ -10,6 +10,7 @@ import { emitProgram } from '../../../runtime/compile/emit.ts';
 import type { KernelGraph } from '../../../runtime/compile/graph.ts';
 import type { Pass } from '../../../runtime/compile/passes/rewrite.ts';
 import type { Program } from '../../../runtime/compile/program.ts';
+import type { KernelTraits } from '../../../runtime/compile/traits.ts';
 import { chooseBuild } from '../../../runtime/engine/choose-build.ts';
 import { runModel } from '../../../runtime/engine/graph-runner.ts';
 import { type KernelBuild, type Kernels, loadKernels, prepareV8 } from '../../../runtime/engine/kernels.ts';
@@ -60,8 +61,8 @@ function machineOf(build?: KernelBuild): Machine {
   return machine;
 }
 
-export function panel(build?: KernelBuild): 8 | 16 {
-  return machineOf(build).kernels.panel;
+export function traits(build?: KernelBuild): KernelTraits {
+  return machineOf(build).kernels.traits;
 }
 
 /** What has to lie in memory for a run, one behind the other. */
@@ -137,7 +138,7 @@ export class TestModel implements StageStore<Program> {
 
   make(key: string, _place: string, request: StageRequest): Stage {
     const { build, passes } = this.#way;
-    const stage = compileStage(this.prepared, request, this.weights, panel(build), passes);
+    const stage = compileStage(this.prepared, request, this.weights, traits(build), passes);
     this.#kept.set(key, stage);
     return stage;
   }
@@ -177,7 +178,12 @@ export class TestModel implements StageStore<Program> {
 }
 
 /** Runs a kernel graph as it is. */
-export function runGraph(graph: KernelGraph, inputs: Tensors): Record<string, Tensor> {
+export function runGraph(
+  graph: KernelGraph,
+  inputs: Tensors,
+  build?: KernelBuild,
+  madeFor: KernelTraits = traits(build),
+): Record<string, Tensor> {
   const weights = createWeights();
-  return execute(emitProgram(graph, weights, panel()), weights, inputs);
+  return execute(emitProgram(graph, weights, madeFor), weights, inputs, build);
 }

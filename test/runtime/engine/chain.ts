@@ -15,7 +15,7 @@ const BYTES = SIZE * SIZE * 4;
 
 /** y = x · Wᶜᵒᵘⁿᵗ for a W that turns and shrinks nothing, so that values stay small however long the program is. */
 export function chainProgram(weights: MemoryWeights, count: number): Program {
-  const assembler = new Assembler(8);
+  const assembler = new Assembler({ panel: 8 });
   const packed = weights.place('w', () => assembler.packGemm(rotation(), SIZE, SIZE));
   const places = [address(SPACE_ARENA, 0), address(SPACE_ARENA, BYTES)] as const;
   for (let i = 0; i < count; i++) {

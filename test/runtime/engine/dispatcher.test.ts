@@ -109,7 +109,7 @@ test('a fault ends its run with the node at fault, a trap too, and the next run 
     dispatcher.run('m', broken, { x }, {}),
     /model "m", node "step 2": the run cannot go on: the kernels report fault 0/,
   );
-  const assembler = new Assembler(8);
+  const assembler = new Assembler({ panel: 8 });
   assembler.unary('relu', address(SPACE_ARENA, 0x3fffff00), address(SPACE_ARENA, 0), 64);
   const wild = new LoadedProgram({ ...good.program, ...assembler.finish() }, weights, memory, 'm');
   await rejects(

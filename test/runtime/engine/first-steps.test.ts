@@ -31,7 +31,7 @@ function setup(steps: number, isOptimized = false) {
       return core.execute(segment);
     },
   };
-  const assembler = new Assembler(8);
+  const assembler = new Assembler({ panel: 8 });
   for (let i = 0; i < steps; i++) assembler.unary('scale', 0, 0, COUNT, 1, 1);
   const program = assembler.finish().words;
   const [words, arena] = [memory.allocate(program.byteLength, 'words'), memory.allocate(COUNT * 4, 'arena')];

@@ -30,31 +30,34 @@ const whole: WholeProgram = {
 const model = memorySource(Uint8Array.from({ length: 100 }, (_, i) => i));
 const fileIn = (folder: string) => join(folder, readdirSync(folder)[0] as string);
 
-test('a program comes back as it was kept, for the same model, panels and compiler only', async () => {
+const wide = { panel: 16, byteDot: 'unsigned' } as const;
+
+test('a program comes back as it was kept, for the same model, kernels and compiler only', async () => {
   const folder = newFolder();
   const programs = new KeptPrograms(folder, 'one');
-  assert.is(programs.recall(model, 16), undefined);
-  assert.ok(await programs.keep(model, 16, whole));
-  const { weights, program, ...rest } = programs.recall(model, 16) as WholeProgram;
+  assert.is(programs.recall(model, wide), undefined);
+  assert.ok(await programs.keep(model, wide, whole));
+  const { weights, program, ...rest } = programs.recall(model, wide) as WholeProgram;
   assert.equal({ ...rest, weights: Uint8Array.from(weights) }, { ...rest, weights: whole.weights });
   assert.equal({ ...program, tables: Uint8Array.from(program.tables) }, whole.program);
   assert.equal(rest, { inputs: whole.inputs, outputs: whole.outputs, shapes: whole.shapes });
-  assert.is(programs.recall(model, 8), undefined);
-  assert.is(new KeptPrograms(folder, 'two').recall(model, 16), undefined);
+  assert.is(programs.recall(model, { panel: 8 }), undefined);
+  assert.is(programs.recall(model, { panel: 16 }), undefined);
+  assert.is(new KeptPrograms(folder, 'two').recall(model, wide), undefined);
   let seen = 0;
   for (let at = 0; at < model.byteLength; at++, seen++) {
     const other = model.read(0, model.byteLength).slice();
     other[at] = 255;
-    assert.is(programs.recall(memorySource(other), 16), undefined, `byte ${at}`);
+    assert.is(programs.recall(memorySource(other), wide), undefined, `byte ${at}`);
   }
   assert.is(seen, 100);
-  assert.is(programs.recall(memorySource(model.read(0, 99)), 16), undefined);
+  assert.is(programs.recall(memorySource(model.read(0, 99)), wide), undefined);
 });
 
 test('a damaged file is no program', async () => {
   const folder = newFolder();
   const programs = new KeptPrograms(folder, 'one');
-  await programs.keep(model, 16, whole);
+  await programs.keep(model, wide, whole);
   const file = fileIn(folder);
   const good = readFileSync(file);
   let seen = 0;
@@ -62,22 +65,22 @@ test('a damaged file is no program', async () => {
     const bad = Buffer.from(good);
     bad[at] = (bad[at] as number) ^ (1 << (at % 8));
     writeFileSync(file, bad);
-    assert.is(programs.recall(model, 16), undefined, `byte ${at}`);
+    assert.is(programs.recall(model, wide), undefined, `byte ${at}`);
     writeFileSync(file, good.subarray(0, at));
-    assert.is(programs.recall(model, 16), undefined, `cut at ${at}`);
+    assert.is(programs.recall(model, wide), undefined, `cut at ${at}`);
   }
   assert.ok(seen > 100);
   writeFileSync(file, Buffer.concat([good, good]));
-  assert.is(programs.recall(model, 16), undefined);
+  assert.is(programs.recall(model, wide), undefined);
   writeFileSync(file, good);
-  assert.ok(programs.recall(model, 16));
+  assert.ok(programs.recall(model, wide));
 });
 
 test('where nothing can be written nothing is kept, and nothing is left behind', async () => {
   const file = join(newFolder(), 'file');
   writeFileSync(file, '');
-  assert.not(await new KeptPrograms(file, 'one').keep(model, 16, whole));
-  assert.not(await new KeptPrograms(join(file, 'below'), 'one').keep(model, 16, whole));
+  assert.not(await new KeptPrograms(file, 'one').keep(model, wide, whole));
+  assert.not(await new KeptPrograms(join(file, 'below'), 'one').keep(model, wide, whole));
   assert.ok(existsSync(file));
 });
 
@@ -85,8 +88,8 @@ test('old programs make room for new ones', async () => {
   const folder = newFolder();
   const programs = new KeptPrograms(folder, 'one');
   for (let i = 0; i < 80; i++) {
-    assert.ok(await programs.keep(memorySource(Uint8Array.of(i)), 16, whole));
-    assert.ok(programs.recall(memorySource(Uint8Array.of(i)), 16), `program ${i}`);
+    assert.ok(await programs.keep(memorySource(Uint8Array.of(i)), wide, whole));
+    assert.ok(programs.recall(memorySource(Uint8Array.of(i)), wide), `program ${i}`);
   }
   const left = readdirSync(folder).length;
   assert.ok(left <= 64, `${left} files`);
@@ -95,8 +98,8 @@ test('old programs make room for new ones', async () => {
 test('two that keep the same program at a time leave a whole one', async () => {
   const folder = newFolder();
   const programs = new KeptPrograms(folder, 'one');
-  await Promise.all([1, 2, 3, 4].map(() => programs.keep(model, 16, whole)));
-  assert.ok(programs.recall(model, 16));
+  await Promise.all([1, 2, 3, 4].map(() => programs.keep(model, wide, whole)));
+  assert.ok(programs.recall(model, wide));
   assert.is(readdirSync(folder).length, 1);
 });
 

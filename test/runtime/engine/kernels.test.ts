@@ -19,7 +19,7 @@ function doubling(
   at: number,
   count: number,
 ): { words: number; bases: number; flag: number } {
-  const assembler = new Assembler(8);
+  const assembler = new Assembler({ panel: 8 });
   assembler.unary('scale', 0, 0, count, 2, 0);
   new Uint32Array(memory.buffer, at, 3).fill(at + 4096);
   const { words } = assembler.finish();
@@ -29,7 +29,7 @@ function doubling(
 
 test('the fastest build that agrees with plain loops is chosen, and what was passed over is explained', () => {
   const { build, notes } = chooseBuild();
-  assert.is(loadKernels(newMemory(), { build }).panel, build === 'revectorized' ? 16 : 8);
+  assert.is(loadKernels(newMemory(), { build }).traits.panel, build === 'revectorized' ? 16 : 8);
   assert.is(notes.length > 0, build === 'plain' || (build === 'relaxed' && process.arch === 'x64'));
 });
 
@@ -47,6 +47,14 @@ test('a build whose results are wrong is noticed', () => {
   assert.is(checkKernels(memory, kernels), undefined);
   const idle = { ...kernels, execute: () => DONE };
   assert.match(checkKernels(memory, idle) ?? '', /gemm, conv 3x3, depthwise 3x3, conv 3x3 by Winograd, exp disagreed/);
+});
+
+test('a product of bytes that is not exact, or not what it was taken for, is found out', () => {
+  const memory = newMemory();
+  const kernels = loadKernels(memory, { build: 'plain' });
+  const withByteDot = (byteDot: 'unsigned' | 'signed') => ({ ...kernels, traits: { panel: 8, byteDot } as const });
+  assert.is(checkKernels(memory, withByteDot('unsigned')), undefined);
+  assert.match(checkKernels(memory, withByteDot('signed')) ?? '', /^products of bytes disagreed/);
 });
 
 test('a memory that is not shared, or too small, is refused', () => {

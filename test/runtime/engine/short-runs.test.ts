@@ -103,7 +103,7 @@ test('a fault and a trap end their run with the node, give its memory back and h
   const broken = chain(weights, memory, 3);
   const third = broken.program.origins[2]?.word as number;
   new Uint32Array(memory.memory.buffer, broken.words + third * 4, 1)[0] = 0x2fe;
-  const assembler = new Assembler(8);
+  const assembler = new Assembler({ panel: 8 });
   assembler.unary('relu', address(SPACE_ARENA, 0x3fffff00), address(SPACE_ARENA, 0), 64);
   const wild = new LoadedProgram({ ...good.program, ...assembler.finish() }, weights, memory, 'm');
   const before = memory.usedBytes;

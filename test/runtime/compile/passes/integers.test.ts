@@ -17,6 +17,8 @@ interface Options {
   /** What is done between product and quantisation. */
   readonly after?: (builder: Builder, y: Value) => Value;
   readonly biased?: boolean;
+  /** Of the weights: 3 takes some of them out of the range of a byte. */
+  readonly weightZero?: number;
   /** A scale a channel. */
   readonly perChannel?: boolean;
 }
@@ -24,13 +26,19 @@ interface Options {
 type Layer = (builder: Builder, x: Value, random: Random, options: Options) => Value;
 
 /** Scales are powers of two: float32 sums are as exact as integers, so that both ways must give the very same numbers. */
-function weightsOf(builder: Builder, random: Random, dims: readonly number[], axis: number, { perChannel }: Options) {
+function weightsOf(
+  builder: Builder,
+  random: Random,
+  dims: readonly number[],
+  axis: number,
+  { perChannel, weightZero = 3 }: Options,
+) {
   const values = Array.from({ length: elementCount(dims) }, () => random.below(256) - 128);
   const scaleDims = perChannel ? dims.map((size, i) => (i === axis ? size : 1)) : [];
   const scales = Array.from({ length: elementCount(scaleDims) }, () => 2 ** -(4 + random.below(3)));
   const quantized = builder.constant(tensorOf('int8', dims, values));
   const scale = builder.constant(tensorOf('float32', scaleDims, scales));
-  return builder.add({ kind: 'dequantize' }, [quantized, scale, builder.scalar(3)]);
+  return builder.add({ kind: 'dequantize' }, [quantized, scale, builder.scalar(weightZero)]);
 }
 
 function biasOf(builder: Builder, random: Random, channels: number, { biased = true }: Options): Value[] {
@@ -103,6 +111,21 @@ for (const [name, layer] of Object.entries(layers))
       assert.equal(got, wanted);
     }
   });
+
+test('bytes that are multiplied as bytes give the very same integers as those that are multiplied as int16', () => {
+  for (const [name, layer] of Object.entries(layers))
+    for (const options of variants) {
+      const { graph, inputs, keys } = graphOf(layer, { ...options, weightZero: 0 });
+      const result = rescaleInPlace(multiplyIntegers(graph, keys), keys);
+      const weights = result.nodes.find(({ operation }) => operation.kind === 'convQuantized')?.inputs[1];
+      assert.is(weights?.type, 'int8', name);
+      const wanted = runGraph(graph, inputs).y0;
+      const asBytes = { panel: 8, byteDot: 'unsigned' } as const;
+      assert.equal(runGraph(result, inputs).y0, wanted, `${name}, as this machine does it`);
+      assert.equal(runGraph(result, inputs, 'plain').y0, wanted, `${name}, as int16`);
+      assert.equal(runGraph(result, inputs, 'plain', asBytes).y0, wanted, `${name}, as bytes`);
+    }
+});
 
 test('what the integers cannot say stays in float32', () => {
   const kept: readonly [string, Options][] = [

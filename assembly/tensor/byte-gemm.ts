@@ -1,0 +1,154 @@
+// 8-bit products from bytes to bytes, as quantized.ts, where the machine multiplies bytes exactly (byte-dot.ts): four neighbours along
+// the sum in one step, so B is packed in fours of rows, a panel of 16 columns being 16 sums of columns (int32), then [(k + 3) / 4][16][4]
+// bytes, zero padded. The sums are for the zero point: Σ (x - zero) · w = Σ x · w - zero · Σ w.
+import { ByteGemm, Rescaling, at } from '../operands.ts';
+import { dot } from './byte-dot.ts';
+import { copyBytes, origin, rescale, rounder } from './quantized.ts';
+import { scratch } from './scratch.ts';
+
+const TILE_ROWS: i32 = 6;
+const PANEL: i32 = 16;
+const SUMS_BYTES: usize = 64;
+const FOUR_BYTES: usize = 64; // of a panel, for four rows
+/** Scratch: 6 x 16 rescaled sums, what the sums of a panel begin with, a row that fills no vector. */
+const START: usize = 384;
+const TAIL: usize = 448;
+
+/**
+ * `rows` (1 or 6) rows of A, `wide`: times all 16 columns of a panel at `b`, else times 8 of them. Rescaled sums go to `sums`, which is
+ * scratch, 64 bytes a row, in pairs: what makes bytes of them would break the pairs.
+ */
+// @ts-ignore: decorator
+@inline
+function tile(rows: i32, wide: bool, a: usize, lda: usize, b: usize, fours: i32, sums: usize, factor: usize, to: Rescaling): void {
+  let c00 = v128.load(sums + START), c01 = v128.load(sums + START, 16), c02 = v128.load(sums + START, 32), c03 = v128.load(sums + START, 48);
+  let c10 = c00, c11 = c01, c12 = c02, c13 = c03, c20 = c00, c21 = c01, c22 = c02, c23 = c03, c30 = c00, c31 = c01, c32 = c02, c33 = c03;
+  let c40 = c00, c41 = c01, c42 = c02, c43 = c03, c50 = c00, c51 = c01, c52 = c02, c53 = c03;
+  let a1 = a + lda, a2 = a1 + lda, a3 = a2 + lda, a4 = a3 + lda, a5 = a4 + lda;
+  for (; fours > 0; fours--) {
+    const b0 = v128.load(b), b1 = v128.load(b, 16), b2 = v128.load(b, 32), b3 = v128.load(b, 48);
+    const x0 = v128.load32_splat(a);
+    c00 = dot(b0, x0, c00); c01 = dot(b1, x0, c01);
+    if (wide) { c02 = dot(b2, x0, c02); c03 = dot(b3, x0, c03); }
+    if (rows > 1) {
+      const x1 = v128.load32_splat(a1);
+      c10 = dot(b0, x1, c10); c11 = dot(b1, x1, c11);
+      if (wide) { c12 = dot(b2, x1, c12); c13 = dot(b3, x1, c13); }
+      const x2 = v128.load32_splat(a2);
+      c20 = dot(b0, x2, c20); c21 = dot(b1, x2, c21);
+      if (wide) { c22 = dot(b2, x2, c22); c23 = dot(b3, x2, c23); }
+      const x3 = v128.load32_splat(a3);
+      c30 = dot(b0, x3, c30); c31 = dot(b1, x3, c31);
+      if (wide) { c32 = dot(b2, x3, c32); c33 = dot(b3, x3, c33); }
+      const x4 = v128.load32_splat(a4);
+      c40 = dot(b0, x4, c40); c41 = dot(b1, x4, c41);
+      if (wide) { c42 = dot(b2, x4, c42); c43 = dot(b3, x4, c43); }
+      const x5 = v128.load32_splat(a5);
+      c50 = dot(b0, x5, c50); c51 = dot(b1, x5, c51);
+      if (wide) { c52 = dot(b2, x5, c52); c53 = dot(b3, x5, c53); }
+      a1 += 4; a2 += 4; a3 += 4; a4 += 4; a5 += 4;
+    }
+    a += 4;
+    b += FOUR_BYTES;
+  }
+  keep(wide, sums, c00, c01, c02, c03, factor, to);
+  if (rows > 1) {
+    keep(wide, sums + 64, c10, c11, c12, c13, factor, to);
+    keep(wide, sums + 128, c20, c21, c22, c23, factor, to);
+    keep(wide, sums + 192, c30, c31, c32, c33, factor, to);
+    keep(wide, sums + 256, c40, c41, c42, c43, factor, to);
+    keep(wide, sums + 320, c50, c51, c52, c53, factor, to);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function keep(wide: bool, row: usize, c0: v128, c1: v128, c2: v128, c3: v128, factor: usize, to: Rescaling): void {
+  const low = f32x4.splat(to.low), high = f32x4.splat(to.high), half = rounder(), from = origin(to);
+  const d0 = rescale(c0, v128.load(factor), low, high, half, from), d1 = rescale(c1, v128.load(factor, 16), low, high, half, from);
+  v128.store(row, d0);
+  v128.store(row, d1, 16);
+  if (!wide) return;
+  const d2 = rescale(c2, v128.load(factor, 32), low, high, half, from), d3 = rescale(c3, v128.load(factor, 48), low, high, half, from);
+  v128.store(row, d2, 32);
+  v128.store(row, d3, 48);
+}
+
+function tile1x8(a: usize, lda: usize, b: usize, fours: i32, sums: usize, factor: usize, to: Rescaling): void { tile(1, false, a, lda, b, fours, sums, factor, to); }
+function tile6x8(a: usize, lda: usize, b: usize, fours: i32, sums: usize, factor: usize, to: Rescaling): void { tile(6, false, a, lda, b, fours, sums, factor, to); }
+function tile1x16(a: usize, lda: usize, b: usize, fours: i32, sums: usize, factor: usize, to: Rescaling): void { tile(1, true, a, lda, b, fours, sums, factor, to); }
+function tile6x16(a: usize, lda: usize, b: usize, fours: i32, sums: usize, factor: usize, to: Rescaling): void { tile(6, true, a, lda, b, fours, sums, factor, to); }
+
+type Tile = (a: usize, lda: usize, b: usize, fours: i32, sums: usize, factor: usize, to: Rescaling) => void;
+
+// A table, as in gemm-tile.ts, so that the instances are not inlined into one function too large for registers.
+const TILES: StaticArray<Tile> = [tile1x8, tile6x8, tile1x16, tile6x16];
+
+/** Rescaled sums in scratch to `width` bytes of each row. */
+function storeRows(rows: i32, width: i32, y: usize, ldy: usize, flip: i32): void {
+  const flips = i8x16.splat(<i8>flip);
+  for (let p = scratch; rows > 0; rows--) {
+    const left = i16x8.narrow_i32x4_s(v128.load(p), v128.load(p, 16)), right = i16x8.narrow_i32x4_s(v128.load(p, 32), v128.load(p, 48));
+    const bytes = v128.xor(i8x16.narrow_i16x8_s(left, right), flips);
+    if (width == 16) {
+      v128.store(y, bytes);
+    } else if (width == 8) {
+      v128.store64_lane(y, bytes, 0);
+    } else {
+      v128.store(scratch + TAIL, bytes);
+      copyBytes(y, scratch + TAIL, width);
+    }
+    p += 64;
+    y += ldy;
+  }
+}
+
+/** What the sums of 8 or 16 columns begin with, to scratch. */
+// @ts-ignore: decorator
+@inline
+function begin(bias: usize, sums: usize, zero: i32): void {
+  const zeros = i32x4.splat(zero);
+  for (let i: usize = 0; i < SUMS_BYTES; i += 16)
+    v128.store(scratch + START + i, i32x4.sub(v128.load(bias + i), i32x4.mul(v128.load(sums + i), zeros)));
+}
+
+/** All rows of `columns` (8 or 16) columns of a panel, from the one at `b` on; `width` of them are stored. */
+function columnsOf(o: ByteGemm, to: Rescaling, columns: i32, width: i32, b: usize, factor: usize, y: usize): void {
+  const lda = <usize>o.lda, ldy = <usize>o.ldy, fours = (o.k + 3) >> 2;
+  const six = unchecked(TILES[columns == PANEL ? 3 : 1]), one = unchecked(TILES[columns == PANEL ? 2 : 0]);
+  let a = at(o.a), m = o.m;
+  for (; m >= TILE_ROWS; m -= TILE_ROWS) {
+    six(a, lda, b, fours, scratch, factor, to);
+    storeRows(TILE_ROWS, width, y, ldy, to.flip);
+    a += lda * TILE_ROWS;
+    y += ldy * TILE_ROWS;
+  }
+  if (m > 1 && o.m >= TILE_ROWS) { // six rows at a time are quicker, even when some of them are reckoned twice
+    const back = <usize>(TILE_ROWS - m);
+    six(a - lda * back, lda, b, fours, scratch, factor, to);
+    return storeRows(TILE_ROWS, width, y - ldy * back, ldy, to.flip);
+  }
+  for (; m > 0; m--) {
+    one(a, lda, b, fours, scratch, factor, to);
+    storeRows(1, width, y, ldy, to.flip);
+    a += lda;
+    y += ldy;
+  }
+}
+
+/** Panels are taken 8 columns at a time when `panel` is 8, and where no more are left. */
+export function gemmBytes(o: ByteGemm, to: Rescaling): void {
+  const panelBytes = SUMS_BYTES + <usize>((o.k + 3) >> 2) * FOUR_BYTES;
+  let b = at(o.b), bias = at(o.bias), factor = at(o.factor), y = at(o.y);
+  for (let j = 0; j < o.n; ) {
+    const half = j & 8; // columns into the panel
+    const columns = o.panel == PANEL && o.n - j > 8 ? PANEL : 8;
+    begin(bias, b + (<usize>half << 2), o.xZero);
+    columnsOf(o, to, columns, min(columns, o.n - j), b + SUMS_BYTES + (<usize>half << 2), factor, y);
+    if (half + columns == PANEL) b += panelBytes;
+    bias += <usize>columns << 2;
+    factor += <usize>columns << 2;
+    y += columns;
+    j += columns;
+  }
+}

@@ -1,0 +1,123 @@
+/** Convolutions from bytes to bytes by the machine's product of bytes. Layouts: assembly/tensor/byte-gemm.ts. */
+import * as op from '../../assembly/opcodes.ts';
+import { shapeWords } from './assemble-matrix.ts';
+import type { Address, ByteType, ConvShape } from './instructions.ts';
+import { isPointwise, patchLength, roundUp } from './pack.ts';
+import { BYTE_PANEL, packedBytes } from './pack-bytes.ts';
+import { type QuantizedConvCall, type Rescaling, rescalingWords } from './quantized-call.ts';
+import type { ByteDot } from './traits.ts';
+import { behind, FLOPS_MAX, inParts, type Writer } from './writer.ts';
+
+/** Patches that are gathered at a time: they and a panel of weights stay in the first caches. */
+const PATCH_BYTES = 32_768;
+const TILE_ROWS = 6;
+/** Vectors reach beyond the last patch. */
+const SLACK_BYTES = 32;
+/** Where bytes are multiplied, four products take the time of one of float32. */
+const PRODUCTS_MAX = 2 * FLOPS_MAX;
+
+/** Rows of patches begin at multiples of four bytes. */
+function rowBytes(shape: ConvShape): number {
+  return roundUp(patchLength(shape), 4);
+}
+
+function patchRows(shape: ConvShape): number {
+  const fitting = Math.floor(PATCH_BYTES / rowBytes(shape) / TILE_ROWS) * TILE_ROWS;
+  return Math.min(Math.max(TILE_ROWS, fitting), shape.batch * shape.outputHeight * shape.outputWidth);
+}
+
+/** What changes bytes of a type into those that the machine multiplies, by an exclusive or; it moves them and their zero point by 128. */
+function flipOf(type: ByteType, byteDot: ByteDot): { readonly flip: number; readonly shift: number } {
+  if ((type === 'int8') === (byteDot === 'signed')) return { flip: 0, shift: 0 };
+  return { flip: 128, shift: type === 'int8' ? 128 : -128 };
+}
+
+/** Rows of patches are the pixels of x, and can be multiplied where they lie. */
+function isInPlace(shape: ConvShape, type: ByteType, byteDot: ByteDot): boolean {
+  return isPointwise(shape) && shape.inputChannels % 4 === 0 && flipOf(type, byteDot).flip === 0;
+}
+
+export function byteConvScratchBytes(shape: ConvShape, type: ByteType, byteDot: ByteDot): number {
+  return isInPlace(shape, type, byteDot) ? 0 : patchRows(shape) * rowBytes(shape) + SLACK_BYTES;
+}
+
+interface Product {
+  readonly a: Address;
+  readonly lda: number;
+  readonly xZero: number;
+  readonly packedB: Address;
+  readonly y: Address;
+  readonly ldy: number;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly bias: Address;
+  readonly factor: Address;
+}
+
+function assembleProduct(writer: Writer, panel: number, to: Rescaling, call: Product): void {
+  const { a, lda, xZero, packedB, y, ldy, m, n, k, bias, factor } = call;
+  const columnsMax = Math.floor(PRODUCTS_MAX / TILE_ROWS / k / BYTE_PANEL) * BYTE_PANEL;
+  inParts(n, Math.max(BYTE_PANEL, columnsMax), (left, right) => {
+    const rowsMax = Math.floor(PRODUCTS_MAX / k / (right - left) / TILE_ROWS) * TILE_ROWS;
+    inParts(m, Math.max(TILE_ROWS, rowsMax), (top, bottom) => {
+      writer.emit(op.BYTE_GEMM, [
+        ...rescalingWords(to),
+        behind(a, top * lda, 1),
+        lda,
+        xZero,
+        behind(packedB, packedBytes(k, left), 1),
+        behind(y, top * ldy + left, 1),
+        ldy,
+        bottom - top,
+        right - left,
+        k,
+        panel,
+        behind(bias, left),
+        behind(factor, left),
+      ]);
+    });
+  });
+}
+
+/** By patches, group by group; those of a pointwise convolution lie in x already. */
+export function assembleByteConv(writer: Writer, panel: number, byteDot: ByteDot, call: QuantizedConvCall): void {
+  const { shape, x, xType, weights, bias, factor, y, to, scratch } = call;
+  const { flip, shift } = flipOf(xType, byteDot);
+  const xZero = call.xZero + shift;
+  const channels = shape.inputChannels / shape.group;
+  const [k, n] = [patchLength(shape), shape.outputChannels / shape.group];
+  const pixels = shape.batch * shape.outputHeight * shape.outputWidth;
+  const product = { xZero, ldy: shape.outputChannels, n, k };
+  if (isInPlace(shape, xType, byteDot)) {
+    assembleProduct(writer, panel, to, { ...product, a: x, lda: k, packedB: weights, y, m: pixels, bias, factor });
+    return;
+  }
+  const isDirect = isPointwise(shape) && k % 4 === 0;
+  inParts(pixels, patchRows(shape), (begin, end) => {
+    for (let group = 0; group < shape.group; group++) {
+      writer.emit(op.BYTE_GATHER, [
+        ...shapeWords(shape),
+        flip,
+        xZero & 0xff,
+        isDirect ? 1 : 0,
+        x,
+        scratch,
+        group * channels,
+        channels,
+        begin,
+        end,
+      ]);
+      assembleProduct(writer, panel, to, {
+        ...product,
+        a: scratch,
+        lda: rowBytes(shape),
+        packedB: behind(weights, group * packedBytes(k, n), 1),
+        y: behind(y, begin * shape.outputChannels + group * n, 1),
+        m: end - begin,
+        bias: behind(bias, group * n),
+        factor: behind(factor, group * n),
+      });
+    }
+  });
+}

@@ -1,0 +1,42 @@
+/** Weights of one byte in the form in which the kernels read them that multiply bytes. Layouts: assembly/tensor/byte-gemm.ts. */
+import type { ConvShape } from './instructions.ts';
+import { patchLength } from './pack.ts';
+
+/** Columns in one panel, on every build. */
+export const BYTE_PANEL = 16;
+/** Neighbours along the sum that are multiplied in one step. */
+const FOUR = 4;
+/** The sums of a panel's columns, int32, before its bytes. */
+const SUMS_BYTES = 4 * BYTE_PANEL;
+
+/** Of a packed [k, n] matrix. */
+export function packedBytes(k: number, n: number): number {
+  return Math.ceil(n / BYTE_PANEL) * (SUMS_BYTES + Math.ceil(k / FOUR) * FOUR * BYTE_PANEL);
+}
+
+/** [outputChannels, inputChannels / group, kh, kw] → per group panels of { sums [16]; bytes [(k + 3) / 4][16][4] }, zero padded. */
+export function packByteConv(weights: Int8Array, shape: ConvShape): Uint8Array {
+  const taps = shape.kernel[0] * shape.kernel[1];
+  const channels = shape.inputChannels / shape.group;
+  const [k, n] = [patchLength(shape), shape.outputChannels / shape.group];
+  const [size, panel] = [packedBytes(k, n), packedBytes(k, 1)];
+  const packed = new Int8Array(shape.group * size);
+  const sums = new Int32Array(packed.buffer);
+  let from = 0;
+  for (let group = 0; group < shape.group; group++)
+    for (let column = 0; column < n; column++) {
+      const lane = column % BYTE_PANEL;
+      const start = group * size + ((column - lane) / BYTE_PANEL) * panel;
+      const target = start + SUMS_BYTES + lane * FOUR;
+      let sum = 0;
+      for (let channel = 0; channel < channels; channel++)
+        for (let tap = 0; tap < taps; tap++) {
+          const weight = weights[from++] as number;
+          const row = tap * channels + channel;
+          packed[target + (row >> 2) * FOUR * BYTE_PANEL + (row & 3)] = weight;
+          sum += weight;
+        }
+      sums[start / 4 + lane] = sum;
+    }
+  return new Uint8Array(packed.buffer);
+}
