@@ -335,10 +335,6 @@ export class Assembler implements Instructions {
     integer.assembleIntegerConv(this.#writer, this.traits.panel, call);
   }
 
-  convIntegerScratchBytes(shape: ConvShape): number {
-    return integer.integerConvScratchBytes(shape);
-  }
-
   convQuantized(call: QuantizedConvCall): void {
     quantized.assembleQuantizedConv(this.#writer, this.traits.panel, call);
   }

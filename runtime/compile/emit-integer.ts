@@ -1,5 +1,6 @@
 /** Quantisation and integer arithmetic. */
 import { elementBytes, elementCount, type TypedArray } from '../engine/tensor.ts';
+import { integerConvScratchBytes } from './assemble-integer.ts';
 import type { Emission, Emitter, OperationOf } from './emission.ts';
 import { inputOf, outputOf } from './emission.ts';
 import { form, productOf, shapeOf } from './emit-matrix.ts';
@@ -126,9 +127,9 @@ function packPatches(emission: Emission, shape: ConvShape, { ordered, packed }: 
 }
 
 export const conv: Emitter<OperationOf<'convInteger'>> = {
-  scratchBytes(node, { window, group }, assembler) {
+  scratchBytes(node, { window, group }) {
     const shape = shapeOf(node, window, group);
-    return layScratch(0, inputOf(node, 1), shape, assembler.convIntegerScratchBytes(shape)).end;
+    return layScratch(0, inputOf(node, 1), shape, integerConvScratchBytes(shape)).end;
   },
   emit(emission) {
     const { assembler, node, operation, at, packed } = emission;
@@ -136,7 +137,7 @@ export const conv: Emitter<OperationOf<'convInteger'>> = {
     requireType(node, x, 'int16');
     requireType(node, weights, 'int16');
     const shape = shapeOf(node, operation.window, operation.group);
-    const scratch = layScratch(emission.scratch, weights, shape, assembler.convIntegerScratchBytes(shape));
+    const scratch = layScratch(emission.scratch, weights, shape, integerConvScratchBytes(shape));
     if (!weights.constant && isDepthwise(shape)) packDepthwise(emission, shape, scratch.packed);
     else if (!weights.constant) packPatches(emission, shape, scratch);
     assembler.convInteger({

@@ -359,7 +359,6 @@ export interface Instructions {
   gemmInteger(call: IntegerGemmCall): void;
   packMatrixInteger(b: Address, packed: Address, k: number, n: number, transposed: boolean): void;
   convInteger(call: IntegerConvCall): void;
-  convIntegerScratchBytes(shape: ConvShape): number;
 }
 
 /** Which of the extreme elements: the least instead of the largest, the last instead of the first of equal ones. */

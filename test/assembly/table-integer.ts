@@ -1,4 +1,5 @@
 import * as op from '../../assembly/opcodes.ts';
+import { integerConvScratchBytes } from '../../runtime/compile/assemble-integer.ts';
 import type { ConvShape, QuantizedType } from '../../runtime/compile/instructions.ts';
 import { packedIntegers, packIntegerConv, packIntegerMatrix } from '../../runtime/compile/pack-integer.ts';
 import { broadcastStrides } from '../../runtime/compile/strides.ts';
@@ -165,7 +166,7 @@ function convCase(shape: ConvShape, biased = true) {
       weights: trial.input(packIntegerConv(weights, shape), 'weights'),
       bias: biased ? trial.input(bias, 'weights') : undefined,
       y: trial.output(reference.conv(x, weights, bias, shape), 'int32'),
-      scratch: trial.scratch(trial.assembler.convIntegerScratchBytes(shape)),
+      scratch: trial.scratch(integerConvScratchBytes(shape)),
       shape,
     });
   };
