@@ -1,9 +1,9 @@
 /**
  * How fast we are, against whom: every contender in a process of its own, in turns, answers compared before anything is timed.
  *
- *   npm run bench [-- MODE… --rounds N --only WORD --contenders A,B --data DIR --quick --json]
+ *   npm run bench [-- MODE… --rounds N --only WORD --contenders A,B --data DIR --minutes N --quick --json]
  *
- * Modes: models, operators, int8, cold, memory, scheduler (all of them without one). A line `models vs onnxruntime-node: 1.2` says that the peer
+ * Modes: models, operators, int8, cold, memory, scheduler, preemption (all of them without one). A line `models vs onnxruntime-node: 1.2` says that the peer
  * takes 1.2 times as long. Each run adds a line of JSON to bench/results/, unless it was a quick one.
  */
 import { appendFileSync, mkdirSync } from 'node:fs';
@@ -25,6 +25,7 @@ const { values, positionals } = parseArgs({
     only: { type: 'string' },
     contenders: { type: 'string' },
     data: { type: 'string' },
+    minutes: { type: 'string', default: '0.5' },
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
@@ -56,6 +57,8 @@ function record(result: object): void {
 const rounds = values.quick ? 1 : Number(values.rounds);
 if (!(Number.isInteger(rounds) && rounds >= 1 && rounds <= 1000))
   throw new Error(`--rounds: expected a whole number from 1 to 1000, got "${values.rounds}"`);
+const minutes = Number(values.minutes);
+if (!(minutes > 0 && minutes <= 60)) throw new Error(`--minutes: expected a number up to 60, got "${values.minutes}"`);
 const names = positionals.length > 0 ? positionals : Object.keys(modes);
 for (const name of names)
   if (!Object.hasOwn(modes, name)) throw new Error(`mode "${name}": expected ${Object.keys(modes).join(', ')}`);
@@ -70,7 +73,7 @@ const data = values.data ?? fileURLToPath(new URL('../../shared/data/', import.m
 const style = createStyle(wantsColour(process.env, process.stdout.isTTY));
 for (const name of names) {
   const run = modes[name] as (typeof modes)[string];
-  const result = await run({ contenders, rounds, quick: values.quick, only: values.only, data });
+  const result = await run({ contenders, rounds, quick: values.quick, only: values.only, data, minutes });
   for (const { header, rows } of result.tables) console.log(`${style.table(header, rows)}\n`);
   for (const note of result.notes) console.log(note);
   for (const line of result.lines) console.log(line);

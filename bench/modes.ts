@@ -4,6 +4,7 @@ import { isTransformerCase, operatorCases } from './cases/operator-cases.ts';
 import { compareAll, type RatioLine, refusals, summaryOf, summaryText, tableOf } from './comparison.ts';
 import type { ContenderName } from './contenders/contender.ts';
 import { cold, memory } from './fresh-modes.ts';
+import { preemption } from './preemption/preemption-mode.ts';
 import { scheduler } from './scheduling/scheduler-mode.ts';
 
 export interface ModeOptions {
@@ -16,6 +17,8 @@ export interface ModeOptions {
   readonly only?: string;
   /** Folder of models and datasets; it may be missing. */
   readonly data: string;
+  /** How long `preemption` lets a gateway serve at 95%. */
+  readonly minutes: number;
 }
 
 export interface ModeResult {
@@ -108,4 +111,4 @@ const int8: Mode = (options) => {
   );
 };
 
-export const modes: Readonly<Record<string, Mode>> = { models, operators, int8, cold, memory, scheduler };
+export const modes: Readonly<Record<string, Mode>> = { models, operators, int8, cold, memory, scheduler, preemption };

@@ -54,6 +54,17 @@ test('the quick benchmark counts the decisions of the scheduler', async () => {
   assert.match(stdout, /^scheduler decisions per second: \d+ \(worst \d+/m);
 });
 
+test('the quick benchmark lets an urgent model come between low-priority ones, and cancels one', async () => {
+  const flags = ['preemption', '--quick', '--json', '--contenders', 'ours', '--only'];
+  const { stdout } = await run(process.execPath, [main, ...flags, 'response']);
+  const { responses } = JSON.parse(stdout.split('\n').find((line) => line.startsWith('{')) as string);
+  const { idleMs, loadedMs, heavyPerSecond } = responses['ours: silero-vad'];
+  assert.ok(idleMs.count > 0 && loadedMs.count > 0 && heavyPerSecond > 0, stdout);
+  assert.match(stdout, /^urgent p99 loaded\/idle: \d/m);
+  const cancelled = await run(process.execPath, [main, ...flags, 'cancel']);
+  assert.match(cancelled.stdout, /^cancel a running .*: the next run begins after p50/m);
+});
+
 test('a profile of a case says what each operator takes', async () => {
   const profile = fileURLToPath(new URL('../../bench/profile.ts', import.meta.url));
   const { stdout } = await run(process.execPath, [profile, 'Gemm 64×640×128', '--passes', '2', '--json']);
