@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { serialize } from 'node:v8';
-import { build } from 'esbuild';
+import { type BuildOptions, build } from 'esbuild';
 import type { BenchCase } from './cases/model-cases.ts';
 import { compareAnswers } from './contenders/answers.ts';
 import type { ContenderName, Tensors } from './contenders/contender.ts';
@@ -24,22 +24,23 @@ export const freshContenders: readonly ContenderName[] = ['onnxruntime-web', 'ou
 /** As a gateway runs it: bundled. The others come as they are installed, which is bundled too. */
 async function bundle(): Promise<void> {
   mkdirSync(`${folder}/kernels`, { recursive: true });
-  await build({
+  const options: BuildOptions = {
     absWorkingDir: root,
-    entryPoints: {
-      'fresh-process': 'bench/contenders/fresh-process.ts',
-      'core-worker': 'runtime/engine/core-worker.ts',
-    },
     outdir: folder,
     bundle: true,
-    splitting: true,
     minify: true,
     platform: 'node',
     target: 'node24',
     format: 'esm',
     external: ['onnxruntime-web', 'onnxruntime-node'],
     logLevel: 'warning',
+  };
+  await build({
+    ...options,
+    entryPoints: { 'fresh-process': 'bench/contenders/fresh-process.ts' },
+    splitting: true,
   });
+  await build({ ...options, entryPoints: { 'core-worker': 'runtime/engine/core-worker.ts' } });
   for (const name of ['kernels-plain.wasm', 'kernels-relaxed.wasm'])
     copyFileSync(join(root, 'build', name), join(folder, 'kernels', name));
 }

@@ -54,9 +54,7 @@ function onnxruntime(ort: typeof Onnxruntime, options: Onnxruntime.InferenceSess
 
 const loaders: Readonly<Record<string, Loader>> = {
   ours: async () => {
-    const { createEngine } = await import('../../runtime/engine/engine.ts');
-    const { tensorsOf } = await import('../../runtime/engine/value.ts');
-    const { fileSource } = await import('../../runtime/onnx/file-io.ts');
+    const { createEngine, fileSource, tensorsOf } = await import('./fresh-ours.ts');
     return async (file, inputs) => {
       const engine = await createEngine();
       const model = await engine.load(fileSource(file), { name: 'fresh' });

@@ -1,6 +1,7 @@
 /** The engine: one memory, one core, and the models that run on them by our own kernels. */
 
 import { join } from 'node:path';
+import type { KernelTraits } from '../compile/traits.ts';
 import { type ByteSource, memorySource } from '../onnx/byte-source.ts';
 import { cacheFolder, keepBuild, recallBuild } from './build-choice-io.ts';
 import type { BuildChoice } from './choose-build.ts';
@@ -8,10 +9,11 @@ import { Core } from './core.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { FirstSteps } from './first-steps.ts';
 import { KeptCode } from './kept-code-io.ts';
-import { KeptModel } from './kept-model.ts';
+import { KeptModel, type KeptModelHome } from './kept-model.ts';
 import { KeptPrograms, type WholeProgram } from './kept-programs-io.ts';
 import { type KernelBuild, type Kernels, loadKernels, twinOf } from './kernels.ts';
 import { EngineMemory } from './memory.ts';
+import { MemoryWeights } from './memory-weights.ts';
 import type { Model } from './model.ts';
 import { ModelMemory } from './model-memory.ts';
 import { ShortRuns } from './short-runs.ts';
@@ -89,10 +91,28 @@ async function chooseKernels(
   if (asked) return { build: asked, notes: [], choice: 'asked for' };
   const kept = recallBuild(folder);
   if (kept) return { ...kept, choice: 'kept from an earlier start' };
-  const { chooseBuild } = await import('./choose-build.ts');
+  const { chooseBuild } = await import('./open-model.ts');
   const made = chooseBuild();
   keepBuild(folder, made);
   return { ...made, choice: 'tried now' };
+}
+
+/** Throws a MemoryLimitError when there is no room. */
+function recallModel(
+  programs: KeptPrograms,
+  file: ByteSource,
+  name: string,
+  home: KeptModelHome & { traits: KernelTraits },
+) {
+  const weights = new MemoryWeights(home.memory, name, 0);
+  let model: KeptModel | undefined;
+  try {
+    const kept = programs.recall(file, home.traits, (byteLength) => weights.restore(byteLength));
+    if (kept) model = new KeptModel(kept, weights, name, home);
+    return model;
+  } finally {
+    if (!model) weights.free();
+  }
 }
 
 let isFirst = true;
@@ -151,8 +171,8 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
         return openModel(file, { name, folder }, { ...home, keep });
       };
       if (!programs) return open();
-      const kept = programs.recall(file, traits);
-      if (kept) return new KeptModel(kept, name, { ...home, open });
+      const kept = recallModel(programs, file, name, { ...home, open });
+      if (kept) return kept;
       return open((whole) => void programs.keep(file, traits, whole));
     },
     suspend: () => dispatcher.suspend(),

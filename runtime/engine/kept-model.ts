@@ -7,7 +7,7 @@ import { checkInputs } from './check-inputs.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { WholeProgram } from './kept-programs-io.ts';
 import { LoadedProgram } from './loaded-program.ts';
-import { MemoryWeights } from './memory-weights.ts';
+import type { MemoryWeights } from './memory-weights.ts';
 import type { Model, RunOptions, RunResult } from './model.ts';
 import type { ModelMemory } from './model-memory.ts';
 import type { Tensor } from './tensor.ts';
@@ -36,23 +36,21 @@ export class KeptModel implements Model {
   #opening: Promise<Model> | undefined;
   #closed = false;
 
-  /** Throws a MemoryLimitError when there is no room. */
-  constructor({ program, weights, inputs, outputs, shapes }: WholeProgram, name: string, home: KeptModelHome) {
+  /** `weights` hold those of the program. Throws a MemoryLimitError when there is no room. */
+  constructor(
+    { program, inputs, outputs, shapes }: WholeProgram,
+    weights: MemoryWeights,
+    name: string,
+    home: KeptModelHome,
+  ) {
     this.name = name;
     this.inputs = inputs;
     this.outputs = outputs;
     this.#home = home;
     this.#shapes = shapes;
     const { memory } = home;
-    const placed = new MemoryWeights(memory, name, weights.byteLength);
-    try {
-      placed.restore(weights);
-      memory.expect(program.arenaBytes, `a run of model "${name}"`);
-      this.#program = new LoadedProgram(program, placed, memory, name);
-    } catch (error) {
-      placed.free();
-      throw error;
-    }
+    memory.expect(program.arenaBytes, `a run of model "${name}"`);
+    this.#program = new LoadedProgram(program, weights, memory, name);
     home.models.add(this);
   }
 

@@ -2,15 +2,16 @@
  * Compiled programs kept on disk with their packed weights, so that a model that was run here before starts without being
  * read, compiled and packed. What is kept can always be made again: whatever is wrong with a file, it counts as absent.
  *
- * A file: the length of the head (u32), the head (JSON), instruction words, tables, weights, and a CRC-32 of all that.
+ * A file: the length of the head and of the front (u32 each), the front (the head in JSON, instruction words, tables), weights, and a
+ * CRC-32 of all that. Weights are read to where they will be used: memory that was never touched before is what costs at a start.
  */
-import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { closeSync, fstatSync, openSync, promises, readdirSync, readSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { Program } from '../compile/program.ts';
 import { type KernelTraits, traitsName } from '../compile/traits.ts';
 import type { ByteSource } from '../onnx/byte-source.ts';
+import { MemoryLimitError } from './memory.ts';
 import type { ValueDescription } from './tensor.ts';
 
 /** A program that is all of a model for inputs of these shapes. */
@@ -39,7 +40,9 @@ const FOLDER_BYTES_MAX = 512 * 2 ** 20;
 const FILES_MAX = 64;
 
 const CRC_BYTES = 4;
-const LENGTH_BYTES = 4;
+const LENGTHS_BYTES = 8;
+/** Of a model file at a time, to know it again. */
+const PART_BYTES = 65_536;
 
 export class KeptPrograms {
   readonly #folder: string;
@@ -52,13 +55,21 @@ export class KeptPrograms {
     this.#compiler = compiler;
   }
 
-  /** The program kept for a model file, made for kernels with these traits. */
-  recall(file: ByteSource, traits: KernelTraits): WholeProgram | undefined {
+  /**
+   * The program kept for a model file, made for kernels with these traits. Its weights lie where `place` gives them room, also
+   * when they turn out to be damaged. Throws a MemoryLimitError when there is none.
+   */
+  recall(file: ByteSource, traits: KernelTraits, place: (byteLength: number) => Uint8Array): WholeProgram | undefined {
     if (file.byteLength > MODEL_BYTES_MAX) return undefined;
+    let kept: number | undefined;
     try {
-      return this.#parse(readFileSync(this.#pathOf(file, traits)));
-    } catch {
+      kept = openSync(this.#pathOf(file, traits), 'r');
+      return this.#parse(kept, place);
+    } catch (error) {
+      if (error instanceof MemoryLimitError) throw error;
       return undefined;
+    } finally {
+      if (kept !== undefined) closeSync(kept);
     }
   }
 
@@ -86,13 +97,13 @@ export class KeptPrograms {
     const part = `${path}.${process.pid}.part`;
     const content = this.#format(whole);
     try {
-      await mkdir(this.#folder, { recursive: true });
+      await promises.mkdir(this.#folder, { recursive: true });
       this.#makeRoom(content.byteLength);
-      await writeFile(part, content);
-      await rename(part, path);
+      await promises.writeFile(part, content);
+      await promises.rename(part, path);
       return true;
     } catch {
-      await rm(part, { force: true }).catch(() => undefined);
+      await promises.rm(part, { force: true }).catch(() => undefined);
       return false;
     }
   }
@@ -112,26 +123,32 @@ export class KeptPrograms {
       weightsBytes: weights.byteLength,
     };
     const text = new TextEncoder().encode(JSON.stringify(head));
-    const parts = [new Uint8Array(Uint32Array.of(text.length).buffer), text, bytesOf(words), bytesOf(tables), weights];
-    const content = Buffer.concat(parts);
-    return Buffer.concat([content, new Uint8Array(Uint32Array.of(crc32(content)).buffer)]);
+    const front = [text, bytesOf(words), bytesOf(tables)];
+    const lengths = Uint32Array.of(text.length, text.length + words.byteLength + tables.byteLength);
+    const content = Buffer.concat([bytesOf(lengths), ...front, weights]);
+    return Buffer.concat([content, bytesOf(Uint32Array.of(crc32(content)))]);
   }
 
-  #parse(bytes: Buffer): WholeProgram | undefined {
-    const end = bytes.length - CRC_BYTES;
-    if (end < LENGTH_BYTES || crc32(bytes.subarray(0, end)) !== bytes.readUInt32LE(end)) return undefined;
-    let at = LENGTH_BYTES;
-    const take = (length: number): Uint8Array => {
-      at += length;
-      return bytes.subarray(at - length, at);
-    };
-    const head: Head = JSON.parse(Buffer.from(take(bytes.readUInt32LE(0))).toString());
+  #parse(file: number, place: (byteLength: number) => Uint8Array): WholeProgram | undefined {
+    const { size } = fstatSync(file);
+    const lengths = new Uint32Array(2);
+    fill(file, bytesOf(lengths), 0);
+    const [headBytes = 0, frontBytes = 0] = lengths;
+    if (headBytes > frontBytes || LENGTHS_BYTES + frontBytes + CRC_BYTES > size) return undefined;
+    const front = Buffer.allocUnsafeSlow(frontBytes);
+    fill(file, front, LENGTHS_BYTES);
+    const head: Head = JSON.parse(front.toString('utf8', 0, headBytes));
     const { compiler, program, wordsBytes, tablesBytes, weightsBytes, ...rest } = head;
-    if (compiler !== this.#compiler || at + wordsBytes + tablesBytes + weightsBytes !== end) return undefined;
+    if (compiler !== this.#compiler || headBytes + wordsBytes + tablesBytes !== frontBytes) return undefined;
+    if (LENGTHS_BYTES + frontBytes + weightsBytes + CRC_BYTES !== size) return undefined;
+    const weights = place(weightsBytes);
+    fill(file, weights, LENGTHS_BYTES + frontBytes);
+    const sum = new Uint32Array(1);
+    fill(file, bytesOf(sum), size - CRC_BYTES);
+    if (sum[0] !== [bytesOf(lengths), front, weights].reduce((crc, bytes) => crc32(bytes, crc), 0)) return undefined;
     // The head may end anywhere, words begin at a multiple of four.
-    const words = new Uint32Array(Uint8Array.from(take(wordsBytes)).buffer);
-    const tables = take(tablesBytes);
-    return { ...rest, program: { ...program, words, tables }, weights: take(weightsBytes) };
+    const words = new Uint32Array(front.buffer.slice(headBytes, headBytes + wordsBytes));
+    return { ...rest, program: { ...program, words, tables: front.subarray(headBytes + wordsBytes) }, weights };
   }
 
   #makeRoom(bytes: number): void {
@@ -152,12 +169,27 @@ export class KeptPrograms {
   }
 }
 
+/** Reads a part of a file; throws an Error when it ends before. */
+function fill(file: number, target: Uint8Array, start: number): void {
+  for (let at = 0; at < target.length; ) {
+    const got = readSync(file, target, at, target.length - at, start + at);
+    if (got === 0) throw new Error('the file ends too early');
+    at += got;
+  }
+}
+
 /** Tells model files apart: its length and the CRC-32 of its quarters. No guard against files that are made to look alike. */
 function fingerprint(file: ByteSource): string {
   const { byteLength } = file;
-  const bytes = file.read(0, byteLength);
   const quarter = Math.ceil(byteLength / 4);
-  const sums = [0, 1, 2, 3].map((index) => crc32(bytes.subarray(index * quarter, (index + 1) * quarter)));
+  const part = new Uint8Array(Math.min(PART_BYTES, quarter));
+  const sums = [0, 1, 2, 3].map((index) => {
+    const end = Math.min((index + 1) * quarter, byteLength);
+    let sum = 0;
+    for (let start = index * quarter; start < end; start += part.length)
+      sum = crc32(file.read(start, Math.min(start + part.length, end), part), sum);
+    return sum;
+  });
   return [byteLength, ...sums].map((sum) => sum.toString(16).padStart(8, '0')).join('');
 }
 

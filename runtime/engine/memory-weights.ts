@@ -62,11 +62,11 @@ export class MemoryWeights implements Weights {
     return this.#memory.bytes(this.#region, this.#length);
   }
 
-  /** Puts weights that another process packed in the place of all; for programs that were made there. */
-  restore(bytes: Uint8Array): void {
-    this.#makeRoom(bytes.length);
-    this.#memory.bytes(this.#region, bytes.length).set(bytes);
-    this.#length = bytes.length;
+  /** Room in the place of all, for weights that another process packed; for programs that were made there. */
+  restore(byteLength: number): Uint8Array {
+    this.#makeRoom(byteLength);
+    this.#length = byteLength;
+    return this.bytes;
   }
 
   /** Keeps the present place until `release`. */

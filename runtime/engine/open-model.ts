@@ -1,9 +1,15 @@
-/** From a model file to a model that runs. The engine loads this file, and the compiler with it, when it is needed. */
+/**
+ * From a model file to a model that runs. The engine loads this file, and the compiler with it, when nothing was kept from an earlier
+ * start; so also what chooses a build: in a bundle, each file that is loaded apart splits what it shares with others, and every
+ * piece costs each start a millisecond.
+ */
 import type { ByteSource } from '../onnx/byte-source.ts';
 import { externalReader } from '../onnx/external-io.ts';
 import { readModel } from '../onnx/read.ts';
 import { hasOperator } from '../ops/index.ts';
 import { EngineModel, type ModelHome } from './engine-model.ts';
+
+export { chooseBuild } from './choose-build.ts';
 
 /** Throws as `Engine.load` rejects. `folder` is where weights beside the file are looked for. */
 export async function openModel(

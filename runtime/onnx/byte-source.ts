@@ -1,8 +1,11 @@
 /** Where the bytes of a model file are: in memory, or on a disk from which parts are read when they are needed. */
 export interface ByteSource {
   readonly byteLength: number;
-  /** Bytes from `start` up to `end`, which nobody may change. Throws an Error when they cannot be read. */
-  read(start: number, end: number): Uint8Array;
+  /**
+   * Bytes from `start` up to `end`, which nobody may change. Throws an Error when they cannot be read. What has to be copied goes into
+   * `room`, where that is given and long enough, and counts until the next use of it.
+   */
+  read(start: number, end: number, room?: Uint8Array): Uint8Array;
   /** Whether `read` gives views and costs nothing. */
   readonly inMemory: boolean;
 }

@@ -2,9 +2,10 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { ByteSource } from './byte-source.ts';
 
-/** Gives the bytes of an open file from `start` up to `end`; `what` names it in errors. */
-export function readPart(file: number, start: number, end: number, what: string): Uint8Array {
-  const bytes = new Uint8Array(end - start);
+/** Gives the bytes of an open file from `start` up to `end`, in `room` where there is enough; `what` names the file in errors. */
+export function readPart(file: number, start: number, end: number, what: string, room?: Uint8Array): Uint8Array {
+  const length = end - start;
+  const bytes = room && room.length >= length ? room.subarray(0, length) : new Uint8Array(length);
   for (let at = 0; at < bytes.length; ) {
     const got = readSync(file, bytes, at, bytes.length - at, start + at);
     if (got === 0) throw new Error(`${what}: the file became shorter while it was read`);
@@ -39,7 +40,7 @@ export function fileSource(path: string): ByteSource {
   const byteLength = withFile(path, (file) => fstatSync(file).size);
   return {
     byteLength,
-    read: (start, end) => withFile(path, (file) => readPart(file, start, end, 'model file')),
+    read: (start, end, room) => withFile(path, (file) => readPart(file, start, end, 'model file', room)),
     inMemory: false,
   };
 }
