@@ -17,6 +17,8 @@ export interface Emission<Kind extends Operation = Operation> {
   at(value: Value): Address;
   /** Where a constant lies in the form that `make` gives it; `form` tells the forms of one constant apart. */
   packed(value: Value, form: string, make: (data: TypedArray) => ArrayBufferView): Address;
+  /** Where a table of this program lies; `make` is called once for each owner. */
+  table(owner: object, make: () => ArrayBufferView): Address;
 }
 
 /** Instructions of one kind of operation, and the scratch memory that they need, in bytes. */

@@ -195,11 +195,13 @@ function sizesOf(node: Node) {
 }
 
 export const resize: Emitter<OperationOf<'resize'>> = {
-  emit({ assembler, node, operation, at }) {
+  emit({ assembler, node, operation, at, table }) {
     const x = inputOf(node, 0);
     requireFloat32(node, x);
-    const table = operation.mode === 'linear' ? linearTable : (sources: readonly number[]) => Int32Array.from(sources);
-    const [rows, columns] = [assembler.table(table(operation.rows)), assembler.table(table(operation.columns))];
+    const form = operation.mode === 'linear' ? linearTable : (sources: readonly number[]) => Int32Array.from(sources);
+    const [rows, columns] = [operation.rows, operation.columns].map((sources) =>
+      table(sources, () => form(sources)),
+    ) as [Address, Address];
     const call = { x: at(x), y: at(outputOf(node)), ...sizesOf(node), rows, columns };
     if (operation.mode === 'linear') assembler.resizeLinear(call);
     else assembler.resizeNearest(call);

@@ -26,8 +26,8 @@ export function shapeOf(node: Node, window: Window2d, group: number): ConvShape 
 }
 
 /** Where a bias lies, padded as the kernels want it; zeros when there is none. */
-function biasAddress({ assembler, at, packed }: Emission, bias: Value | undefined, n: number): Address {
-  if (!bias) return assembler.table(assembler.packBias(undefined, n));
+function biasAddress({ assembler, node, at, packed, table }: Emission, bias: Value | undefined, n: number): Address {
+  if (!bias) return table(inputOf(node, 1), () => assembler.packBias(undefined, n));
   return bias.constant ? packed(bias, 'bias', (data) => assembler.packBias(floats(data), n)) : at(bias);
 }
 

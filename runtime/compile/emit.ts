@@ -2,6 +2,7 @@
 import { elementCount, type TypedArray } from '../engine/tensor.ts';
 import { KEPT_BYTES_MAX } from '../onnx/limits.ts';
 import { Assembler } from './assembler.ts';
+import { type BandGroup, findGroups, type Step, stepsOf } from './bands.ts';
 import { DerivedTensor } from './builder.ts';
 import type { Emitter, OperationOf } from './emission.ts';
 import { attention } from './emit-attention.ts';
@@ -17,6 +18,7 @@ import { type Address, address, SPACE_ARENA, SPACE_WEIGHTS } from './instruction
 import { planMemory } from './plan.ts';
 import type { Program, ProgramValue, Weights } from './program.ts';
 import { recurrent } from './recurrent.ts';
+import { rowBytesOf } from './rows.ts';
 import { suppress } from './suppress.ts';
 import type { KernelTraits } from './traits.ts';
 
@@ -82,6 +84,7 @@ class ConstantPlaces {
   readonly #assembler: Assembler;
   readonly #weights: Weights;
   readonly #own = new Map<Constant, Map<string, Address>>();
+  readonly #tables = new Map<object, Address>();
 
   constructor(assembler: Assembler, weights: Weights) {
     this.#assembler = assembler;
@@ -98,6 +101,13 @@ class ConstantPlaces {
     });
     for (const { buffer, byteLength } of made) if (byteLength > KEPT_BYTES_MAX) giveBack(buffer);
     if (constant.tensor instanceof DerivedTensor) constant.tensor.forget();
+    return found;
+  }
+
+  /** Numbers of this program alone, placed once for each owner, however many instructions read them. */
+  table(owner: object, make: () => ArrayBufferView): Address {
+    const found = this.#tables.get(owner) ?? this.#assembler.table(make());
+    this.#tables.set(owner, found);
     return found;
   }
 
@@ -121,8 +131,18 @@ function giveBack(buffer: ArrayBufferLike): void {
   if (buffer instanceof ArrayBuffer && 'transfer' in buffer) buffer.transfer(0);
 }
 
-/** Is told where the instructions of each node begin, in order; views have none. For profiles. */
+/** Is told where the instructions of each node begin, in order; views have none. Of nodes that are done in bands, for each band. For profiles. */
 export type EmissionObserver = (word: number, node: Node) => void;
+
+/** The last rows of a line buffer move to its beginning, no more at a time than there is room before them. */
+function moveUp(assembler: Assembler, buffer: Address, { value, from, count }: Extract<Step, { kind: 'move' }>): void {
+  const row = rowBytesOf(value) / 4;
+  for (let done = 0; done < count; done += from) {
+    const size = Math.min(from, count - done) * row;
+    const block = { elementBytes: 4, shape: [size], xStrides: [1], yStrides: [1] };
+    assembler.copy({ ...block, x: buffer, y: buffer, xOffset: (from + done) * row, yOffset: done * row });
+  }
+}
 
 /** Throws UnsupportedError for what the kernels cannot do at run time. */
 export function emitProgram(
@@ -134,9 +154,11 @@ export function emitProgram(
   const assembler = new Assembler(traits);
   const constants = new ConstantPlaces(assembler, weights);
   const nodes = graph.nodes.filter((node) => !node.outputs.every(isEmpty));
+  const groups = findGroups({ ...graph, nodes });
   const plan = planMemory(
     { ...graph, nodes },
     (node) => emitterOf(node).scratchBytes?.(node, node.operation, assembler) ?? 0,
+    groups,
   );
   const at = (value: Value): Address => {
     const { constant } = value;
@@ -144,21 +166,41 @@ export function emitProgram(
     if (constant) return constants.place(constant, 'plain', (data) => data);
     return address(SPACE_ARENA, plan.offsetOf(value));
   };
-  for (const node of nodes) {
+  const emit = (node: Node, scratch: number, isView: boolean, place: (value: Value) => Address): void => {
     const word = assembler.begin(node.origin);
     observe?.(word, node);
     emitterOf(node).emit({
       assembler,
       node,
       operation: node.operation,
-      scratch: address(SPACE_ARENA, plan.scratchOf(node)),
-      isView: plan.isView(node),
-      at,
-      packed(value, form, make) {
-        const constant = value.constant as Constant;
-        return constants.place(constant, form, make);
-      },
+      scratch: address(SPACE_ARENA, scratch),
+      isView,
+      at: place,
+      packed: (value, form, make) => constants.place(value.constant as Constant, form, make),
+      table: (owner, make) => constants.table(owner, make),
     });
+  };
+  const emitGroup = (group: BandGroup): void => {
+    const scratch = plan.scratchOf(nodes[group.first] as Node);
+    for (const step of stepsOf({ ...graph, nodes }, group)) {
+      if (step.kind === 'move') {
+        moveUp(assembler, at(step.value), step);
+        continue;
+      }
+      emit(step.node, scratch, false, (value) => {
+        const image = step.images.get(value);
+        return image ? at(image.whole) + image.row * rowBytesOf(image.whole) : at(value);
+      });
+    }
+  };
+  const groupAt = new Map(groups.map((group) => [group.first, group]));
+  for (let index = 0; index < nodes.length; index++) {
+    const group = groupAt.get(index);
+    const node = nodes[index] as Node;
+    if (group) {
+      emitGroup(group);
+      index = group.last;
+    } else emit(node, plan.scratchOf(node), plan.isView(node), at);
   }
   const described = ({ name, value }: NamedValue): ProgramValue => ({
     name,

@@ -1,6 +1,7 @@
 /**
  * Memory plan: where every value of a graph lies in the run's arena. Buffers are shared by values whose lives do not
- * overlap; reshapes and contiguous slices lie inside their source; element-wise operations write over their operand.
+ * overlap; reshapes and contiguous slices lie inside their source; element-wise operations write over their operand. Nodes that are
+ * worked on together live at the same time, and what only they read may have less room than all of it.
  */
 import { elementBytes, elementCount } from '../engine/tensor.ts';
 import type { KernelGraph, Node, Value } from './graph.ts';
@@ -19,6 +20,14 @@ export interface Plan {
   isView(node: Node): boolean;
   /** Byte offset of a node's scratch memory. */
   scratchOf(node: Node): number;
+}
+
+/** Nodes [first, last] of a graph, done together. */
+export interface Group {
+  readonly first: number;
+  readonly last: number;
+  /** Bytes of results that are never there as a whole. */
+  readonly buffers: ReadonlyMap<Value, number>;
 }
 
 /** Bytes that are alive from one node to another, both included. Inputs live from node -1 on. */
@@ -66,7 +75,11 @@ function writableInputs(node: Node): readonly (Value | undefined)[] {
   return [];
 }
 
-export function planMemory(graph: KernelGraph, scratchBytes: (node: Node) => number): Plan {
+export function planMemory(
+  graph: KernelGraph,
+  scratchBytes: (node: Node) => number,
+  groups: readonly Group[] = [],
+): Plan {
   const places = new Map<Value, Place>();
   const buffers: Buffer[] = [];
   const views = new Set<Node>();
@@ -78,8 +91,18 @@ export function planMemory(graph: KernelGraph, scratchBytes: (node: Node) => num
   };
   for (const { value } of graph.inputs)
     if (!places.has(value)) places.set(value, { buffer: allocate(bytesOf(value), -1, end), offset: 0 });
-  const lastUses = findLastUses(graph);
+  const groupAt = new Map(groups.flatMap((group) => range(group).map((index) => [index, group] as const)));
+  const lastUses = findLastUses(graph, groupAt);
   graph.nodes.forEach((node, index) => {
+    const group = groupAt.get(index);
+    if (group) {
+      for (const output of node.outputs) {
+        const bytes = group.buffers.get(output) ?? bytesOf(output);
+        const last = lastUses.get(output) ?? group.last;
+        places.set(output, { buffer: allocate(bytes, group.first, last), offset: 0 });
+      }
+      return;
+    }
     const view = viewOffset(node);
     const [first] = node.outputs;
     const source = view === undefined ? undefined : places.get(node.inputs[0] as Value);
@@ -99,8 +122,13 @@ export function planMemory(graph: KernelGraph, scratchBytes: (node: Node) => num
   const scratch = new Map<Node, Buffer>();
   graph.nodes.forEach((node, index) => {
     const bytes = scratchBytes(node);
-    if (bytes > 0) scratch.set(node, allocate(bytes, index, index));
+    if (bytes > 0 && !groupAt.has(index)) scratch.set(node, allocate(bytes, index, index));
   });
+  for (const group of groups) {
+    const nodes = graph.nodes.slice(group.first, group.last + 1);
+    const shared = allocate(Math.max(...nodes.map(scratchBytes)), group.first, group.last);
+    for (const node of nodes) scratch.set(node, shared);
+  }
   const arenaBytes = place(buffers);
   return {
     arenaBytes,
@@ -114,11 +142,15 @@ export function planMemory(graph: KernelGraph, scratchBytes: (node: Node) => num
   };
 }
 
+function range({ first, last }: Group): number[] {
+  return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+}
+
 /** Index of the last node that reads a value, or of the end for outputs. Views count as reads of what they show. */
-function findLastUses(graph: KernelGraph): Map<Value, number> {
+function findLastUses(graph: KernelGraph, groupAt: ReadonlyMap<number, Group>): Map<Value, number> {
   const last = new Map<Value, number>();
   graph.nodes.forEach((node, index) => {
-    for (const input of node.inputs) if (input) last.set(input, index);
+    for (const input of node.inputs) if (input) last.set(input, groupAt.get(index)?.last ?? index);
   });
   for (const { value } of graph.outputs) last.set(value, graph.nodes.length);
   return last;

@@ -2,7 +2,7 @@
 import type { Profile } from './profile.ts';
 import type { Pass, Span } from './spans.ts';
 
-/** All that one node did with one kernel operation in a pass; in a loop, of all rounds. */
+/** All that one node did with one kernel operation in a pass; rounds of a loop and bands of rows (compile/bands.ts) each count. */
 export interface OperatorTime {
   readonly node: string;
   /** The ONNX operator; '' where the node is none of the file's. */
