@@ -8,7 +8,7 @@ import {
   runCumulate, runDeterminant, runMaxRoiPool, runRoiAlign, runSample, runScatter, runTopK, runTrees, runUniform, runWrapIndices, runProduct,
   runLookup, runSuppress,
 } from './rare.ts';
-import { runByteGather, runByteGemm, runQuantizedDepthwise, runQuantizedGather, runQuantizedGemm } from './quantized.ts';
+import { runByteDepthwise, runByteGather, runByteGemm, runQuantizedDepthwise, runQuantizedGather, runQuantizedGemm } from './quantized.ts';
 import { binary, compareAll, where } from './tensor/broadcast.ts';
 import { castAll } from './tensor/cast.ts';
 import { depthwise } from './tensor/depthwise.ts';
@@ -40,7 +40,7 @@ export const INSTRUCTIONS: StaticArray<Instruction> = [
   runQuantize, runRequantize, runDequantize, runCenter, runGemmInteger, runPackInteger, runIm2colInteger, runDepthwiseInteger,
   runWrapIndices, runScatter, runCumulate, runTopK, runSample, runRoiAlign, runDeterminant,
   runWinogradInput, runWinogradOutput, runUniform, runMaxRoiPool, runTrees, runProduct, runLookup,
-  runQuantizedGemm, runQuantizedGather, runQuantizedDepthwise, runSuppress, runByteGemm, runByteGather,
+  runQuantizedGemm, runQuantizedGather, runQuantizedDepthwise, runSuppress, runByteGemm, runByteGather, runByteDepthwise,
 ];
 
 function unknown(operands: usize): i32 {

@@ -50,8 +50,9 @@ export const QUANTIZED_DEPTHWISE = 46;
 export const SUPPRESS = 47;
 export const BYTE_GEMM = 48;
 export const BYTE_GATHER = 49;
+export const BYTE_DEPTHWISE = 50;
 /** The last of them. */
-export const OPCODE_MAX = BYTE_GATHER;
+export const OPCODE_MAX = BYTE_DEPTHWISE;
 
 /** What an instruction returns that did not fault. */
 export const OK = -1;

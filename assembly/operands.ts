@@ -182,6 +182,21 @@ export class ByteGather {
   flip: i32; fill: i32; direct: i32; x: Address; columns: Address; channelBegin: i32; channels: i32; begin: i32; end: i32;
 }
 
+/** Output rows [begin, end) of batch * outputHeight; x is changed by an exclusive or with `xFlip`, `scratch` as depthwiseBytes says. */
+@unmanaged
+export class ByteDepthwise {
+  batch: i32; // a ConvShape begins here
+  inputHeight: i32; inputWidth: i32; inputChannels: i32;
+  outputHeight: i32; outputWidth: i32; outputChannels: i32;
+  kernelHeight: i32; kernelWidth: i32;
+  strideHeight: i32; strideWidth: i32;
+  dilationHeight: i32; dilationWidth: i32;
+  padTop: i32; padLeft: i32;
+  low: f32; high: f32; toZero: i32; flip: i32; // a Rescaling
+  xFlip: i32; xZero: i32; fours: i32; panel: i32; x: Address; weights: Address; bias: Address; factor: Address; y: Address;
+  scratch: Address; outsideBytes: i32; begin: i32; end: i32;
+}
+
 /** As Im2col, of the type `kind`; see gatherQuantized. */
 @unmanaged
 export class QuantizedGather {

@@ -1,6 +1,7 @@
 // Instructions from bytes to bytes, as instructions.ts.
 import * as op from './opcodes.ts';
-import { ByteGather, ByteGemm, ConvShape, QuantizedDepthwise, QuantizedGather, QuantizedGemm, Rescaling } from './operands.ts';
+import { ByteDepthwise, ByteGather, ByteGemm, ConvShape, QuantizedDepthwise, QuantizedGather, QuantizedGemm, Rescaling } from './operands.ts';
+import { depthwiseBytes } from './tensor/byte-depthwise.ts';
 import { gemmBytes } from './tensor/byte-gemm.ts';
 import { gatherBytes } from './tensor/byte-patches.ts';
 import { gemmQuantized } from './tensor/quantized.ts';
@@ -30,5 +31,11 @@ export function runByteGemm(operands: usize): i32 {
 
 export function runByteGather(operands: usize): i32 {
   gatherBytes(changetype<ConvShape>(operands), changetype<ByteGather>(operands));
+  return op.OK;
+}
+
+export function runByteDepthwise(operands: usize): i32 {
+  const to = changetype<Rescaling>(operands + offsetof<ByteDepthwise>('low'));
+  depthwiseBytes(changetype<ConvShape>(operands), changetype<ByteDepthwise>(operands), to);
   return op.OK;
 }

@@ -26,7 +26,7 @@ function tile(rows: i32, wide: bool, a: usize, lda: usize, b: usize, fours: i32,
   let c40 = c00, c41 = c01, c42 = c02, c43 = c03, c50 = c00, c51 = c01, c52 = c02, c53 = c03;
   let a1 = a + lda, a2 = a1 + lda, a3 = a2 + lda, a4 = a3 + lda, a5 = a4 + lda;
   for (; fours > 0; fours--) {
-    const b0 = v128.load(b), b1 = v128.load(b, 16), b2 = v128.load(b, 32), b3 = v128.load(b, 48);
+    const b0 = v128.load(b), b1 = v128.load(b, 16), b2 = wide ? v128.load(b, 32) : b0, b3 = wide ? v128.load(b, 48) : b0;
     const x0 = v128.load32_splat(a);
     c00 = dot(b0, x0, c00); c01 = dot(b1, x0, c01);
     if (wide) { c02 = dot(b2, x0, c02); c03 = dot(b3, x0, c03); }
@@ -51,27 +51,29 @@ function tile(rows: i32, wide: bool, a: usize, lda: usize, b: usize, fours: i32,
     a += 4;
     b += FOUR_BYTES;
   }
-  keep(wide, sums, c00, c01, c02, c03, factor, to);
+  const f0 = v128.load(factor), f1 = v128.load(factor, 16), f2 = v128.load(factor, 32), f3 = v128.load(factor, 48);
+  const low = f32x4.splat(to.low), high = f32x4.splat(to.high), half = rounder(), from = origin(to);
+  keep(wide, sums, c00, c01, c02, c03, f0, f1, f2, f3, low, high, half, from);
   if (rows > 1) {
-    keep(wide, sums + 64, c10, c11, c12, c13, factor, to);
-    keep(wide, sums + 128, c20, c21, c22, c23, factor, to);
-    keep(wide, sums + 192, c30, c31, c32, c33, factor, to);
-    keep(wide, sums + 256, c40, c41, c42, c43, factor, to);
-    keep(wide, sums + 320, c50, c51, c52, c53, factor, to);
+    keep(wide, sums + 64, c10, c11, c12, c13, f0, f1, f2, f3, low, high, half, from);
+    keep(wide, sums + 128, c20, c21, c22, c23, f0, f1, f2, f3, low, high, half, from);
+    keep(wide, sums + 192, c30, c31, c32, c33, f0, f1, f2, f3, low, high, half, from);
+    keep(wide, sums + 256, c40, c41, c42, c43, f0, f1, f2, f3, low, high, half, from);
+    keep(wide, sums + 320, c50, c51, c52, c53, f0, f1, f2, f3, low, high, half, from);
   }
 }
 
+/** A row of 8 or 16 rescaled sums. Constants come as arguments, so that they are loaded once a tile. */
 // @ts-ignore: decorator
 @inline
-function keep(wide: bool, row: usize, c0: v128, c1: v128, c2: v128, c3: v128, factor: usize, to: Rescaling): void {
-  const low = f32x4.splat(to.low), high = f32x4.splat(to.high), half = rounder(), from = origin(to);
-  const d0 = rescale(c0, v128.load(factor), low, high, half, from), d1 = rescale(c1, v128.load(factor, 16), low, high, half, from);
-  v128.store(row, d0);
-  v128.store(row, d1, 16);
+export function keep(
+  wide: bool, row: usize, c0: v128, c1: v128, c2: v128, c3: v128, f0: v128, f1: v128, f2: v128, f3: v128, low: v128, high: v128, half: v128, from: v128,
+): void {
+  v128.store(row, rescale(c0, f0, low, high, half, from));
+  v128.store(row, rescale(c1, f1, low, high, half, from), 16);
   if (!wide) return;
-  const d2 = rescale(c2, v128.load(factor, 32), low, high, half, from), d3 = rescale(c3, v128.load(factor, 48), low, high, half, from);
-  v128.store(row, d2, 32);
-  v128.store(row, d3, 48);
+  v128.store(row, rescale(c2, f2, low, high, half, from), 32);
+  v128.store(row, rescale(c3, f3, low, high, half, from), 48);
 }
 
 function tile1x8(a: usize, lda: usize, b: usize, fours: i32, sums: usize, factor: usize, to: Rescaling): void { tile(1, false, a, lda, b, fours, sums, factor, to); }
@@ -84,22 +86,26 @@ type Tile = (a: usize, lda: usize, b: usize, fours: i32, sums: usize, factor: us
 // A table, as in gemm-tile.ts, so that the instances are not inlined into one function too large for registers.
 const TILES: StaticArray<Tile> = [tile1x8, tile6x8, tile1x16, tile6x16];
 
+// @ts-ignore: decorator
+@inline
+function bytesAt(p: usize, flips: v128): v128 {
+  const left = i16x8.narrow_i32x4_s(v128.load(p), v128.load(p, 16)), right = i16x8.narrow_i32x4_s(v128.load(p, 32), v128.load(p, 48));
+  return v128.xor(i8x16.narrow_i16x8_s(left, right), flips);
+}
+
 /** Rescaled sums in scratch to `width` bytes of each row. */
-function storeRows(rows: i32, width: i32, y: usize, ldy: usize, flip: i32): void {
+export function storeRows(rows: i32, width: i32, y: usize, ldy: usize, flip: i32): void {
   const flips = i8x16.splat(<i8>flip);
-  for (let p = scratch; rows > 0; rows--) {
-    const left = i16x8.narrow_i32x4_s(v128.load(p), v128.load(p, 16)), right = i16x8.narrow_i32x4_s(v128.load(p, 32), v128.load(p, 48));
-    const bytes = v128.xor(i8x16.narrow_i16x8_s(left, right), flips);
-    if (width == 16) {
-      v128.store(y, bytes);
-    } else if (width == 8) {
-      v128.store64_lane(y, bytes, 0);
-    } else {
-      v128.store(scratch + TAIL, bytes);
+  let p = scratch;
+  if (width == 16) {
+    for (; rows > 0; rows--, p += 64, y += ldy) v128.store(y, bytesAt(p, flips));
+  } else if (width == 8) {
+    for (; rows > 0; rows--, p += 64, y += ldy) v128.store64_lane(y, bytesAt(p, flips), 0);
+  } else {
+    for (; rows > 0; rows--, p += 64, y += ldy) {
+      v128.store(scratch + TAIL, bytesAt(p, flips));
       copyBytes(y, scratch + TAIL, width);
     }
-    p += 64;
-    y += ldy;
   }
 }
 

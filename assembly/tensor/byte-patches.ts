@@ -33,6 +33,9 @@ export function gatherBytes(shape: ConvShape, o: ByteGather): void {
   const size = <usize>(taps * channels);
   const rowBytes = (size * shape.kernelHeight + 3) & ~3;
   const whole = dilation == 1 && channels == all; // taps of one kernel row are neighbours in memory
+  const reach = (shape.kernelHeight - 1) * shape.dilationHeight + 1; // rows that a patch spans
+  const down = <usize>(shape.dilationHeight * width * all);
+  const reads = <usize>(shape.kernelHeight - 1) * down + size + 15;
   let target = at(o.columns);
   let inside = o.begin % perImage;
   let source = at(o.x) + o.channelBegin + <usize>(o.begin / perImage * image);
@@ -42,12 +45,18 @@ export function gatherBytes(shape: ConvShape, o: ByteGather): void {
     const left = column * shape.strideWidth - shape.padLeft;
     const first = min(taps, max(0, -left)), last = max(first, min(taps, width - left)); // taps that lie in the image
     let y = row * shape.strideHeight - shape.padTop;
+    const top = source + <usize>((y * width + left) * all);
+    // The reads of a patch that lies in the picture need no looking at, but for the last patches of x.
+    const inner = whole && last - first == taps && <u32>y <= <u32>(height - reach) && top + reads <= limit;
     let to = target;
-    for (let ky = shape.kernelHeight; ky > 0; ky--) {
+    for (let ky = inner ? shape.kernelHeight : 0, from = top; ky > 0; ky--) {
+      for (let i: usize = 0; i < size; i += 16) v128.store(to + i, v128.xor(v128.load(from + i), flip));
+      to += size;
+      from += down;
+    }
+    for (let ky = inner ? 0 : shape.kernelHeight; ky > 0; ky--) {
       if (<u32>y >= <u32>height) {
         pad(to, taps * channels, fill);
-      } else if (whole && last - first == taps) {
-        copy(to, source + <usize>((y * width + left) * all), taps * channels, flip, limit);
       } else if (whole) {
         pad(to, first * channels, fill);
         copy(to + <usize>(first * channels), source + <usize>((y * width + left + first) * all), (last - first) * channels, flip, limit);

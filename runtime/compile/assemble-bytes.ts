@@ -2,11 +2,11 @@
 import * as op from '../../assembly/opcodes.ts';
 import { shapeWords } from './assemble-matrix.ts';
 import type { Address, ByteType, ConvShape } from './instructions.ts';
-import { isPointwise, patchLength, roundUp } from './pack.ts';
+import { DEPTHWISE_BLOCK, isDepthwise, isPointwise, patchLength, roundUp } from './pack.ts';
 import { BYTE_PANEL, packedBytes } from './pack-bytes.ts';
 import { type QuantizedConvCall, type Rescaling, rescalingWords } from './quantized-call.ts';
 import type { ByteDot } from './traits.ts';
-import { behind, FLOPS_MAX, inParts, type Writer } from './writer.ts';
+import { behind, FLOPS_MAX, inParts, TAPS_MAX, type Writer } from './writer.ts';
 
 /** Patches that are gathered at a time: they and a panel of weights stay in the first caches. */
 const PATCH_BYTES = 32_768;
@@ -37,7 +37,35 @@ function isInPlace(shape: ConvShape, type: ByteType, byteDot: ByteDot): boolean 
   return isPointwise(shape) && shape.inputChannels % 4 === 0 && flipOf(type, byteDot).flip === 0;
 }
 
+/** Steps of the depthwise kernel's products: four taps, one below the other, of a channel. */
+function tapFours({ kernel }: ConvShape): number {
+  return Math.ceil(kernel[0] / 4) * kernel[1];
+}
+
+/** Pointers to taps share the kernels' own memory (assembly/tensor/scratch.ts). */
+const TAP_FOURS_MAX = 128;
+
+/** Whether the kernels can do it. */
+export function fitsBytes(shape: ConvShape): boolean {
+  return !isDepthwise(shape) || tapFours(shape) <= TAP_FOURS_MAX;
+}
+
+/** What lies outside a picture: a row of zero points. */
+function outsideBytes({ inputWidth, inputChannels }: ConvShape): number {
+  return roundUp(inputWidth * inputChannels, 16);
+}
+
+/** What sums begin with, the row outside, and a ring of fours of rows, 4 bytes for four elements (assembly/tensor/byte-depthwise.ts). */
+function depthwiseBytes(shape: ConvShape): number {
+  const { kernel, strides, dilations, outputWidth, inputChannels } = shape;
+  const width = (outputWidth - 1) * strides[1] + (kernel[1] - 1) * dilations[1] + 1;
+  const reach = 4 * (Math.ceil(kernel[0] / 4) - 1) * dilations[0];
+  const slots = Math.floor(reach / (strides[0] % 2 === 1 ? 1 : 2)) + 1;
+  return 4 * roundUp(inputChannels, 2 * DEPTHWISE_BLOCK) + outsideBytes(shape) + slots * width * inputChannels * 4;
+}
+
 export function byteConvScratchBytes(shape: ConvShape, type: ByteType, byteDot: ByteDot): number {
+  if (isDepthwise(shape)) return depthwiseBytes(shape) + 2 * SLACK_BYTES;
   return isInPlace(shape, type, byteDot) ? 0 : patchRows(shape) * rowBytes(shape) + SLACK_BYTES;
 }
 
@@ -80,8 +108,34 @@ function assembleProduct(writer: Writer, panel: number, to: Rescaling, call: Pro
   });
 }
 
+function assembleDepthwise(writer: Writer, panel: number, byteDot: ByteDot, call: QuantizedConvCall): void {
+  const { shape, x, xType, weights, bias, factor, y, to, scratch } = call;
+  const { flip, shift } = flipOf(xType, byteDot);
+  const perRow = shape.kernel[0] * shape.kernel[1] * shape.outputWidth * shape.outputChannels;
+  inParts(shape.batch * shape.outputHeight, (2 * TAPS_MAX) / perRow, (begin, end) => {
+    writer.emit(op.BYTE_DEPTHWISE, [
+      ...shapeWords(shape),
+      ...rescalingWords(to),
+      flip,
+      call.xZero + shift,
+      tapFours(shape),
+      panel,
+      x,
+      weights,
+      bias,
+      factor,
+      y,
+      scratch,
+      outsideBytes(shape),
+      begin,
+      end,
+    ]);
+  });
+}
+
 /** By patches, group by group; those of a pointwise convolution lie in x already. */
 export function assembleByteConv(writer: Writer, panel: number, byteDot: ByteDot, call: QuantizedConvCall): void {
+  if (isDepthwise(call.shape)) return assembleDepthwise(writer, panel, byteDot, call);
   const { shape, x, xType, weights, bias, factor, y, to, scratch } = call;
   const { flip, shift } = flipOf(xType, byteDot);
   const xZero = call.xZero + shift;

@@ -1,6 +1,6 @@
 /** Convolutions from bytes to bytes. */
 import type { TypedArray } from '../engine/tensor.ts';
-import { byteConvScratchBytes } from './assemble-bytes.ts';
+import { byteConvScratchBytes, fitsBytes } from './assemble-bytes.ts';
 import { quantizedConvScratchBytes } from './assemble-quantized.ts';
 import { type Emitter, inputOf, type OperationOf, outputOf } from './emission.ts';
 import { form, shapeOf } from './emit-matrix.ts';
@@ -34,7 +34,7 @@ function byteDotFor(node: Node, { xZero }: Conv, shape: ConvShape, { byteDot }: 
   const [x, weights] = [inputOf(node, 0), inputOf(node, 1)];
   const low = x.type === 'int8' ? -128 : 0;
   const isByte = weights.type === 'int8' && xZero >= low && xZero <= low + 255;
-  return isByte && !isDepthwise(shape) ? byteDot : undefined;
+  return isByte && fitsBytes(shape) ? byteDot : undefined;
 }
 
 export const conv: Emitter<Conv> = {

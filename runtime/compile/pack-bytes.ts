@@ -1,6 +1,6 @@
 /** Weights of one byte in the form in which the kernels read them that multiply bytes. Layouts: assembly/tensor/byte-gemm.ts. */
 import type { ConvShape } from './instructions.ts';
-import { patchLength } from './pack.ts';
+import { DEPTHWISE_BLOCK, isDepthwise, patchLength, roundUp } from './pack.ts';
 
 /** Columns in one panel, on every build. */
 export const BYTE_PANEL = 16;
@@ -14,8 +14,35 @@ export function packedBytes(k: number, n: number): number {
   return Math.ceil(n / BYTE_PANEL) * (SUMS_BYTES + Math.ceil(k / FOUR) * FOUR * BYTE_PANEL);
 }
 
-/** [outputChannels, inputChannels / group, kh, kw] → per group panels of { sums [16]; bytes [(k + 3) / 4][16][4] }, zero padded. */
+/**
+ * Weights of a depthwise convolution, [channels, 1, kh, kw] → [channels / 8] blocks of { sums [8]; bytes [(kh + 3) / 4][kw][8][4] }, zero
+ * padded (assembly/tensor/byte-depthwise.ts).
+ */
+function packDepthwise(weights: Int8Array, { kernel, outputChannels }: ConvShape): Uint8Array {
+  const [taps, width] = [kernel[0] * kernel[1], kernel[1]];
+  const sumsBytes = 4 * DEPTHWISE_BLOCK;
+  const block = sumsBytes + Math.ceil(kernel[0] / FOUR) * FOUR * width * DEPTHWISE_BLOCK;
+  const packed = new Int8Array((roundUp(outputChannels, DEPTHWISE_BLOCK) / DEPTHWISE_BLOCK) * block);
+  const sums = new Int32Array(packed.buffer);
+  for (let channel = 0; channel < outputChannels; channel++) {
+    const lane = channel % DEPTHWISE_BLOCK;
+    const start = ((channel - lane) / DEPTHWISE_BLOCK) * block;
+    let sum = 0;
+    for (let tap = 0; tap < taps; tap++) {
+      const weight = weights[channel * taps + tap] as number;
+      const [row, column] = [Math.floor(tap / width), tap % width];
+      const place = (row >> 2) * width + column;
+      packed[start + sumsBytes + (place * DEPTHWISE_BLOCK + lane) * FOUR + (row & 3)] = weight;
+      sum += weight;
+    }
+    sums[start / 4 + lane] = sum;
+  }
+  return new Uint8Array(packed.buffer);
+}
+
+/** Those of a depthwise convolution in blocks; else [outputChannels, inputChannels / group, kh, kw] → per group panels of { sums [16]; bytes [(k + 3) / 4][16][4] }, zero padded. */
 export function packByteConv(weights: Int8Array, shape: ConvShape): Uint8Array {
+  if (isDepthwise(shape)) return packDepthwise(weights, shape);
   const taps = shape.kernel[0] * shape.kernel[1];
   const channels = shape.inputChannels / shape.group;
   const [k, n] = [patchLength(shape), shape.outputChannels / shape.group];

@@ -51,6 +51,7 @@ const names: ReadonlyMap<number, string> = new Map([
   [op.QUANTIZED_DEPTHWISE, '8-bit depthwise'],
   [op.BYTE_GEMM, 'product of bytes'],
   [op.BYTE_GATHER, 'gather bytes'],
+  [op.BYTE_DEPTHWISE, 'depthwise of bytes'],
 ]);
 
 export function kernelName(opcode: number): string {

@@ -129,4 +129,18 @@ export const quantizedRows: readonly Row[] = [
       ]),
     ),
   },
+  {
+    name: 'quantized depthwise conv of byte weights',
+    opcodes: [op.BYTE_DEPTHWISE],
+    tolerance: 0,
+    cases: [...windows, [6, 3, 1, 2, 0] as const, [1, 1, 1, 1, 1] as const].flatMap((window) =>
+      bytes.flatMap((types) => [
+        convCase(shapeOf([11, 10], [24, 24, 24], window, 2), types, true),
+        convCase(shapeOf([9, 7], [11, 11, 11], window), types, true),
+        convCase(shapeOf([9, 13], [3, 3, 3], window), types, true),
+        convCase(shapeOf([12, 9], [17, 17, 17], window), types, true),
+        convCase(shapeOf([40, 40], [32, 32, 32], window), types, true),
+      ]),
+    ),
+  },
 ];
