@@ -28,6 +28,8 @@ import type { Local } from './local.ts';
 
 const METRICS_MS = 2_000;
 const TASKS_MS = 1_000;
+/** How the engine serves runs. */
+const SERVING = { servers: 1, order: 'arrival' } as const;
 const REPORT_DELAY_MS = 50;
 /** What is in work at the end may still finish; after this it comes again at the next start. */
 const CLOSE_MS = 250;
@@ -315,6 +317,7 @@ export class GatewayNode {
       outboxItems: this.#delivery.outboxItems,
       outboxDropped: this.#delivery.outgoing.dropped,
       triggers: this.#dispatch.metrics(),
+      load: this.#dispatch.load(SERVING),
     });
   };
 

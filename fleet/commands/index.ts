@@ -1,4 +1,5 @@
 /** Every command, in the order in which help shows them. The command line, the HTTP routes and OpenAPI are made from this. */
+import { capacity } from './capacity.ts';
 import type { Command } from './command.ts';
 import { modelsExplain } from './explain.ts';
 import { infer } from './infer.ts';
@@ -21,6 +22,7 @@ export const commands: readonly Command[] = [
   triggersAdd,
   triggersRemove,
   infer,
+  capacity,
   tasksAdd,
   tasksList,
   tasksShow,

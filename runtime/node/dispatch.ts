@@ -5,11 +5,11 @@
  * when as many wait as the journal holds.
  */
 
-import type { TriggerMetrics } from '../protocol/messages.ts';
+import type { NodeLoad, TriggerMetrics } from '../protocol/messages.ts';
 import type { Result } from '../triggers/encode.ts';
 import type { Pipeline } from '../triggers/pipeline.ts';
 import type { IncomingMessage } from './incoming.ts';
-import { createCounter, type TriggerCounter } from './metrics.ts';
+import { createCounter, nodeLoad, type TriggerCounter } from './metrics.ts';
 import type { OutgoingMessage } from './outgoing.ts';
 
 const QUEUE = { qos0: 256, messages: 10_000, bytes: 64 * 2 ** 20 };
@@ -91,6 +91,14 @@ export class Dispatch {
     return [...this.#routes.values()].map(({ counter }) => counter.read());
   }
 
+  /** What the triggers that run ask of the node. */
+  load(serving: Pick<NodeLoad, 'servers' | 'order'>): NodeLoad {
+    const running = [...this.#routes.values()].flatMap(({ counter, priority }) =>
+      priority === undefined ? [] : [{ counter, priority }],
+    );
+    return nodeLoad(running, serving, performance.now());
+  }
+
   /** Takes no more; resolves when the messages in work are done. Those in the queues stay unanswered: they come again. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -161,6 +169,11 @@ class Route {
     else this.#begin();
   }
 
+  /** Undefined until it is ready. */
+  get priority(): number | undefined {
+    return this.#pipeline?.priority;
+  }
+
   empty(): Job[] {
     const waiting = this.#queue;
     this.#queue = [];
@@ -183,8 +196,10 @@ class Route {
 
   async #answer(pipeline: Pipeline, { message, arrivedMs, answered }: Job): Promise<void> {
     const { topic, payload, receivedAt, qos } = message;
+    const begunMs = performance.now();
     try {
-      const { results, dropped } = await pipeline.handle({ topic, payload, receivedAt });
+      const { results, dropped, queueMs, runMs } = await pipeline.handle({ topic, payload, receivedAt });
+      this.counter.computed(performance.now(), begunMs - arrivedMs + queueMs, runMs);
       for (const result of results) checkResult(result);
       let open = results.length + 1;
       const safe = (): void => {

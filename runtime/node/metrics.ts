@@ -1,5 +1,7 @@
-/** Counters of one trigger and the latency of its last 1,000 messages. */
-import type { TriggerMetrics } from '../protocol/messages.ts';
+/** Counters of one trigger, the latency of its last 1,000 messages, and what they ask of the node. */
+import type { NodeLoad, TriggerMetrics } from '../protocol/messages.ts';
+import { Meter } from '../schedule/measure.ts';
+import { priorities } from '../triggers/schema.ts';
 
 const WINDOW = 1_000;
 
@@ -7,13 +9,27 @@ export interface TriggerCounter {
   message(): void;
   /** One message was answered, `ms` after it arrived, with so many results. */
   answered(ms: number, results: number, summary: string | undefined): void;
+  /** What the models did for a message, which waited for them for so long. Milliseconds. */
+  computed(nowMs: number, waitMs: number, runMs: number): void;
   failed(error: string): void;
   dropped(count: number): void;
   read(): TriggerMetrics;
+  load(nowMs: number): TriggerLoad;
+}
+
+interface TriggerLoad {
+  readonly name: string;
+  readonly perSecond: number;
+  readonly serviceMs: number | null;
+  readonly serviceMsSquared: number | null;
+  /** In no order. */
+  readonly waitsMs: Float64Array;
 }
 
 export function createCounter(name: string): TriggerCounter {
-  const latencies = new Float64Array(WINDOW);
+  const [latencies, waits] = [new Float64Array(WINDOW), new Float64Array(WINDOW)];
+  let meter: Meter | undefined;
+  let computed = 0;
   let answered = 0;
   const counts = { messages: 0, results: 0, failures: 0, dropped: 0 };
   let lastResult: string | null = null;
@@ -26,6 +42,12 @@ export function createCounter(name: string): TriggerCounter {
       latencies[answered++ % WINDOW] = ms;
       counts.results += results;
       if (summary !== undefined) lastResult = summary;
+    },
+    computed(nowMs, waitMs, runMs) {
+      meter ??= new Meter(nowMs * 1000);
+      meter.arrived(nowMs * 1000);
+      meter.served(nowMs * 1000, runMs * 1000);
+      waits[computed++ % WINDOW] = waitMs;
     },
     failed(error) {
       counts.failures++;
@@ -45,7 +67,38 @@ export function createCounter(name: string): TriggerCounter {
         lastError,
       };
     },
+    load(nowMs) {
+      const { rate = 0, mean, second } = meter?.read(nowMs * 1000) ?? {};
+      const moments = {
+        serviceMs: mean === undefined ? null : mean / 1e3,
+        serviceMsSquared: second === undefined ? null : second / 1e6,
+      };
+      return { name, perSecond: rate * 1e6, ...moments, waitsMs: waits.slice(0, Math.min(computed, WINDOW)) };
+    },
   };
+}
+
+/** What triggers ask of the node together; each with its class. */
+export function nodeLoad(
+  counters: readonly { readonly counter: TriggerCounter; readonly priority: number }[],
+  serving: Pick<NodeLoad, 'servers' | 'order'>,
+  nowMs: number,
+): NodeLoad {
+  const loads = counters.map(({ counter, priority }) => ({ priority, ...counter.load(nowMs) }));
+  const streams = loads.map(({ name, priority, perSecond, serviceMs, serviceMsSquared }) => ({
+    trigger: name,
+    class: priorities[priority] as NodeLoad['streams'][number]['class'],
+    ...{ perSecond, serviceMs, serviceMsSquared },
+  }));
+  const waits = priorities.flatMap((name, priority) => {
+    const all = loads.filter((load) => load.priority === priority).flatMap(({ waitsMs }) => [...waitsMs]);
+    if (all.length === 0) return [];
+    const sorted = Float64Array.from(all).sort();
+    const meanMs = all.reduce((sum, ms) => sum + ms, 0) / all.length;
+    const [p50Ms, p99Ms] = [quantile(sorted, 0.5) ?? 0, quantile(sorted, 0.99) ?? 0];
+    return [{ class: name, count: all.length, meanMs, p50Ms, p99Ms }];
+  });
+  return { ...serving, streams, waits };
 }
 
 /** The smallest value that at least the share `q` of the sorted values does not exceed (nearest rank). */

@@ -92,6 +92,36 @@ const triggerMetricsSchema = z.object({
   lastError: z.string().nullable(),
 });
 
+const classSchema = z.enum(['safety', 'interactive', 'normal', 'background']);
+
+/** What a node computes and how long messages wait for it, of the last minute or so: what `llmasos capacity` reckons with. */
+const loadSchema = z.object({
+  /** Messages that are computed at a time. */
+  servers: z.number().int().positive(),
+  /** By arrival: a message waits for all before it. By class: the more urgent one interrupts. */
+  order: z.enum(['arrival', 'class']),
+  streams: z.array(
+    z.object({
+      trigger: z.string(),
+      class: classSchema,
+      perSecond: z.number().nonnegative(),
+      /** Mean and second moment of the time that the models take for one message, in milliseconds; null before the first. */
+      serviceMs: z.number().nonnegative().nullable(),
+      serviceMsSquared: z.number().nonnegative().nullable(),
+    }),
+  ),
+  /** From the arrival of a message to its first model, and between its models, over the last 1,000 of each trigger. */
+  waits: z.array(
+    z.object({
+      class: classSchema,
+      count: z.number().int(),
+      meanMs: z.number(),
+      p50Ms: z.number(),
+      p99Ms: z.number(),
+    }),
+  ),
+});
+
 export const metricsSchema = z.object({
   at: time,
   uptimeMs: z.number(),
@@ -100,6 +130,7 @@ export const metricsSchema = z.object({
   /** Results given up because the outbox was full, since the node started. */
   outboxDropped: z.number().int().optional(),
   triggers: z.array(triggerMetricsSchema),
+  load: loadSchema.optional(),
 });
 
 /** One-off inference. `input` is decoded like a trigger's message; large inputs go by blob hash. */
@@ -134,6 +165,7 @@ export type DesiredState = z.infer<typeof desiredSchema>;
 export type ReportedState = z.infer<typeof reportedSchema>;
 export type TriggerMetrics = z.infer<typeof triggerMetricsSchema>;
 export type Metrics = z.infer<typeof metricsSchema>;
+export type NodeLoad = z.infer<typeof loadSchema>;
 export type Request = z.infer<typeof requestSchema>;
 export type Reply = z.infer<typeof replySchema>;
 export type MessageError = z.infer<typeof messageErrorSchema>;

@@ -25,9 +25,14 @@ export interface Outcome {
   readonly results: readonly Result[];
   /** Why a result was withheld. */
   readonly dropped?: string;
+  /** How long all models waited and worked for the message, in milliseconds. */
+  readonly queueMs: number;
+  readonly runMs: number;
 }
 
 export interface Pipeline {
+  /** The trigger's class: 0 safety … 3 background. */
+  readonly priority: number;
   /**
    * Messages of one topic are handled one after the other, in the order of the calls; those of different topics may
    * interleave. Rejects with an Error for a message that cannot be answered. When it could not even be decoded, its
@@ -64,6 +69,7 @@ export function createPipeline(trigger: Trigger, context: PipelineContext): Pipe
   const streams = createStreams<StreamState>();
 
   return {
+    priority: priorities.indexOf(trigger.priority),
     async handle(message) {
       const levels = filter.match(message.topic);
       if (!levels) throw new Error(`topic "${message.topic}" does not match the trigger's "${trigger.topic}"`);
@@ -94,11 +100,14 @@ export function createPipeline(trigger: Trigger, context: PipelineContext): Pipe
     let state: ChainState = continued?.chain ?? {};
     let sentAt = before?.sentAt ?? [];
     let dropped: string | undefined;
+    let [queueMs, runMs] = [0, 0];
     const results: Result[] = [];
     for (const source of sources) {
       const scope = { topic: levels, message, ...(source.window && { window: source.window }) };
       const run = await chain.run(source, scope, state, runOptions(trigger, receivedAt));
       state = run.state;
+      queueMs += run.queueMs;
+      runMs += run.runMs;
       const meta = {
         trigger: trigger.name,
         node: context.node,
@@ -120,7 +129,7 @@ export function createPipeline(trigger: Trigger, context: PipelineContext): Pipe
     }
     return [
       { window, chain: state, sentAt, lastAt: receivedAt },
-      { results, dropped },
+      { results, dropped, queueMs, runMs },
     ];
   }
 }

@@ -23,9 +23,12 @@ const result = (words: string) => ({
 function held(prefix = '') {
   const waiting: (() => void)[] = [];
   const pipeline: Pipeline = {
+    priority: 2,
     handle: ({ payload }: Message) =>
       new Promise<Outcome>((resolve) => {
-        waiting.push(() => resolve({ results: [result(prefix + new TextDecoder().decode(payload))] }));
+        waiting.push(() =>
+          resolve({ results: [result(prefix + new TextDecoder().decode(payload))], queueMs: 1, runMs: 4 }),
+        );
       }),
   };
   return { pipeline, waiting };
@@ -83,7 +86,10 @@ test('a message is answered when all its triggers are done, whether they answere
   const { dispatch, refused } = setUp();
   const { pipeline, waiting } = held();
   dispatch.set('good', () => true, pipeline);
-  dispatch.set('bad', () => true, { handle: () => Promise.reject(new Error('expected a picture, got text')) });
+  dispatch.set('bad', () => true, {
+    priority: 2,
+    handle: () => Promise.reject(new Error('expected a picture, got text')),
+  });
   let answered = 0;
   dispatch.deliver(input('1', 1), () => answered++);
   await settle();
@@ -155,7 +161,8 @@ test('a result that no broker takes is refused with the reason, instead of endin
   ];
   const results = bad.map(([topic, payload]) => ({ ...result('x'), topic, payload }));
   dispatch.set('a', () => true, {
-    handle: async () => ({ results: [result('first'), results.shift() ?? result('y')] }),
+    priority: 2,
+    handle: async () => ({ results: [result('first'), results.shift() ?? result('y')], queueMs: 0, runMs: 0 }),
   });
   let answered = 0;
   for (let count = 0; count <= bad.length; count++) dispatch.deliver(input('1', 1), () => answered++);
@@ -187,6 +194,28 @@ test('quantiles are those of the last thousand messages, by nearest rank', () =>
   assert.is(latencyMsP50, 1000);
   assert.is(latencyMsP99, 1490);
   assert.is(results, 1500);
+});
+
+test('the load of a node counts what its triggers computed, and how long messages waited for the one before', async () => {
+  const { dispatch } = setUp();
+  const { pipeline, waiting } = held();
+  dispatch.set('a', () => true, pipeline);
+  dispatch.hold('not ready', () => false);
+  for (let i = 0; i < 3; i++) dispatch.deliver(input(`${i}`, 0), () => {});
+  await drain(waiting);
+  const { servers, streams, waits } = dispatch.load({ servers: 1, order: 'arrival' });
+  assert.is(servers, 1);
+  assert.is(streams.length, 1);
+  const [stream] = streams;
+  assert.equal([stream?.trigger, stream?.class], ['a', 'normal']);
+  assert.ok(Math.abs((stream?.serviceMs ?? 0) - 4) < 1e-9 && Math.abs((stream?.serviceMsSquared ?? 0) - 16) < 1e-9);
+  assert.ok((stream?.perSecond ?? 0) > 0);
+  assert.equal(
+    waits.map(({ class: name, count }) => [name, count]),
+    [['normal', 3]],
+  );
+  // A millisecond in the engine's queue, and whatever the message before took.
+  assert.ok((waits[0]?.p50Ms ?? 0) >= 1 && (waits[0]?.p99Ms ?? 0) < 10_000);
 });
 
 test.run();
