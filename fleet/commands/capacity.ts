@@ -189,7 +189,7 @@ function renderNode(
     ms(serviceMs),
     more >= STREAMS_MAX ? `${STREAMS_MAX} or more` : `${more}`,
   ]);
-  return [head, table, style.table(['trigger', 'class', 'messages/s', 'model ms', 'as many again fit'], fits)].join(
+  return [head, table, style.table(['trigger', 'class', 'messages/s', 'ms each', 'as many again fit'], fits)].join(
     '\n',
   );
 }

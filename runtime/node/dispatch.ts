@@ -145,7 +145,7 @@ class Route {
   }
 
   add(job: Job): void {
-    this.counter.message();
+    this.counter.message(performance.now());
     const { payload, qos, topic } = job.message;
     const bytes = payload.byteLength;
     if (bytes > MESSAGE_BYTES_MAX) {
@@ -198,8 +198,9 @@ class Route {
     const { topic, payload, receivedAt, qos } = message;
     const begunMs = performance.now();
     try {
-      const { results, dropped, queueMs, runMs } = await pipeline.handle({ topic, payload, receivedAt });
-      this.counter.computed(performance.now(), begunMs - arrivedMs + queueMs, runMs);
+      const { results, dropped, queueMs } = await pipeline.handle({ topic, payload, receivedAt });
+      const doneMs = performance.now();
+      this.counter.computed(doneMs, begunMs - arrivedMs + queueMs, doneMs - begunMs - queueMs);
       for (const result of results) checkResult(result);
       let open = results.length + 1;
       const safe = (): void => {

@@ -6,11 +6,11 @@ import { priorities } from '../triggers/schema.ts';
 const WINDOW = 1_000;
 
 export interface TriggerCounter {
-  message(): void;
+  message(nowMs: number): void;
   /** One message was answered, `ms` after it arrived, with so many results. */
   answered(ms: number, results: number, summary: string | undefined): void;
-  /** What the models did for a message, which waited for them for so long. Milliseconds. */
-  computed(nowMs: number, waitMs: number, runMs: number): void;
+  /** How long a message waited, for the one before it or for a core, and how long the node worked on it. */
+  computed(nowMs: number, waitMs: number, serviceMs: number): void;
   failed(error: string): void;
   dropped(count: number): void;
   read(): TriggerMetrics;
@@ -35,18 +35,18 @@ export function createCounter(name: string): TriggerCounter {
   let lastResult: string | null = null;
   let lastError: string | null = null;
   return {
-    message() {
+    message(nowMs) {
       counts.messages++;
+      meter ??= new Meter(nowMs * 1000);
+      meter.arrived(nowMs * 1000);
     },
     answered(ms, results, summary) {
       latencies[answered++ % WINDOW] = ms;
       counts.results += results;
       if (summary !== undefined) lastResult = summary;
     },
-    computed(nowMs, waitMs, runMs) {
-      meter ??= new Meter(nowMs * 1000);
-      meter.arrived(nowMs * 1000);
-      meter.served(nowMs * 1000, runMs * 1000);
+    computed(nowMs, waitMs, serviceMs) {
+      meter?.served(nowMs * 1000, serviceMs * 1000);
       waits[computed++ % WINDOW] = waitMs;
     },
     failed(error) {

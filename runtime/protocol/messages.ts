@@ -105,12 +105,12 @@ const loadSchema = z.object({
       trigger: z.string(),
       class: classSchema,
       perSecond: z.number().nonnegative(),
-      /** Mean and second moment of the time that the models take for one message, in milliseconds; null before the first. */
+      /** Mean and second moment of the time that the node works on one message, in milliseconds; null before the first. */
       serviceMs: z.number().nonnegative().nullable(),
       serviceMsSquared: z.number().nonnegative().nullable(),
     }),
   ),
-  /** From the arrival of a message to its first model, and between its models, over the last 1,000 of each trigger. */
+  /** For the message before it, and for a core, over the last 1,000 of each trigger. */
   waits: z.array(
     z.object({
       class: classSchema,

@@ -25,9 +25,8 @@ export interface Outcome {
   readonly results: readonly Result[];
   /** Why a result was withheld. */
   readonly dropped?: string;
-  /** How long all models waited and worked for the message, in milliseconds. */
+  /** How long all runs for the message waited, in milliseconds. */
   readonly queueMs: number;
-  readonly runMs: number;
 }
 
 export interface Pipeline {
@@ -100,14 +99,13 @@ export function createPipeline(trigger: Trigger, context: PipelineContext): Pipe
     let state: ChainState = continued?.chain ?? {};
     let sentAt = before?.sentAt ?? [];
     let dropped: string | undefined;
-    let [queueMs, runMs] = [0, 0];
+    let queueMs = 0;
     const results: Result[] = [];
     for (const source of sources) {
       const scope = { topic: levels, message, ...(source.window && { window: source.window }) };
       const run = await chain.run(source, scope, state, runOptions(trigger, receivedAt));
       state = run.state;
       queueMs += run.queueMs;
-      runMs += run.runMs;
       const meta = {
         trigger: trigger.name,
         node: context.node,
@@ -129,7 +127,7 @@ export function createPipeline(trigger: Trigger, context: PipelineContext): Pipe
     }
     return [
       { window, chain: state, sentAt, lastAt: receivedAt },
-      { results, dropped, queueMs, runMs },
+      { results, dropped, queueMs },
     ];
   }
 }

@@ -26,9 +26,7 @@ function held(prefix = '') {
     priority: 2,
     handle: ({ payload }: Message) =>
       new Promise<Outcome>((resolve) => {
-        waiting.push(() =>
-          resolve({ results: [result(prefix + new TextDecoder().decode(payload))], queueMs: 1, runMs: 4 }),
-        );
+        waiting.push(() => resolve({ results: [result(prefix + new TextDecoder().decode(payload))], queueMs: 1 }));
       }),
   };
   return { pipeline, waiting };
@@ -162,7 +160,7 @@ test('a result that no broker takes is refused with the reason, instead of endin
   const results = bad.map(([topic, payload]) => ({ ...result('x'), topic, payload }));
   dispatch.set('a', () => true, {
     priority: 2,
-    handle: async () => ({ results: [result('first'), results.shift() ?? result('y')], queueMs: 0, runMs: 0 }),
+    handle: async () => ({ results: [result('first'), results.shift() ?? result('y')], queueMs: 0 }),
   });
   let answered = 0;
   for (let count = 0; count <= bad.length; count++) dispatch.deliver(input('1', 1), () => answered++);
@@ -208,7 +206,9 @@ test('the load of a node counts what its triggers computed, and how long message
   assert.is(streams.length, 1);
   const [stream] = streams;
   assert.equal([stream?.trigger, stream?.class], ['a', 'normal']);
-  assert.ok(Math.abs((stream?.serviceMs ?? 0) - 4) < 1e-9 && Math.abs((stream?.serviceMsSquared ?? 0) - 16) < 1e-9);
+  const { serviceMs, serviceMsSquared } = stream ?? {};
+  // The square of a mean is the least that the mean of squares can be.
+  assert.ok(typeof serviceMs === 'number' && (serviceMsSquared ?? 0) >= serviceMs ** 2 * (1 - 1e-9));
   assert.ok((stream?.perSecond ?? 0) > 0);
   assert.equal(
     waits.map(({ class: name, count }) => [name, count]),
