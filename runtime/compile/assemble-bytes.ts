@@ -134,8 +134,7 @@ function assembleDepthwise(writer: Writer, panel: number, byteDot: ByteDot, call
 }
 
 /** By patches, group by group; those of a pointwise convolution lie in x already. */
-export function assembleByteConv(writer: Writer, panel: number, byteDot: ByteDot, call: QuantizedConvCall): void {
-  if (isDepthwise(call.shape)) return assembleDepthwise(writer, panel, byteDot, call);
+function assemblePatches(writer: Writer, panel: number, byteDot: ByteDot, call: QuantizedConvCall): void {
   const { shape, x, xType, weights, bias, factor, y, to, scratch } = call;
   const { flip, shift } = flipOf(xType, byteDot);
   const xZero = call.xZero + shift;
@@ -174,4 +173,9 @@ export function assembleByteConv(writer: Writer, panel: number, byteDot: ByteDot
       });
     }
   });
+}
+
+export function assembleByteConv(writer: Writer, panel: number, byteDot: ByteDot, call: QuantizedConvCall): void {
+  if (isDepthwise(call.shape)) assembleDepthwise(writer, panel, byteDot, call);
+  else assemblePatches(writer, panel, byteDot, call);
 }
