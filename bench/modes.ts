@@ -4,6 +4,7 @@ import { isTransformerCase, operatorCases } from './cases/operator-cases.ts';
 import { compareAll, type RatioLine, refusals, summaryOf, summaryText, tableOf } from './comparison.ts';
 import type { ContenderName } from './contenders/contender.ts';
 import { cold, memory } from './fresh-modes.ts';
+import { placement } from './placement.ts';
 import { preemption } from './preemption/preemption-mode.ts';
 import { scheduler } from './scheduling/scheduler-mode.ts';
 
@@ -111,4 +112,7 @@ const int8: Mode = (options) => {
   );
 };
 
-export const modes: Readonly<Record<string, Mode>> = { models, operators, int8, cold, memory, scheduler, preemption };
+export const modes: Readonly<Record<string, Mode>> = {
+  ...{ models, operators, int8, cold, memory },
+  ...{ scheduler, preemption, placement },
+};

@@ -63,3 +63,76 @@ export function randomProblem(shape: FleetShape, draw: Draw): Problem {
   });
   return parseProblem({ nodes, items, links }, 'random problem');
 }
+
+/** Problems on which simple methods are known to do badly. Each can be solved so that everything is served. */
+export const adversarialProblems: Readonly<Record<string, () => Problem>> = {
+  'first fit decreasing: 11/9': () => packing(90, { 503: 60, 256: 60, 253: 60, 244: 120 }),
+  'first fit: 1/2, 1/3, 1/7': () => packing(84, { 144: 84, 334: 84, 501: 84 }),
+  'chain of items apart': chainApart,
+  'one scarce resource': scarceGpu,
+  'everything wants one zone': crowdedZone,
+};
+
+/** Items of so many sizes, as many as stated, into the memory of nodes of 1,000. */
+function packing(nodes: number, countOf: Readonly<Record<number, number>>): Problem {
+  const items = Object.entries(countOf).flatMap(([size, count]) =>
+    Array.from({ length: count }, (_, index) => ({
+      name: `size-${size}-${index}`,
+      ratePerS: 0.01,
+      workMs: 10,
+      memoryBytes: Number(size),
+    })),
+  );
+  return parseProblem({ nodes: [{ name: 'bin', count: nodes, cores: 1, memoryBytes: 1000 }], items }, 'packing');
+}
+
+/** Forty items, each apart from the next and on half of the nodes; only every other one may share nodes. Half the nodes are dearer. */
+function chainApart(): Problem {
+  const node = { cores: 4, memoryBytes: 4e9 };
+  const items = Array.from({ length: 40 }, (_, index) => ({
+    name: `link-${index}`,
+    ...{ ratePerS: 30, workMs: 10, units: 30, replicas: 30, memoryBytes: 10e6 },
+    apart: index > 0 ? [`link-${index - 1}`] : [],
+  }));
+  const nodes = [
+    { ...node, name: 'cheap', count: 30 },
+    { ...node, name: 'dear', count: 30, price: 1.5 },
+  ];
+  return parseProblem({ nodes, items }, 'chain');
+}
+
+/** Items for GPUs fill the few GPU nodes to the brim; the others would find these nodes the cheapest, too. */
+function scarceGpu(): Problem {
+  const nodes = [
+    { name: 'plain', count: 190, cores: 4, memoryBytes: 4e9 },
+    { name: 'gpu', count: 10, cores: 8, speed: 2, memoryBytes: 4e9, gpus: 1, price: 0.9 },
+  ];
+  const gpuItems = Array.from({ length: 20 }, (_, index) => ({
+    name: `vision-${index}`,
+    ...{ accelerator: 'gpu' as const, ratePerS: 32 + index, workMs: 8, units: 40, deadlineMs: 200, memoryBytes: 400e6 },
+  }));
+  const others = Array.from({ length: 100 }, (_, index) => ({
+    name: `other-${index}`,
+    ...{ ratePerS: 40 + (index % 7), workMs: 90, units: 60, memoryBytes: 300e6, deadlineMs: 5000 },
+  }));
+  return parseProblem({ nodes, items: [...others, ...gpuItems] }, 'scarce');
+}
+
+/** One zone is near to all data and too small; sending items elsewhere costs each another amount. */
+function crowdedZone(): Problem {
+  const nodes = [
+    { name: 'near', count: 20, zone: 'near', cores: 4, memoryBytes: 4e9 },
+    { name: 'far', count: 60, zone: 'far', cores: 4, memoryBytes: 4e9 },
+    { name: 'farther', count: 60, zone: 'farther', cores: 4, memoryBytes: 4e9, price: 0.8 },
+  ];
+  const items = Array.from({ length: 120 }, (_, index) => ({
+    name: `stream-${index}`,
+    ...{ ratePerS: 100, workMs: 10 + (index % 13), units: 40, memoryBytes: 20e6, deadlineMs: 1000 },
+    data: { zone: 'near', bytesPerRequest: 1000 * (1 + ((index * 37) % 101)) },
+  }));
+  const links = [
+    { between: ['near', 'far'] as [string, string], latencyMs: 5, costPerGB: 100 },
+    { between: ['near', 'farther'] as [string, string], latencyMs: 20, costPerGB: 200 },
+  ];
+  return parseProblem({ nodes, items, links }, 'crowded');
+}

@@ -10,3 +10,12 @@ export function randomValues(count: number, seed = 1): Float32Array {
     return (state >>> 0) / 2 ** 32 - 0.5;
   });
 }
+
+/** Whole numbers below a limit (Park and Miller, Random number generators: good ones are hard to find, 1988). */
+export function randomFrom(seed: number): (limit: number) => number {
+  let state = (seed % 2_147_483_646) + 1;
+  return (limit) => {
+    state = (state * 48_271) % 2_147_483_647;
+    return Math.floor((state / 2_147_483_647) * limit);
+  };
+}

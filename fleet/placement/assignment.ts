@@ -14,10 +14,14 @@ export class Assignment {
   /** By node and tier: load, and number of items. */
   #load: Float64Array;
   #present: Uint16Array;
+  /** By node and pool: load of all tiers. */
+  #total: Float64Array;
   readonly memory: number[];
   readonly mbps: number[];
   /** Of all units that are served. */
   servingCost = 0;
+  /** What was done since `begin`: item, node and units, negative when removed. */
+  #journal: number[] | undefined;
   readonly #tiers: number;
 
   constructor(instance: Instance) {
@@ -30,6 +34,7 @@ export class Assignment {
     this.mbps = instance.nodes.map(() => 0);
     this.#load = new Float64Array(instance.nodes.length * this.#tiers);
     this.#present = new Uint16Array(instance.nodes.length * this.#tiers);
+    this.#total = new Float64Array(instance.nodes.length * 2);
   }
 
   /** Serving, and what is left unserved. */
@@ -74,22 +79,28 @@ export class Assignment {
 
   /** How many more units of the item the node can take. */
   fit(item: number, node: number): number {
-    const { rows, items, classOf, alive, apart, leaders } = this.instance;
+    const { rows, items, classes, classOf, poolOf, alive, apart, leaders } = this.instance;
     if (!alive[node]) return 0;
     const row = rows[item] as ItemRow;
     const c = classOf[node] as number;
+    const load = row.load[c] as number;
+    // Most nodes that are asked are full: one comparison tells.
+    const { capsFrom, node: kind } = classes[c] as NodeClass;
+    if (
+      (this.#total[2 * node + (poolOf[row.tier] as number)] as number) + load >
+      (capsFrom[row.tier] as number) + SLACK
+    )
+      return 0;
     const here = this.itemsOn[node] as Map<number, number>;
     const present = here.get(item) ?? 0;
     let units = (row.unitsMax[c] as number) - present;
     if (units <= 0) return 0;
     const { memoryBytes } = items[item] as { memoryBytes: number };
-    const { node: kind } = this.classOf(node);
     if (present === 0) {
       if (memoryBytes > kind.memoryBytes - (this.memory[node] as number)) return 0;
       for (const leader of leaders[item] as Set<number>) if (!here.has(leader)) return 0;
       for (const other of apart[item] as Set<number>) if (here.has(other)) return 0;
     }
-    const load = row.load[c] as number;
     units = Math.min(units, Math.floor((this.room(node, row.tier) + SLACK) / load));
     const mbps = row.mbps[c] as number;
     if (mbps > 0 && kind.networkMbps !== undefined)
@@ -115,6 +126,7 @@ export class Assignment {
     here.set(item, before + units);
     (this.nodesOf[item] as Map<number, number>).set(node, before + units);
     this.#count(item, node, row, units);
+    this.#journal?.push(item, node, units);
   }
 
   /** Of units that are there. A node that serves none of the item any more forgets it. */
@@ -133,6 +145,26 @@ export class Assignment {
     }
     this.#count(item, node, row, -units);
     this.servingCost -= this.costOf(item, node, units);
+    this.#journal?.push(item, node, -units);
+  }
+
+  /** From here on everything can be undone. */
+  begin(): void {
+    this.#journal = [];
+  }
+
+  keep(): void {
+    this.#journal = undefined;
+  }
+
+  undo(): void {
+    const done = this.#journal ?? [];
+    this.#journal = undefined;
+    for (let at = done.length - 3; at >= 0; at -= 3) {
+      const [item, node, units] = done.slice(at, at + 3) as [number, number, number];
+      if (units > 0) this.remove(item, node, units);
+      else this.add(item, node, -units);
+    }
   }
 
   #open(item: number, node: number, row: ItemRow, sign: 1 | -1): void {
@@ -141,7 +173,9 @@ export class Assignment {
     this.#present[at] = (this.#present[at] as number) + sign;
     // What is empty is exactly empty, whatever the sums have gathered.
     if (this.#present[at] === 0) this.#load[at] = 0;
-    if (sign < 0 && this.itemsOn[node]?.size === 0) this.memory[node] = 0;
+    if (sign > 0 || this.itemsOn[node]?.size !== 0) return;
+    this.memory[node] = 0;
+    this.#total.fill(0, 2 * node, 2 * node + 2);
   }
 
   #count(item: number, node: number, row: ItemRow, units: number): void {
@@ -171,6 +205,8 @@ export class Assignment {
     load.set(this.#load);
     const present = new Uint16Array(load.length);
     present.set(this.#present);
-    [this.#load, this.#present] = [load, present];
+    const total = new Float64Array(Math.ceil(nodes.length * 1.25) * 2);
+    total.set(this.#total);
+    [this.#load, this.#present, this.#total] = [load, present, total];
   }
 }

@@ -29,8 +29,8 @@ export interface NodeClass {
   members: number;
   /** By tier: the most load, in busy servers, of it and all before it in its pool, on a node that serves the tier. */
   readonly caps: readonly number[];
-  /** The same for a node of which nothing is known: the largest of the pool's caps so far. */
-  readonly capsLoosest: readonly number[];
+  /** By tier: the largest cap of it and those behind it in its pool. */
+  readonly capsFrom: readonly number[];
   /** By priority, then of the GPU: the residual that the caps were made for. */
   readonly residualMs: readonly number[];
 }
@@ -51,7 +51,8 @@ export interface ItemRow {
 
 export interface Instance {
   readonly tiers: readonly Tier[];
-  /** Index behind the last tier of the same pool. */
+  /** By tier: 0 for cores, 1 for GPUs; and the index behind the last tier of the same pool. */
+  readonly poolOf: readonly number[];
   readonly poolEnd: readonly number[];
   readonly classes: NodeClass[];
   readonly nodes: PlacementNode[];
@@ -93,6 +94,7 @@ export function compile(problem: Problem): Instance {
   const tiers = tiersOf(items);
   const instance: Instance = {
     tiers,
+    poolOf: tiers.map(({ pool }) => (pool === 'cpu' ? 0 : 1)),
     poolEnd: tiers.map(({ pool }) => tiers.findLastIndex((tier) => tier.pool === pool) + 1),
     classes: [],
     nodes: [...nodes],
@@ -176,7 +178,7 @@ function classKey(node: PlacementNode, { labelKeys, named, itemIndex }: Facts): 
   ]);
 }
 
-function makeClass({ items, tiers, facts }: Instance, node: PlacementNode): NodeClass {
+function makeClass({ items, tiers, poolEnd, facts }: Instance, node: PlacementNode): NodeClass {
   const residualMs = [...PRIORITIES.map(() => 0), 0];
   for (const item of items) {
     if (exclusionOf(item, node, facts)) continue;
@@ -187,17 +189,15 @@ function makeClass({ items, tiers, facts }: Instance, node: PlacementNode): Node
       residualMs[place] = Math.max(residualMs[place] as number, residualOf(item, node));
   }
   const caps: number[] = [];
-  const capsLoosest: number[] = [];
-  for (const [index, { pool, priority, waitMs }] of tiers.entries()) {
+  for (const { pool, priority, waitMs } of tiers) {
     const servers = pool === 'cpu' ? node.cores : node.gpus;
     const residual = residualMs[pool === 'cpu' ? priority : PRIORITIES.length] as number;
     const urgent = caps.filter((_, other) => pool === 'cpu' && (tiers[other] as Tier).priority < priority);
     const target = { servers, residualMs: residual, waitMsMax: waitMs, share: facts.promise };
     caps.push(servers === 0 || residual === 0 ? servers : loadMax({ ...target, urgentMax: Math.max(0, ...urgent) }));
-    const before = tiers[index - 1]?.pool === pool ? (capsLoosest[index - 1] as number) : 0;
-    capsLoosest.push(Math.max(before, caps[index] as number));
   }
-  return { node, members: 0, caps, capsLoosest, residualMs };
+  const capsFrom = caps.map((_, t) => Math.max(...caps.slice(t, poolEnd[t])));
+  return { node, members: 0, caps, capsFrom, residualMs };
 }
 
 /** E[S²] / 2E[S], rounded up by at most √2, so that items that are nearly alike make no difference. */

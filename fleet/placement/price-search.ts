@@ -5,16 +5,18 @@
  * with inequalities and with loads that differ by node). Subgradient steps came within 1.4% of the linear program on
  * a fleet of 500 nodes in 1,000 steps; these come within 0.1% in 100.
  */
+import { eachShare, hasRow } from './capacity-rows.ts';
 import type { Instance, ItemRow, NodeClass } from './instance.ts';
 import { loadPrices, noPrices, PRICED, type Prices, priceItem } from './prices.ts';
 
 /** Temperatures relative to an item's least cost. */
 const HOT = 0.3;
-/** It stays hot until no more than this share of the demand is too much, or for so many steps. */
-const EXCESS_MAX = 0.02;
-const RISE_STEPS = 60;
 const COLD = 0.001;
-const STEPS = 100;
+/** Factors of the temperature from step to step; fast while no more than this share of the demand is too much. */
+const COOL_FAST = 0.88;
+const COOL = 0.96;
+const EXCESS_MAX = 0.04;
+const STEPS_MAX = 160;
 /** Between two looks at all classes; in between, an item only chooses among those that came near. */
 const STEPS_PER_LOOK = 20;
 /** Classes dearer by so many temperatures are hardly chosen. */
@@ -28,17 +30,12 @@ const MOMENTUM = 0.8;
 /** @param from prices of nearly the same problem: the search then starts cool and is short */
 export function findPrices(instance: Instance, from?: Prices): Prices {
   const market = new Market(instance, from ?? noPrices(instance));
-  for (let step = 0; step < RISE_STEPS && market.excess > EXCESS_MAX; step++) {
-    if (step % STEPS_PER_LOOK === 0) market.lookAround(HOT);
-    market.choose(HOT);
-    market.movePrices(HOT);
-  }
-  const [hot, steps] = from ? [HOT / 30, STEPS / 4] : [HOT, STEPS];
-  for (let step = 0; step < steps; step++) {
-    const temperature = hot * (COLD / hot) ** (step / (steps - 1));
+  let temperature = from ? HOT / 30 : HOT;
+  for (let step = 0; step < STEPS_MAX && temperature > COLD; step++) {
     if (step % STEPS_PER_LOOK === 0) market.lookAround(temperature);
     market.choose(temperature);
     market.movePrices(temperature);
+    temperature *= market.excess < EXCESS_MAX ? COOL_FAST : COOL;
   }
   return market.prices;
 }
@@ -87,7 +84,7 @@ class Market {
     }
     const through = loadPrices(this.#instance, this.prices);
     for (let item = 0; item < items.length; item++) this.#chooseFor(item, through, temperature);
-    for (const { load } of [this.#demand, this.#steepness]) addUp(load, this.#instance);
+    this.#addUp();
   }
 
   #chooseFor(item: number, through: Float64Array, temperature: number): void {
@@ -124,32 +121,46 @@ class Market {
     add(demand.mbps, steepness.mbps, c, units, mbps[c] as number, degree);
   }
 
+  /** From the loads of tiers to the rows, in which those of earlier tiers count too. */
+  #addUp(): void {
+    const { classes, tiers } = this.#instance;
+    const [load, steep] = [this.#demand.load, this.#steepness.load];
+    for (const [c, { caps }] of classes.entries()) {
+      const at = c * tiers.length;
+      // From the last row on: what stands in earlier places is still the tiers' own.
+      for (let t = tiers.length - 1; t >= 0; t--) {
+        let [demand, steepness] = [0, 0];
+        if (hasRow(this.#instance, caps, t))
+          eachShare(this.#instance, caps, t, (tier, share) => {
+            demand += (load[at + tier] as number) * share;
+            steepness += (steep[at + tier] as number) * share * share;
+          });
+        load[at + t] = demand;
+        steep[at + t] = steepness;
+      }
+    }
+  }
+
   movePrices(temperature: number): void {
     const { classes, tiers } = this.#instance;
     let [over, all] = [0, 0];
-    for (let c = 0; c < classes.length; c++) {
-      const { members, capsLoosest, node } = classes[c] as NodeClass;
+    for (const [c, { members, node }] of classes.entries()) {
       this.#move('memory', c, members * node.memoryBytes, temperature);
       if (node.networkMbps !== undefined) this.#move('mbps', c, members * node.networkMbps, temperature);
       for (const pool of ['cpu', 'gpu'] as const) {
         // The rows of a pool overlap: raised together they would overshoot, so only the one that is most over use is.
-        let worst = -1;
-        let worstRatio = 1;
-        let asked = 0;
+        let [worst, most] = [-1, members];
         for (let t = 0; t < tiers.length; t++) {
-          const supply = members * (capsLoosest[t] as number);
-          if (tiers[t]?.pool !== pool || supply === 0) continue;
           const at = c * tiers.length + t;
-          asked = this.#demand.load[at] as number;
-          const ratio = asked / supply;
-          if (ratio <= 1) this.#move('load', at, supply, temperature);
-          else if (ratio > worstRatio) [worst, worstRatio] = [at, ratio];
+          const asked = this.#demand.load[at] as number;
+          if (tiers[t]?.pool !== pool || asked === 0) continue;
+          all += asked;
+          if (asked <= members) this.#move('load', at, members, temperature);
+          else if (asked > most) [worst, most] = [at, asked];
         }
-        all += asked;
         if (worst < 0) continue;
-        const supply = (this.#demand.load[worst] as number) / worstRatio;
-        over += supply * (worstRatio - 1);
-        this.#move('load', worst, supply, temperature);
+        over += most - members;
+        this.#move('load', worst, members, temperature);
       }
     }
     this.excess = all > 0 ? over / all : 0;
@@ -181,12 +192,4 @@ function add(
 ): void {
   demand[at] = (demand[at] as number) + units * each;
   steepness[at] = (steepness[at] as number) + (units * each * each) / degree;
-}
-
-/** A tier's row holds what all tiers before it in the pool take, too. */
-function addUp(load: Float64Array, { tiers }: Instance): void {
-  for (let at = 0; at < load.length; at++) {
-    const t = at % tiers.length;
-    if (t > 0 && tiers[t]?.pool === tiers[t - 1]?.pool) load[at] = (load[at] as number) + (load[at - 1] as number);
-  }
 }

@@ -6,9 +6,10 @@
  * duality; Geoffrion, Lagrangean relaxation for integer programming, 1974). With the best prices it is the bound of the
  * linear program. So a bound needs no trust in whoever found the prices.
  */
+import { eachShare } from './capacity-rows.ts';
 import type { Instance, ItemRow, NodeClass } from './instance.ts';
 
-/** By class; of load by class and tier. */
+/** By class; of load by class and tier, for a whole node of the tier's row (capacity-rows.ts). */
 export interface Prices {
   readonly load: Float64Array;
   readonly memory: Float64Array;
@@ -28,13 +29,17 @@ export function noPrices({ classes, tiers }: Instance): Prices {
   };
 }
 
-/** By class and tier: what a unit of load costs, since it counts in its own row and those of all later tiers of its pool. */
-export function loadPrices({ classes, tiers, poolEnd }: Instance, prices: Prices): Float64Array {
+/** By class and tier: what a unit of load costs, since it counts in the rows of its own and of later tiers. */
+export function loadPrices(instance: Instance, prices: Prices): Float64Array {
+  const { classes, tiers } = instance;
   const through = new Float64Array(prices.load.length);
-  for (let c = 0; c < classes.length; c++)
-    for (let t = tiers.length - 1; t >= 0; t--) {
-      const at = c * tiers.length + t;
-      through[at] = (prices.load[at] as number) + (t + 1 < (poolEnd[t] as number) ? (through[at + 1] as number) : 0);
+  for (const [c, { caps }] of classes.entries())
+    for (let t = 0; t < tiers.length; t++) {
+      const price = prices.load[c * tiers.length + t] as number;
+      if (price === 0) continue;
+      eachShare(instance, caps, t, (tier, share) => {
+        through[c * tiers.length + tier] = (through[c * tiers.length + tier] as number) + price * share;
+      });
     }
   return through;
 }
@@ -68,7 +73,8 @@ export function priceItem(
         (load[c] as number) * (through[c * tiers + tier] as number) +
         (mbps[c] as number) * (prices.mbps[c] as number) +
         ((open[c] as number) + bytes * (prices.memory[c] as number)) / most;
-      if (surcharge) priced += surcharge[c] as number;
+      // A class that joined later has none.
+      if (surcharge) priced += surcharge[c] ?? 0;
     }
     into[place] = priced;
     if (priced < least) least = priced;
@@ -78,26 +84,28 @@ export function priceItem(
 
 /** The bound at these prices: no placement costs less. */
 export function boundAt(instance: Instance, prices: Prices): number {
-  const { classes, items, tiers } = instance;
   const through = loadPrices(instance, prices);
-  const priced = new Float64Array(classes.length);
-  let bound = -(prices.fixed ?? 0);
-  for (let item = 0; item < items.length; item++) {
-    priceItem(instance, prices, through, item, priced);
-    bound += itemBound(instance, item, priced);
-  }
-  for (let c = 0; c < classes.length; c++) {
-    const { members, capsLoosest, node } = classes[c] as NodeClass;
-    for (let t = 0; t < tiers.length; t++)
-      bound -= (prices.load[c * tiers.length + t] as number) * members * (capsLoosest[t] as number);
-    bound -= (prices.memory[c] as number) * members * node.memoryBytes;
-    bound -= (prices.mbps[c] as number) * members * (node.networkMbps ?? 0);
-  }
+  let bound = -supplyWorth(instance, prices);
+  for (let item = 0; item < instance.items.length; item++) bound += itemBound(instance, prices, through, item);
   return bound;
 }
 
+/** What the capacity of all nodes is worth at the prices. */
+export function supplyWorth({ classes, tiers }: Instance, prices: Prices): number {
+  let sum = prices.fixed ?? 0;
+  for (const [c, { members, node }] of classes.entries()) {
+    let one = (prices.memory[c] as number) * node.memoryBytes + (prices.mbps[c] as number) * (node.networkMbps ?? 0);
+    for (let t = 0; t < tiers.length; t++) one += prices.load[c * tiers.length + t] as number;
+    sum += one * members;
+  }
+  return sum;
+}
+
 /** The least that the item's units cost at these prices: its cheapest classes first, as far as they reach. */
-function itemBound({ classes, items, rows }: Instance, item: number, priced: Float64Array): number {
+export function itemBound(instance: Instance, prices: Prices, through: Float64Array, item: number): number {
+  const { classes, items, rows } = instance;
+  const priced = new Float64Array(classes.length);
+  priceItem(instance, prices, through, item, priced);
   const { worth, unitsMax } = rows[item] as ItemRow;
   let left = items[item]?.units as number;
   let bound = 0;
