@@ -1,8 +1,9 @@
 // What each opcode does with its operands: one small function each. They return OK, AGAIN, or a fault.
 import * as op from './opcodes.ts';
+import { Col2im, ConvRows, ConvTransposeRows, Depthwise, Im2col, WinogradInput, WinogradOutput } from './operands-conv.ts';
 import {
-  Activation, Broadcast, Cast, Col2im, ConvShape, Copy, Depthwise, Fill, Gather, Gemm, Im2col, IntegerDepthwise, IntegerGemm, LayerNorm,
-  PackMatrix, Pool, Recurrent, Reduce, Resize, Unary, WinogradInput, WinogradOutput, at,
+  Activation, Broadcast, Cast, ConvShape, Copy, Fill, Gather, Gemm, IntegerDepthwise, IntegerGemm, LayerNorm,
+  PackMatrix, Pool, Recurrent, Reduce, Resize, Unary, at,
 } from './operands.ts';
 import {
   runCumulate, runDeterminant, runMaxRoiPool, runRoiAlign, runSample, runScatter, runTopK, runTrees, runUniform, runWrapIndices, runProduct,
@@ -11,8 +12,9 @@ import {
 import { runByteDepthwise, runByteGather, runByteGemm, runQuantizedDepthwise, runQuantizedGather, runQuantizedGemm } from './quantized.ts';
 import { binary, compareAll, where } from './tensor/broadcast.ts';
 import { castAll } from './tensor/cast.ts';
+import { convRows, convTransposeRows } from './tensor/conv-rows.ts';
 import { depthwise } from './tensor/depthwise.ts';
-import { activate, gemm, packMatrix } from './tensor/gemm.ts';
+import { activatedGemm, packMatrix } from './tensor/gemm.ts';
 import { depthwiseInteger, gemmInteger, im2colInteger, packInteger } from './tensor/integer.ts';
 import { copyStrided, fill, gather } from './tensor/layout.ts';
 import { layerNorm } from './tensor/norm.ts';
@@ -41,6 +43,7 @@ export const INSTRUCTIONS: StaticArray<Instruction> = [
   runWrapIndices, runScatter, runCumulate, runTopK, runSample, runRoiAlign, runDeterminant,
   runWinogradInput, runWinogradOutput, runUniform, runMaxRoiPool, runTrees, runProduct, runLookup,
   runQuantizedGemm, runQuantizedGather, runQuantizedDepthwise, runSuppress, runByteGemm, runByteGather, runByteDepthwise,
+  runConvRows, runConvTransposeRows,
 ];
 
 function unknown(operands: usize): i32 {
@@ -48,13 +51,7 @@ function unknown(operands: usize): i32 {
 }
 
 function runGemm(operands: usize): i32 {
-  const o = changetype<Gemm>(operands);
-  const c = at(o.c), ldc = <usize>o.ldc << 2;
-  gemm(
-    at(o.a), <usize>o.lda << 2, at(o.b), c, ldc, o.m, o.n, o.k, o.panel,
-    at(o.bias), at(o.residual), <usize>o.ldr << 2, o.low, o.high,
-  );
-  activate(o.kind, c, ldc, o.m, o.n, o.alpha, o.beta);
+  activatedGemm(changetype<Gemm>(operands));
   return OK;
 }
 
@@ -73,6 +70,17 @@ function runIm2col(operands: usize): i32 {
 function runCol2im(operands: usize): i32 {
   const o = changetype<Col2im>(operands);
   col2im(changetype<ConvShape>(operands), at(o.columns), at(o.y), o.channelBegin, o.channels, o.begin, o.end);
+  return OK;
+}
+
+function runConvRows(operands: usize): i32 {
+  convRows(changetype<ConvRows>(operands), changetype<ConvShape>(operands), changetype<Activation>(operands + offsetof<ConvRows>('low')));
+  return OK;
+}
+
+function runConvTransposeRows(operands: usize): i32 {
+  const activation = changetype<Activation>(operands + offsetof<ConvTransposeRows>('low'));
+  convTransposeRows(changetype<ConvTransposeRows>(operands), changetype<ConvShape>(operands), activation);
   return OK;
 }
 

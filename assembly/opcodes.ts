@@ -51,8 +51,10 @@ export const SUPPRESS = 47;
 export const BYTE_GEMM = 48;
 export const BYTE_GATHER = 49;
 export const BYTE_DEPTHWISE = 50;
+export const CONV_ROWS = 51;
+export const CONV_TRANSPOSE_ROWS = 52;
 /** The last of them. */
-export const OPCODE_MAX = BYTE_DEPTHWISE;
+export const OPCODE_MAX = CONV_TRANSPOSE_ROWS;
 
 /** What an instruction returns that did not fault. */
 export const OK = -1;

@@ -2,12 +2,14 @@
 // 8 channels (a pair of v128); up to four neighbouring outputs share each weight that is loaded.
 import { Activation, ConvShape } from '../operands.ts';
 import { activate } from './gemm.ts';
-import { fourOfFive, fourOfThree } from './depthwise-tile.ts';
+import { depthwiseTile, hasDepthwiseTile } from './depthwise-tile.ts';
 import { clip, madd } from './simd.ts';
 import { ceilDivide } from './window.ts';
 
 const BLOCK_BYTES: usize = 32;
 const TILE: i32 = 4;
+/** Tiles of four outputs that are done together of each eight channels: so few that the next eight find their cache lines still there. */
+const CHANNELS_AT_WORK: i32 = 128;
 
 /** The geometry of one output row, in bytes; per instance, set before the row is walked. */
 let tapRows: i32 = 0; // kernel rows inside the image
@@ -76,11 +78,8 @@ function pixel(x: usize, weights: usize, kernelWidth: i32, taps: i32, bias: usiz
 }
 
 function fourPixels(x: usize, weights: usize, kernelWidth: i32, bias: usize, y: usize, channels: i32, block: usize, low: f32, high: f32): void {
-  const near = stepBytes == tapBytes;
   for (; channels >= 8; channels -= 8) {
-    if (kernelWidth == 3 && near) fourOfThree(x, rowBytes, tapBytes, weights, tapRows, bias, y, pixelBytes, low, high);
-    else if (kernelWidth == 5 && near) fourOfFive(x, rowBytes, tapBytes, weights, tapRows, bias, y, pixelBytes, low, high);
-    else tile(4, x, weights, kernelWidth, kernelWidth, bias, y, low, high);
+    tile(4, x, weights, kernelWidth, kernelWidth, bias, y, low, high);
     x += BLOCK_BYTES;
     bias += BLOCK_BYTES;
     y += BLOCK_BYTES;
@@ -133,28 +132,65 @@ export function depthwise(
 }
 
 function depthwiseRow(shape: ConvShape, bias: usize, target: usize, low: f32, high: f32): void {
-  const channels = shape.outputChannels, kernelWidth = shape.kernelWidth, dilation = shape.dilationWidth;
-  const inputPixel = <usize>channels << 2;
+  if (shape.dilationWidth == 1 && shape.outputWidth >= TILE && hasDepthwiseTile(shape.kernelWidth, shape.strideWidth)) {
+    tiledRow(shape, bias, target, low, high);
+    const whole = shape.outputChannels & ~7;
+    if (whole < shape.outputChannels)
+      for (let column = 0; column < shape.outputWidth; column++) pixelAt(shape, column, whole, bias, target, low, high);
+    return;
+  }
+  const kernelWidth = shape.kernelWidth;
+  const inputPixel = <usize>shape.outputChannels << 2;
   const block = <usize>(shape.kernelHeight * kernelWidth) * BLOCK_BYTES;
   // Outputs [safe, safeEnd) see no column outside the image.
   const safe = ceilDivide(shape.padLeft, shape.strideWidth);
-  const reach = shape.inputWidth - 1 - (kernelWidth - 1) * dilation + shape.padLeft;
+  const reach = shape.inputWidth - 1 - (kernelWidth - 1) * shape.dilationWidth + shape.padLeft;
   const safeEnd = reach < 0 ? 0 : min(shape.outputWidth, reach / shape.strideWidth + 1);
   let column = 0;
   while (column < shape.outputWidth) {
-    const left = column * shape.strideWidth - shape.padLeft;
-    const y = target + <usize>column * pixelBytes;
     if (column >= safe && column + TILE <= safeEnd) {
-      fourPixels(firstRow + <usize>left * inputPixel, firstTap, kernelWidth, bias, y, channels, block, low, high);
+      const source = firstRow + <usize>(column * shape.strideWidth - shape.padLeft) * inputPixel;
+      const y = target + <usize>column * pixelBytes;
+      fourPixels(source, firstTap, kernelWidth, bias, y, shape.outputChannels, block, low, high);
       column += TILE;
     } else {
-      const first = ceilDivide(-left, dilation);
-      const last = min(kernelWidth, ceilDivide(shape.inputWidth - left, dilation));
-      const taps = max(0, last - first);
-      const source = firstRow + <usize>(left + first * dilation) * inputPixel;
-      pixel(source, firstTap + <usize>first * BLOCK_BYTES, kernelWidth, taps, bias, y, channels, block, low, high);
+      pixelAt(shape, column, 0, bias, target, low, high);
       column++;
     }
+  }
+}
+
+/** Channels from `channel`, a multiple of eight, on. */
+function pixelAt(shape: ConvShape, column: i32, channel: i32, bias: usize, target: usize, low: f32, high: f32): void {
+  const kernelWidth = shape.kernelWidth, dilation = shape.dilationWidth;
+  const block = <usize>(shape.kernelHeight * kernelWidth) * BLOCK_BYTES;
+  const left = column * shape.strideWidth - shape.padLeft;
+  const first = ceilDivide(-left, dilation);
+  const last = min(kernelWidth, ceilDivide(shape.inputWidth - left, dilation));
+  const offset = <usize>channel << 2;
+  const source = firstRow + (<usize>((left + first * dilation) * shape.outputChannels) << 2) + offset;
+  const weights = firstTap + <usize>first * BLOCK_BYTES + <usize>(channel >> 3) * block;
+  const y = target + <usize>column * pixelBytes + offset;
+  pixel(source, weights, kernelWidth, max(0, last - first), bias + offset, y, shape.outputChannels - channel, block, low, high);
+}
+
+/** All whole eights of channels; the last tile may overlap the one before. */
+function tiledRow(shape: ConvShape, bias: usize, target: usize, low: f32, high: f32): void {
+  const kernelWidth = shape.kernelWidth, stride = shape.strideWidth, width = shape.inputWidth;
+  const channels = shape.outputChannels & ~7;
+  const inputPixel = <usize>shape.outputChannels << 2;
+  const block = <usize>(shape.kernelHeight * kernelWidth) * BLOCK_BYTES;
+  const reach = width - kernelWidth - (TILE - 1) * stride; // the first column of the last tile that sees nothing outside
+  const together = max(1, CHANNELS_AT_WORK / shape.outputChannels);
+  for (let column = 0; column < shape.outputWidth; ) {
+    const begin = min(column, shape.outputWidth - TILE);
+    const left = begin * stride - shape.padLeft;
+    const isInside = left >= 0 && left <= reach;
+    const tiles = isInside ? min(together, min((reach - left) / (TILE * stride) + 1, (shape.outputWidth - begin) / TILE)) : 1;
+    const run = depthwiseTile(kernelWidth, stride, left, width);
+    const x = firstRow + <usize>left * inputPixel, y = target + <usize>begin * pixelBytes;
+    run(x, rowBytes, inputPixel, firstTap, block, tapRows, bias, y, pixelBytes, tiles, channels, low, high, left, width);
+    column = begin + tiles * TILE;
   }
 }
 

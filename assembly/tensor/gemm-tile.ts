@@ -23,13 +23,13 @@ function finish(vectors: i32, c: usize, x0: v128, x1: v128, x2: v128, x3: v128, 
 
 /**
  * C[i][j] = clip(bias[j] + residual[i][j] + Σ A[i][p] · B[p][j]). Strides are in bytes; `step` is the one between rows of the panel, so
- * that 8 columns can be taken of one that is 16 wide. C may be the residual.
+ * that 8 columns can be taken of one that is 16 wide. C may be the residual. A row of A has `segments` of k floats, with `gap` between them.
  */
 // @ts-ignore: decorator
 @inline
 function tile(
   rows: i32, vectors: i32, residual: bool,
-  a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32,
+  a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32,
 ): void {
   const wide = vectors > 2;
   const zero = f32x4.splat(0);
@@ -50,46 +50,48 @@ function tile(
   let c50 = start(residual && rows > 5, s0, r5), c51 = start(residual && rows > 5, s1, r5 + 16);
   let c52 = start(residual && rows > 5 && wide, s2, r5 + 32), c53 = start(residual && rows > 5 && wide, s3, r5 + 48);
   let a0 = a, a1 = a0 + lda, a2 = a1 + lda, a3 = a2 + lda, a4 = a3 + lda, a5 = a4 + lda;
-  while (k > 0) {
-    const b0 = v128.load(b), b1 = v128.load(b, 16);
-    let b2 = zero, b3 = zero;
-    if (wide) { b2 = v128.load(b, 32); b3 = v128.load(b, 48); }
-    const x0 = splat(a0);
-    c00 = madd(x0, b0, c00); c01 = madd(x0, b1, c01);
-    if (wide) { c02 = madd(x0, b2, c02); c03 = madd(x0, b3, c03); }
-    a0 += 4;
-    if (rows > 1) {
-      const x = splat(a1);
-      c10 = madd(x, b0, c10); c11 = madd(x, b1, c11);
-      if (wide) { c12 = madd(x, b2, c12); c13 = madd(x, b3, c13); }
-      a1 += 4;
+  for (; segments > 0; segments--) {
+    for (let left = k; left > 0; left--) {
+      const b0 = v128.load(b), b1 = v128.load(b, 16);
+      let b2 = zero, b3 = zero;
+      if (wide) { b2 = v128.load(b, 32); b3 = v128.load(b, 48); }
+      const x0 = splat(a0);
+      c00 = madd(x0, b0, c00); c01 = madd(x0, b1, c01);
+      if (wide) { c02 = madd(x0, b2, c02); c03 = madd(x0, b3, c03); }
+      a0 += 4;
+      if (rows > 1) {
+        const x = splat(a1);
+        c10 = madd(x, b0, c10); c11 = madd(x, b1, c11);
+        if (wide) { c12 = madd(x, b2, c12); c13 = madd(x, b3, c13); }
+        a1 += 4;
+      }
+      if (rows > 2) {
+        const x = splat(a2);
+        c20 = madd(x, b0, c20); c21 = madd(x, b1, c21);
+        if (wide) { c22 = madd(x, b2, c22); c23 = madd(x, b3, c23); }
+        a2 += 4;
+      }
+      if (rows > 3) {
+        const x = splat(a3);
+        c30 = madd(x, b0, c30); c31 = madd(x, b1, c31);
+        if (wide) { c32 = madd(x, b2, c32); c33 = madd(x, b3, c33); }
+        a3 += 4;
+      }
+      if (rows > 4) {
+        const x = splat(a4);
+        c40 = madd(x, b0, c40); c41 = madd(x, b1, c41);
+        if (wide) { c42 = madd(x, b2, c42); c43 = madd(x, b3, c43); }
+        a4 += 4;
+      }
+      if (rows > 5) {
+        const x = splat(a5);
+        c50 = madd(x, b0, c50); c51 = madd(x, b1, c51);
+        if (wide) { c52 = madd(x, b2, c52); c53 = madd(x, b3, c53); }
+        a5 += 4;
+      }
+      b += step;
     }
-    if (rows > 2) {
-      const x = splat(a2);
-      c20 = madd(x, b0, c20); c21 = madd(x, b1, c21);
-      if (wide) { c22 = madd(x, b2, c22); c23 = madd(x, b3, c23); }
-      a2 += 4;
-    }
-    if (rows > 3) {
-      const x = splat(a3);
-      c30 = madd(x, b0, c30); c31 = madd(x, b1, c31);
-      if (wide) { c32 = madd(x, b2, c32); c33 = madd(x, b3, c33); }
-      a3 += 4;
-    }
-    if (rows > 4) {
-      const x = splat(a4);
-      c40 = madd(x, b0, c40); c41 = madd(x, b1, c41);
-      if (wide) { c42 = madd(x, b2, c42); c43 = madd(x, b3, c43); }
-      a4 += 4;
-    }
-    if (rows > 5) {
-      const x = splat(a5);
-      c50 = madd(x, b0, c50); c51 = madd(x, b1, c51);
-      if (wide) { c52 = madd(x, b2, c52); c53 = madd(x, b3, c53); }
-      a5 += 4;
-    }
-    b += step;
-    k--;
+    a0 += gap; a1 += gap; a2 += gap; a3 += gap; a4 += gap; a5 += gap;
   }
   const lo = f32x4.splat(low), hi = f32x4.splat(high);
   finish(vectors, c, c00, c01, c02, c03, lo, hi);
@@ -100,33 +102,33 @@ function tile(
   if (rows > 5) finish(vectors, (c += ldc), c50, c51, c52, c53, lo, hi);
 }
 
-function tile1x16(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(1, 4, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile2x16(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(2, 4, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile3x16(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(3, 4, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile4x16(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(4, 4, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile5x16(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(5, 4, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile6x16(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(6, 4, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile1x16r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(1, 4, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile2x16r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(2, 4, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile3x16r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(3, 4, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile4x16r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(4, 4, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile5x16r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(5, 4, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile6x16r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(6, 4, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile1x8(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(1, 2, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile2x8(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(2, 2, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile3x8(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(3, 2, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile4x8(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(4, 2, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile5x8(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(5, 2, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile6x8(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(6, 2, false, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile1x8r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(1, 2, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile2x8r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(2, 2, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile3x8r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(3, 2, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile4x8r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(4, 2, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile5x8r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(5, 2, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
-function tile6x8r(a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(6, 2, true, a, lda, b, step, k, bias, r, ldr, c, ldc, low, high); }
+function tile1x16(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(1, 4, false, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile2x16(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(2, 4, false, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile3x16(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(3, 4, false, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile4x16(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(4, 4, false, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile5x16(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(5, 4, false, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile6x16(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(6, 4, false, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile1x16r(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(1, 4, true, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile2x16r(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(2, 4, true, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile3x16r(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(3, 4, true, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile4x16r(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(4, 4, true, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile5x16r(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(5, 4, true, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile6x16r(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(6, 4, true, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile1x8(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(1, 2, false, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile2x8(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(2, 2, false, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile3x8(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(3, 2, false, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile4x8(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(4, 2, false, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile5x8(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(5, 2, false, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile6x8(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(6, 2, false, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile1x8r(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(1, 2, true, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile2x8r(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(2, 2, true, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile3x8r(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(3, 2, true, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile4x8r(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(4, 2, true, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile5x8r(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(5, 2, true, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
+function tile6x8r(a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32): void { tile(6, 2, true, a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high); }
 
 type Tile = (
-  a: usize, lda: usize, b: usize, step: usize, k: i32, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32,
+  a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, bias: usize, r: usize, ldr: usize, c: usize, ldc: usize, low: f32, high: f32,
 ) => void;
 
 // A table, not a switch: called once each, the instances would be inlined into one function too large for registers.

@@ -1,12 +1,16 @@
 // C = activation(A · B + bias + residual), B packed in panels: [n / panel][k][panel], zero padded, as in Goto & van de Geijn,
 // "Anatomy of High-Performance Matrix Multiplication" (2008). A is read in place.
 import { IDENTITY } from '../opcodes.ts';
+import { Gemm, at } from '../operands.ts';
 import { gemmRow, gemmTile } from './gemm-tile.ts';
 import { copyFloats } from './patches.ts';
 import { scratch } from './scratch.ts';
 import { unary } from './unary.ts';
 
 const TILE_ROWS: i32 = 6;
+/** Rows of A and C at work at a time: within the second-level cache. */
+const BLOCK_BYTES: i32 = 262144;
+const BLOCK_ROWS_MIN: i32 = 24;
 /** Longer sums are cut, so that a panel's slice stays in the first-level cache. */
 const K_BLOCK: i32 = 512;
 const K_WHOLE_MAX: i32 = 1024;
@@ -15,29 +19,53 @@ const ROW_COLUMNS: i32 = 32;
 const ZEROS: usize = memory.data(128, 16);
 const BIAS_TAIL: usize = 384; // behind the 6 x 16 tile in scratch
 
+/** C = activation(A · B + bias + residual), some rows at a time, so that what the activation reads is still in the cache. */
+export function activatedGemm(o: Gemm): void {
+  const lda = <usize>o.lda << 2, ldc = <usize>o.ldc << 2, ldr = <usize>o.ldr << 2;
+  const fitting = BLOCK_BYTES / (o.k + o.n << 2) / TILE_ROWS * TILE_ROWS;
+  const rows = max(BLOCK_ROWS_MIN, fitting);
+  let a = at(o.a), c = at(o.c), r = at(o.residual);
+  for (let left = o.m; left > 0; left -= rows) {
+    const m = min(rows, left);
+    gemm(a, lda, at(o.b), c, ldc, m, o.n, o.k, o.panel, at(o.bias), r, ldr, o.low, o.high);
+    activate(o.kind, c, ldc, m, o.n, o.alpha, o.beta);
+    a += lda * rows;
+    c += ldc * rows;
+    if (r) r += ldr * rows;
+  }
+}
+
 /** Strides in bytes. `bias` and `r` (residual) may be 0 for none; `c` may be `r`. */
 export function gemm(
   a: usize, lda: usize, b: usize, c: usize, ldc: usize, m: i32, n: i32, k: i32, panel: i32,
   bias: usize, r: usize, ldr: usize, low: f32, high: f32,
 ): void {
-  if (k <= K_WHOLE_MAX || m == 1) return block(a, lda, b, k, k, c, ldc, m, n, panel, bias, r, ldr, low, high);
-  block(a, lda, b, k, K_BLOCK, c, ldc, m, n, panel, bias, r, ldr, -Infinity, Infinity);
+  if (k <= K_WHOLE_MAX || m == 1) return block(a, lda, b, k, k, 1, 0, c, ldc, m, n, panel, bias, r, ldr, low, high);
+  block(a, lda, b, k, K_BLOCK, 1, 0, c, ldc, m, n, panel, bias, r, ldr, -Infinity, Infinity);
   for (let done = K_BLOCK; done < k; done += K_BLOCK) {
     const size = min(K_BLOCK, k - done);
     const last = done + size == k;
     const slice = b + <usize>(done * panel) * 4;
-    block(a + (<usize>done << 2), lda, slice, k, size, c, ldc, m, n, panel, 0, c, ldc, last ? low : -Infinity, last ? high : Infinity);
+    block(a + (<usize>done << 2), lda, slice, k, size, 1, 0, c, ldc, m, n, panel, 0, c, ldc, last ? low : -Infinity, last ? high : Infinity);
   }
 }
 
-/** `size` of the `k` rows of B. */
+/** A row of A has `segments` of k floats, with `gap` bytes between them. */
+export function segmentedGemm(
+  a: usize, lda: usize, segments: i32, gap: usize, b: usize, c: usize, ldc: usize, m: i32, n: i32, k: i32, panel: i32,
+  bias: usize, r: usize, ldr: usize, low: f32, high: f32,
+): void {
+  block(a, lda, b, k * segments, k, segments, gap, c, ldc, m, n, panel, bias, r, ldr, low, high);
+}
+
+/** `size` times `segments` of the `k` rows of B. */
 function block(
-  a: usize, lda: usize, b: usize, k: i32, size: i32, c: usize, ldc: usize, m: i32, n: i32, panel: i32,
+  a: usize, lda: usize, b: usize, k: i32, size: i32, segments: i32, gap: usize, c: usize, ldc: usize, m: i32, n: i32, panel: i32,
   bias: usize, r: usize, ldr: usize, low: f32, high: f32,
 ): void {
   const panelBytes = <usize>k * (<usize>panel << 2);
   let j = 0;
-  if (m == 1)
+  if (m == 1 && segments == 1)
     for (; j + ROW_COLUMNS <= n; j += ROW_COLUMNS) {
       const offset = <usize>j << 2;
       const panels = b + <usize>j * (<usize>k << 2);
@@ -46,37 +74,41 @@ function block(
   b += <usize>j * (<usize>k << 2);
   for (; j < n; j += panel) {
     const offset = <usize>j << 2;
-    strip(a, lda, b, size, c + offset, ldc, m, min(panel, n - j), panel, bias ? bias + offset : 0, r ? r + offset : 0, ldr, low, high);
+    strip(a, lda, b, size, segments, gap, c + offset, ldc, m, min(panel, n - j), panel, bias ? bias + offset : 0, r ? r + offset : 0, ldr, low, high);
     b += panelBytes;
   }
 }
 
 /** All rows times `width` columns, at most one panel. Eight columns are computed where they suffice. */
 function strip(
-  a: usize, lda: usize, b: usize, k: i32, c: usize, ldc: usize, m: i32, width: i32, panel: i32,
+  a: usize, lda: usize, b: usize, k: i32, segments: i32, gap: usize, c: usize, ldc: usize, m: i32, width: i32, panel: i32,
   bias: usize, r: usize, ldr: usize, low: f32, high: f32,
 ): void {
   const columns = width <= 8 ? 8 : panel;
   const step = <usize>panel << 2;
-  if (width < columns) return tail(a, lda, b, step, k, c, ldc, m, width, columns, bias, r, ldr, low, high);
+  if (width < columns) return tail(a, lda, b, step, k, segments, gap, c, ldc, m, width, columns, bias, r, ldr, low, high);
   if (bias == 0) bias = ZEROS;
-  const whole = gemmTile(TILE_ROWS, columns, r != 0);
-  let i = 0;
-  for (; i + TILE_ROWS <= m; i += TILE_ROWS) {
-    whole(a, lda, b, step, k, bias, r, ldr, c, ldc, low, high);
-    a += lda * TILE_ROWS;
-    c += ldc * TILE_ROWS;
-    if (r) r += ldr * TILE_ROWS;
+  for (let left = m; left > 0; ) {
+    const rows = rowsOfTile(left);
+    const tile = gemmTile(rows, columns, r != 0);
+    tile(a, lda, b, step, k, segments, gap, bias, r, ldr, c, ldc, low, high);
+    a += lda * rows;
+    c += ldc * rows;
+    if (r) r += ldr * rows;
+    left -= rows;
   }
-  if (i < m) {
-    const rest = gemmTile(m - i, columns, r != 0);
-    rest(a, lda, b, step, k, bias, r, ldr, c, ldc, low, high);
-  }
+}
+
+/** The last seven to nine rows are halved: a tile of one or two would wait for its own sums. */
+// @ts-ignore: decorator
+@inline
+function rowsOfTile(left: i32): i32 {
+  return left > TILE_ROWS && left < 10 ? left + 1 >> 1 : min(TILE_ROWS, left);
 }
 
 /** Columns that fill no vector: computed whole in scratch, then only `width` of them are stored. */
 function tail(
-  a: usize, lda: usize, b: usize, step: usize, k: i32, c: usize, ldc: usize, m: i32, width: i32, columns: i32,
+  a: usize, lda: usize, b: usize, step: usize, k: i32, segments: i32, gap: usize, c: usize, ldc: usize, m: i32, width: i32, columns: i32,
   bias: usize, r: usize, ldr: usize, low: f32, high: f32,
 ): void {
   const stride = <usize>columns << 2;
@@ -85,11 +117,11 @@ function tail(
     wholeBias = scratch + BIAS_TAIL;
     copyFloats(wholeBias, bias, width);
   }
-  for (let i = 0; i < m; i += TILE_ROWS) {
-    const rows = min(TILE_ROWS, m - i);
+  for (let i = 0, rows = 0; i < m; i += rows) {
+    rows = rowsOfTile(m - i);
     if (r) for (let row = 0; row < rows; row++) copyFloats(scratch + <usize>row * stride, r + <usize>(i + row) * ldr, width);
     const tile = gemmTile(rows, columns, r != 0);
-    tile(a + <usize>i * lda, lda, b, step, k, wholeBias, r ? scratch : 0, stride, scratch, stride, low, high);
+    tile(a + <usize>i * lda, lda, b, step, k, segments, gap, wholeBias, r ? scratch : 0, stride, scratch, stride, low, high);
     for (let row = 0; row < rows; row++) copyFloats(c + <usize>(i + row) * ldc, scratch + <usize>row * stride, width);
   }
 }

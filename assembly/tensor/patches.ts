@@ -1,7 +1,7 @@
 // Convolution as a matrix product: patches under the window become rows (im2col), or rows of contributions go back to pixels (col2im).
 import { ConvShape } from '../operands.ts';
 
-/** Copies `count` floats; pairs of v128, then one by one. */
+/** Copies `count` floats; pairs of v128, a single one, then one by one. */
 // @ts-ignore: decorator
 @inline
 export function copyFloats(target: usize, source: usize, count: i32): void {
@@ -11,6 +11,12 @@ export function copyFloats(target: usize, source: usize, count: i32): void {
     v128.store(target, high, 16);
     target += 32;
     source += 32;
+  }
+  if (count >= 4) {
+    v128.store(target, v128.load(source));
+    target += 16;
+    source += 16;
+    count -= 4;
   }
   for (; count > 0; count--) {
     store<f32>(target, load<f32>(source));

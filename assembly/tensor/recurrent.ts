@@ -5,7 +5,8 @@ import { RECURRENT_GRU, RECURRENT_GRU_RESET_AFTER, RECURRENT_LSTM } from '../opc
 import { Recurrent, at } from '../operands.ts';
 import { gemm } from './gemm.ts';
 import { madd } from './simd.ts';
-import { sigmoid, tanh } from './transcendental.ts';
+import { sigmoid } from './logistic.ts';
+import { tanh } from './transcendental.ts';
 
 // @ts-ignore: decorator
 @inline

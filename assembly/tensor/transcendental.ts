@@ -34,14 +34,6 @@ export function exp(x: v128): v128 {
 
 const ONE: usize = EXP + 48;
 
-/** Relative error below 2e-7; exactly 1 above 17.4, and 0 below -88.8, where it would be denormal. */
-// @ts-ignore: decorator
-@inline
-export function sigmoid(x: v128): v128 {
-  const one = splat(ONE);
-  return f32x4.div(one, f32x4.add(one, exp(f32x4.neg(x))));
-}
-
 // Rational minimax approximation of tanh on [-7.9, 7.9], as used by Eigen (ptanh_float). From there to 9.02, where tanh rounds to
 // 1, it goes beyond 1 by at most 4e-7, so a limit on its results makes both ends exact.
 const TANH: usize = memory.data<f32>([

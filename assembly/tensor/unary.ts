@@ -1,7 +1,8 @@
 // One float in, one float out.
 import * as op from '../opcodes.ts';
+import { sigmoidRow, siluRow } from './logistic.ts';
 import { clip, madd, splat } from './simd.ts';
-import { erf, exp, log, sigmoid, tanh } from './transcendental.ts';
+import { erf, exp, log, tanh } from './transcendental.ts';
 
 const K: usize = memory.data<f32>([0, 1, 0.5, 0.7071067811865476, 0.7978845608028654, 0.044715, -6], 16);
 const ZERO: usize = K;
@@ -38,8 +39,6 @@ function apply(kind: i32, x: v128, alpha: v128, beta: v128): v128 {
   if (kind == op.RELU) return f32x4.pmax(x, zero);
   if (kind == op.LEAKY_RELU) return madd(alpha, f32x4.pmin(x, zero), f32x4.pmax(x, zero));
   if (kind == op.CLIP) return clip(x, alpha, beta);
-  if (kind == op.SIGMOID) return sigmoid(x);
-  if (kind == op.SILU) return f32x4.div(x, f32x4.add(one, exp(f32x4.neg(x))));
   if (kind == op.HARD_SIGMOID) return clip(madd(alpha, x, beta), zero, one);
   if (kind == op.HARD_SWISH) return f32x4.mul(x, clip(madd(alpha, x, beta), zero, one));
   if (kind == op.TANH) return tanh(x);
@@ -88,8 +87,8 @@ function map(kind: i32, x: usize, y: usize, count: i32, alpha: f32, beta: f32): 
 function reluOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.RELU, x, y, n, alpha, beta); }
 function leakyReluOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.LEAKY_RELU, x, y, n, alpha, beta); }
 function clipOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.CLIP, x, y, n, alpha, beta); }
-function sigmoidOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.SIGMOID, x, y, n, alpha, beta); }
-function siluOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.SILU, x, y, n, alpha, beta); }
+function sigmoidOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { sigmoidRow(x, y, n); }
+function siluOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { siluRow(x, y, n); }
 function hardSigmoidOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.HARD_SIGMOID, x, y, n, alpha, beta); }
 function hardSwishOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.HARD_SWISH, x, y, n, alpha, beta); }
 function tanhOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.TANH, x, y, n, alpha, beta); }

@@ -31,6 +31,9 @@ const PATCH_ROWS_MIN = 24;
 /** The copy of a patch may end with a whole vector. */
 const PATCH_SLACK_BYTES = 16;
 const TILE_ROWS = 6;
+const PANEL_MAX = 16;
+/** Shorter output rows leave the tiles of the product half empty. */
+const ROW_PIXELS_MIN = 4;
 
 type ConvCall = Parameters<Instructions['conv']>[0];
 type ConvTransposeCall = Parameters<Instructions['convTranspose']>[0];
@@ -127,6 +130,7 @@ export function assemblePackMatrix(
 
 export function convScratchBytes(shape: ConvShape): number {
   if (pack.isPointwise(shape) || pack.isDepthwise(shape)) return 0;
+  if (isByRows(shape)) return isPadded(shape) ? roomBytes(shape, bandRows(shape)) : 0;
   return patchRows(shape) * pack.patchLength(shape) * 4 + PATCH_SLACK_BYTES;
 }
 
@@ -142,6 +146,7 @@ export function assembleConv(writer: Writer, panel: number, call: ConvCall): voi
   checkAligned(call.x, call.weights, call.bias, call.y, call.scratch, call.residual);
   if (pack.isDepthwise(call.shape)) assembleDepthwise(writer, call);
   else if (pack.isPointwise(call.shape)) assemblePointwise(writer, panel, call);
+  else if (isByRows(call.shape)) assembleRows(writer, panel, call);
   else assemblePatches(writer, panel, call);
 }
 
@@ -152,6 +157,89 @@ function assemblePointwise(writer: Writer, panel: number, call: ConvCall): void 
   const m = shape.batch * shape.outputHeight * shape.outputWidth;
   const operands = { a: x, lda: k, packedB: weights, c: y, ldc: call.yPixelStride ?? n, bias, residual, ldr: n };
   assembleGemm(writer, panel, { ...operands, m, n, k, activation });
+}
+
+/** Whether the inputs under a row of the kernel are neighbours in memory, and output rows are long enough and not too much work. */
+function isByRows(shape: ConvShape): boolean {
+  const { group, kernel, dilations, outputWidth } = lying(shape);
+  const isDense = group === 1 && (dilations[1] === 1 || kernel[1] === 1);
+  return isDense && outputWidth >= ROW_PIXELS_MIN && rowFlops(shape) <= FLOPS_MAX;
+}
+
+/** A picture of one column is taken for one of one row, which is the same in memory. */
+function lying(shape: ConvShape): ConvShape {
+  const { kernel, strides, dilations, pads } = shape;
+  if (shape.inputWidth !== 1 || shape.outputWidth !== 1 || kernel[1] !== 1 || pads[1] !== 0) return shape;
+  return {
+    ...shape,
+    inputHeight: 1,
+    inputWidth: shape.inputHeight,
+    outputHeight: 1,
+    outputWidth: shape.outputHeight,
+    kernel: [1, kernel[0]],
+    strides: [1, strides[0]],
+    dilations: [1, dilations[0]],
+    pads: [0, pads[0], 0, pads[2]],
+  };
+}
+
+function rowFlops(shape: ConvShape): number {
+  return 2 * shape.outputWidth * shape.outputChannels * pack.patchLength(shape);
+}
+
+function spanOf({ kernel, strides, dilations }: ConvShape, outputs: number, axis: 0 | 1): number {
+  return (outputs - 1) * strides[axis] + (kernel[axis] - 1) * dilations[axis] + 1;
+}
+
+/** Whether some output sees a pixel outside the image. */
+function isPadded(shape: ConvShape): boolean {
+  const { pads, inputHeight, inputWidth, outputHeight, outputWidth } = lying(shape);
+  return (
+    pads[0] + pads[1] > 0 ||
+    spanOf(lying(shape), outputHeight, 0) > inputHeight ||
+    spanOf(lying(shape), outputWidth, 1) > inputWidth
+  );
+}
+
+/** Bytes of the padded input rows under so many output rows. */
+function roomBytes(shape: ConvShape, rows: number): number {
+  const lay = lying(shape);
+  return spanOf(lay, rows, 0) * spanOf(lay, lay.outputWidth, 1) * shape.inputChannels * 4;
+}
+
+/** Output rows that are done together: their inputs and results stay in the cache. */
+function bandRows(shape: ConvShape): number {
+  const { outputHeight, outputWidth, outputChannels } = lying(shape);
+  const most = Math.min(
+    outputHeight,
+    B_BLOCK_BYTES / 4 / outputChannels / outputWidth,
+    FLOPS_MAX / rowFlops(lying(shape)),
+  );
+  let rows = Math.max(1, Math.floor(most));
+  while (rows > 1 && roomBytes(shape, rows) > PATCH_BYTES) rows--;
+  return rows;
+}
+
+function assembleRows(writer: Writer, panel: number, call: ConvCall): void {
+  const shape = lying(call.shape);
+  const room = isPadded(shape) ? call.scratch : NO_ADDRESS;
+  for (let image = 0; image < shape.batch; image++)
+    inParts(shape.outputHeight, bandRows(shape), (begin, end) => {
+      writer.emit(op.CONV_ROWS, [
+        ...shapeWords(shape),
+        ...activationWords(call.activation),
+        call.x,
+        call.weights,
+        call.bias,
+        call.y,
+        call.yPixelStride ?? shape.outputChannels,
+        call.residual ?? NO_ADDRESS,
+        room,
+        panel,
+        image * shape.outputHeight + begin,
+        image * shape.outputHeight + end,
+      ]);
+    });
 }
 
 /** Patches under the kernel window become rows of a matrix, some at a time, so that they stay in the cache. */
@@ -210,7 +298,34 @@ function columnBlock(shape: ConvShape): { rows: number; n: number } {
   return { rows: Math.min(fitting, pack.roundUp(shape.batch * shape.inputHeight * shape.inputWidth, TILE_ROWS)), n };
 }
 
+/** Whether every pixel gives a block of results of its own, so that no results are added up. */
+export function isSpread(shape: ConvShape): boolean {
+  const { group, kernel, strides, dilations, pads, inputHeight, inputWidth, outputHeight, outputWidth } = shape;
+  const isTiled = kernel.every((size, axis) => size === strides[axis] && (size === 1 || dilations[axis] === 1));
+  const isWhole = outputHeight === inputHeight * kernel[0] && outputWidth === inputWidth * kernel[1];
+  return group === 1 && isTiled && isWhole && !pads.some(Boolean) && spreadFlops(shape) <= FLOPS_MAX;
+}
+
+/** Of one input row. */
+function spreadFlops(shape: ConvShape): number {
+  return 2 * shape.inputWidth * shape.inputChannels * columnBlock(shape).n;
+}
+
+/** As a transposed convolution for which `isSpread` holds. */
+export function assembleSpread(writer: Writer, panel: number, call: ConvTransposeCall): void {
+  const { shape } = call;
+  checkShape(shape);
+  const resultBytes = 4 * shape.inputWidth * columnBlock(shape).n;
+  const rows = Math.max(1, Math.floor(Math.min(FLOPS_MAX / spreadFlops(shape), B_BLOCK_BYTES / resultBytes)));
+  inParts(shape.batch * shape.inputHeight, rows, (begin, end) => {
+    const operands = [call.x, call.weights, call.bias, call.y, call.scratch, panel, begin, end];
+    writer.emit(op.CONV_TRANSPOSE_ROWS, [...shapeWords(shape), ...activationWords(call.activation), ...operands]);
+  });
+}
+
 export function convTransposeScratchBytes(shape: ConvShape): number {
+  if (isSpread(shape))
+    return 4 * (pack.roundUp(columnBlock(shape).n + PANEL_MAX, PANEL_MAX) + shape.inputWidth * PANEL_MAX);
   const { rows, n } = columnBlock(shape);
   return rows * n * 4;
 }
@@ -218,6 +333,7 @@ export function convTransposeScratchBytes(shape: ConvShape): number {
 /** x times the weights gives every pixel's contributions, which are added where they belong in y; y must hold the bias already. */
 export function assembleConvTranspose(writer: Writer, panel: number, call: ConvTransposeCall): void {
   const { shape } = call;
+  checkShape(shape);
   const [k, channels] = [shape.inputChannels / shape.group, shape.outputChannels / shape.group];
   const { rows, n } = columnBlock(shape);
   inParts(shape.batch * shape.inputHeight * shape.inputWidth, rows, (begin, end) => {

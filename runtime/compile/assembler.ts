@@ -111,16 +111,19 @@ export class Assembler implements Instructions {
   }
 
   convTranspose(call: Parameters<Instructions['convTranspose']>[0]): void {
-    const { shape, y, activation } = call;
-    matrix.checkShape(shape);
     checkAligned(call.x, call.weights, call.bias, call.y, call.scratch);
+    if (matrix.isSpread(call.shape)) matrix.assembleSpread(this.#writer, this.traits.panel, call);
+    else this.#convTransposeInColumns(call);
+  }
+
+  #convTransposeInColumns(call: Parameters<Instructions['convTranspose']>[0]): void {
+    const { shape, y, activation } = call;
     const block = [shape.batch * shape.outputHeight * shape.outputWidth, shape.outputChannels];
     this.copy({ x: call.bias, y, elementBytes: 4, shape: block, xStrides: [0, 1], yStrides: stridesOf(block) });
     matrix.assembleConvTranspose(this.#writer, this.traits.panel, call);
     const count = (block[0] as number) * shape.outputChannels;
-    if (activation?.kind === 'clip') {
-      this.unary('clip', y, y, count, activation.min, activation.max);
-    } else if (activation && activation.kind !== 'none') {
+    if (activation?.kind === 'clip') this.unary('clip', y, y, count, activation.min, activation.max);
+    else if (activation && activation.kind !== 'none') {
       const { alpha, beta } = activation as { alpha?: number; beta?: number };
       this.unary(activation.kind, y, y, count, alpha, beta);
     }

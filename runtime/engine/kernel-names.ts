@@ -52,6 +52,8 @@ const names: ReadonlyMap<number, string> = new Map([
   [op.BYTE_GEMM, 'product of bytes'],
   [op.BYTE_GATHER, 'gather bytes'],
   [op.BYTE_DEPTHWISE, 'depthwise of bytes'],
+  [op.CONV_ROWS, 'convolution by rows'],
+  [op.CONV_TRANSPOSE_ROWS, 'transposed convolution by rows'],
 ]);
 
 export function kernelName(opcode: number): string {

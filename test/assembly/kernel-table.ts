@@ -2,10 +2,11 @@
 
 import type { Trial } from './machine.ts';
 import { castRow } from './table-cast.ts';
+import { convRows } from './table-conv.ts';
 import { elementwiseRows } from './table-elementwise.ts';
+import { gemmRows } from './table-gemm.ts';
 import { integerRows } from './table-integer.ts';
 import { layoutRows } from './table-layout.ts';
-import { matrixRows } from './table-matrix.ts';
 import { erf64Row, productRow } from './table-product.ts';
 import { quantizedRows } from './table-quantized.ts';
 import { rareRows } from './table-rare.ts';
@@ -27,7 +28,8 @@ export interface Row {
 }
 
 export const kernelTable: readonly Row[] = [
-  ...matrixRows,
+  ...convRows,
+  ...gemmRows,
   ...elementwiseRows,
   ...reduceRows,
   ...layoutRows,

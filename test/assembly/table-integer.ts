@@ -7,7 +7,7 @@ import { arrayOf, elementCount } from '../../runtime/engine/tensor.ts';
 import type { Row } from './kernel-table.ts';
 import type { Trial } from './machine.ts';
 import * as reference from './reference.ts';
-import { shapeOf, type Window } from './table-matrix.ts';
+import { shapeOf, type Window } from './table-conv.ts';
 
 const ranges: Record<QuantizedType, readonly [low: number, high: number]> = {
   int8: [-128, 127],

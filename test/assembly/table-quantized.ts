@@ -9,7 +9,7 @@ import { arrayOf } from '../../runtime/engine/tensor.ts';
 import type { Row } from './kernel-table.ts';
 import type { Trial } from './machine.ts';
 import * as reference from './reference.ts';
-import { shapeOf, type Window } from './table-matrix.ts';
+import { shapeOf, type Window } from './table-conv.ts';
 
 const ranges: Record<ByteType, readonly [low: number, high: number]> = { int8: [-128, 127], uint8: [0, 255] };
 /** Behind bias and factors; the kernels read it and use nothing of it. */

@@ -70,17 +70,22 @@ test('a long product is cut into tiles that cover it once, none longer than the 
   assert.ok(covered.every((times) => times === 1));
 });
 
-test('a convolution works within the scratch that it asked for', () => {
+test('a convolution works within the scratch that it asked for: gathered patches, or padded rows', () => {
   const assembler = new Assembler({ panel: 16 });
-  const bytes = assembler.convScratchBytes(shape);
-  assert.ok(bytes > 0 && bytes <= 122_880, `${bytes} bytes`);
-  assembler.conv({ x: a, weights: b, bias: b, y: c, scratch: c, shape });
-  const rows = decode(assembler.finish().words)
-    .filter(([opcode]) => opcode === op.IM2COL)
-    .map(([, operands]) => [operands.at(-2) as number, operands.at(-1) as number]);
-  const most = Math.max(...rows.map(([begin, end]) => (end as number) - (begin as number)));
-  assert.is(most * 64 * 9 * 4 + 16, bytes); // the last patch may be copied with a whole vector
-  assert.is(rows.at(-1)?.[1], 56 * 56);
+  const dilated: ConvShape = { ...shape, dilations: [2, 2], pads: [2, 2, 2, 2] };
+  const [patchBytes, rowBytes] = [dilated, shape].map((each) => assembler.convScratchBytes(each)) as [number, number];
+  for (const each of [dilated, shape]) assembler.conv({ x: a, weights: b, bias: b, y: c, scratch: c, shape: each });
+  const instructions = decode(assembler.finish().words);
+  const partsOf = (wanted: number): [number, number][] =>
+    instructions
+      .filter(([opcode]) => opcode === wanted)
+      .map(([, operands]) => [operands.at(-2) as number, operands.at(-1) as number]);
+  const most = (parts: [number, number][]): number => Math.max(...parts.map(([begin, end]) => end - begin));
+  const [patches, rows] = [partsOf(op.IM2COL), partsOf(op.CONV_ROWS)];
+  assert.is(most(patches) * 64 * 9 * 4 + 16, patchBytes); // the last patch may be copied with a whole vector
+  assert.is((most(rows) + 2) * 58 * 64 * 4, rowBytes);
+  assert.ok(Math.max(patchBytes, rowBytes) <= 122_880, `${patchBytes} and ${rowBytes} bytes`);
+  assert.equal([patches.at(-1)?.[1], rows.at(-1)?.[1]], [56 * 56, 56]);
 });
 
 test('a pointwise or depthwise convolution needs no scratch', () => {

@@ -4,85 +4,7 @@ import { winogradScratchBytes } from '../../runtime/compile/winograd.ts';
 import type { Row } from './kernel-table.ts';
 import type { Trial } from './machine.ts';
 import * as reference from './reference.ts';
-
-const activations: readonly [Activation, (x: number) => number][] = [
-  [{ kind: 'none' }, (x) => x],
-  [{ kind: 'clip', min: 0, max: Infinity }, (x) => Math.max(x, 0)],
-  [{ kind: 'clip', min: -0.5, max: 0.25 }, (x) => Math.min(Math.max(x, -0.5), 0.25)],
-  [{ kind: 'leakyRelu', alpha: 0.1 }, (x) => (x < 0 ? 0.1 * x : x)],
-  [{ kind: 'sigmoid' }, reference.sigmoid],
-  [{ kind: 'silu' }, (x) => x * reference.sigmoid(x)],
-  [{ kind: 'hardSigmoid', alpha: 0.2, beta: 0.5 }, (x) => Math.min(Math.max(0.2 * x + 0.5, 0), 1)],
-  [{ kind: 'hardSwish', alpha: 1 / 6, beta: 0.5 }, (x) => x * Math.min(Math.max(x / 6 + 0.5, 0), 1)],
-  [{ kind: 'tanh' }, Math.tanh],
-];
-
-interface GemmOptions {
-  readonly bias?: boolean;
-  readonly residual?: boolean;
-  readonly activation?: Activation;
-  readonly after?: (x: number) => number;
-  /** Elements by which rows of A and C are longer than needed. */
-  readonly slack?: number;
-}
-
-function gemmCase(m: number, n: number, k: number, options: GemmOptions = {}): (trial: Trial) => void {
-  return (trial) => {
-    const { slack = 0, after = (x: number) => x } = options;
-    const [lda, ldc] = [k + slack, n + slack];
-    const a = trial.floats(m * lda);
-    const b = trial.floats(k * n);
-    const bias = options.bias ? trial.floats(n) : undefined;
-    const before = trial.floats(m * ldc);
-    const dense = Float32Array.from({ length: m * k }, (_, i) => a[Math.floor(i / k) * lda + (i % k)] as number);
-    const product = reference.gemm(dense, b, m, n, k);
-    const expected = Float64Array.from(before, (old, i) => {
-      const [row, column] = [Math.floor(i / ldc), i % ldc];
-      if (column >= n) return old; // rows of C are not written beyond n
-      const sum = (product[row * n + column] as number) + (bias?.[column] ?? 0) + (options.residual ? old : 0);
-      return after(sum);
-    });
-    const c = trial.inPlace(before, expected);
-    trial.assembler.gemm({
-      a: trial.input(a),
-      lda,
-      packedB: trial.input(trial.assembler.packGemm(b, k, n), 'weights'),
-      c,
-      ldc,
-      m,
-      n,
-      k,
-      bias: bias && trial.input(bias, 'weights'),
-      residual: options.residual ? c : undefined,
-      activation: options.activation,
-    });
-  };
-}
-
-/** Sizes around the micro-kernel's 6 rows and panels of 8 and 16 columns. */
-const gemmSizes = [
-  [1, 1, 1],
-  [1, 3, 5],
-  [1, 31, 4],
-  [1, 32, 4],
-  [1, 33, 9],
-  [1, 1000, 64],
-  [1, 70, 1100],
-  [2, 8, 3],
-  [3, 7, 31],
-  [4, 16, 2],
-  [5, 17, 9],
-  [6, 15, 8],
-  [6, 16, 16],
-  [7, 13, 31],
-  [11, 33, 7],
-  [12, 48, 40],
-  [13, 31, 1],
-  [100, 24, 17],
-  [5, 40, 1025],
-  [14, 20, 2100],
-  [70, 130, 300],
-] as const;
+import { activations } from './table-gemm.ts';
 
 /** [kernel, stride, dilation, pad before, pad after], each for both axes. */
 export type Window = readonly [kernel: number, stride: number, dilation: number, before: number, after: number];
@@ -233,60 +155,10 @@ const poolShapes = [
   shapeOf([64, 64], [40, 40, 1], [5, 1, 1, 2, 2]),
 ];
 
-export const matrixRows: readonly Row[] = [
-  {
-    name: 'gemm',
-    opcodes: [op.GEMM],
-    tolerance: 4e-5,
-    cases: [
-      ...gemmSizes.flatMap(([m, n, k]) => [gemmCase(m, n, k), gemmCase(m, n, k, { bias: true, slack: 3 })]),
-      ...[1, 2, 3, 4, 5, 6].map((m) => gemmCase(m, 41, 10, { bias: true, residual: true })),
-      gemmCase(13, 37, 1500, {
-        bias: true,
-        residual: true,
-        activation: { kind: 'clip', min: 0, max: 6 },
-        after: (x) => Math.min(Math.max(x, 0), 6),
-      }),
-      ...activations.flatMap(([activation, after]) => [
-        gemmCase(7, 19, 11, { bias: true, activation, after }),
-        gemmCase(7, 19, 11, { residual: true, slack: 5, activation, after }),
-      ]),
-      gemmCase(3, 5, 0, { bias: true }),
-    ],
-  },
-  {
-    name: 'gemm of a matrix packed at run time',
-    opcodes: [op.PACK_MATRIX, op.GEMM],
-    tolerance: 1e-5,
-    cases: [
-      [1, 1, 1],
-      [7, 13, 31],
-      [6, 16, 8],
-      [5, 40, 33],
-      [9, 1200, 100],
-    ].flatMap(([m, n, k]) =>
-      [false, true].map((transposed) => (trial: Trial) => {
-        const [rows, columns, depth] = [m as number, n as number, k as number];
-        const [a, b] = [trial.floats(rows * depth), trial.floats(depth * columns)];
-        const packedB = trial.scratch(trial.assembler.packedBytes(depth, columns));
-        trial.assembler.packMatrix(trial.input(b), packedB, depth, columns, transposed);
-        const c = trial.output(reference.gemm(a, b, rows, columns, depth, transposed));
-        trial.assembler.gemm({
-          a: trial.input(a),
-          lda: depth,
-          packedB,
-          c,
-          ldc: columns,
-          m: rows,
-          n: columns,
-          k: depth,
-        });
-      }),
-    ),
-  },
+export const convRows: readonly Row[] = [
   {
     name: 'conv',
-    opcodes: [op.IM2COL, op.GEMM],
+    opcodes: [op.IM2COL, op.GEMM, op.CONV_ROWS],
     tolerance: 6e-5,
     cases: [
       convCase(shapeOf([1, 1], [1, 1, 1], [1, 1, 1, 0, 0])),
@@ -303,6 +175,14 @@ export const matrixRows: readonly Row[] = [
       convCase(shapeOf([5, 5], [6, 9, 3], [1, 1, 1, 0, 0])),
       convCase(shapeOf([14, 14], [64, 40, 1], [3, 1, 1, 1, 1])),
       convCase(shapeOf([7, 7], [300, 20, 1], [3, 1, 1, 1, 1])),
+      convCase(shapeOf([9, 6], [3, 40, 1], [3, 1, 1, 0, 0], 2)), // no padding
+      convCase(shapeOf([9, 11], [3, 8, 1], [3, 2, 1, 0, 0])), // pixels behind the last that is read
+      convCase(shapeOf([6, 5], [5, 20, 1], [3, 1, 1, 2, 2]), { residual: true, wide: 23 }),
+      convCase(oblong([1, 40], [6, 20, 1], [1, 9], 1)),
+      convCase(oblong([40, 1], [6, 20, 1], [9, 1], 2)), // one column
+      convCase({ ...shapeOf([20, 20], [3, 6, 1], [5, 1, 1, 2, 2]), dilations: [2, 1], pads: [4, 2, 4, 2] }),
+      convCase(shapeOf([60, 61], [3, 34, 1], [7, 2, 1, 3, 3], 2)), // several bands
+      ...[4, 5, 7, 8, 9, 10, 13].map((width) => convCase(shapeOf([3, width], [7, 17, 1], [3, 1, 1, 1, 1]))),
       convCase(shapeOf([8, 9], [5, 10, 1], [3, 1, 1, 1, 1]), { residual: true, wide: 23 }),
       convCase(shapeOf([8, 9], [5, 10, 1], [1, 1, 1, 0, 0]), { residual: true, wide: 23 }),
       ...activations.map(([activation, after]) =>
@@ -368,6 +248,22 @@ export const matrixRows: readonly Row[] = [
       convCase(shapeOf([12, 12], [40, 40, 40], [3, 1, 1, 1, 1], 3)),
       convCase(shapeOf([9, 9], [12, 12, 12], [3, 1, 1, 1, 1]), { residual: true, wide: 30 }),
       convCase(shapeOf([60, 60], [64, 64, 64], [3, 1, 1, 1, 1])),
+      ...[3, 4, 5, 8, 9, 17].flatMap((width) =>
+        (
+          [
+            [3, 1, 1, 1, 1],
+            [3, 2, 1, 1, 1],
+            [3, 2, 1, 0, 1],
+            [3, 1, 1, 0, 0],
+            [3, 1, 1, 2, 2],
+            [5, 1, 1, 2, 2],
+            [5, 2, 1, 2, 2],
+            [7, 1, 1, 3, 3],
+            [7, 2, 1, 3, 3],
+          ] as Window[]
+        ).map((window) => convCase(shapeOf([width + 4, width + 4], [24, 24, 24], window))),
+      ),
+      convCase(shapeOf([5, 200], [8, 8, 8], [3, 1, 1, 1, 1], 2), { wide: 9 }),
       ...activations.map(([activation, after]) =>
         convCase(shapeOf([6, 9], [11, 11, 11], [3, 1, 1, 1, 1]), { activation, after, residual: true }),
       ),
@@ -375,7 +271,7 @@ export const matrixRows: readonly Row[] = [
   },
   {
     name: 'transposed conv',
-    opcodes: [op.GEMM, op.COL2IM, op.COPY],
+    opcodes: [op.GEMM, op.COL2IM, op.COPY, op.CONV_TRANSPOSE_ROWS],
     tolerance: 1e-5,
     cases: [
       convTransposeCase(backwards(shapeOf([8, 8], [3, 5, 1], [2, 2, 1, 0, 0]))),
@@ -383,9 +279,16 @@ export const matrixRows: readonly Row[] = [
       convTransposeCase(backwards(shapeOf([9, 9], [4, 6, 2], [3, 1, 2, 1, 2]))),
       convTransposeCase(backwards(shapeOf([10, 12], [6, 6, 6], [4, 2, 1, 1, 1]))),
       convTransposeCase(backwards(shapeOf([40, 40], [24, 33, 1], [2, 2, 1, 0, 0]))),
-      ...activations.map(([activation, after]) =>
-        convTransposeCase(backwards(shapeOf([8, 6], [3, 5, 1], [2, 2, 1, 0, 0])), activation, after),
+      ...[1, 2, 4, 8, 16, 20].map((channels) =>
+        convTransposeCase(backwards(shapeOf([14, 18], [channels, 7, 1], [2, 2, 1, 0, 0], 2))),
       ),
+      convTransposeCase(backwards(shapeOf([9, 12], [3, 5, 1], [3, 3, 1, 0, 0]))),
+      convTransposeCase(backwards(shapeOf([9, 13], [16, 5, 1], [2, 2, 1, 0, 0]))), // more results than blocks
+      convTransposeCase(backwards(shapeOf([8, 6], [32, 3, 1], [4, 4, 1, 0, 0]))),
+      ...activations.flatMap(([activation, after]) => [
+        convTransposeCase(backwards(shapeOf([8, 6], [3, 5, 1], [2, 2, 1, 0, 0])), activation, after),
+        convTransposeCase(backwards(shapeOf([8, 6], [3, 5, 1], [3, 1, 1, 1, 1])), activation, after),
+      ]),
     ],
   },
   { name: 'max pool', opcodes: [op.POOL], tolerance: 0, cases: poolShapes.map((shape) => poolCase(shape, 'max')) },
