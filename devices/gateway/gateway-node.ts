@@ -47,6 +47,8 @@ export interface NodeOptions {
   readonly triggers?: string | undefined;
   /** Bound on the memory that each model takes. */
   readonly modelMaxBytes?: number | undefined;
+  /** Models give the same bits on every machine; slower. */
+  readonly reproducible?: boolean | undefined;
   readonly log: Logger;
   /** The newest lines of that log, where they are kept. */
   readonly logLines?: (count: number) => string[];
@@ -85,7 +87,7 @@ export class GatewayNode {
     this.#state = state;
     this.#blobs = blobs;
     this.#log = options.log;
-    this.#loader = new Loader(options.log, options.data, options.modelMaxBytes);
+    this.#loader = new Loader(options.log, options.data, options);
     this.#delivery = openDelivery({
       file: join(options.data, 'queue.db'),
       handle: (message, answered) => {

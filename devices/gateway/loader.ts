@@ -15,14 +15,21 @@ export class Loader {
 
   readonly #data: string;
   readonly #modelMaxBytes: number | undefined;
+  readonly #reproducible: boolean | undefined;
 
   /**
    * `data` is the node's folder. `modelMaxBytes` bounds the memory of each model; what the machine has bounds all of them together.
+   * `reproducible`: as the engine's option.
    */
-  constructor(log: Logger, data: string, modelMaxBytes?: number) {
+  constructor(
+    log: Logger,
+    data: string,
+    { modelMaxBytes, reproducible }: { modelMaxBytes?: number | undefined; reproducible?: boolean | undefined },
+  ) {
     this.#log = log;
     this.#data = data;
     this.#modelMaxBytes = modelMaxBytes;
+    this.#reproducible = reproducible;
   }
 
   load = async (path: string, name: string): Promise<Model> => {
@@ -46,8 +53,9 @@ export class Loader {
 
   async #createEngine(): Promise<Engine> {
     const { createEngine } = await import('../../runtime/engine/engine.ts');
-    const engine = await createEngine({ cacheFolder: this.#data });
-    this.#log.info({ build: engine.info.build, notes: engine.info.notes }, 'engine ready');
+    const engine = await createEngine({ cacheFolder: this.#data, reproducible: this.#reproducible });
+    const { build, reproducible, notes } = engine.info;
+    this.#log.info({ build, reproducible, notes }, 'engine ready');
     this.simd = engine.info.build;
     return engine;
   }

@@ -14,6 +14,7 @@ const HELP = `A node: runs models on messages from an MQTT broker.
   --triggers DIR     its own triggers (*.yaml), controller or not         LLMASOS_TRIGGERS
   --models DIR       its own models (NAME.onnx, NAME.labels.txt)          LLMASOS_MODELS
   --memory MB        memory that one model may take (what is free)        LLMASOS_MEMORY
+  --reproducible     the same bits on every machine, slower               LLMASOS_REPRODUCIBLE=1
   --log LEVEL        trace, debug, info, warn, error or silent (info)     LLMASOS_LOG
 `;
 
@@ -32,10 +33,11 @@ function readOptions() {
       models: flag,
       memory: flag,
       log: flag,
+      reproducible: { type: 'boolean' },
       help: { type: 'boolean', short: 'h' },
     },
   });
-  const value = (name: Exclude<keyof typeof values, 'help'>): string | undefined =>
+  const value = (name: Exclude<keyof typeof values, 'help' | 'reproducible'>): string | undefined =>
     values[name] ?? process.env[`LLMASOS_${name.toUpperCase()}`];
   const needed = (name: 'name' | 'broker' | 'data'): string => {
     const given = value(name);
@@ -54,8 +56,16 @@ function readOptions() {
     triggers: value('triggers'),
     models: value('models'),
     modelMaxBytes: readMegabytes(value('memory')),
+    reproducible: values.reproducible ?? readSwitch('LLMASOS_REPRODUCIBLE'),
     level,
   };
+}
+
+/** An environment variable that is 1 or 0. */
+function readSwitch(name: string): boolean {
+  const given = process.env[name] || '0';
+  if (given !== '0' && given !== '1') throw new Error(`${name}: expected 1 or 0, got "${given}"`);
+  return given === '1';
 }
 
 function readMegabytes(text: string | undefined): number | undefined {

@@ -73,10 +73,12 @@ export async function inferHere(args: Record<string, unknown>, asJson: boolean, 
     throw new Error(
       'infer: expected a registered model with --node, got a file; add it first with "llmasos models add"',
     );
+  if (args.reproducible && (args.profile || args.trace !== undefined))
+    throw new Error('infer: expected --reproducible or a profile, got both: a profile is one of the fastest way');
   const input = await readInput(String(args[format]));
   if (args.profile || args.trace !== undefined) await profile(file, format, input, args, asJson, terminal);
   else {
-    const result = await runOnce(file, format, input);
+    const result = await runOnce(file, format, input, args.reproducible === true);
     terminal.print(asJson ? JSON.stringify(result, null, 2) : describe(result, terminal));
   }
   return true;
@@ -106,11 +108,11 @@ async function answer(model: Model, format: Request['format'], input: Uint8Array
   return reply.result;
 }
 
-async function runOnce(file: string, format: Request['format'], input: Uint8Array) {
+async function runOnce(file: string, format: Request['format'], input: Uint8Array, reproducible: boolean) {
   const { createEngine } = await import('../../runtime/engine/engine.ts');
   const { fileSource } = await import('../../runtime/onnx/file-io.ts');
   const { loadModel } = await import('../../runtime/offload/load.ts');
-  const engine = await createEngine();
+  const engine = await createEngine({ reproducible });
   try {
     const model = await loadModel(engine, fileSource(file), { name: nameOf(file), folder: dirname(file) });
     const started = performance.now();

@@ -36,6 +36,7 @@ export const infer = defineCommand({
       json: z.string().optional().describe('JSON file'),
       tensors: z.string().optional().describe('safetensors file'),
       timeoutMs,
+      reproducible: z.boolean().optional().describe('the same bits on every machine; the model is a file here'),
       profile: z.boolean().optional().describe('say where the time goes; the model is a file here'),
       trace: z.string().optional().describe('file for a profile as a trace that Perfetto opens'),
     }),
@@ -44,6 +45,10 @@ export const infer = defineCommand({
       if (args.profile || args.trace !== undefined)
         throw new Error(
           `infer: a profile is made on this machine: expected an ONNX file, got the name "${args.model}"`,
+        );
+      if (args.reproducible)
+        throw new Error(
+          `infer: a node computes reproducibly when it was started so (node --reproducible): expected an ONNX file, got the name "${args.model}"`,
         );
       const given = formats.filter((format) => args[format] !== undefined);
       const format = given[0];

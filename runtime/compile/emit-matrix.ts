@@ -37,8 +37,8 @@ export function form(kind: string, { kernel, group }: ConvShape): string {
 }
 
 /** Weights that come during the run would have to be transformed each time. */
-function isWinogradNode(node: Node, shape: ConvShape): boolean {
-  return inputOf(node, 1).constant !== undefined && isWinograd(shape);
+function isWinogradNode(node: Node, shape: ConvShape, { traits }: Assembler): boolean {
+  return !traits.direct && inputOf(node, 1).constant !== undefined && isWinograd(shape);
 }
 
 /** Scratch of the convolution itself; run-time weights lie behind it. */
@@ -53,7 +53,7 @@ function columnBytes(assembler: Assembler, shape: ConvShape): number {
 export const conv: Emitter<OperationOf<'conv'>> = {
   scratchBytes(node, { window, group }, assembler) {
     const shape = shapeOf(node, window, group);
-    if (isWinogradNode(node, shape)) return winogradScratchBytes(shape);
+    if (isWinogradNode(node, shape, assembler)) return winogradScratchBytes(shape);
     return patchBytes(assembler, shape) + runtimeWeightBytes(node, shape, false, assembler);
   },
   emit(emission) {
@@ -70,7 +70,7 @@ export const conv: Emitter<OperationOf<'conv'>> = {
       activation: operation.activation,
       residual: residual && at(residual),
     };
-    if (isWinogradNode(node, shape)) {
+    if (isWinogradNode(node, shape, assembler)) {
       const pack = (data: TypedArray) => assembler.packWinograd(floats(data), shape);
       assembler.convWinograd({ ...call, weights: packed(weights as Value, form('winograd', shape), pack) });
     } else if (weights?.constant) {

@@ -8,16 +8,22 @@ export interface BuildChoice {
   readonly notes: readonly string[];
 }
 
+export interface TriedBuild extends BuildChoice {
+  /** Those of the notes that tell of wrong results. */
+  readonly mismatches: readonly string[];
+}
+
 const CHECK_PAGES = 16;
 
 /**
  * Tries the builds in a memory of their own: 20 to 50 ms, most of them the optimising compiler's. Throws an Error when none gives right
  * results, or when the binaries are not there.
  */
-export function chooseBuild(): BuildChoice {
+export function chooseBuild(): TriedBuild {
   prepareV8();
   const memory = new WebAssembly.Memory({ initial: CHECK_PAGES, maximum: CHECK_PAGES, shared: true });
   const notes: string[] = [];
+  const mismatches: string[] = [];
   const candidates: KernelBuild[] = canRevectorize() ? ['revectorized', 'relaxed', 'plain'] : ['relaxed', 'plain'];
   for (const build of candidates) {
     if (!moduleOf(build)) {
@@ -26,9 +32,11 @@ export function chooseBuild(): BuildChoice {
     }
     const kernels = loadKernels(memory, { build });
     const mismatch = checkKernels(memory, kernels);
-    if (mismatch) notes.push(`${build}: ${mismatch}`);
-    else if (build === 'revectorized' && !isWideFaster(memory, kernels)) notes.push('revectorized: no faster here');
-    else return { build, notes };
+    if (mismatch) {
+      notes.push(`${build}: ${mismatch}`);
+      mismatches.push(`${build}: ${mismatch}`);
+    } else if (build === 'revectorized' && !isWideFaster(memory, kernels)) notes.push('revectorized: no faster here');
+    else return { build, notes, mismatches };
   }
   throw new Error(`kernels: no build gives right results on this machine: ${notes.join('; ')}`);
 }

@@ -12,7 +12,7 @@ import { KeptCode } from './kept-code-io.ts';
 import { KeptModel, type KeptModelHome } from './kept-model.ts';
 import { KeptPrograms, type WholeProgram } from './kept-programs-io.ts';
 import { type KernelBuild, type Kernels, loadKernels, twinOf } from './kernels.ts';
-import { EngineMemory } from './memory.ts';
+import { EngineMemory, MemoryLimitError } from './memory.ts';
 import { MemoryWeights } from './memory-weights.ts';
 import type { Model } from './model.ts';
 import { ModelMemory } from './model-memory.ts';
@@ -26,6 +26,11 @@ const MEMORY_BYTES_MAX = 4096 * MEBIBYTE;
 export interface EngineOptions {
   /** Which kernels to use; the fastest that prove right on this machine when absent. */
   readonly build?: KernelBuild;
+  /**
+   * The same bits on every machine: the plain build, which neither fuses a product with a sum nor takes Winograd's way to convolutions.
+   * Slower by half or more.
+   */
+  readonly reproducible?: boolean;
   /**
    * Bound on the memory that weights, programs and runs of all models take together; when absent, what this machine (or
    * the container around the process) has free, less a quarter for everything else, at most 4 GiB.
@@ -42,6 +47,7 @@ export interface EngineOptions {
 
 export interface EngineInfo {
   readonly build: KernelBuild;
+  readonly reproducible: boolean;
   /** How the engine came to this build. */
   readonly choice: 'asked for' | 'tried now' | 'kept from an earlier start';
   /** What was found out about this machine, in sentences. */
@@ -54,7 +60,10 @@ export interface LoadOptions {
   readonly name: string;
   /** Where weights beside the model file are looked for. */
   readonly folder?: string;
-  /** Bound on the memory that the model's weights, programs and runs take together; the engine's own when absent. */
+  /**
+   * Bound on the memory that the model's weights, programs and runs take together; the engine's own when absent. A model that fits only
+   * without Winograd's weights does without them, and is slower: where the file fixes all shapes, so that loading shows it.
+   */
   readonly memoryMaxBytes?: number;
 }
 
@@ -141,12 +150,16 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
       `engine memory: expected a limit from ${MEMORY_BYTES_MIN} to ${MEMORY_BYTES_MAX} bytes, got ${memoryMaxBytes}`,
     );
   }
+  const { reproducible = false } = options;
+  if (reproducible && options.build !== undefined && options.build !== 'plain')
+    throw new Error(`engine: reproducible results need the plain build; expected no other, got "${options.build}"`);
   const folder = options.cacheFolder ?? cacheFolder();
-  const { build, notes, choice } = await chooseKernels(folder, options.build);
+  const { build, notes, choice } = await chooseKernels(folder, reproducible ? 'plain' : options.build);
   const memory = new EngineMemory(memoryMaxBytes);
   const code = new KeptCode(folder, build);
   const kernels = loadKernels(memory.memory, { build, module: code.module });
-  const { module, traits } = kernels;
+  const { module } = kernels;
+  const traits: KernelTraits = reproducible ? { ...kernels.traits, direct: true } : kernels.traits;
   memory.reserve(kernels.heapBase);
   const core = new Core({ memory: memory.memory, build, module });
   const isOptimized = code.module !== undefined || choice === 'tried now';
@@ -158,7 +171,7 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   let closed = false;
   return {
     get info() {
-      return { build, choice, notes, memoryUsedBytes: memory.usedBytes, memoryMaxBytes };
+      return { build, reproducible, choice, notes, memoryUsedBytes: memory.usedBytes, memoryMaxBytes };
     },
     async load(source, { name, folder, memoryMaxBytes: modelMaxBytes = memory.maxBytes }) {
       if (closed) throw new Error(`model "${name}": the engine is closed`);
@@ -168,7 +181,13 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
       const open = async (keep?: (whole: WholeProgram) => void): Promise<Model> => {
         const { openModel } = await import('./open-model.ts');
         if (closed) throw new Error(`model "${name}": the engine is closed`);
-        return openModel(file, { name, folder }, { ...home, keep });
+        try {
+          return await openModel(file, { name, folder }, { ...home, keep });
+        } catch (error) {
+          // Weights in Winograd's form take up to four times the room.
+          if (!(error instanceof MemoryLimitError) || traits.direct) throw error;
+          return openModel(file, { name, folder }, { ...home, traits: { ...traits, direct: true } });
+        }
       };
       if (!programs) return open();
       const kept = recallModel(programs, file, name, { ...home, open });

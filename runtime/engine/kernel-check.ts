@@ -183,6 +183,30 @@ function checkExp(bench: Bench, traits: KernelTraits): boolean {
   return agrees(bench, y, Array.from(x, Math.exp));
 }
 
+/** Along rows, one of them with an even number of vectors, and along columns. */
+function checkSoftmax(bench: Bench, traits: KernelTraits): boolean {
+  return [
+    { outer: 3, axis: 37, inner: 1 },
+    { outer: 2, axis: 32, inner: 1 },
+    { outer: 2, axis: 5, inner: 11 },
+  ].every(({ outer, axis, inner }) => {
+    const assembler = new Assembler(traits);
+    const x = numbers(outer * axis * inner).map((value) => value * 5);
+    const y = bench.place(x);
+    assembler.softmax(y, y, outer, axis, inner);
+    bench.load(assembler)();
+    const expected = Array.from(x, Math.exp);
+    const sums = new Float64Array(outer * inner);
+    const lineOf = (i: number): number => Math.floor(i / (axis * inner)) * inner + (i % inner);
+    for (const [i, value] of expected.entries()) sums[lineOf(i)] = (sums[lineOf(i)] as number) + value;
+    return agrees(
+      bench,
+      y,
+      expected.map((value, i) => value / (sums[lineOf(i)] as number)),
+    );
+  });
+}
+
 function agrees(bench: Bench, y: Address, expected: readonly number[]): boolean {
   const actual = bench.floats(y, expected.length);
   return expected.every((value, i) => Math.abs(value - at(actual, i)) <= TOLERANCE * Math.max(1, Math.abs(value)));
@@ -197,6 +221,7 @@ export function checkKernels(memory: WebAssembly.Memory, executor: Executor): st
     'conv 3x3 by Winograd': (bench, traits) => checkConv(bench, traits, eights, true),
     'products of bytes': checkBytes,
     exp: checkExp,
+    softmax: checkSoftmax,
   };
   const failed = Object.keys(checks).filter((name) => !checks[name]?.(new Bench(memory, executor), executor.traits));
   return failed.length > 0 ? `${failed.join(', ')} disagreed with a scalar reference` : undefined;

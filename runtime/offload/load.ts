@@ -8,12 +8,17 @@ import { loadOnnxruntime } from './onnxruntime.ts';
 
 /**
  * Loads an ONNX model into our own engine, or, where that lacks something the model needs, into onnxruntime: then
- * `model.engine` and `model.fallbackReason` say so. Rejects with an Error when the file is no valid model.
+ * `model.engine` and `model.fallbackReason` say so. A reproducible engine has no such way out. Rejects with an Error when the file is no valid model.
  * The file must not change afterwards.
  */
 export async function loadModel(engine: Engine, file: Uint8Array | ByteSource, options: LoadOptions): Promise<Model> {
   const fallBack = (error: unknown): Promise<Model> => {
     if (!(error instanceof UnsupportedError)) throw error;
+    if (engine.info.reproducible)
+      throw new Error(
+        `model "${options.name}": expected one that our kernels can run, as reproducible results are asked for, but onnxruntime would be needed: ${error.message}`,
+        { cause: error },
+      );
     const bytes = file instanceof Uint8Array ? file : file.read(0, file.byteLength);
     return loadOnnxruntime(bytes, { ...options, reason: error.message });
   };

@@ -46,7 +46,10 @@ test('a build whose results are wrong is noticed', () => {
   const kernels = loadKernels(memory, { build: 'plain' });
   assert.is(checkKernels(memory, kernels), undefined);
   const idle = { ...kernels, execute: () => DONE };
-  assert.match(checkKernels(memory, idle) ?? '', /gemm, conv 3x3, depthwise 3x3, conv 3x3 by Winograd, exp disagreed/);
+  assert.match(
+    checkKernels(memory, idle) ?? '',
+    /gemm, conv 3x3, depthwise 3x3, conv 3x3 by Winograd, exp, softmax disagreed/,
+  );
 });
 
 test('a product of bytes that is not exact, or not what it was taken for, is found out', () => {
