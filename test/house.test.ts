@@ -24,6 +24,7 @@ const entries = [
   'devices/gateway/main.ts',
   'fleet/main.ts',
   'fleet/cli/main.ts',
+  'fleet/simulator/main.ts',
   'runtime/engine/core-worker.ts',
   'runtime/offload/onnxruntime-worker.ts',
 ];

@@ -1,29 +1,12 @@
 /** Repeatable chance for tests: they print their seed, and take another one from the environment. */
+import { Chance } from '../fleet/simulator/random.ts';
 import { elementCount, type Tensor } from '../runtime/engine/tensor.ts';
 
-/** Numbers that look random; equal seeds give equal numbers. Source: Steele et al., SplitMix, 2014 (32-bit variant). */
-export class Random {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed | 0;
-  }
-
-  /** In [0, 1). */
-  next(): number {
-    this.#state = (this.#state + 0x9e3779b9) | 0;
-    let x = Math.imul(this.#state ^ (this.#state >>> 16), 0x21f0aaad);
-    x = Math.imul(x ^ (x >>> 15), 0x735a2d97);
-    return ((x ^ (x >>> 15)) >>> 0) / 2 ** 32;
-  }
-
+/** Numbers that look random; equal seeds give equal numbers. */
+export class Random extends Chance {
   /** A whole number below `limit`. */
   below(limit: number): number {
     return Math.floor(this.next() * limit);
-  }
-
-  pick<T>(list: readonly T[]): T {
-    return list[this.below(list.length)] as T;
   }
 
   shuffled(count: number): number[] {

@@ -11,6 +11,7 @@ import {
 } from '../protocol/tasks.ts';
 import type { KeptTasks, TaskStore } from './task-store.ts';
 import {
+  type HeldUnit,
   initialTasks,
   isIdle,
   step,
@@ -37,17 +38,19 @@ export class TaskRunner {
   readonly #ports: TaskPorts;
   #state: TaskState;
   readonly #running = new Map<number, AbortController>();
-  /** Outcomes that the disk has not taken yet. */
+  /** What must not be lost because the disk does not take it now. */
   #unwritten: TaskInput[] = [];
 
   constructor(ports: TaskPorts, kept: KeptTasks) {
     this.#ports = ports;
-    this.#state = { ...initialTasks(ports.node), ...kept };
+    // What was in work is in work no longer.
+    const units = [...kept.units].map(([id, { run: _, ...unit }]): [string, HeldUnit] => [id, unit]);
+    this.#state = { ...initialTasks(ports.node), ...kept, units: new Map(units) };
   }
 
   /** Goes on with what the last process left. */
   start(): void {
-    this.#take({ type: 'restarted' });
+    this.#finish({ type: 'restarted' });
   }
 
   /** Throws an Error that names the topic when the payload is no message about tasks. On the disk when it returns. */

@@ -38,7 +38,7 @@ export interface TaskState {
 }
 
 export type TaskInput =
-  /** After a start; the state is what was on the disk. */
+  /** After a start; the state is what was on the disk. It may come late, when the disk did not take it at first. */
   | { type: 'restarted' }
   | { type: 'assigned'; floor: number; units: readonly Assignment[] }
   /** Units of an assignment that this node cannot read. */
@@ -122,7 +122,7 @@ class Draft {
 
   restart(): void {
     for (const held of this.#units.values()) {
-      if (held.state !== 'started') continue;
+      if (held.state !== 'started' || held.run !== undefined) continue;
       if (held.starts < STARTS_MAX[held.assignment.work.kind])
         this.#keep({ assignment: held.assignment, state: 'accepted', starts: held.starts });
       else this.#finish(held, { state: 'failed', error: interrupted(this.#state.node, held) });

@@ -1,0 +1,48 @@
+/**
+ * Simulated fleets, one a seed (simulation.ts).
+ *   npm run sim -- --seeds 100 --from 1 --nodes 50
+ *   npm run sim -- --seed 17 --trace          one of them again, and what happened
+ */
+import { parseArgs } from 'node:util';
+import { simulate } from './simulation.ts';
+import { CRASH_POINTS } from './world.ts';
+
+const text = { type: 'string' } as const;
+const { values } = parseArgs({
+  options: {
+    ...{ seeds: { ...text, default: '100' }, from: { ...text, default: '1' }, nodes: { ...text, default: '50' } },
+    ...{ seed: text, trace: { type: 'boolean' }, minutes: { ...text, default: '10' } },
+  },
+});
+
+function wholeNumber(flag: 'seeds' | 'from' | 'nodes' | 'seed' | 'minutes'): number {
+  const number = Number(values[flag]);
+  if (!Number.isInteger(number) || number < 0)
+    throw new Error(`--${flag}: expected a whole number, got "${values[flag]}"`);
+  return number;
+}
+
+const first = values.seed === undefined ? wholeNumber('from') : wholeNumber('seed');
+const seeds = values.seed === undefined ? wholeNumber('seeds') : 1;
+const times = { faultMs: wholeNumber('minutes') * 60_000, healMs: wholeNumber('minutes') * 60_000 };
+const trace = values.trace ? (line: string) => process.stdout.write(`${line}\n`) : undefined;
+
+const crashes = new Map<string, number>();
+const tasks: Record<string, number> = {};
+let [violations, steps] = [0, 0];
+for (let seed = first; seed < first + seeds; seed++) {
+  const result = simulate({ seed, nodes: wholeNumber('nodes'), ...times, trace });
+  steps += result.steps;
+  violations += result.violations.length;
+  for (const [point, count] of result.crashes) crashes.set(point, (crashes.get(point) ?? 0) + count);
+  for (const [state, count] of Object.entries(result.tasks)) tasks[state] = (tasks[state] ?? 0) + count;
+  for (const violation of result.violations.slice(0, 5)) console.log(`seed ${seed}, ${violation}`);
+  if (result.violations.length > 0)
+    console.log(`  again: npm run sim -- --seed ${seed} --nodes ${values.nodes} --minutes ${values.minutes} --trace`);
+}
+console.log('\ncrash point: stops there');
+for (const point of Object.keys(CRASH_POINTS)) console.log(`${String(crashes.get(point) ?? 0).padStart(8)}  ${point}`);
+const outcomes = Object.entries(tasks).map(([state, count]) => `${count} ${state}`);
+console.log(`${steps} steps; tasks: ${outcomes.join(', ')}`);
+console.log(`simulation: ${seeds} seeds, ${violations} violations`);
+if (violations > 0) process.exitCode = 1;

@@ -1,0 +1,348 @@
+/**
+ * A node: the real machines for tasks and for its desired state, on a simulated disk, network and engine. Its process can
+ * stop at any effect; what a machine then still does has no effect, and the next process starts from the disk.
+ */
+import { checkDesired } from '../../runtime/node/desired.ts';
+import {
+  type CheckedDesired,
+  describe,
+  type Effect,
+  type Event,
+  initialState,
+  type NodeState,
+  nextWake,
+  reachedVersion,
+  step,
+} from '../../runtime/node/reconcile.ts';
+import { TaskRunner } from '../../runtime/node/task-runner.ts';
+import type { HeldUnit, TaskChange } from '../../runtime/node/tasks.ts';
+import type { Assignment, Outcome, TaskEvent } from '../../runtime/protocol/tasks.ts';
+import { envelopeOf } from '../../runtime/protocol/tasks.ts';
+import { nodeTopic } from '../../runtime/protocol/topics.ts';
+import type { Client, SimBroker } from './broker.ts';
+import type { CrashPoint, World } from './world.ts';
+
+const TICK_MS = 5_000;
+const METRICS_MS = 10_000;
+const RECONNECT_MS = { first: 500, max: 30_000 };
+/** Inputs and commands that the simulation makes: what they lead to. */
+const FAILS = 'fails';
+
+interface Disk {
+  desired: string | null;
+  readonly blobs: Set<string>;
+  readonly units: Map<string, HeldUnit>;
+  readonly gone: Map<string, number>;
+  floor: number;
+}
+
+export class SimNode implements Client {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly #world: World;
+  readonly #broker: SimBroker;
+  /** How often each command was begun here: more than once is a violation wherever it is. */
+  readonly #commandsBegun: Map<string, number>;
+  readonly #disk: Disk = { desired: null, blobs: new Set(), units: new Map(), gone: new Map(), floor: 0 };
+  /** Counts processes: what an earlier one has announced does not happen. */
+  #process = 0;
+  #alive = false;
+  #connected = false;
+  #failures = 0;
+  /** While true the disk takes nothing. */
+  diskIsFull = false;
+  #state: NodeState;
+  #tasks: TaskRunner | undefined;
+  #wake = 0;
+  /** When it was last anything but well: then it may count as gone for a while. */
+  illAt = 0;
+  /** Effects that change anything: a reconnect must cause none. */
+  changes = 0;
+
+  constructor(
+    name: string,
+    labels: Readonly<Record<string, string>>,
+    world: World,
+    broker: SimBroker,
+    commandsBegun: Map<string, number>,
+  ) {
+    this.name = name;
+    this.labels = labels;
+    this.#world = world;
+    this.#broker = broker;
+    this.#commandsBegun = commandsBegun;
+    this.#state = initialState(name);
+  }
+
+  get isWell(): boolean {
+    return this.#connected && this.#alive;
+  }
+
+  get heldUnits(): number {
+    return this.#disk.units.size;
+  }
+
+  describe(): { triggers: string[]; versions: Record<string, number>; settled: boolean } {
+    const { models, triggers } = describe(this.#state);
+    const running = triggers.filter(({ state }) => state === 'ready').map(({ name }) => name);
+    const versions = Object.fromEntries(models.map((model) => [model.name, model.version ?? 0]));
+    const settled = reachedVersion(this.#state) === (this.#state.desired?.version ?? 0);
+    return { triggers: running.sort(), versions, settled };
+  }
+
+  start(): void {
+    this.#process++;
+    this.#alive = true;
+    this.illAt = this.#world.now;
+    const disk = this.#disk;
+    this.#state = initialState(this.name);
+    const kept = { floor: disk.floor, units: new Map(disk.units), gone: new Map(disk.gone) };
+    this.#tasks = new TaskRunner(this.#taskPorts(), kept);
+    const desired = disk.desired === null ? null : this.#check(disk.desired);
+    this.#send({
+      type: 'started',
+      desired,
+      present: [...disk.blobs],
+      partial: [],
+      local: { models: [], triggers: [] },
+    });
+    this.#tasks.start();
+    if (!this.#alive) return;
+    this.#later(this.#world.chance.between(0, 1_000), () => this.#connect());
+    this.#every(TICK_MS, () => this.#tasks?.tick());
+    this.#every(METRICS_MS, () => this.#publish('metrics', { ...METRICS, at: this.#world.now }, 0, false));
+  }
+
+  /** The process ends without a word. */
+  crash(point: CrashPoint = 'node: at any time'): void {
+    if (!this.#alive) return;
+    if (point === 'node: at any time') this.#world.crashed(point);
+    this.#world.say(`${this.name} is gone`);
+    this.#alive = false;
+    this.#process++;
+    this.#connected = false;
+    this.illAt = this.#world.now;
+    this.#broker.lost(this.name);
+    this.#world.clock.after(this.#world.chance.between(500, 60_000), () => this.start());
+  }
+
+  /** Ends the connection, as a broken line does. */
+  cut(): void {
+    this.#broker.lost(this.name);
+    this.disconnected();
+  }
+
+  connected(): void {
+    this.#connected = true;
+    this.#failures = 0;
+    this.#publish('presence', { online: true, at: this.#world.now }, 1, true);
+    this.#report();
+    this.#tasks?.connected();
+  }
+
+  disconnected(): void {
+    if (!this.#connected) return;
+    this.#connected = false;
+    this.illAt = this.#world.now;
+    if (this.#alive) this.#reconnect();
+  }
+
+  receive(_: string, channel: string, text: string): void {
+    if (!this.#alive || !this.#connected) return;
+    const topic = nodeTopic(this.name, channel as 'tasks');
+    if (channel === 'tasks') this.#tasks?.receive(topic, new TextEncoder().encode(text));
+    else if (channel === 'desired' && text !== '') this.#send({ type: 'desired', desired: this.#check(text) });
+  }
+
+  #connect(): void {
+    const will = JSON.stringify({ online: false, at: this.#world.now });
+    if (this.#alive && !this.#connected && !this.#broker.connectNode(this.name, this, will)) this.#reconnect();
+  }
+
+  #reconnect(): void {
+    const wait = Math.min(RECONNECT_MS.max, RECONNECT_MS.first * 2 ** this.#failures++);
+    this.#later(wait * (0.5 + this.#world.chance.next() / 2), () => this.#connect());
+  }
+
+  #publish(
+    channel: 'presence' | 'reported' | 'metrics' | 'task-events',
+    value: object,
+    qos: 0 | 1,
+    retain: boolean,
+  ): void {
+    if (!this.#connected || !this.#alive) return;
+    this.#broker.publish(this.name, { node: this.name, channel, text: JSON.stringify(value), qos, retain });
+  }
+
+  #report(): void {
+    const about = { at: this.#world.now, labels: this.labels, features: ['tasks'], inventory: INVENTORY };
+    const reached = { desiredVersion: reachedVersion(this.#state), ...describe(this.#state) };
+    this.#publish('reported', { ...about, ...reached }, 1, true);
+  }
+
+  #check(text: string): CheckedDesired {
+    return checkDesired(nodeTopic(this.name, 'desired'), new TextEncoder().encode(text));
+  }
+
+  #stopsAt(point: CrashPoint): boolean {
+    if (!this.#alive) return true;
+    if (!this.#world.stopsAt(point)) return false;
+    this.crash(point);
+    return true;
+  }
+
+  // Desired state
+
+  #send(event: Event): void {
+    if (!this.#alive) return;
+    const { state, effects } = step(this.#state, event, this.#world.now);
+    this.#state = state;
+    for (const effect of effects) {
+      if (!this.#alive) return;
+      if (effect.type !== 'report') this.changes++;
+      this.#carryOut(effect);
+    }
+    const wake = nextWake(this.#state);
+    if (wake === undefined || wake === this.#wake) return;
+    this.#wake = wake;
+    this.#later(wake - this.#world.now, () => {
+      this.#wake = 0;
+      this.#send({ type: 'tick' });
+    });
+  }
+
+  #carryOut(effect: Effect): void {
+    const { chance } = this.#world;
+    switch (effect.type) {
+      case 'saveDesired': {
+        if (this.#stopsAt('node: before its desired state is written')) return;
+        if (!this.diskIsFull) this.#disk.desired = JSON.stringify(effect.desired);
+        this.#stopsAt('node: after its desired state is written');
+        return;
+      }
+      case 'download':
+        this.#later(chance.between(50, 5_000), () => this.#download(effect.sha256));
+        return;
+      case 'removeBlob':
+        this.#disk.blobs.delete(effect.sha256);
+        return;
+      case 'load':
+        this.#later(chance.between(10, 500), () => {
+          if (!this.#stopsAt('node: while a model is loaded'))
+            this.#send({ type: 'loaded', id: effect.id, engine: 'llmasos' });
+        });
+        return;
+      case 'startTrigger':
+        if (!this.#stopsAt('node: while a trigger is swapped'))
+          this.#later(0, () => this.#send({ type: 'triggerStarted', name: effect.trigger.name, key: effect.key }));
+        return;
+      case 'stopTrigger':
+        if (this.#state.desired?.triggers.some(({ name }) => name === effect.name))
+          this.#world.violate(`${this.name} stops trigger ${effect.name}, which it is to run`);
+        return;
+      case 'report':
+        this.#report();
+    }
+  }
+
+  #download(sha256: string): void {
+    if (this.#stopsAt('node: while a blob is downloaded')) return;
+    const fails = this.diskIsFull || this.#broker.partitioned.has(this.name) || this.#world.happens(0.1);
+    if (!fails) this.#disk.blobs.add(sha256);
+    this.#send(fails ? { type: 'downloadFailed', sha256, error: 'simulated' } : { type: 'downloaded', sha256 });
+  }
+
+  // Tasks
+
+  #taskPorts(): ConstructorParameters<typeof TaskRunner>[0] {
+    const process = this.#process;
+    const isCurrent = (): boolean => this.#alive && this.#process === process;
+    return {
+      node: this.name,
+      now: () => this.#world.now,
+      store: { commit: (changes) => this.#commit(changes, isCurrent) },
+      send: (content) => {
+        if (!isCurrent() || this.#stopsAt('node: before a message about units is sent')) return;
+        this.#publish(
+          'task-events',
+          envelopeOf<TaskEvent>(content, `/nodes/${this.name}`, 'm', this.#world.now),
+          1,
+          false,
+        );
+      },
+      run: (assignment, signal, done) => isCurrent() && this.#run(assignment, signal, done),
+      log() {},
+    };
+  }
+
+  #commit(changes: readonly TaskChange[], isCurrent: () => boolean): void {
+    if (!isCurrent() || this.diskIsFull || this.#stopsAt('node: before its units are written'))
+      throw new Error('not written');
+    for (const change of changes) {
+      if (change.type === 'keep') {
+        this.#disk.units.set(change.unit.assignment.unit, change.unit);
+        this.#disk.gone.delete(change.unit.assignment.unit);
+      } else if (change.type === 'forget') {
+        this.#disk.units.delete(change.unit);
+        if (change.goneFence !== undefined) this.#disk.gone.set(change.unit, change.goneFence);
+      } else {
+        this.#disk.floor = change.floor;
+        for (const [unit, fence] of this.#disk.gone) if (fence <= change.floor) this.#disk.gone.delete(unit);
+      }
+    }
+    this.#stopsAt('node: after its units are written');
+  }
+
+  #run(assignment: Assignment, signal: AbortSignal, done: (outcome: Outcome) => void): void {
+    const { unit, work } = assignment;
+    if (work.kind === 'command') {
+      const begun = (this.#commandsBegun.get(unit) ?? 0) + 1;
+      this.#commandsBegun.set(unit, begun);
+      if (begun > 1) this.#world.violate(`command ${unit} is begun ${begun} times, now by ${this.name}`);
+    }
+    this.#world.say(`${this.name} begins ${unit} under ${assignment.fence}`);
+    const { chance } = this.#world;
+    const longMs = chance.happens(0.05) ? 40_000 : 2_000;
+    this.#later(chance.between(1, longMs), () => {
+      if (this.#stopsAt('node: while a unit is run')) return;
+      const isCancelled = signal.aborted && work.kind === 'inference';
+      done(isCancelled ? { state: 'cancelled' } : this.#outcomeOf(assignment));
+    });
+  }
+
+  #outcomeOf({ unit, work }: Assignment): Outcome {
+    if (work.kind === 'command') return { state: 'succeeded', results: [this.name] };
+    const { models } = describe(this.#state);
+    if (!models.some(({ name, state }) => name === work.model && state === 'ready'))
+      return { state: 'failed', error: `${work.model} is not ready` };
+    const texts = work.inputs.map((input) => ('base64' in input ? input.base64 : ''));
+    if (texts.includes(FAILS) || this.#world.happens(0.02)) return { state: 'failed', error: `simulated, in ${unit}` };
+    return { state: 'succeeded', results: texts.map(answerTo) };
+  }
+
+  #later(delayMs: number, run: () => void): void {
+    const process = this.#process;
+    this.#world.clock.after(delayMs, () => {
+      if (this.#process === process) run();
+    });
+  }
+
+  #every(periodMs: number, run: () => void): void {
+    const again = (): void => {
+      run();
+      this.#later(periodMs, again);
+    };
+    this.#later(this.#world.chance.between(1, periodMs), again);
+  }
+}
+
+/** What the simulated model says to an input. */
+export function answerTo(text: string): string {
+  return `answer to ${text}`;
+}
+
+const METRICS = { uptimeMs: 1, residentBytes: 1, outboxItems: 0, triggers: [] };
+const INVENTORY = {
+  ...{ version: '0', node: '24', platform: 'linux', architecture: 'x64', cores: 2, memoryBytes: 1, simd: 'plain' },
+  gpu: { usable: false, detail: 'none' },
+};
