@@ -3,16 +3,15 @@
 // bytes, zero padded. The sums are for the zero point: Σ (x - zero) · w = Σ x · w - zero · Σ w.
 import { ByteGemm, Rescaling, at } from '../operands.ts';
 import { dot } from './byte-dot.ts';
-import { copyBytes, origin, rescale, rounder } from './quantized.ts';
+import { origin, rescale, rounder } from './quantized.ts';
 import { scratch } from './scratch.ts';
 
 const TILE_ROWS: i32 = 6;
 const PANEL: i32 = 16;
 const SUMS_BYTES: usize = 64;
 const FOUR_BYTES: usize = 64; // of a panel, for four rows
-/** Scratch: 6 x 16 rescaled sums, what the sums of a panel begin with, a row that fills no vector. */
+/** Scratch: 6 x 16 rescaled sums, then what the sums of a panel begin with. */
 const START: usize = 384;
-const TAIL: usize = 448;
 
 /**
  * `rows` (1 or 6) rows of A, `wide`: times all 16 columns of a panel at `b`, else times 8 of them. Rescaled sums go to `sums`, which is
@@ -93,6 +92,28 @@ function bytesAt(p: usize, flips: v128): v128 {
   return v128.xor(i8x16.narrow_i16x8_s(left, right), flips);
 }
 
+/** The first `width` bytes, less than 16. */
+// @ts-ignore: decorator
+@inline
+function storeFirst(y: usize, bytes: v128, width: i32): void {
+  if (width & 8) {
+    v128.store64_lane(y, bytes, 0);
+    bytes = v128.shuffle<i64>(bytes, bytes, 1, 1);
+    y += 8;
+  }
+  if (width & 4) {
+    v128.store32_lane(y, bytes, 0);
+    bytes = v128.shuffle<i32>(bytes, bytes, 1, 1, 1, 1);
+    y += 4;
+  }
+  if (width & 2) {
+    v128.store16_lane(y, bytes, 0);
+    bytes = v128.shuffle<i16>(bytes, bytes, 1, 1, 1, 1, 1, 1, 1, 1);
+    y += 2;
+  }
+  if (width & 1) v128.store8_lane(y, bytes, 0);
+}
+
 /** Rescaled sums in scratch to `width` bytes of each row. */
 export function storeRows(rows: i32, width: i32, y: usize, ldy: usize, flip: i32): void {
   const flips = i8x16.splat(<i8>flip);
@@ -102,10 +123,7 @@ export function storeRows(rows: i32, width: i32, y: usize, ldy: usize, flip: i32
   } else if (width == 8) {
     for (; rows > 0; rows--, p += 64, y += ldy) v128.store64_lane(y, bytesAt(p, flips), 0);
   } else {
-    for (; rows > 0; rows--, p += 64, y += ldy) {
-      v128.store(scratch + TAIL, bytesAt(p, flips));
-      copyBytes(y, scratch + TAIL, width);
-    }
+    for (; rows > 0; rows--, p += 64, y += ldy) storeFirst(y, bytesAt(p, flips), width);
   }
 }
 

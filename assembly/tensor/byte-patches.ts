@@ -33,9 +33,10 @@ export function gatherBytes(shape: ConvShape, o: ByteGather): void {
   const size = <usize>(taps * channels);
   const rowBytes = (size * shape.kernelHeight + 3) & ~3;
   const whole = dilation == 1 && channels == all; // taps of one kernel row are neighbours in memory
-  const reach = (shape.kernelHeight - 1) * shape.dilationHeight + 1; // rows that a patch spans
-  const down = <usize>(shape.dilationHeight * width * all);
-  const reads = <usize>(shape.kernelHeight - 1) * down + size + 15;
+  const reach = (shape.kernelHeight - 1) * shape.dilationHeight + 1, span = (taps - 1) * dilation + 1; // rows and columns of a patch
+  const down = <usize>(shape.dilationHeight * width * all), across = <usize>(dilation * all);
+  const runs = whole ? 1 : taps, runBytes = whole ? size : <usize>channels;
+  const reads = <usize>(shape.kernelHeight - 1) * down + <usize>(taps - 1) * across + <usize>channels + 15;
   let target = at(o.columns);
   let inside = o.begin % perImage;
   let source = at(o.x) + o.channelBegin + <usize>(o.begin / perImage * image);
@@ -47,12 +48,13 @@ export function gatherBytes(shape: ConvShape, o: ByteGather): void {
     let y = row * shape.strideHeight - shape.padTop;
     const top = source + <usize>((y * width + left) * all);
     // The reads of a patch that lies in the picture need no looking at, but for the last patches of x.
-    const inner = whole && last - first == taps && <u32>y <= <u32>(height - reach) && top + reads <= limit;
+    const inner = left >= 0 && left <= width - span && y >= 0 && y <= height - reach && top + reads <= limit;
     let to = target;
-    for (let ky = inner ? shape.kernelHeight : 0, from = top; ky > 0; ky--) {
-      for (let i: usize = 0; i < size; i += 16) v128.store(to + i, v128.xor(v128.load(from + i), flip));
-      to += size;
-      from += down;
+    for (let ky = inner ? shape.kernelHeight : 0, row = top; ky > 0; ky--, row += down) {
+      for (let run = runs, from = row; run > 0; run--, from += across) {
+        for (let i: usize = 0; i < runBytes; i += 16) v128.store(to + i, v128.xor(v128.load(from + i), flip));
+        to += runBytes;
+      }
     }
     for (let ky = inner ? 0 : shape.kernelHeight; ky > 0; ky--) {
       if (<u32>y >= <u32>height) {

@@ -112,6 +112,7 @@ export const quantizedRows: readonly Row[] = [
         convCase(shapeOf([5, 6], [1, 8, 1], window), types, true),
         convCase(shapeOf([24, 25], [33, 31, 1], window), types, true),
         convCase(shapeOf([5, 5], [8, 16, 1], window), types, true),
+        convCase(shapeOf([3, 3], [5, 7, 1], window, 3), types, true),
         convCase(shapeOf([3, 3], [40, 130, 1], window), types, true),
       ]),
     ),
