@@ -4,9 +4,14 @@
  *   npm run schedule-sim -- hour [--minutes 60] [--seed 1]     a node at 95%: predictions beside what happens
  *   npm run schedule-sim -- overload [--minutes 10]            twice what it can do, beside the same without overload
  *   npm run schedule-sim -- published                          the workload shape of arXiv 2504.16792
+ *   npm run schedule-sim -- timeline [--svg FILE] [--trace FILE]  half a second of the node at 95%: a Gantt chart, a trace for Perfetto
  */
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { createStyle, wantsColour } from '../../../../fleet/cli/style.ts';
+import { explainRun, Timeline } from '../../../../runtime/schedule/timeline.ts';
+import { timelineChart } from '../../../../runtime/schedule/timeline-chart.ts';
+import { timelineTrace } from '../../../../runtime/schedule/timeline-trace.ts';
 import { type ClassOutcome, type NodeOutcome, playNode, quantile } from './node-load.ts';
 import { playPublished, traces } from './published.ts';
 import { playRandom } from './workload.ts';
@@ -17,6 +22,8 @@ const { values, positionals } = parseArgs({
     workloads: { type: 'string', default: '10000' },
     seed: { type: 'string', default: '1' },
     minutes: { type: 'string' },
+    svg: { type: 'string' },
+    trace: { type: 'string' },
   },
 });
 const style = createStyle(wantsColour(process.env, process.stdout.isTTY));
@@ -119,7 +126,18 @@ function published(): void {
   );
 }
 
-const modes: Readonly<Record<string, () => void>> = { workloads, hour, overload, published };
+/** What the cores do in half a second, and why the runs that waited longest did. */
+function timeline(): void {
+  const line = new Timeline();
+  playNode({ minutes: 0.5 / 60, utilisation: 0.95, seed, timeline: line });
+  if (values.svg) writeFileSync(values.svg, timelineChart(line.runs, 'Two cores, 95% of them asked for'));
+  if (values.trace) writeFileSync(values.trace, JSON.stringify(timelineTrace(line.runs)));
+  const lasted = ({ account }: (typeof line.runs)[number]): number =>
+    account ? account.endedUs - account.submittedUs : 0;
+  for (const run of line.runs.toSorted((a, b) => lasted(b) - lasted(a)).slice(0, 5)) console.log(explainRun(run));
+}
+
+const modes: Readonly<Record<string, () => void>> = { workloads, hour, overload, published, timeline };
 const [mode = 'workloads'] = positionals;
 if (!Object.hasOwn(modes, mode)) throw new Error(`mode "${mode}": expected ${Object.keys(modes).join(', ')}`);
 const started = performance.now();

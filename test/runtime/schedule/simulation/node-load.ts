@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert';
 import { type ClassForecast, forecast } from '../../../../runtime/schedule/capacity.ts';
 import type { EndOutcome, RefusalCause, RunRequest, SchedulerSpec } from '../../../../runtime/schedule/events.ts';
 import { PRIORITIES } from '../../../../runtime/schedule/priorities.ts';
+import type { Timeline } from '../../../../runtime/schedule/timeline.ts';
 import { Random } from '../../../random.ts';
 import { exponential } from './steady.ts';
 import { type PlannedRun, World } from './world.ts';
@@ -12,8 +13,7 @@ export interface NodeLoad {
   /** Of the cores, by everything that arrives. */
   readonly utilisation: number;
   readonly seed: number;
-  /** False leaves out the deadlines of the classes below safety. */
-  readonly deadlines?: boolean;
+  readonly timeline?: Timeline;
 }
 
 export interface ClassOutcome {
@@ -56,7 +56,7 @@ const SPEC: SchedulerSpec = {
 };
 
 /** Poisson streams; a safety run takes at most the bound that it states, the others about their estimate. */
-function* arrivals({ minutes, utilisation, seed, deadlines = true }: NodeLoad): Generator<PlannedRun> {
+function* arrivals({ minutes, utilisation, seed }: NodeLoad): Generator<PlannedRun> {
   const random = new Random(seed);
   const rates = STREAMS.map((stream) => {
     const share = 'part' in stream ? (utilisation - SAFETY_UTILISATION) * stream.part : SAFETY_UTILISATION;
@@ -77,7 +77,7 @@ function* arrivals({ minutes, utilisation, seed, deadlines = true }: NodeLoad): 
       tenant: random.next() < 0.6 ? 'line' : 'office',
       priority,
       workUs: priority === 0 ? meanUs * 1.5 : meanUs,
-      deadlineUs: deadlineUs !== undefined && (deadlines || priority === 0) ? arrivalUs + deadlineUs : undefined,
+      deadlineUs: deadlineUs && arrivalUs + deadlineUs,
     };
     yield { request, arrivalUs, actualUs };
   }
@@ -101,6 +101,7 @@ export function playNode(load: NodeLoad): NodeOutcome {
   let lastUs = 0;
   let forecasts: readonly ClassForecast[] = [];
   const world = new World(SPEC, new Random(load.seed + 1), {
+    timeline: load.timeline,
     onEnd: ({ plan, outcome, account }) => {
       const { ended, waitsUs, responsesUs } = of(plan);
       ended[outcome] = (ended[outcome] ?? 0) + 1;

@@ -10,6 +10,7 @@ import type {
 import { Heap, type HeapItem } from '../../../../runtime/schedule/heap.ts';
 import { priorityOf } from '../../../../runtime/schedule/priorities.ts';
 import { Scheduler } from '../../../../runtime/schedule/scheduler.ts';
+import type { Timeline } from '../../../../runtime/schedule/timeline.ts';
 import type { Random } from '../../../random.ts';
 
 /** A run as it will turn out. */
@@ -68,6 +69,8 @@ export interface WorldOptions {
   readonly onRefuse?: (plan: PlannedRun, refusal: Refusal) => void;
   /** What is told to stop goes on to its end, as with an engine that cannot interrupt a run. */
   readonly isDeaf?: boolean;
+  /** Takes down what becomes of the runs. */
+  readonly timeline?: Timeline;
 }
 
 export type Refusal = Extract<Decision, { kind: 'refuse' }>;
@@ -153,6 +156,7 @@ export class World {
     const priority = priorityOf(request.priority) ?? -1;
     this.live.set(id, { plan, priority, model: request.model, state: 'waiting' });
     next();
+    this.#options.timeline?.submitted(request);
     this.#step({ kind: 'submit', request });
     if (cancelUs !== undefined && this.live.has(id)) this.#at(cancelUs, () => this.#step({ kind: 'cancel', run: id }));
   }
@@ -164,7 +168,9 @@ export class World {
 
   #step(event: Parameters<Scheduler['step']>[0]): void {
     this.steps++;
-    for (const decision of this.scheduler.step(event, this.nowUs)) this.#obey(decision);
+    const decisions = this.scheduler.step(event, this.nowUs);
+    this.#options.timeline?.note(decisions);
+    for (const decision of decisions) this.#obey(decision);
     this.#options.watch?.(this);
   }
 

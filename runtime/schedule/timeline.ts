@@ -1,0 +1,139 @@
+/** What became of the latest runs, so that each can be asked why it waited. Times are microseconds of the scheduler's clock. */
+import { milliseconds } from './admission.ts';
+import type { Decision, EndOutcome, RunAccount, RunRequest } from './events.ts';
+import { PRIORITIES, priorityOf } from './priorities.ts';
+
+/** Runs that are remembered; the oldest goes first. */
+const RUNS_MAX = 1000;
+/** Runs that an explanation names. */
+const NAMED_MAX = 3;
+
+export interface TimelineRun {
+  readonly request: RunRequest;
+  readonly outcome: EndOutcome | 'refused';
+  /** Of a refusal, or a failure. */
+  readonly reason?: string;
+  /** The smaller model that was taken, and why. */
+  readonly degraded?: { readonly model: string; readonly reason: string };
+  /** Absent of a run that was refused. */
+  readonly account?: RunAccount;
+}
+
+export class Timeline {
+  readonly #open = new Map<number, RunRequest>();
+  readonly #degraded = new Map<number, NonNullable<TimelineRun['degraded']>>();
+  readonly #ended: TimelineRun[] = [];
+
+  submitted(request: RunRequest): void {
+    this.#open.set(request.id, request);
+  }
+
+  /** Takes what the scheduler decided. */
+  note(decisions: readonly Decision[]): void {
+    for (const decision of decisions) {
+      if (decision.kind === 'degrade') this.#degraded.set(decision.run, decision);
+      else if (decision.kind === 'refuse') this.#end(decision.run, { outcome: 'refused', reason: decision.reason });
+      else if (decision.kind === 'end') {
+        const { outcome, reason, account } = decision;
+        this.#end(decision.run, { outcome, reason, account });
+      }
+    }
+  }
+
+  /** In the order in which they ended. */
+  get runs(): readonly TimelineRun[] {
+    return this.#ended;
+  }
+
+  #end(id: number, ending: Omit<TimelineRun, 'request' | 'degraded'>): void {
+    const request = this.#open.get(id);
+    if (!request) return;
+    this.#ended.push({ request, degraded: this.#degraded.get(id), ...ending });
+    if (this.#ended.length > RUNS_MAX) this.#ended.shift();
+    this.#open.delete(id);
+    this.#degraded.delete(id);
+  }
+}
+
+/** Where the time of a run went: it adds up to the time from its submission to its end. */
+export interface WaitParts {
+  /** For its model to be in memory. */
+  readonly memoryUs: number;
+  /** For a core, before it first had one. */
+  readonly coreUs: number;
+  /** Between slices: set aside for others, or until it went on with other cores. */
+  readonly asideUs: number;
+  readonly computingUs: number;
+}
+
+export function waitParts({ submittedUs, readyUs, endedUs, slices }: RunAccount): WaitParts {
+  const [first] = slices;
+  const memoryUs = (readyUs ?? endedUs) - submittedUs;
+  const firstUs = first?.fromUs ?? endedUs;
+  const computingUs = slices.reduce((sum, { fromUs, untilUs }) => sum + untilUs - fromUs, 0);
+  return {
+    memoryUs,
+    coreUs: firstUs - submittedUs - memoryUs,
+    asideUs: endedUs - firstUs - computingUs,
+    computingUs,
+  };
+}
+
+/** Why a run took as long as it did, in sentences. */
+export function explainRun({ request, outcome, reason, degraded, account }: TimelineRun): string {
+  const model = degraded?.model ?? request.model;
+  const name = `run ${request.id} (model ${model}, ${className(request)}, tenant ${request.tenant})`;
+  const sentences: string[] = [];
+  if (!account) return `${name}: refused: ${reason}`;
+  const { memoryUs, coreUs, asideUs, computingUs } = waitParts(account);
+  sentences.push(
+    `${name}: ${milliseconds(account.endedUs - account.submittedUs)} from submission to end, ${milliseconds(computingUs)} of them on ${coresText(account)}`,
+  );
+  const waits = [
+    memoryUs > 0 ? `${milliseconds(memoryUs)} for its model to be loaded` : '',
+    coreUs > 0 ? `${milliseconds(coreUs)} for a core` : '',
+    asideUs > 0 ? `${milliseconds(asideUs)} set aside${asideText(account)}` : '',
+  ].filter(Boolean);
+  sentences.push(waits.length > 0 ? `it waited ${waits.join(', ')}` : 'it did not wait');
+  if (degraded) sentences.push(`${degraded.model} took the place of ${request.model}: ${degraded.reason}`);
+  sentences.push(endText(outcome, request, account, reason));
+  return `${sentences.join('; ')}.`;
+}
+
+function coresText({ slices }: RunAccount): string {
+  const cores = [...new Set(slices.flatMap((slice) => slice.cores))].sort((a, b) => a - b);
+  if (cores.length === 0) return 'no core';
+  const batch = Math.max(...slices.map((slice) => slice.batch));
+  const shared = batch > 1 ? ` in a batch of ${batch}` : '';
+  return `core${cores.length > 1 ? 's' : ''} ${cores.join(', ')}${shared}`;
+}
+
+function asideText({ preemptions, slices }: RunAccount): string {
+  const others = [...new Set(slices.flatMap(({ preemptedBy }) => (preemptedBy === undefined ? [] : [preemptedBy])))];
+  if (others.length === 0) return '';
+  const named = others.slice(0, NAMED_MAX).join(', ');
+  const rest = others.length > NAMED_MAX ? ` and ${others.length - NAMED_MAX} more` : '';
+  return ` ${preemptions === 1 ? 'once' : `${preemptions} times`} for run${others.length > 1 ? 's' : ''} ${named}${rest}`;
+}
+
+function endText(
+  outcome: TimelineRun['outcome'],
+  { deadlineUs }: RunRequest,
+  { endedUs }: RunAccount,
+  reason: string | undefined,
+): string {
+  const words = {
+    done: 'done',
+    failed: 'it failed',
+    cancelled: 'it was cancelled',
+    late: 'its deadline passed',
+    refused: 'refused',
+  };
+  const end = reason === undefined ? words[outcome] : `${words[outcome]}: ${reason}`;
+  if (outcome !== 'done' || deadlineUs === undefined) return end;
+  return `${end} ${milliseconds(deadlineUs - endedUs)} before its deadline`;
+}
+
+export function className({ priority }: RunRequest): string {
+  return PRIORITIES[priorityOf(priority) ?? -1]?.name ?? String(priority);
+}
