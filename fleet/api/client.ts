@@ -2,6 +2,7 @@
 
 import { Readable } from 'node:stream';
 import type { Trigger } from '../../runtime/triggers/schema.ts';
+import type { FleetProblem } from '../controller/fleet-problem.ts';
 import type {
   ControllerService,
   InferRequest,
@@ -74,6 +75,8 @@ export class ControllerClient implements ControllerService {
     const answer = await this.command('infer', { ...request, node, timeoutMs }, timeoutMs + ANSWER_MS);
     return (answer as { result: unknown }).result;
   }
+
+  placement = () => this.command('placement.problem', {}) as Promise<FleetProblem>;
 
   readonly tasks: Tasks = {
     add: (spec) => this.command('tasks.add', spec) as Promise<TaskView>,

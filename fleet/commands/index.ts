@@ -5,6 +5,7 @@ import { modelsExplain } from './explain.ts';
 import { infer } from './infer.ts';
 import { modelsAdd, modelsList, modelsRemove, modelsShow } from './models.ts';
 import { nodes } from './nodes.ts';
+import { placementExplain, placementProblem, placementShow, placementWhatIf } from './placement.ts';
 import { protocol } from './protocol.ts';
 import { tasksAdd, tasksCancel, tasksList, tasksShow } from './tasks.ts';
 import { triggersAdd, triggersList, triggersRemove, triggersShow } from './triggers.ts';
@@ -21,6 +22,10 @@ export const commands: readonly Command[] = [
   triggersShow,
   triggersAdd,
   triggersRemove,
+  placementShow,
+  placementExplain,
+  placementWhatIf,
+  placementProblem,
   infer,
   capacity,
   tasksAdd,

@@ -29,10 +29,11 @@ function parseLabels(pairs: readonly string[]): Record<string, string> {
   );
 }
 
-export function selectorText({ nodes, labels }: NodeSelector): string {
+export function selectorText({ nodes, labels, replicas }: NodeSelector): string {
   const parts = [
     ...(nodes ? [`nodes ${nodes.join(', ')}`] : []),
     ...(labels ? [`nodes with ${labelsText(labels)}`] : []),
   ];
-  return parts.join(' and ') || 'every node';
+  if (replicas === undefined) return parts.join(' and ') || 'every node';
+  return `${replicas} of ${parts.join(' and ') || 'all nodes'}`;
 }

@@ -10,6 +10,8 @@ import { selectorFlags, selectorOf, selectorText } from './selector-text.ts';
 
 const TRIGGER_BYTES_MAX = 2 ** 18;
 
+const placedSelectorSchema = selectorSchema.extend({ replicas: z.int().min(1).max(10_000).optional() });
+
 export const triggersList = defineCommand({
   name: ['triggers', 'list'],
   summary: 'List the triggers: what each answers, where it runs',
@@ -59,16 +61,17 @@ export const triggersShow = defineCommand({
 export const triggersAdd = defineCommand({
   name: ['triggers', 'add'],
   summary: 'Add a trigger from a YAML or JSON file, or replace the one of its name',
-  arguments: z.strictObject({ trigger: triggerSchema, selector: selectorSchema.default({}) }),
+  arguments: z.strictObject({ trigger: triggerSchema, selector: placedSelectorSchema.default({}) }),
   local: {
     arguments: z.strictObject({
       file: z.string().describe('YAML or JSON file; see docs/triggers.md'),
       ...selectorFlags,
+      replicas: z.coerce.number().optional().describe('on so many of these nodes; the controller chooses which'),
     }),
     positionals: ['file'],
-    async prepare({ file, node, label }) {
+    async prepare({ file, node, label, replicas }) {
       const trigger = parseTrigger(await readLocalText(file, TRIGGER_BYTES_MAX), file);
-      return { trigger, selector: selectorOf(node, label) };
+      return { trigger, selector: { ...selectorOf(node, label), ...(replicas !== undefined && { replicas }) } };
     },
   },
   permission: 'write',

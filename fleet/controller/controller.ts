@@ -23,6 +23,8 @@ export const DEFAULT_PORTS = { mqtt: 1883, webSocket: 9001, http: 7700 } as cons
 /** How long a start waits for a broker that is not ours before it goes on without. */
 const FIRST_CONNECTION_MS = 1_500;
 const SWEEP_MS = 3_600_000;
+/** Between two looks for nodes that are lost: a small part of the hold-down. */
+const REPLACE_MS = 5_000;
 const CHANNELS = ['presence', 'reported', 'metrics', 'replies', 'task-events'] as const;
 
 export interface ControllerOptions {
@@ -150,6 +152,10 @@ async function startFleet({
   sweep();
   const sweeping = setInterval(sweep, SWEEP_MS);
   closers.push(() => clearInterval(sweeping));
+  const replacing = setInterval(() => {
+    fleet.replaceLost().catch((error: Error) => log.warn(`lost nodes cannot be replaced: ${error.message}`));
+  }, REPLACE_MS);
+  closers.push(() => clearInterval(replacing));
   return { fleet, link };
 }
 

@@ -28,6 +28,14 @@ export interface Tables {
     /** Blob that holds the labels, a JSON array of strings. */
     labels_sha256: string | null;
   };
+  /** Nodes that the controller chose for triggers which leave the choice to it. */
+  placements: {
+    trigger: string;
+    /** JSON: names. */
+    nodes: string;
+    reason: string;
+    decided_at: number;
+  };
   triggers: {
     name: string;
     revision: number;
@@ -193,6 +201,17 @@ const migrations: Record<string, Migration> = {
         .createTable('counters')
         .addColumn('name', 'text', (column) => column.primaryKey())
         .addColumn('value', 'bigint', (column) => column.notNull())
+        .execute();
+    },
+  },
+  '003-placements': {
+    async up(database) {
+      await database.schema
+        .createTable('placements')
+        .addColumn('trigger', 'text', (column) => column.primaryKey())
+        .addColumn('nodes', 'text', (column) => column.notNull())
+        .addColumn('reason', 'text', (column) => column.notNull())
+        .addColumn('decided_at', 'bigint', (column) => column.notNull())
         .execute();
     },
   },

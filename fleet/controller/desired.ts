@@ -13,6 +13,8 @@ export interface NodeFacts {
 export interface AssignedTrigger {
   readonly trigger: Trigger;
   readonly selector: NodeSelector;
+  /** With `replicas` in the selector: the nodes that the controller chose. */
+  readonly placement?: { readonly nodes: readonly string[] };
 }
 
 export type AssignedModel = DesiredState['models'][number];
@@ -29,6 +31,15 @@ export interface Assignment {
 export function selects(selector: NodeSelector, node: Pick<NodeFacts, 'name' | 'labels'>): boolean {
   if (selector.nodes && !selector.nodes.includes(node.name)) return false;
   return Object.entries(selector.labels ?? {}).every(([key, value]) => node.labels[key] === value);
+}
+
+/** Whether a trigger goes to a node: selected, and chosen where the controller chooses. */
+export function goesTo(
+  { selector, placement }: Omit<AssignedTrigger, 'trigger'>,
+  node: Pick<NodeFacts, 'name' | 'labels'>,
+): boolean {
+  if (!selects(selector, node)) return false;
+  return selector.replicas === undefined || (placement?.nodes.includes(node.name) ?? false);
 }
 
 /**
@@ -62,7 +73,7 @@ export function nextDesired(
 type Content = Pick<DesiredState, 'files' | 'models' | 'triggers'>;
 
 function contentFor(node: NodeFacts, { files, models, triggers }: Assignment): Content {
-  const chosen = triggers.filter(({ selector }) => selects(selector, node)).map(({ trigger }) => trigger);
+  const chosen = triggers.filter((assigned) => goesTo(assigned, node)).map(({ trigger }) => trigger);
   const used = new Set(chosen.flatMap(modelsOf));
   return {
     files,

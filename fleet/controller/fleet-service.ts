@@ -9,12 +9,15 @@ import { nodeTopic } from '../../runtime/protocol/topics.ts';
 import type { Blobs } from '../../runtime/store/blobs.ts';
 import type { Trigger } from '../../runtime/triggers/schema.ts';
 import { parseFilter } from '../../runtime/triggers/topic-filter.ts';
+import { HoldDown } from '../placement/hold-down.ts';
 import { TaskService } from '../tasks/task-service.ts';
 import type { Database } from './database.ts';
+import { type FleetProblem, fleetProblem } from './fleet-problem.ts';
 import { createInference, type Inference, inferProblem } from './inference.ts';
 import type { Link, OnMessage } from './link-io.ts';
 import { addModel, modelView, removeModel, removeUnreferenced, unknownModel } from './models.ts';
 import { FactBook } from './node-facts.ts';
+import { decidePlacing, type PlacingDecision } from './placing.ts';
 import { createPublisher, type Publisher, refreshDesired } from './publisher.ts';
 import { foldMessages, type Live, type StateMessage } from './registry.ts';
 import type {
@@ -33,8 +36,10 @@ import {
   readModels,
   readNodes,
   readTriggers,
+  type StoredModel,
   type StoredNode,
   saveNode,
+  savePlacement,
 } from './store.ts';
 import { putTrigger, removeTrigger, triggerView } from './triggers.ts';
 
@@ -65,6 +70,7 @@ export class Fleet implements ControllerService {
   readonly #facts = new FactBook();
   #tasks: TaskService | undefined;
   readonly #live = new Map<string, Live>();
+  readonly #holdDown: HoldDown;
   #watchers = 0;
   /** Work on blobs and model versions, one at a time. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -72,6 +78,7 @@ export class Fleet implements ControllerService {
   constructor(options: FleetOptions) {
     this.#options = options;
     this.#database = options.database;
+    this.#holdDown = new HoldDown(options.now());
     const send = (topic: string, payload: string) => options.link.publish(topic, payload, { retain: true });
     this.#publisher = createPublisher(options.database, send, (error) =>
       options.log.warn(`desired states wait for the broker: ${error.message}`),
@@ -112,8 +119,12 @@ export class Fleet implements ControllerService {
   }
 
   async nodes(): Promise<NodeView[]> {
-    return (await readNodes(this.#database)).map(({ name, reported, lastSeenAt, desired }) => {
-      const live = this.#live.get(name);
+    return this.#nodeViews(this.#database, this.#live);
+  }
+
+  async #nodeViews(database: Database, lives: ReadonlyMap<string, Live>): Promise<NodeView[]> {
+    return (await readNodes(database)).map(({ name, reported, lastSeenAt, desired }) => {
+      const live = lives.get(name);
       return {
         name,
         online: live?.online ?? false,
@@ -124,6 +135,52 @@ export class Fleet implements ControllerService {
         desiredVersion: desired?.version ?? 0,
       };
     });
+  }
+
+  async placement(): Promise<FleetProblem> {
+    const triggers = await readTriggers(this.#database);
+    const placements = new Map(
+      triggers.flatMap(({ trigger, placement }) => (placement ? [[trigger.name, placement]] : [])),
+    );
+    const placedOn = (trigger: string): readonly string[] => placements.get(trigger)?.nodes ?? [];
+    const bytes = bytesOf(newest(await readModels(this.#database)));
+    return {
+      ...fleetProblem(await this.nodes(), triggers, bytes, placedOn),
+      decisions: Object.fromEntries(placements),
+    };
+  }
+
+  /** Moves what lost nodes served; those that come and go too often move nothing. Call now and then. */
+  async replaceLost(): Promise<void> {
+    if (!this.#options.link.connected) return;
+    if ((await this.#decide(this.#database, this.#live)).length > 0) await this.#change(async () => {}, this.#warn);
+  }
+
+  async #decide(database: Database, live: ReadonlyMap<string, Live>): Promise<PlacingDecision[]> {
+    const triggers = await readTriggers(database);
+    if (!triggers.some(({ selector }) => selector.replicas !== undefined)) return [];
+    const now = this.#options.now();
+    return decidePlacing({
+      nodes: await this.#nodeViews(database, new Map([...this.#live, ...live])),
+      triggers,
+      modelBytes: bytesOf(newest(await readModels(database))),
+      isLost: (node) => this.#holdDown.isLost(node, now),
+      refusal: (node) => this.#holdDown.refusal(node, now),
+    });
+  }
+
+  /** Decides and keeps, inside the caller's transaction. Returns the nodes that get or lose a trigger. */
+  async #place(transaction: Database, live: ReadonlyMap<string, Live> = this.#live): Promise<string[]> {
+    const before = new Map(
+      (await readTriggers(transaction)).map(({ trigger, placement }) => [trigger.name, placement?.nodes ?? []]),
+    );
+    const touched: string[] = [];
+    for (const { trigger, nodes, reason } of await this.#decide(transaction, live)) {
+      await savePlacement(transaction, trigger, { nodes, reason, decidedAt: this.#options.now() });
+      this.#options.log.info(`trigger "${trigger}" is on ${nodes.join(', ') || 'no node'}: ${reason}`);
+      touched.push(...nodes, ...(before.get(trigger) ?? []));
+    }
+    return touched;
   }
 
   async models(): Promise<ModelView[]> {
@@ -160,8 +217,11 @@ export class Fleet implements ControllerService {
 
   async putTrigger(trigger: Trigger, selector: NodeSelector): Promise<TriggerView> {
     const now = this.#options.now();
-    const stored = await this.#change((transaction) => putTrigger(transaction, trigger, selector, now));
-    return triggerView(stored, await readNodes(this.#database), this.#isOnline);
+    await this.#change((transaction) => putTrigger(transaction, trigger, selector, now));
+    // Read again: with the nodes that were chosen for it.
+    const view = (await this.triggers()).find((candidate) => candidate.trigger.name === trigger.name);
+    if (!view) throw new Error(`trigger "${trigger.name}" was removed by somebody else meanwhile; add it again`);
+    return view;
   }
 
   async removeTrigger(name: string): Promise<void> {
@@ -202,14 +262,18 @@ export class Fleet implements ControllerService {
   async takeMessages(batch: readonly StateMessage[]): Promise<void> {
     const now = this.#options.now();
     const names = [...new Set(batch.map(({ node }) => node))];
-    const { publications, live, save } = await this.#database.transaction().execute(async (transaction) => {
+    const taken = await this.#database.transaction().execute(async (transaction) => {
       const known = new Map((await readNodes(transaction, names)).map((node) => [node.name, node]));
       const accepted = await this.#withinBounds(transaction, batch, known);
       const changes = foldMessages(known, this.#live, accepted, now);
       for (const node of changes.save) await saveNode(transaction, node);
-      const refresh = { files: this.#options.files, now, nodes: changes.reconsider, onRefused: this.#warn };
+      for (const [node, { online }] of changes.live) this.#holdDown.note(node, online, now);
+      const moved = changes.reconsider.length > 0 ? await this.#place(transaction, changes.live) : [];
+      const nodes = [...new Set([...changes.reconsider, ...moved])];
+      const refresh = { files: this.#options.files, now, nodes, onRefused: this.#warn };
       return { ...changes, publications: await refreshDesired(transaction, refresh) };
     });
+    const { publications, live, save } = taken;
     const came = [...live].some(([node, { online }]) => online !== this.#isOnline(node));
     for (const [node, state] of live) this.#live.set(node, state);
     const others = save.filter((node) => this.#facts.note(node)).length > 0;
@@ -220,12 +284,14 @@ export class Fleet implements ControllerService {
   /** The broker is there (again), and may have forgotten everything. */
   async linkUp(): Promise<void> {
     this.tasks.desk.linkUp();
+    this.#holdDown.see(this.#options.now());
     await this.#publisher.publishAll();
   }
 
   /** Until the broker is back and says so, nobody counts as online. */
   linkDown(): void {
     for (const [node, live] of this.#live) this.#live.set(node, { ...live, online: false });
+    this.#holdDown.blind();
     this.inference.abandon('the connection to the broker ended before the answer came; ask again');
   }
 
@@ -248,6 +314,7 @@ export class Fleet implements ControllerService {
     const refresh = { files: this.#options.files, now: this.#options.now(), onRefused };
     const { result, publications } = await this.#database.transaction().execute(async (transaction) => {
       const result = await work(transaction);
+      await this.#place(transaction);
       return { result, publications: await refreshDesired(transaction, refresh) };
     });
     // Not waited for: the change is durable now, and a broker that hangs gets it on its next connection.
@@ -293,6 +360,10 @@ export class Fleet implements ControllerService {
 
   #isOnline = (node: string): boolean => this.#live.get(node)?.online ?? false;
   #warn = (error: Error): void => this.#options.log.warn(error.message);
+}
+
+function bytesOf(models: readonly StoredModel[]): Map<string, number> {
+  return new Map(models.map(({ name, bytes }) => [name, bytes]));
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

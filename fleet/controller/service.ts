@@ -3,6 +3,7 @@ import type { ValueDescription } from '../../runtime/engine/tensor.ts';
 import type { Metrics, ReportedState, Request } from '../../runtime/protocol/messages.ts';
 import type { Trigger } from '../../runtime/triggers/schema.ts';
 import type { Tasks } from '../tasks/task-service.ts';
+import type { FleetProblem } from './fleet-problem.ts';
 
 export interface NodeView {
   readonly name: string;
@@ -35,6 +36,8 @@ export interface ModelView {
 export interface NodeSelector {
   readonly nodes?: readonly string[];
   readonly labels?: Readonly<Record<string, string>>;
+  /** Of triggers only: on so many of them, which the controller chooses (placing.ts). */
+  readonly replicas?: number;
 }
 
 export interface TriggerView {
@@ -74,6 +77,8 @@ export interface ControllerService {
   /** One-off inference on a named node. */
   infer(node: string, request: InferRequest, timeoutMs: number): Promise<unknown>;
   readonly tasks: Tasks;
+  /** The fleet as a problem of placement, with where its triggers are now and why. */
+  placement(): Promise<FleetProblem>;
   /** Results and errors as they pass, until the signal aborts. */
   watch(filter: string, onResult: (result: LiveResult) => void, signal: AbortSignal): Promise<void>;
 }

@@ -32,6 +32,14 @@ export interface StoredTrigger {
   readonly trigger: Trigger;
   readonly selector: NodeSelector;
   readonly revision: number;
+  /** Where the controller has put it, when the choice is the controller's. */
+  readonly placement?: StoredPlacement;
+}
+
+export interface StoredPlacement {
+  readonly nodes: readonly string[];
+  readonly reason: string;
+  readonly decidedAt: number;
 }
 
 export async function readNodes(database: Database, names?: readonly string[]): Promise<StoredNode[]> {
@@ -116,11 +124,32 @@ export async function deleteModel(database: Database, name: string): Promise<voi
 
 export async function readTriggers(database: Database): Promise<StoredTrigger[]> {
   const rows = await database.selectFrom('triggers').selectAll().orderBy('name').execute();
-  return rows.map((row) => ({
-    trigger: JSON.parse(row.definition),
-    selector: JSON.parse(row.selector),
-    revision: row.revision,
-  }));
+  const placed = await database.selectFrom('placements').selectAll().execute();
+  const placements = new Map(
+    placed.map(({ trigger, nodes, reason, decided_at }): [string, StoredPlacement] => [
+      trigger,
+      { nodes: JSON.parse(nodes), reason, decidedAt: Number(decided_at) },
+    ]),
+  );
+  return rows.map((row) => {
+    const placement = placements.get(row.name);
+    const stored = { trigger: JSON.parse(row.definition), selector: JSON.parse(row.selector), revision: row.revision };
+    return placement ? { ...stored, placement } : stored;
+  });
+}
+
+export async function savePlacement(database: Database, trigger: string, placement: StoredPlacement): Promise<void> {
+  const { nodes, reason, decidedAt } = placement;
+  const values = { nodes: JSON.stringify(nodes), reason, decided_at: decidedAt };
+  await database
+    .insertInto('placements')
+    .values({ trigger, ...values })
+    .onConflict((conflict) => conflict.column('trigger').doUpdateSet(values))
+    .execute();
+}
+
+export async function deletePlacement(database: Database, trigger: string): Promise<void> {
+  await database.deleteFrom('placements').where('trigger', '=', trigger).execute();
 }
 
 export async function saveTrigger(database: Database, stored: StoredTrigger, now: number): Promise<void> {

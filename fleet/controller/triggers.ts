@@ -1,9 +1,10 @@
 /** Triggers and where they go. */
 import { modelsOf, type Trigger } from '../../runtime/triggers/schema.ts';
 import type { Database } from './database.ts';
-import { selects } from './desired.ts';
+import { goesTo } from './desired.ts';
 import type { NodeSelector, TriggerView } from './service.ts';
 import {
+  deletePlacement,
   deleteTrigger,
   newest,
   readModels,
@@ -22,7 +23,7 @@ export function triggerView(
   isOnline: (node: string) => boolean,
 ): TriggerView {
   const { trigger, selector, revision } = stored;
-  const chosen = nodes.filter(({ name, reported }) => selects(selector, { name, labels: reported?.labels ?? {} }));
+  const chosen = nodes.filter(({ name, reported }) => goesTo(stored, { name, labels: reported?.labels ?? {} }));
   return { trigger, selector, revision, nodes: chosen.map((node) => stateOn(node, trigger.name, isOnline(node.name))) };
 }
 
@@ -44,17 +45,18 @@ export async function putTrigger(
   trigger: Trigger,
   selector: NodeSelector,
   now: number,
-): Promise<StoredTrigger> {
+): Promise<void> {
   checkModels(trigger, newest(await readModels(database)));
   const all = await readTriggers(database);
   const before = all.find((stored) => stored.trigger.name === trigger.name);
   if (!before && all.length >= TRIGGERS_MAX)
     throw new Error(`trigger "${trigger.name}": there are ${TRIGGERS_MAX} triggers, no more fit; remove one first`);
   const same = before && JSON.stringify([before.trigger, before.selector]) === JSON.stringify([trigger, selector]);
-  if (same) return before;
+  if (same) return;
   const stored = { trigger, selector, revision: (before?.revision ?? 0) + 1 };
   await saveTrigger(database, stored, now);
-  return stored;
+  // Whoever names nodes again later is not to find an old choice.
+  if (selector.replicas === undefined) await deletePlacement(database, trigger.name);
 }
 
 /** What the registry can tell before any node has loaded anything: models that do not exist, inputs that they do not have. */
@@ -79,6 +81,7 @@ function checkModels(trigger: Trigger, models: readonly StoredModel[]): void {
 
 /** Runs inside the caller's transaction. */
 export async function removeTrigger(database: Database, name: string): Promise<void> {
+  await deletePlacement(database, name);
   if (await deleteTrigger(database, name)) return;
   const names = (await readTriggers(database)).map(({ trigger }) => trigger.name);
   throw new Error(

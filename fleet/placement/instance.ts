@@ -253,8 +253,7 @@ export interface Pair {
   readonly open: number;
 }
 
-const NOTHING = { unitsMax: 0, load: 0, mbps: 0, cost: 0, open: 0 } as const;
-
+/** A class that an item may not run on has its figures too: it may be there all the same, and then it takes its share. */
 export function pairOf(
   { facts }: Pick<Instance, 'facts'>,
   item: PlacementItem,
@@ -262,24 +261,25 @@ export function pairOf(
   node: PlacementNode,
   caps: readonly number[],
 ): Pair {
-  const exclusion = exclusionOf(item, node, facts);
-  if (exclusion) return { ...NOTHING, exclusion };
-  const rate = item.ratePerS / item.units;
+  // An item that is removed has no units left.
+  const rate = item.units > 0 ? item.ratePerS / item.units : 0;
   const load = (rate * serviceMsOn(item, node)) / 1000;
   const remote = item.data !== undefined && item.data.zone !== node.zone;
   const bytesPerS = remote ? rate * (item.data?.bytesPerRequest ?? 0) : 0;
   const mbps = (bytesPerS * 8) / 1e6;
   const link = remote ? facts.links.get(linkKey(item.data?.zone ?? '', node.zone)) : undefined;
   const cost = load * node.price + (bytesPerS / 1e9) * (link?.costPerGB ?? 0);
-  const open = (item.memoryBytes / 1e9) * PRICE_PER_GB;
+  const figures = { load, mbps, cost, open: (item.memoryBytes / 1e9) * PRICE_PER_GB };
+  const excluded = (exclusion: Exclusion): Pair => ({ ...figures, unitsMax: 0, exclusion });
+  const exclusion = exclusionOf(item, node, facts);
+  if (exclusion) return excluded(exclusion);
   if (item.budget !== undefined && cost * item.units > item.budget)
-    return { ...NOTHING, exclusion: { rule: 'budget', costs: cost * item.units, allowed: item.budget } };
-  const byLoad = Math.floor(((caps[tier] as number) + 1e-9) / load);
+    return excluded({ rule: 'budget', costs: cost * item.units, allowed: item.budget });
+  const byLoad = load > 0 ? Math.floor(((caps[tier] as number) + 1e-9) / load) : item.units;
+  if (byLoad === 0 && item.units > 0) return excluded({ rule: 'load', needs: load, has: caps[tier] as number });
   const byLink = mbps > 0 && node.networkMbps !== undefined ? Math.floor(node.networkMbps / mbps + 1e-9) : item.units;
-  const unitsMax = Math.min(Math.ceil(item.units / item.replicas), byLoad, byLink);
-  if (unitsMax > 0) return { unitsMax, load, mbps, cost, open };
-  if (byLink === 0) return { ...NOTHING, exclusion: { rule: 'network', needs: mbps, has: node.networkMbps ?? 0 } };
-  return { ...NOTHING, exclusion: { rule: 'load', needs: load, has: caps[tier] as number } };
+  if (byLink === 0 && item.units > 0) return excluded({ rule: 'network', needs: mbps, has: node.networkMbps ?? 0 });
+  return { ...figures, unitsMax: Math.min(Math.ceil(item.units / item.replicas), byLoad, byLink) };
 }
 
 /** Serving a unit is worth more than it costs anywhere. Nothing when no node may: there is nothing to decide. */

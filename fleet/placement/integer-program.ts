@@ -14,6 +14,8 @@ export interface Optimum {
   /** Of the best placement found; the bound itself when it was proved. */
   readonly cost: number;
   readonly proved: boolean;
+  /** That placement: units by item and node, leaders before those that follow them. */
+  readonly placed: readonly { readonly item: number; readonly node: number; readonly units: number }[];
 }
 
 /** @param secondsMax after which the best bound so far is taken */
@@ -25,7 +27,8 @@ export async function solveInteger(instance: Instance, secondsMax: number): Prom
     model.run();
     const proved = model.getModelStatus() === solver.constants.modelStatus.optimal;
     const cost = model.getObjectiveValue();
-    return { bound: proved ? cost : (model.info.get('mip_dual_bound') as number), cost, proved };
+    const bound = proved ? cost : (model.info.get('mip_dual_bound') as number);
+    return { bound, cost, proved, placed: program.placedIn(model.getSolution().colValue) };
   });
 }
 
@@ -37,6 +40,7 @@ class Program {
   readonly #lowerOf: number[] = [];
   readonly #upperOf: number[] = [];
   readonly #infinity: number;
+  readonly #unitColumns: { item: number; node: number; column: number }[] = [];
 
   constructor(instance: Instance, infinity: number) {
     this.#infinity = infinity;
@@ -64,6 +68,13 @@ class Program {
         ...{ indices: entries.map(([row]) => row), values: entries.map(([, value]) => value) },
       },
     };
+  }
+
+  placedIn(values: Float64Array): Optimum['placed'] {
+    return this.#unitColumns.flatMap(({ item, node, column }) => {
+      const units = Math.round(values[column] ?? 0);
+      return units > 0 ? [{ item, node, units }] : [];
+    });
   }
 
   #row(lower: number, upper: number): number {
@@ -100,6 +111,7 @@ class Program {
       const row = rows[item] as ItemRow;
       const x = this.#column(row.cost[c] as number, row.unitsMax[c] as number);
       const y = this.#column(row.open[c] as number, 1);
+      this.#unitColumns.push({ item, node, column: x });
       units.set(item, x);
       there.set(item, y);
       this.#put(x, demand[item] as number, 1);

@@ -19,7 +19,9 @@ const GB = 1e9;
 
 let highs: Promise<Highs> | undefined;
 
-/** Loads the solver once: 3.7 MB, read when it is first needed. Rejects with what to do when it is not installed. */
+export class SolverMissingError extends Error {}
+
+/** Loads the solver once: 3.7 MB, read when it is first needed. Rejects with a SolverMissingError when it is not installed. */
 export async function loadSolver(): Promise<Highs> {
   // The package's types are those of its CommonJS form, where the loader is one `default` further down.
   highs ??= import('highs').then((loaded) => (loaded.default as unknown as typeof loaded.default.default)());

@@ -95,7 +95,7 @@ export class ProtocolNode {
     const report = {
       at: Date.now(),
       labels,
-      inventory: { ...machine, memoryBytes: 1, simd: 'plain', gpu },
+      inventory: { ...machine, memoryBytes: 4e9, simd: 'plain', gpu },
       desiredVersion,
       models: (state?.models ?? []).map(({ name, version, sha256 }) => ({ name, version, sha256, state: 'ready' })),
       triggers: (state?.triggers ?? []).map(({ name }) => ({ name, state: 'ready' })),
