@@ -37,6 +37,11 @@ function play(inputs: readonly TaskInput[], before: TaskState = initialTasks('n1
     refused: units('llmasos.tasks.refused'),
   };
 }
+/** The state as the next process reads it: nothing of it is in work. */
+const afterStop = (state: TaskState): TaskState => ({
+  ...state,
+  units: new Map([...state.units].map(([id, { run: _, ...unit }]) => [id, unit])),
+});
 const assigned = (...units: Assignment[]): TaskInput => ({ type: 'assigned', floor: 0, units });
 
 test('a unit that is assigned twice runs once, and a later fence only renames its holder', () => {
@@ -101,7 +106,7 @@ test('after a stop inference is begun again, but not for ever; a command is not 
   const first = play([
     assigned(inference('a', 1), inference('b', 2, { work: command('b', 2).work, priority: 'safety' })),
   ]);
-  const second = play([{ type: 'restarted' }], first.state);
+  const second = play([{ type: 'restarted' }], afterStop(first.state));
   assert.equal(
     second.runs.map(({ assignment }) => assignment.unit),
     ['a'],
@@ -110,7 +115,7 @@ test('after a stop inference is begun again, but not for ever; a command is not 
     JSON.stringify(second.ended),
     /"failed","error":"node \\"n1\\" stopped while it was being done; it may have had/,
   );
-  const third = play([{ type: 'restarted' }], second.state);
+  const third = play([{ type: 'restarted' }], afterStop(second.state));
   assert.is(third.runs.length, 0);
   assert.match(JSON.stringify(third.ended), /stopped each of the 2 times that it was begun/);
 });
