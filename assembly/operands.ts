@@ -127,7 +127,7 @@ export class ByteDepthwise {
   padTop: i32; padLeft: i32;
   low: f32; high: f32; toZero: i32; flip: i32; // a Rescaling
   xFlip: i32; xZero: i32; fours: i32; panel: i32; x: Address; weights: Address; bias: Address; factor: Address; y: Address;
-  scratch: Address; outsideBytes: i32; begin: i32; end: i32;
+  scratch: Address; outsideBytes: i32; shared: i32; begin: i32; end: i32;
 }
 
 /** As Im2col, of the type `kind`; see gatherQuantized. */

@@ -1,6 +1,7 @@
 // Depthwise convolution from bytes to bytes where the machine multiplies bytes exactly (byte-dot.ts): as quantized-depthwise.ts, with four
 // rows interleaved instead of two, so that one step multiplies and adds four taps of a channel, one below the other. Weights are
-// [channels / 8] blocks of { sums of a channel's taps [8] (int32); bytes [(kernelHeight + 3) / 4][kernelWidth][8][4] }.
+// [channels / 8] blocks of { sums of a channel's taps [8] (int32); bytes [(kernelHeight + 3) / 4][kernelWidth][8][4] }. Where two output
+// rows can be made of the same four rows (`shared`), the blocks for the second one follow, with taps one row further down.
 import { ByteDepthwise, ConvShape, Rescaling, at } from '../operands.ts';
 import { dot } from './byte-dot.ts';
 import { keep, storeRows } from './byte-gemm.ts';
@@ -55,23 +56,27 @@ function tile(
   }
 }
 
-type Tile = (sums: usize, offset: usize, step: usize, weights: usize, block: usize, taps: i32, start: usize, factor: usize, to: Rescaling) => void;
-
 function tile1x8(sums: usize, offset: usize, step: usize, weights: usize, block: usize, taps: i32, start: usize, factor: usize, to: Rescaling): void { tile(1, false, sums, offset, step, weights, block, taps, start, factor, to); }
 function tile4x8(sums: usize, offset: usize, step: usize, weights: usize, block: usize, taps: i32, start: usize, factor: usize, to: Rescaling): void { tile(4, false, sums, offset, step, weights, block, taps, start, factor, to); }
 function tile1x16(sums: usize, offset: usize, step: usize, weights: usize, block: usize, taps: i32, start: usize, factor: usize, to: Rescaling): void { tile(1, true, sums, offset, step, weights, block, taps, start, factor, to); }
 function tile4x16(sums: usize, offset: usize, step: usize, weights: usize, block: usize, taps: i32, start: usize, factor: usize, to: Rescaling): void { tile(4, true, sums, offset, step, weights, block, taps, start, factor, to); }
 
-const TILES: StaticArray<Tile> = [tile1x8, tile4x8, tile1x16, tile4x16];
-
 /** All channels of `pixels` (1 or 4) outputs. The last channels are reckoned eight at a time as well, and less of them stored. */
-function allChannels(o: ByteDepthwise, to: Rescaling, pixels: i32, channels: i32, offset: usize, step: usize, start: usize, y: usize): void {
+function allChannels(
+  o: ByteDepthwise, to: Rescaling, pixels: i32, channels: i32, weights: usize, offset: usize, step: usize, start: usize, y: usize,
+): void {
   const block = SUMS_BYTES + (<usize>o.fours << 5), yStep = <usize>channels;
-  let weights = at(o.weights) + SUMS_BYTES, factor = at(o.factor);
+  let factor = at(o.factor);
   while (channels > 0) {
     const wide = o.panel == 16 && channels > 8;
     const columns = wide ? 16 : 8;
-    unchecked(TILES[(wide ? 2 : 0) + (pixels == 1 ? 0 : 1)])(scratch, offset, step, weights, block, o.fours, start, factor, to);
+    if (wide) {
+      if (pixels == 1) tile1x16(scratch, offset, step, weights, block, o.fours, start, factor, to);
+      else tile4x16(scratch, offset, step, weights, block, o.fours, start, factor, to);
+    } else {
+      if (pixels == 1) tile1x8(scratch, offset, step, weights, block, o.fours, start, factor, to);
+      else tile4x8(scratch, offset, step, weights, block, o.fours, start, factor, to);
+    }
     storeRows(pixels, min(columns, channels), y, yStep, to.flip);
     offset += <usize>columns * ELEMENT_BYTES;
     y += columns;
@@ -158,7 +163,9 @@ export function depthwiseBytes(shape: ConvShape, o: ByteDepthwise, to: Rescaling
   const width = (shape.outputWidth - 1) * shape.strideWidth + (shape.kernelWidth - 1) * shape.dilationWidth + 1;
   const rowBytes = <usize>(width * channels) * ELEMENT_BYTES;
   const image = <usize>(shape.inputHeight * shape.inputWidth * channels);
-  const every = shape.strideHeight & 1 ? 1 : 2; // fours begin four taps apart: with an even stride, at even rows
+  // Fours begin four taps apart: with an even stride, at even rows.
+  const every = o.shared || !(shape.strideHeight & 1) ? 2 : 1;
+  const blocks = <usize>((channels + 7) >> 3) * (SUMS_BYTES + (<usize>o.fours << 5));
   const reach = 4 * (kernelRows - 1) * shape.dilationHeight;
   const slots = reach / every + 1;
   const step = <usize>(shape.strideWidth * channels) * ELEMENT_BYTES;
@@ -168,7 +175,9 @@ export function depthwiseBytes(shape: ConvShape, o: ByteDepthwise, to: Rescaling
   let next = 0; // the first row that is not in the ring, counted from the top padding
   for (let row = o.begin; row < o.end; row++) {
     const inside = row % shape.outputHeight;
-    const top = inside * shape.strideHeight;
+    const isSecond = o.shared & inside;
+    const top = inside * shape.strideHeight - isSecond;
+    const weights = at(o.weights) + SUMS_BYTES + (isSecond ? blocks : 0);
     if (row == o.begin || inside == 0) next = top;
     for (next = max(next, top); next <= top + reach; next += every) {
       const x = at(o.x) + <usize>(row / shape.outputHeight) * image;
@@ -186,7 +195,7 @@ export function depthwiseBytes(shape: ConvShape, o: ByteDepthwise, to: Rescaling
       // The last four together, even when some of them were reckoned before: that is quicker than two on their own.
       if (left > 1 && left < TILE && shape.outputWidth > TILE) column = shape.outputWidth - TILE;
       const pixels = shape.outputWidth - column >= TILE ? TILE : 1;
-      allChannels(o, to, pixels, channels, step * column, step, start, y + <usize>(column * channels));
+      allChannels(o, to, pixels, channels, weights, step * column, step, start, y + <usize>(column * channels));
       column += pixels;
     }
   }

@@ -80,11 +80,6 @@ function tile6x8(a: usize, lda: usize, b: usize, fours: i32, sums: usize, factor
 function tile1x16(a: usize, lda: usize, b: usize, fours: i32, sums: usize, factor: usize, to: Rescaling): void { tile(1, true, a, lda, b, fours, sums, factor, to); }
 function tile6x16(a: usize, lda: usize, b: usize, fours: i32, sums: usize, factor: usize, to: Rescaling): void { tile(6, true, a, lda, b, fours, sums, factor, to); }
 
-type Tile = (a: usize, lda: usize, b: usize, fours: i32, sums: usize, factor: usize, to: Rescaling) => void;
-
-// A table, as in gemm-tile.ts, so that the instances are not inlined into one function too large for registers.
-const TILES: StaticArray<Tile> = [tile1x8, tile6x8, tile1x16, tile6x16];
-
 // @ts-ignore: decorator
 @inline
 function bytesAt(p: usize, flips: v128): v128 {
@@ -136,29 +131,31 @@ function begin(bias: usize, sums: usize, zero: i32): void {
     v128.store(scratch + START + i, i32x4.sub(v128.load(bias + i), i32x4.mul(v128.load(sums + i), zeros)));
 }
 
-/** All rows of `columns` (8 or 16) columns of a panel, from the one at `b` on; `width` of them are stored. */
-function columnsOf(o: ByteGemm, to: Rescaling, columns: i32, width: i32, b: usize, factor: usize, y: usize): void {
-  const lda = <usize>o.lda, ldy = <usize>o.ldy, fours = (o.k + 3) >> 2;
-  const six = unchecked(TILES[columns == PANEL ? 3 : 1]), one = unchecked(TILES[columns == PANEL ? 2 : 0]);
-  let a = at(o.a), m = o.m;
-  for (; m >= TILE_ROWS; m -= TILE_ROWS) {
-    six(a, lda, b, fours, scratch, factor, to);
-    storeRows(TILE_ROWS, width, y, ldy, to.flip);
-    a += lda * TILE_ROWS;
-    y += ldy * TILE_ROWS;
-  }
-  if (m > 1 && o.m >= TILE_ROWS) { // six rows at a time are quicker, even when some of them are reckoned twice
-    const back = <usize>(TILE_ROWS - m);
-    six(a - lda * back, lda, b, fours, scratch, factor, to);
-    return storeRows(TILE_ROWS, width, y - ldy * back, ldy, to.flip);
-  }
-  for (; m > 0; m--) {
-    one(a, lda, b, fours, scratch, factor, to);
-    storeRows(1, width, y, ldy, to.flip);
-    a += lda;
-    y += ldy;
+/** All rows of `columns` (8 or 16, constant) columns of a panel, from the one at `b` on; `width` of them are stored. */
+// @ts-ignore: decorator
+@inline
+function columnsOf(columns: i32, o: ByteGemm, to: Rescaling, width: i32, b: usize, factor: usize, y: usize): void {
+  const lda = <usize>o.lda, ldy = <usize>o.ldy, fours = (o.k + 3) >> 2, m = o.m, a = at(o.a);
+  for (let i = 0; i < m; ) {
+    const left = m - i;
+    if (left > 1 && left < TILE_ROWS && m > TILE_ROWS) i = m - TILE_ROWS; // six at a time are quicker, even when some are reckoned twice
+    const row = a + lda * i, target = y + ldy * i;
+    if (m - i >= TILE_ROWS) {
+      if (columns == PANEL) tile6x16(row, lda, b, fours, scratch, factor, to);
+      else tile6x8(row, lda, b, fours, scratch, factor, to);
+      storeRows(TILE_ROWS, width, target, ldy, to.flip);
+      i += TILE_ROWS;
+    } else {
+      if (columns == PANEL) tile1x16(row, lda, b, fours, scratch, factor, to);
+      else tile1x8(row, lda, b, fours, scratch, factor, to);
+      storeRows(1, width, target, ldy, to.flip);
+      i++;
+    }
   }
 }
+
+function eightColumns(o: ByteGemm, to: Rescaling, width: i32, b: usize, factor: usize, y: usize): void { columnsOf(8, o, to, width, b, factor, y); }
+function wholePanel(o: ByteGemm, to: Rescaling, width: i32, b: usize, factor: usize, y: usize): void { columnsOf(PANEL, o, to, width, b, factor, y); }
 
 /** Panels are taken 8 columns at a time when `panel` is 8, and where no more are left. */
 export function gemmBytes(o: ByteGemm, to: Rescaling): void {
@@ -168,7 +165,9 @@ export function gemmBytes(o: ByteGemm, to: Rescaling): void {
     const half = j & 8; // columns into the panel
     const columns = o.panel == PANEL && o.n - j > 8 ? PANEL : 8;
     begin(bias, b + (<usize>half << 2), o.xZero);
-    columnsOf(o, to, columns, min(columns, o.n - j), b + SUMS_BYTES + (<usize>half << 2), factor, y);
+    const weights = b + SUMS_BYTES + (<usize>half << 2), width = min(columns, o.n - j);
+    if (columns == PANEL) wholePanel(o, to, width, weights, factor, y);
+    else eightColumns(o, to, width, weights, factor, y);
     if (half + columns == PANEL) b += panelBytes;
     bias += <usize>columns << 2;
     factor += <usize>columns << 2;

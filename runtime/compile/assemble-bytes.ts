@@ -3,7 +3,7 @@ import * as op from '../../assembly/opcodes.ts';
 import { shapeWords } from './assemble-matrix.ts';
 import type { Address, ByteType, ConvShape } from './instructions.ts';
 import { DEPTHWISE_BLOCK, isDepthwise, isPointwise, patchLength, roundUp } from './pack.ts';
-import { BYTE_PANEL, packedBytes } from './pack-bytes.ts';
+import { BYTE_PANEL, packedBytes, sharesRows } from './pack-bytes.ts';
 import { type QuantizedConvCall, type Rescaling, rescalingWords } from './quantized-call.ts';
 import type { ByteDot } from './traits.ts';
 import { behind, FLOPS_MAX, inParts, TAPS_MAX, type Writer } from './writer.ts';
@@ -127,6 +127,7 @@ function assembleDepthwise(writer: Writer, panel: number, byteDot: ByteDot, call
       y,
       scratch,
       outsideBytes(shape),
+      sharesRows(shape) ? 1 : 0,
       begin,
       end,
     ]);

@@ -14,11 +14,26 @@ export function packedBytes(k: number, n: number): number {
   return Math.ceil(n / BYTE_PANEL) * (SUMS_BYTES + Math.ceil(k / FOUR) * FOUR * BYTE_PANEL);
 }
 
+/** Whether two output rows of a depthwise convolution, one below the other, see no more than four rows. */
+export function sharesRows({ kernel, strides, dilations }: ConvShape): boolean {
+  return kernel[0] < FOUR && strides[0] === 1 && dilations[0] === 1;
+}
+
 /**
  * Weights of a depthwise convolution, [channels, 1, kh, kw] → [channels / 8] blocks of { sums [8]; bytes [(kh + 3) / 4][kw][8][4] }, zero
- * padded (assembly/tensor/byte-depthwise.ts).
+ * padded, and the same again with taps one row further down where rows are shared (assembly/tensor/byte-depthwise.ts).
  */
-function packDepthwise(weights: Int8Array, { kernel, outputChannels }: ConvShape): Uint8Array {
+function packDepthwise(weights: Int8Array, shape: ConvShape): Uint8Array {
+  const [first, second] = sharesRows(shape)
+    ? [packBlocks(weights, shape, 0), packBlocks(weights, shape, 1)]
+    : [packBlocks(weights, shape, 0)];
+  const packed = new Uint8Array(first.length + (second?.length ?? 0));
+  packed.set(first);
+  if (second) packed.set(second, first.length);
+  return packed;
+}
+
+function packBlocks(weights: Int8Array, { kernel, outputChannels }: ConvShape, down: number): Uint8Array {
   const [taps, width] = [kernel[0] * kernel[1], kernel[1]];
   const sumsBytes = 4 * DEPTHWISE_BLOCK;
   const block = sumsBytes + Math.ceil(kernel[0] / FOUR) * FOUR * width * DEPTHWISE_BLOCK;
@@ -30,7 +45,7 @@ function packDepthwise(weights: Int8Array, { kernel, outputChannels }: ConvShape
     let sum = 0;
     for (let tap = 0; tap < taps; tap++) {
       const weight = weights[channel * taps + tap] as number;
-      const [row, column] = [Math.floor(tap / width), tap % width];
+      const [row, column] = [down + Math.floor(tap / width), tap % width];
       const place = (row >> 2) * width + column;
       packed[start + sumsBytes + (place * DEPTHWISE_BLOCK + lane) * FOUR + (row & 3)] = weight;
       sum += weight;
