@@ -1,6 +1,9 @@
+import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { parse } from 'yaml';
 import { parseProblem } from '../../../fleet/placement/problem.ts';
+import { solve } from '../../../fleet/placement/solve.ts';
 
 const node = { name: 'a', cores: 2, memoryBytes: 1e9 };
 const item = { name: 'x', ratePerS: 1, workMs: 10 };
@@ -59,6 +62,14 @@ test('what is wrong is said with its place, its name and what was expected', () 
   for (const [value, sentence] of cases) assert.throws(() => read(value), sentence);
   assert.throws(() => parseProblem([], 'plan.yaml'), /^plan\.yaml: /);
   assert.throws(() => parseProblem(null, 'plan.yaml'), /^plan\.yaml: /);
+});
+
+test('the example of the documentation is a problem, and everything in it is served', async () => {
+  const page = readFileSync(new URL('../../../docs/placement.md', import.meta.url), 'utf8');
+  const text = /^```yaml\n(.*?)^```$/ms.exec(page)?.[1] as string;
+  const { search, proof } = await solve(parseProblem(parse(text), 'docs/placement.md'));
+  assert.is(proof, 'integer program');
+  for (const item of search.instance.items.keys()) assert.is(search.missing(item), 0);
 });
 
 test.run();
