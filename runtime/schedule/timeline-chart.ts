@@ -40,7 +40,9 @@ export function timelineChart(runs: readonly TimelineRun[], title: string): stri
   const untilUs = Math.max(...shown.map(({ account }) => account.endedUs));
   const scale = (WIDTH - LEFT - RIGHT) / Math.max(1, untilUs - fromUs);
   const x = (us: number): number => LEFT + (Math.min(Math.max(us, fromUs), untilUs) - fromUs) * scale;
-  const cores = [...new Set(shown.flatMap(({ account }) => account.slices.flatMap((slice) => slice.cores)))].sort(
+  // The cores also work for runs that came later than those shown.
+  const working = computed.filter(({ account }) => account.submittedUs < untilUs);
+  const cores = [...new Set(working.flatMap(({ account }) => account.slices.flatMap((slice) => slice.cores)))].sort(
     (a, b) => a - b,
   );
   const runsTop = TOP + cores.length * CORE_ROW + 34;
@@ -57,7 +59,7 @@ export function timelineChart(runs: readonly TimelineRun[], title: string): stri
     `<text class="dim" x="16" y="44">${more.join(', ')}</text>`,
     legend(),
     ...axis(fromUs, untilUs, x, height),
-    ...cores.flatMap((core, row) => coreRow(core, TOP + row * CORE_ROW, shown, x)),
+    ...cores.flatMap((core, row) => coreRow(core, TOP + row * CORE_ROW, working, x)),
     `<text class="dim" x="16" y="${runsTop - 12}">runs by submission</text>`,
     ...shown.flatMap((run, row) => runRow(run, runsTop + row * ROW, x)),
     '</svg>',
@@ -102,7 +104,7 @@ function niceStep(step: number): number {
 function coreRow(core: number, y: number, runs: readonly Computed[], x: (us: number) => number): string[] {
   const bars = runs.flatMap((run) =>
     run.account.slices
-      .filter(({ cores }) => cores.includes(core))
+      .filter(({ cores, fromUs }) => cores.includes(core) && x(fromUs) < WIDTH - RIGHT)
       .map(({ fromUs, untilUs }) => {
         const label = `${run.request.model} ${run.request.id}`;
         const [left, width] = [x(fromUs), Math.max(1, x(untilUs) - x(fromUs))];
@@ -136,7 +138,9 @@ function runRow(run: Computed, y: number, x: (us: number) => number): string[] {
   return parts;
 }
 
-function bar(run: Computed, left: number, width: number, y: number, height: number): string {
+function bar(run: Computed, left: number, length: number, y: number, height: number): string {
+  // A seam between runs that follow each other.
+  const width = length > 2 ? length - 0.7 : length;
   const place = `x="${left.toFixed(1)}" y="${y}" width="${width.toFixed(1)}" height="${height}" rx="2"`;
   return `<rect class="bar c${classOf(run)}" ${place}><title>${escaped(explainRun(run))}</title></rect>`;
 }
