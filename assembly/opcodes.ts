@@ -55,6 +55,8 @@ export const CONV_ROWS = 51;
 export const CONV_TRANSPOSE_ROWS = 52;
 /** The last of them. */
 export const OPCODE_MAX = CONV_TRANSPOSE_ROWS;
+/** No kernel: what follows is cut into chunks that cores may share. A core alone passes over it and executes all of them. */
+export const FORK = 240;
 
 /** What an instruction returns that did not fault. */
 export const OK = -1;
@@ -64,6 +66,8 @@ export const AGAIN = -2;
 // Faults; `execute` returns -(2 + fault).
 export const FAULT_OPCODE = 0;
 export const FAULT_INDEX = 1;
+/** A core that shared the run trapped. */
+export const FAULT_TRAP = 2;
 
 // Kinds of UNARY, also of the activation behind GEMM and DEPTHWISE.
 export const RELU = 0;

@@ -10,12 +10,21 @@ const OFFSET_BITS: u32 = 0x3fffffff;
 let arena: usize = 0;
 let weights: usize = 0;
 let tables: usize = 0;
+let lane: usize = 0;
 
-/** Takes the three base pointers of a run: arena, weights, tables. */
+const ABSENT: Address = 0xffffffff;
+
+/** Takes the three base pointers of a run: arena, weights, tables. Scratch memory is that in the arena. */
 export function useBases(bases: usize): void {
   arena = load<u32>(bases);
   weights = load<u32>(bases, 4);
   tables = load<u32>(bases, 8);
+  lane = arena;
+}
+
+/** Scratch memory of a node, which lies at `scratch` in the arena, is at `pointer` until `useBases` is called again. */
+export function useLane(pointer: usize, scratch: usize): void {
+  lane = pointer - scratch;
 }
 
 /** The pointer that an address stands for; 0 for the absent address. */
@@ -25,7 +34,7 @@ export function at(address: Address): usize {
     case 0: return arena + offset;
     case 1: return weights + offset;
     case 2: return tables + offset;
-    default: return 0;
+    default: return address == ABSENT ? 0 : lane + offset;
   }
 }
 
@@ -45,6 +54,12 @@ export class ConvShape {
   strideHeight: i32; strideWidth: i32;
   dilationHeight: i32; dilationWidth: i32;
   padTop: i32; padLeft: i32;
+}
+
+/** `count` chunks and the end: in words from this instruction on. `scratch` is where the node's scratch memory lies in the arena. */
+@unmanaged
+export class Fork {
+  scratch: u32; count: u32; // then count + 1 places
 }
 
 @unmanaged

@@ -4,12 +4,17 @@ import * as op from './opcodes.ts';
 import { useBases } from './operands.ts';
 
 const DONE: i32 = -1;
+const NOWHERE: u32 = 0xffffffff;
 
 let fault: u32 = 0;
 
 /** Word index of the instruction that faulted last. */
 export function faultWord(): u32 {
   return fault;
+}
+
+export function setFaultWord(word: u32): void {
+  fault = word;
 }
 
 /**
@@ -19,17 +24,35 @@ export function faultWord(): u32 {
  */
 export function execute(words: usize, pc: u32, bases: usize, flag: usize): i32 {
   useBases(bases);
-  while (true) {
+  return walk(words, pc, NOWHERE, flag);
+}
+
+/** As `execute`, up to word `end`, with the bases that are in use. */
+export function walk(words: usize, pc: u32, end: u32, flag: usize): i32 {
+  while (pc != end) {
     const instruction = words + (<usize>pc << 2);
     const head = load<u32>(instruction);
     if ((head & 0xff) == op.END) return DONE;
     const opcode = head & 0xff;
-    const code = <i32>opcode < INSTRUCTIONS.length ? unchecked(INSTRUCTIONS[opcode])(instruction + 4) : op.FAULT_OPCODE;
+    const code = <i32>opcode < INSTRUCTIONS.length ? unchecked(INSTRUCTIONS[opcode])(instruction + 4)
+      : opcode == op.FORK ? OK : op.FAULT_OPCODE;
     if (code == OK) pc += head >> 8;
     else if (code != op.AGAIN) {
       fault = pc;
       return -(2 + code);
     }
-    if (atomic.load<i32>(flag) != 0) return pc;
+    if (atomic.load<i32>(flag) != 0) break;
+  }
+  return pc;
+}
+
+/** As `walk`, up to the next FORK, whose word is returned. */
+export function walkToFork(words: usize, pc: u32, flag: usize): i32 {
+  while (true) {
+    const head = load<u32>(words + (<usize>pc << 2));
+    if ((head & 0xff) == op.FORK) return pc;
+    const at = walk(words, pc, pc + (head >> 8), flag);
+    if (at < 0 || atomic.load<i32>(flag) != 0) return at;
+    pc = at;
   }
 }

@@ -6,7 +6,7 @@ import { DEPTHWISE_BLOCK, isDepthwise, isPointwise, patchLength, roundUp } from 
 import { BYTE_PANEL, packedBytes, sharesRows } from './pack-bytes.ts';
 import { type QuantizedConvCall, type Rescaling, rescalingWords } from './quantized-call.ts';
 import type { ByteDot } from './traits.ts';
-import { behind, FLOPS_MAX, inParts, TAPS_MAX, type Writer } from './writer.ts';
+import { behind, FLOPS_MAX, forCores, TAPS_MAX, type Writer } from './writer.ts';
 
 /** Patches that are gathered at a time: they and a panel of weights stay in the first caches. */
 const PATCH_BYTES = 32_768;
@@ -86,9 +86,9 @@ interface Product {
 function assembleProduct(writer: Writer, panel: number, to: Rescaling, call: Product): void {
   const { a, lda, xZero, packedB, y, ldy, m, n, k, bias, factor } = call;
   const columnsMax = Math.floor(PRODUCTS_MAX / TILE_ROWS / k / BYTE_PANEL) * BYTE_PANEL;
-  inParts(n, Math.max(BYTE_PANEL, columnsMax), (left, right) => {
+  writer.inParts(n, Math.max(BYTE_PANEL, columnsMax), (left, right) => {
     const rowsMax = Math.floor(PRODUCTS_MAX / k / (right - left) / TILE_ROWS) * TILE_ROWS;
-    inParts(m, Math.max(TILE_ROWS, rowsMax), (top, bottom) => {
+    const rows = (top: number, bottom: number): void => {
       writer.emit(op.BYTE_GEMM, [
         ...rescalingWords(to),
         behind(a, top * lda, 1),
@@ -104,15 +104,18 @@ function assembleProduct(writer: Writer, panel: number, to: Rescaling, call: Pro
         behind(bias, left),
         behind(factor, left),
       ]);
-    });
+    };
+    writer.inParts(m, forCores(m, Math.max(TILE_ROWS, rowsMax)), rows, TILE_ROWS);
   });
 }
 
 function assembleDepthwise(writer: Writer, panel: number, byteDot: ByteDot, call: QuantizedConvCall): void {
-  const { shape, x, xType, weights, bias, factor, y, to, scratch } = call;
+  const { shape, x, xType, weights, bias, factor, y, to } = call;
+  const scratch = writer.lane(call.scratch);
   const { flip, shift } = flipOf(xType, byteDot);
   const perRow = shape.kernel[0] * shape.kernel[1] * shape.outputWidth * shape.outputChannels;
-  inParts(shape.batch * shape.outputHeight, (2 * TAPS_MAX) / perRow, (begin, end) => {
+  const rows = shape.batch * shape.outputHeight;
+  writer.inParts(rows, forCores(rows, (2 * TAPS_MAX) / perRow), (begin, end) => {
     writer.emit(op.BYTE_DEPTHWISE, [
       ...shapeWords(shape),
       ...rescalingWords(to),
@@ -136,7 +139,7 @@ function assembleDepthwise(writer: Writer, panel: number, byteDot: ByteDot, call
 
 /** By patches, group by group; those of a pointwise convolution lie in x already. */
 function assemblePatches(writer: Writer, panel: number, byteDot: ByteDot, call: QuantizedConvCall): void {
-  const { shape, x, xType, weights, bias, factor, y, to, scratch } = call;
+  const { shape, x, xType, weights, bias, factor, y, to } = call;
   const { flip, shift } = flipOf(xType, byteDot);
   const xZero = call.xZero + shift;
   const channels = shape.inputChannels / shape.group;
@@ -148,7 +151,8 @@ function assemblePatches(writer: Writer, panel: number, byteDot: ByteDot, call: 
     return;
   }
   const isDirect = isPointwise(shape) && k % 4 === 0;
-  inParts(pixels, patchRows(shape), (begin, end) => {
+  const scratch = writer.lane(call.scratch);
+  writer.inChunks(pixels, patchRows(shape), (begin, end) => {
     for (let group = 0; group < shape.group; group++) {
       writer.emit(op.BYTE_GATHER, [
         ...shapeWords(shape),

@@ -3,7 +3,7 @@ import { strict as assert } from 'node:assert';
 import * as op from '../../assembly/opcodes.ts';
 import { type Address, NO_ADDRESS, type StridedCopy } from './instructions.ts';
 import { joinAxes, stridesOf } from './strides.ts';
-import { behind, checkAligned, ELEMENTS_MAX, inParts, type Writer } from './writer.ts';
+import { behind, checkAligned, ELEMENTS_MAX, type Writer } from './writer.ts';
 
 const RANK_MAX = 8;
 
@@ -49,8 +49,8 @@ export function assembleBroadcast(writer: Writer, call: BroadcastCall): void {
   const [conditionStep, aStep, bStep] = inner.strides as [number, number, number];
   const rows = axes.reduce((product, axis) => product * axis.size, 1);
   const outer = axes.flatMap(({ size, strides }) => [size, ...strides.slice(0, 3)]);
-  inParts(inner.size, ELEMENTS_MAX, (left, right) => {
-    inParts(rows, ELEMENTS_MAX / (right - left), (begin, end) => {
+  writer.inParts(inner.size, ELEMENTS_MAX, (left, right) => {
+    writer.inParts(rows, ELEMENTS_MAX / (right - left), (begin, end) => {
       writer.emit(call.opcode, [
         call.kind,
         behind(call.condition ?? NO_ADDRESS, left * conditionStep, 1),
@@ -106,10 +106,10 @@ export function assembleCopy(writer: Writer, call: StridedCopy): void {
   const axes = joined.shape.map((size, axis): ByteAxis => ({ size, x: stride(0, axis), y: stride(1, axis) }));
   const { outer, rows, columns } = orderAxes(axes);
   const blocks = outer.reduce((product, axis) => product * axis.size, 1);
-  inParts(columns.size, ELEMENTS_MAX, (left, right) => {
-    inParts(rows.size, ELEMENTS_MAX / (right - left), (top, bottom) => {
+  writer.inParts(columns.size, ELEMENTS_MAX, (left, right) => {
+    writer.inParts(rows.size, ELEMENTS_MAX / (right - left), (top, bottom) => {
       const perBlock = (right - left) * (bottom - top);
-      inParts(blocks, ELEMENTS_MAX / perBlock, (begin, end) => {
+      writer.inParts(blocks, ELEMENTS_MAX / perBlock, (begin, end) => {
         writer.emit(op.COPY, [
           call.x,
           call.y,

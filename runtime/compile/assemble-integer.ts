@@ -14,7 +14,7 @@ import {
 import { quantizedTypes } from './kinds.ts';
 import { isDepthwise, isPointwise, patchLength } from './pack.ts';
 import { INTEGER_PANEL, packedIntegers } from './pack-integer.ts';
-import { behind, checkAligned, ELEMENTS_MAX, FLOPS_MAX, inParts, TAPS_MAX, type Writer } from './writer.ts';
+import { behind, checkAligned, ELEMENTS_MAX, FLOPS_MAX, forCores, TAPS_MAX, type Writer } from './writer.ts';
 
 const TWO_BYTES = 2;
 /** Patches of a convolution that are gathered at a time. */
@@ -74,23 +74,29 @@ export function assembleIntegerGemm(writer: Writer, panel: number, call: Integer
   const depth = Math.max(1, k);
   const columnsMax = Math.min(B_BLOCK_BYTES / TWO_BYTES, FLOPS_MAX / 2 / TILE_ROWS) / depth;
   const columns = Math.max(INTEGER_PANEL, Math.floor(columnsMax / INTEGER_PANEL) * INTEGER_PANEL);
-  inParts(n, columns, (left, right) => {
-    const rowsMax = FLOPS_MAX / 2 / depth / (right - left);
-    inParts(m, Math.max(TILE_ROWS, Math.floor(rowsMax / TILE_ROWS) * TILE_ROWS), (top, bottom) => {
-      writer.emit(op.GEMM_INTEGER, [
-        behind(call.a, top * lda, TWO_BYTES),
-        lda,
-        behind(call.packedB, packedIntegers(k, left), TWO_BYTES),
-        behind(call.c, top * ldc + left),
-        ldc,
-        bottom - top,
-        right - left,
-        k,
-        panel,
-        behind(bias, left),
-      ]);
-    });
-  });
+  writer.inParts(
+    n,
+    columns,
+    (left, right) => {
+      const rowsMax = FLOPS_MAX / 2 / depth / (right - left);
+      const rows = (top: number, bottom: number): void => {
+        writer.emit(op.GEMM_INTEGER, [
+          behind(call.a, top * lda, TWO_BYTES),
+          lda,
+          behind(call.packedB, packedIntegers(k, left), TWO_BYTES),
+          behind(call.c, top * ldc + left),
+          ldc,
+          bottom - top,
+          right - left,
+          k,
+          panel,
+          behind(bias, left),
+        ]);
+      };
+      writer.inParts(m, forCores(m, Math.max(TILE_ROWS, rowsMax)), rows, TILE_ROWS);
+    },
+    INTEGER_PANEL,
+  );
 }
 
 export function assemblePackInteger(
@@ -99,7 +105,7 @@ export function assemblePackInteger(
 ): void {
   const { b, packed, k, n, transposed } = call;
   const panels = Math.max(1, Math.floor(ELEMENTS_MAX / Math.max(1, k) / INTEGER_PANEL));
-  inParts(n, panels * INTEGER_PANEL, (begin, end) => {
+  writer.inParts(n, panels * INTEGER_PANEL, (begin, end) => {
     writer.emit(op.PACK_INTEGER, [b, packed, k, n, transposed ? 1 : 0, INTEGER_PANEL, begin, end]);
   });
 }
@@ -121,7 +127,7 @@ export function assembleIntegerConv(writer: Writer, panel: number, call: Integer
   const pixels = shape.batch * shape.outputHeight * shape.outputWidth;
   if (isDepthwise(shape)) {
     const taps = shape.kernel[0] * shape.kernel[1] * shape.outputWidth * shape.outputChannels;
-    inParts(shape.batch * shape.outputHeight, TAPS_MAX / taps, (begin, end) => {
+    writer.inParts(shape.batch * shape.outputHeight, TAPS_MAX / taps, (begin, end) => {
       writer.emit(op.DEPTHWISE_INTEGER, [...shapeWords(shape), x, weights, bias, y, begin, end]);
     });
     return;
@@ -135,8 +141,8 @@ export function assembleIntegerConv(writer: Writer, panel: number, call: Integer
     return;
   }
   assert(call.scratch !== undefined, 'a convolution by patches needs scratch memory');
-  const scratch = call.scratch;
-  inParts(pixels, patchRows(shape), (begin, end) => {
+  const scratch = writer.lane(call.scratch);
+  writer.inChunks(pixels, patchRows(shape), (begin, end) => {
     for (let group = 0; group < shape.group; group++) {
       writer.emit(op.IM2COL_INTEGER, [...shapeWords(shape), x, scratch, group * channels, channels, begin, end]);
       assembleIntegerGemm(writer, panel, {

@@ -18,6 +18,7 @@ import {
   ELEMENTS_MAX,
   FLOPS_MAX,
   floatWord,
+  forCores,
   inParts,
   TAPS_MAX,
   type Writer,
@@ -34,6 +35,8 @@ const TILE_ROWS = 6;
 const PANEL_MAX = 16;
 /** Shorter output rows leave the tiles of the product half empty. */
 const ROW_PIXELS_MIN = 4;
+/** Averages are divided one by one. */
+const POOL_TAPS_MAX = TAPS_MAX / 4;
 
 type ConvCall = Parameters<Instructions['conv']>[0];
 type ConvTransposeCall = Parameters<Instructions['convTranspose']>[0];
@@ -93,26 +96,32 @@ export function assembleGemm(writer: Writer, panel: number, call: StridedGemm): 
   const depth = Math.max(1, k);
   const columnsMax = Math.min(B_BLOCK_BYTES / 4 / depth, FLOPS_MAX / 2 / depth / Math.min(m, TILE_ROWS));
   const columns = Math.max(panel, Math.floor(columnsMax / panel) * panel);
-  inParts(n, columns, (left, right) => {
-    const rowsMax = FLOPS_MAX / 2 / depth / (right - left);
-    inParts(m, Math.max(TILE_ROWS, Math.floor(rowsMax / TILE_ROWS) * TILE_ROWS), (top, bottom) => {
-      writer.emit(op.GEMM, [
-        ...activationWords(call.activation),
-        behind(call.a, top * call.lda),
-        call.lda,
-        behind(call.packedB, left * k),
-        behind(call.c, top * call.ldc + left),
-        call.ldc,
-        bottom - top,
-        right - left,
-        k,
-        panel,
-        behind(call.bias ?? NO_ADDRESS, left),
-        behind(call.residual ?? NO_ADDRESS, top * call.ldr + left),
-        call.ldr,
-      ]);
-    });
-  });
+  writer.inParts(
+    n,
+    columns,
+    (left, right) => {
+      const rowsMax = FLOPS_MAX / 2 / depth / (right - left);
+      const rows = (top: number, bottom: number): void => {
+        writer.emit(op.GEMM, [
+          ...activationWords(call.activation),
+          behind(call.a, top * call.lda),
+          call.lda,
+          behind(call.packedB, left * k),
+          behind(call.c, top * call.ldc + left),
+          call.ldc,
+          bottom - top,
+          right - left,
+          k,
+          panel,
+          behind(call.bias ?? NO_ADDRESS, left),
+          behind(call.residual ?? NO_ADDRESS, top * call.ldr + left),
+          call.ldr,
+        ]);
+      };
+      writer.inParts(m, forCores(m, Math.max(TILE_ROWS, rowsMax)), rows, TILE_ROWS);
+    },
+    panel,
+  );
 }
 
 export function assemblePackMatrix(
@@ -123,7 +132,7 @@ export function assemblePackMatrix(
   const { b, packed, k, n, transposed } = call;
   checkMatrices(b, packed);
   const panels = Math.max(1, Math.floor(ELEMENTS_MAX / Math.max(1, k) / panel));
-  inParts(n, panels * panel, (begin, end) => {
+  writer.inParts(n, panels * panel, (begin, end) => {
     writer.emit(op.PACK_MATRIX, [b, packed, k, n, transposed ? 1 : 0, panel, begin, end]);
   });
 }
@@ -222,9 +231,10 @@ function bandRows(shape: ConvShape): number {
 
 function assembleRows(writer: Writer, panel: number, call: ConvCall): void {
   const shape = lying(call.shape);
-  const room = isPadded(shape) ? call.scratch : NO_ADDRESS;
+  const room = isPadded(shape) ? writer.lane(call.scratch) : NO_ADDRESS;
+  const rows = forCores(shape.outputHeight, bandRows(shape));
   for (let image = 0; image < shape.batch; image++)
-    inParts(shape.outputHeight, bandRows(shape), (begin, end) => {
+    writer.inParts(shape.outputHeight, rows, (begin, end) => {
       writer.emit(op.CONV_ROWS, [
         ...shapeWords(shape),
         ...activationWords(call.activation),
@@ -250,12 +260,13 @@ function assemblePatches(writer: Writer, panel: number, call: ConvCall): void {
   const channels = shape.inputChannels / shape.group;
   const n = shape.outputChannels / shape.group;
   const k = pack.patchLength(shape);
-  inParts(shape.batch * shape.outputHeight * shape.outputWidth, patchRows(shape), (begin, end) => {
+  const scratch = writer.lane(call.scratch);
+  writer.inChunks(shape.batch * shape.outputHeight * shape.outputWidth, patchRows(shape), (begin, end) => {
     for (let group = 0; group < shape.group; group++) {
-      const columns = [call.x, call.scratch, group * channels, channels, begin, end];
+      const columns = [call.x, scratch, group * channels, channels, begin, end];
       writer.emit(op.IM2COL, [...shapeWords(shape), ...columns]);
       assembleGemm(writer, panel, {
-        a: call.scratch,
+        a: scratch,
         lda: k,
         packedB: behind(call.weights, group * pack.packedLength(k, n, panel)),
         c: behind(call.y, begin * ldc + group * n),
@@ -275,7 +286,8 @@ function assemblePatches(writer: Writer, panel: number, call: ConvCall): void {
 function assembleDepthwise(writer: Writer, call: ConvCall): void {
   const { shape } = call;
   const taps = shape.kernel[0] * shape.kernel[1] * shape.outputWidth * shape.outputChannels;
-  inParts(shape.batch * shape.outputHeight, TAPS_MAX / taps, (begin, end) => {
+  const rows = shape.batch * shape.outputHeight;
+  writer.inParts(rows, forCores(rows, TAPS_MAX / taps), (begin, end) => {
     writer.emit(op.DEPTHWISE, [
       ...shapeWords(shape),
       ...activationWords(call.activation),
@@ -317,8 +329,9 @@ export function assembleSpread(writer: Writer, panel: number, call: ConvTranspos
   checkShape(shape);
   const resultBytes = 4 * shape.inputWidth * columnBlock(shape).n;
   const rows = Math.max(1, Math.floor(Math.min(FLOPS_MAX / spreadFlops(shape), B_BLOCK_BYTES / resultBytes)));
-  inParts(shape.batch * shape.inputHeight, rows, (begin, end) => {
-    const operands = [call.x, call.weights, call.bias, call.y, call.scratch, panel, begin, end];
+  const scratch = writer.lane(call.scratch);
+  writer.inParts(shape.batch * shape.inputHeight, forCores(shape.batch * shape.inputHeight, rows), (begin, end) => {
+    const operands = [call.x, call.weights, call.bias, call.y, scratch, panel, begin, end];
     writer.emit(op.CONV_TRANSPOSE_ROWS, [...shapeWords(shape), ...activationWords(call.activation), ...operands]);
   });
 }
@@ -358,7 +371,8 @@ export function assemblePool(writer: Writer, kind: number, x: Address, y: Addres
   checkShape(shape);
   checkAligned(x, y);
   const taps = shape.kernel[0] * shape.kernel[1] * shape.outputWidth * shape.outputChannels;
-  inParts(shape.batch * shape.outputHeight, TAPS_MAX / taps, (begin, end) => {
+  const rows = shape.batch * shape.outputHeight;
+  writer.inParts(rows, forCores(rows, POOL_TAPS_MAX / taps), (begin, end) => {
     writer.emit(op.POOL, [...shapeWords(shape), kind, x, y, shape.pads[2], shape.pads[3], begin, end]);
   });
 }

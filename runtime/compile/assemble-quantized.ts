@@ -8,7 +8,7 @@ import { quantizedTypes } from './kinds.ts';
 import { isDepthwise, isPointwise, patchLength, roundUp } from './pack.ts';
 import { INTEGER_PANEL, packedIntegers } from './pack-integer.ts';
 import { type QuantizedConvCall, type Rescaling, rescalingWords } from './quantized-call.ts';
-import { behind, checkAligned, FLOPS_MAX, inParts, TAPS_MAX, type Writer } from './writer.ts';
+import { behind, checkAligned, FLOPS_MAX, forCores, TAPS_MAX, type Writer } from './writer.ts';
 
 /** Pointers to taps share the kernels' own memory (assembly/tensor/scratch.ts). */
 export const TAP_PAIRS_MAX = 200;
@@ -46,9 +46,11 @@ export function quantizedConvScratchBytes(shape: ConvShape): number {
 }
 
 function assembleDepthwise(writer: Writer, call: QuantizedConvCall): void {
-  const { shape, x, xType, xZero, weights, bias, factor, y, to, scratch } = call;
+  const { shape, x, xType, xZero, weights, bias, factor, y, to } = call;
+  const scratch = writer.lane(call.scratch);
   const perRow = shape.kernel[0] * shape.kernel[1] * shape.outputWidth * shape.outputChannels;
-  inParts(shape.batch * shape.outputHeight, TAPS_MAX / perRow, (begin, end) => {
+  const rows = shape.batch * shape.outputHeight;
+  writer.inParts(rows, forCores(rows, TAPS_MAX / perRow), (begin, end) => {
     writer.emit(op.QUANTIZED_DEPTHWISE, [
       ...shapeWords(shape),
       ...rescalingWords(to),
@@ -84,9 +86,9 @@ interface Product {
 function assembleProduct(writer: Writer, panel: number, to: Rescaling, call: Product): void {
   const { a, lda, packedB, y, ldy, m, n, k, bias, factor } = call;
   const columnsMax = Math.floor(FLOPS_MAX / 2 / TILE_ROWS / k / (2 * INTEGER_PANEL)) * 2 * INTEGER_PANEL;
-  inParts(n, Math.max(2 * INTEGER_PANEL, columnsMax), (left, right) => {
+  writer.inParts(n, Math.max(2 * INTEGER_PANEL, columnsMax), (left, right) => {
     const rowsMax = Math.floor(FLOPS_MAX / 2 / k / (right - left) / TILE_ROWS) * TILE_ROWS;
-    inParts(m, Math.max(TILE_ROWS, rowsMax), (top, bottom) => {
+    const rows = (top: number, bottom: number): void => {
       writer.emit(op.QUANTIZED_GEMM, [
         ...rescalingWords(to),
         behind(a, top * lda, 2),
@@ -101,18 +103,20 @@ function assembleProduct(writer: Writer, panel: number, to: Rescaling, call: Pro
         behind(bias, left),
         behind(factor, left),
       ]);
-    });
+    };
+    writer.inParts(m, forCores(m, Math.max(TILE_ROWS, rowsMax)), rows, TILE_ROWS);
   });
 }
 
 /** By patches, group by group. */
 function assemblePatches(writer: Writer, panel: number, call: QuantizedConvCall): void {
-  const { shape, x, xType, xZero, weights, bias, factor, y, to, scratch } = call;
+  const { shape, x, xType, xZero, weights, bias, factor, y, to } = call;
+  const scratch = writer.lane(call.scratch);
   const channels = shape.inputChannels / shape.group;
   const n = shape.outputChannels / shape.group;
   const k = patchLength(shape);
   const isDirect = isPointwise(shape) && k % 2 === 0;
-  inParts(shape.batch * shape.outputHeight * shape.outputWidth, patchRows(shape), (begin, end) => {
+  writer.inChunks(shape.batch * shape.outputHeight * shape.outputWidth, patchRows(shape), (begin, end) => {
     for (let group = 0; group < shape.group; group++) {
       writer.emit(op.QUANTIZED_GATHER, [
         ...shapeWords(shape),

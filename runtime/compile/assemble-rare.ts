@@ -206,7 +206,7 @@ export interface LookupCall {
 
 export function assembleLookup(writer: Writer, { x, table, y, rows, channels }: LookupCall): void {
   checkAligned(x, table, y);
-  inParts(rows, ELEMENTS_MAX / Math.max(1, channels), (begin, end) => {
+  writer.inParts(rows, ELEMENTS_MAX / Math.max(1, channels), (begin, end) => {
     writer.emit(op.LOOKUP, [x, table, y, channels, begin, end]);
   });
 }

@@ -21,7 +21,7 @@ import { stridesOf } from './strides.ts';
 import { assembleSuppress, type SuppressCall } from './suppress.ts';
 import type { KernelTraits } from './traits.ts';
 import * as winograd from './winograd.ts';
-import { behind, checkAligned, checkMatrices, ELEMENTS_MAX, floatWord, inParts, Writer } from './writer.ts';
+import { type Assembled, behind, checkAligned, checkMatrices, ELEMENTS_MAX, floatWord, Writer } from './writer.ts';
 
 const FOUR_BYTES = 4;
 
@@ -35,8 +35,8 @@ export class Assembler implements Instructions {
   }
 
   /** Marks the node that the following instructions come from. */
-  begin(node: string): number {
-    return this.#writer.begin(node);
+  begin(node: string, scratchOffset = 0, scratchBytes = 0): number {
+    return this.#writer.begin(node, scratchOffset, scratchBytes);
   }
 
   /** Places bytes that belong to this program only, at a multiple of 16. */
@@ -44,7 +44,7 @@ export class Assembler implements Instructions {
     return this.#writer.table(bytes);
   }
 
-  finish(): { words: Uint32Array; tables: Uint8Array; origins: { word: number; node: string }[] } {
+  finish(): Assembled {
     return this.#writer.finish(op.END);
   }
 
@@ -150,10 +150,9 @@ export class Assembler implements Instructions {
   ): void {
     checkAligned(x, y);
     const [kind, bytes] = [typedKind(unaryKinds[name], type), elementBytes(type)];
-    const constants = [floatWord(alpha), floatWord(beta)];
-    inParts(count, ELEMENTS_MAX, (begin, end) => {
+    this.#writer.inParts(count, ELEMENTS_MAX, (begin, end) => {
       const [partX, partY] = [behind(x, begin, bytes), behind(y, begin, bytes)];
-      this.#writer.emit(op.UNARY, [kind, partX, partY, end - begin, ...constants]);
+      this.#writer.emit(op.UNARY, [kind, partX, partY, end - begin, floatWord(alpha), floatWord(beta)]);
     });
   }
 
@@ -209,7 +208,7 @@ export class Assembler implements Instructions {
 
   cast(x: Address, from: DataType, y: Address, to: DataType, count: number, mode = USUAL_MODE): void {
     checkAligned(x, y);
-    inParts(count, ELEMENTS_MAX, (begin, end) => {
+    this.#writer.inParts(count, ELEMENTS_MAX, (begin, end) => {
       const [partX, partY] = [behind(x, begin, elementBytes(from)), behind(y, begin, elementBytes(to))];
       this.#writer.emit(op.CAST, [partX, partY, elementTypes[from], elementTypes[to], castMode(mode), end - begin]);
     });
@@ -249,14 +248,14 @@ export class Assembler implements Instructions {
   #alongAxis(opcode: number, kind: number, x: Address, y: Address, outer: number, axis: number, inner: number): void {
     checkAligned(x, y);
     assert(inner === 0 || outer === 0 || axis > 0 || opcode === op.REDUCE, 'an empty axis has no largest element');
-    inParts(outer, ELEMENTS_MAX / Math.max(1, axis * inner), (begin, end) => {
+    this.#writer.inParts(outer, ELEMENTS_MAX / Math.max(1, axis * inner), (begin, end) => {
       this.#writer.emit(opcode, [kind, x, y, axis, inner, begin, end]);
     });
   }
 
   layerNorm({ x, y, rows, size, scale, bias, epsilon, uncentred }: contract.LayerNormCall): void {
     checkAligned(x, y, scale, bias);
-    inParts(rows, ELEMENTS_MAX / Math.max(1, size), (begin, end) => {
+    this.#writer.inParts(rows, ELEMENTS_MAX / Math.max(1, size), (begin, end) => {
       this.#writer.emit(op.LAYER_NORM, [x, y, scale, bias, size, floatWord(epsilon), begin, end, uncentred ? 0 : 1]);
     });
   }
@@ -269,7 +268,7 @@ export class Assembler implements Instructions {
 
   fill(y: Address, count: number, value: number): void {
     checkAligned(y);
-    inParts(count, ELEMENTS_MAX, (begin, end) => {
+    this.#writer.inParts(count, ELEMENTS_MAX, (begin, end) => {
       this.#writer.emit(op.FILL, [behind(y, begin), end - begin, floatWord(value)]);
     });
   }
@@ -285,9 +284,10 @@ export class Assembler implements Instructions {
     innerBytes: number,
   ): void {
     checkAligned(x, indices, y);
-    const wide = indexType === 'int64' ? 1 : 0;
-    inParts(outer * count, (ELEMENTS_MAX * FOUR_BYTES) / Math.max(FOUR_BYTES, innerBytes), (begin, end) => {
-      this.#writer.emit(op.GATHER, [x, indices, wide, y, axis, count, innerBytes, begin, end]);
+    const operands = [x, indices, indexType === 'int64' ? 1 : 0, y, axis, count, innerBytes];
+    const size = (ELEMENTS_MAX * FOUR_BYTES) / Math.max(FOUR_BYTES, innerBytes);
+    this.#writer.inParts(outer * count, size, (begin, end) => {
+      this.#writer.emit(op.GATHER, [...operands, begin, end]);
     });
   }
 
@@ -303,7 +303,7 @@ export class Assembler implements Instructions {
     const { x, y, rows, columns, batch, inputHeight, inputWidth, outputHeight, outputWidth, channels } = call;
     checkAligned(x, y, rows, columns);
     const operands = [x, y, rows, columns, inputHeight, inputWidth, outputHeight, outputWidth, channels];
-    inParts(batch * outputHeight, ELEMENTS_MAX / Math.max(1, outputWidth * channels), (begin, end) => {
+    this.#writer.inParts(batch * outputHeight, ELEMENTS_MAX / Math.max(1, outputWidth * channels), (begin, end) => {
       this.#writer.emit(opcode, [...operands, begin, end]);
     });
   }

@@ -154,12 +154,9 @@ export function emitProgram(
   const assembler = new Assembler(traits);
   const constants = new ConstantPlaces(assembler, weights);
   const nodes = graph.nodes.filter((node) => !node.outputs.every(isEmpty));
+  const scratchBytes = (node: Node): number => emitterOf(node).scratchBytes?.(node, node.operation, assembler) ?? 0;
   const groups = findGroups({ ...graph, nodes });
-  const plan = planMemory(
-    { ...graph, nodes },
-    (node) => emitterOf(node).scratchBytes?.(node, node.operation, assembler) ?? 0,
-    groups,
-  );
+  const plan = planMemory({ ...graph, nodes }, scratchBytes, groups);
   const at = (value: Value): Address => {
     const { constant } = value;
     if (isEmpty(value)) return address(SPACE_ARENA, 0);
@@ -167,7 +164,7 @@ export function emitProgram(
     return address(SPACE_ARENA, plan.offsetOf(value));
   };
   const emit = (node: Node, scratch: number, isView: boolean, place: (value: Value) => Address): void => {
-    const word = assembler.begin(node.origin);
+    const word = assembler.begin(node.origin, scratch, scratchBytes(node));
     observe?.(word, node);
     emitterOf(node).emit({
       assembler,

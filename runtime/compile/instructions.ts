@@ -20,6 +20,8 @@ export type Address = number;
 export const SPACE_ARENA = 0;
 export const SPACE_WEIGHTS = 1;
 export const SPACE_TABLES = 2;
+/** Scratch memory of the core that executes: the arena's own, or that of a further core. Its last offset is the absent address. */
+export const SPACE_LANE = 3;
 export const NO_ADDRESS: Address = 0xffffffff;
 
 export function address(space: number, offset: number): Address {

@@ -16,6 +16,8 @@ export interface Program {
   /** Constants that belong to this program only (resize tables, folded shapes). */
   readonly tables: Uint8Array;
   readonly arenaBytes: number;
+  /** Scratch memory of a further core that shares a run: see `Writer.lane`. */
+  readonly laneBytes: number;
   readonly inputs: readonly ProgramValue[];
   readonly outputs: readonly ProgramValue[];
   /** Where each node's instructions begin (word index, ascending), for profiles and fault messages. */

@@ -1,9 +1,9 @@
 /** Convolutions by Winograd's algorithm: when, the weights' form, and the instructions. The kernels: assembly/tensor/winograd.ts. */
 import * as op from '../../assembly/opcodes.ts';
 import { activationWords, assembleGemm, checkShape, shapeWords } from './assemble-matrix.ts';
-import { type ConvShape, type Instructions, NO_ADDRESS } from './instructions.ts';
+import { type Address, type ConvShape, type Instructions, NO_ADDRESS } from './instructions.ts';
 import { packedLength, packPanels, roundUp } from './pack.ts';
-import { behind, checkAligned, type Writer } from './writer.ts';
+import { behind, checkAligned, inParts, type Writer } from './writer.ts';
 
 /** The kernels move channels in eights. */
 const CHANNELS = 8;
@@ -23,6 +23,10 @@ const BLOCK_BYTES = 1_500_000;
 const BLOCK_TILES_MIN = 24;
 const BLOCK_TILES_MAX = 96;
 const TILE_ROWS = 6;
+/** Tiles that one instruction transforms. */
+const PART_TILES = 12;
+/** From so many blocks on, each is a core's own. */
+const BLOCKS_MIN = 6;
 /** 36 values of eight channels. */
 const ROOM_BYTES = 36 * CHANNELS * 4;
 /** A cache line, in floats. */
@@ -163,20 +167,38 @@ export function assembleWinograd(writer: Writer, panel: number, call: Parameters
   checkShape(shape);
   checkAligned(x, weights, bias, y, scratch, call.residual);
   const room = lay(shape);
-  const [k, n] = [shape.inputChannels, shape.outputChannels];
+  const [k, n, tiles] = [shape.inputChannels, shape.outputChannels, tilesOf(shape)];
   const [lda, ldc] = [roundUp(k, CHANNELS), roundUp(n, CHANNELS)];
-  const [inputs, products] = [scratch + room.inputs, scratch + room.products];
   const each = packedLength(k, n, panel);
-  for (let begin = 0; begin < tilesOf(shape); begin += room.tiles) {
-    const end = Math.min(begin + room.tiles, tilesOf(shape));
-    const places = [inputs, room.inputPlane, scratch, scratch + room.patch];
-    writer.emit(op.WINOGRAD_INPUT, [...shapeWords(shape), x, ...places, begin, end]);
-    for (let product = 0; product < productsOf(shape); product++) {
+  const own = writer.lane(scratch);
+  const block = (base: Address, begin: number, end: number): void => {
+    const [inputs, products] = [base + room.inputs, base + room.products];
+    writer.inParts(end - begin, PART_TILES, (first, last) => {
+      const places = [behind(inputs, first * lda), room.inputPlane, own, own + room.patch];
+      writer.emit(op.WINOGRAD_INPUT, [...shapeWords(shape), x, ...places, begin + first, begin + last]);
+    });
+    writer.inParts(productsOf(shape), 1, (product) => {
       const [a, c] = [behind(inputs, product * room.inputPlane), behind(products, product * room.outputPlane)];
       const packedB = behind(weights, product * each);
       assembleGemm(writer, panel, { a, lda, packedB, c, ldc, ldr: ldc, m: end - begin, n: ldc, k });
-    }
-    const operands = [products, room.outputPlane, y, call.yPixelStride ?? n, bias, residual, scratch];
-    writer.emit(op.WINOGRAD_OUTPUT, [...shapeWords(shape), ...activationWords(activation), ...operands, begin, end]);
-  }
+    });
+    writer.inParts(end - begin, PART_TILES, (first, last) => {
+      const from = behind(products, first * ldc);
+      const operands = [
+        from,
+        room.outputPlane,
+        y,
+        call.yPixelStride ?? n,
+        bias,
+        residual,
+        own,
+        begin + first,
+        begin + last,
+      ];
+      writer.emit(op.WINOGRAD_OUTPUT, [...shapeWords(shape), ...activationWords(activation), ...operands]);
+    });
+  };
+  // Cores that each have a block of their own need no data of each other's; with few blocks some would have none.
+  if (tiles >= BLOCKS_MIN * room.tiles) writer.inChunks(tiles, room.tiles, (begin, end) => block(own, begin, end));
+  else inParts(tiles, room.tiles, (begin, end) => block(scratch, begin, end));
 }

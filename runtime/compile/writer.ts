@@ -1,9 +1,10 @@
 /** Flat instruction words and program tables, as they grow. */
 import { strict as assert } from 'node:assert';
-import { type Address, address, NO_ADDRESS, SPACE_TABLES } from './instructions.ts';
+import { FORK } from '../../assembly/opcodes.ts';
+import { type Address, address, NO_ADDRESS, SPACE_LANE, SPACE_TABLES } from './instructions.ts';
 
 import { WORDS_MAX } from './limits.ts';
-import { UnsupportedError } from './program.ts';
+import { type Program, UnsupportedError } from './program.ts';
 
 const OPERANDS_MAX = 0xffffff;
 const TABLE_ALIGNMENT = 16;
@@ -17,18 +18,81 @@ export function floatWord(value: number): number {
   return bits[0] as number;
 }
 
+/** Instruction words and what belongs to them: see Program. */
+export type Assembled = Pick<Program, 'words' | 'tables' | 'origins' | 'laneBytes'>;
+
+/** Instructions that several cores may share: see `inParts`. */
+interface Section {
+  readonly word: number;
+  /** Words at which chunks begin. */
+  readonly chunks: number[];
+  /** How far chunks are being cut; inside of one they are not. */
+  depth: number;
+}
+
 export class Writer {
   readonly #words: number[] = [];
   readonly #tables: Uint8Array[] = [];
   readonly #origins: { word: number; node: string }[] = [];
   #tableBytes = 0;
+  #section: Section | undefined;
+  /** The node's scratch memory in the arena. */
+  #scratch = { offset: 0, bytes: 0 };
+  #laneBytes = 0;
 
-  /** Returns the word at which the node's instructions begin. */
-  begin(node: string): number {
+  /** Returns the word at which the node's instructions begin. The node's scratch memory is what `lane` may be asked for. */
+  begin(node: string, scratchOffset = 0, scratchBytes = 0): number {
+    this.#scratch = { offset: scratchOffset, bytes: scratchBytes };
     const last = this.#origins.at(-1);
     if (last?.word === this.#words.length) this.#origins.pop();
     this.#origins.push({ word: this.#words.length, node });
     return this.#words.length;
+  }
+
+  /**
+   * Calls `part(begin, end)` for consecutive ranges of at most `size` (at least one) of `count`; with `multiple` of sizes alike, all but the
+   * last such a multiple. No instruction of any part may read what another one writes: cores may execute them at the same time, in any order.
+   */
+  inParts(count: number, size: number, part: (begin: number, end: number) => void, multiple?: number): void {
+    assert(Number.isInteger(count) && count >= 0, `count ${count} is no size`);
+    this.#share(() => inParts(count, multiple === undefined ? size : alike(count, size, multiple), part));
+  }
+
+  /** As `inParts`, but the instructions of a part are executed in their order, by one core, which has scratch memory of its own: see `lane`. */
+  inChunks(count: number, size: number, part: (begin: number, end: number) => void): void {
+    this.#share(() =>
+      inParts(count, size, (begin, end) => {
+        const section = this.#section as Section;
+        if (section.depth === 0) section.chunks.push(this.#words.length);
+        section.depth++;
+        part(begin, end);
+        section.depth--;
+      }),
+    );
+  }
+
+  /** An address in the node's scratch memory → the same in that of the core which executes the instruction. */
+  lane(scratch: Address): Address {
+    this.#laneBytes = Math.max(this.#laneBytes, this.#scratch.bytes);
+    return scratch === NO_ADDRESS ? scratch : address(SPACE_LANE, scratch & OFFSET_MAX);
+  }
+
+  /** Cuts what `emit` writes into chunks, unless that is part of a section already. */
+  #share(emit: () => void): void {
+    if (this.#section) {
+      emit();
+      return;
+    }
+    const section: Section = { word: this.#words.length, chunks: [], depth: 0 };
+    this.#section = section;
+    emit();
+    this.#section = undefined;
+    const { word, chunks } = section;
+    if (chunks.length < 2) return;
+    const length = chunks.length + 4;
+    const places = [...chunks, this.#words.length].map((chunk) => chunk - word + length);
+    const head = [(FORK | (length << 8)) >>> 0, this.#scratch.offset, chunks.length];
+    this.#words.splice(word, 0, ...head, ...places);
   }
 
   /** Operands are unsigned or signed 32-bit integers, or words from `floatWord`. */
@@ -41,6 +105,7 @@ export class Writer {
       );
     if (this.#words.length + operands.length >= WORDS_MAX)
       throw new UnsupportedError(`a program of more than ${WORDS_MAX} instruction words is not supported`);
+    if (this.#section?.depth === 0) this.#section.chunks.push(this.#words.length);
     this.#words.push((opcode | ((operands.length + 1) << 8)) >>> 0);
     for (const operand of operands) this.#words.push(operand >>> 0);
   }
@@ -54,7 +119,7 @@ export class Writer {
     return address(SPACE_TABLES, offset);
   }
 
-  finish(end: number): { words: Uint32Array; tables: Uint8Array; origins: { word: number; node: string }[] } {
+  finish(end: number): Assembled {
     this.#words.push(end | (1 << 8));
     const tables = new Uint8Array(this.#tableBytes);
     let offset = 0;
@@ -62,7 +127,7 @@ export class Writer {
       tables.set(table, offset);
       offset += table.length;
     }
-    return { words: Uint32Array.from(this.#words), tables, origins: this.#origins };
+    return { words: Uint32Array.from(this.#words), tables, origins: this.#origins, laneBytes: this.#laneBytes };
   }
 }
 
@@ -74,6 +139,12 @@ export function behind(base: Address, elements: number, elementBytes = 4): Addre
   const offset = (base & OFFSET_MAX) + elements * elementBytes;
   assert(offset >= 0 && offset <= OFFSET_MAX, `address ${base} + ${elements * elementBytes} bytes leaves its space`);
   return ((base & ~OFFSET_MAX) | offset) >>> 0;
+}
+
+/** Size of as few parts as need be, of which none is much smaller than the others. */
+function alike(count: number, size: number, multiple: number): number {
+  const most = Math.max(1, Math.floor(size / multiple)) * multiple;
+  return Math.ceil(count / Math.max(1, Math.ceil(count / most)) / multiple) * multiple;
 }
 
 /** Calls `part(begin, end)` for consecutive ranges of at most `size` (at least one) of `count`. */
@@ -99,3 +170,11 @@ export function checkAligned(...addresses: (Address | undefined)[]): void {
 export const FLOPS_MAX = 5_000_000;
 export const TAPS_MAX = 1_000_000;
 export const ELEMENTS_MAX = 65_536;
+
+/**
+ * Size of parts for `inParts` where one of `size` takes as long as an instruction may: smaller when there are so few that cores would wait
+ * for each other, but none so short that sharing it costs more than it brings.
+ */
+export function forCores(count: number, size: number): number {
+  return Math.min(size, Math.max(size / 8, count / 4));
+}

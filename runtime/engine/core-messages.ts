@@ -1,10 +1,13 @@
-/** What the engine and the thread that computes say to each other. All data lies in the memory they share. */
+/** What the engine and the threads that compute say to each other, besides what stands in the memory they share (core-block.ts). */
 import type { KernelBuild } from './kernels.ts';
 
 export interface CoreSetup {
   readonly memory: WebAssembly.Memory;
   readonly build: KernelBuild;
   readonly module: WebAssembly.Module;
+  /** Where the block of core 0 lies, and which core this is. */
+  readonly blocks: number;
+  readonly index: number;
 }
 
 /** Byte offsets in the shared memory. */

@@ -1,26 +1,49 @@
-/** The thread behind `Core`: holds the kernels and executes segments of programs over the shared memory. */
+/** The thread behind `Core`: holds the kernels, and computes the run of its own core or helps with that of another one. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { type CoreSetup, nowMs, READY, type Segment, type Stop } from './core-messages.ts';
+import { CoreBlock } from './core-block.ts';
+import { type CoreSetup, nowMs, READY, type Stop } from './core-messages.ts';
 import { loadKernels, prepareV8 } from './kernels.ts';
 
 const port = parentPort;
 if (!port) throw new Error('core-worker.ts runs as a worker thread only');
 
-const { memory, build, module } = workerData as CoreSetup;
+const { memory, build, module, blocks, index } = workerData as CoreSetup;
 // Not before: V8 keeps Node's own code ready-made for the flags that it was built with, and compiles it anew under others.
 prepareV8(build);
 const kernels = loadKernels(memory, { build, module });
+const block = new CoreBlock(memory, blocks, index);
 
-port.on('message', ({ words, pc, bases, flag }: Segment) => {
+function run(): Stop {
   const startedMs = nowMs();
+  const { words, pc } = block.segment;
   let result = -2;
   let trap: string | undefined;
   try {
-    result = kernels.execute(words, pc, bases, flag);
+    result = block.isShared
+      ? kernels.executeShared(words, pc, block.board())
+      : kernels.execute(words, pc, block.bases, block.flag);
   } catch (error) {
     // A trap (an access beyond the memory) leaves the kernels usable: they keep no state between calls.
     trap = error instanceof Error ? error.message : String(error);
+    kernels.abandon(block.board());
   }
-  port.postMessage({ result, faultWord: kernels.faultWord(), trap, startedMs, endedMs: nowMs() } satisfies Stop);
-});
+  return { result, faultWord: kernels.faultWord(), trap, startedMs, endedMs: nowMs() };
+}
+
+function help(owner: number, rings: number): void {
+  try {
+    kernels.help(block.board(owner), block.laneIn(owner), block.bell, rings);
+  } catch {
+    kernels.failChunk(block.board(owner));
+  }
+}
+
 port.postMessage(READY);
+for (let carriedOut = 0; ; ) {
+  const { rings } = block;
+  const { order, index: owner } = block.ordered;
+  if (order !== 0 && owner !== index) help(owner, rings);
+  else if (order === carriedOut) block.sleep(rings);
+  else port.postMessage(run());
+  carriedOut = order;
+}

@@ -1,18 +1,24 @@
-/** One core: a thread that executes programs over the engine's memory, one segment at a time. */
+/** One core: a thread that executes programs over the engine's memory, one segment at a time, or helps another core with its run. */
 import { Worker } from 'node:worker_threads';
+import { CoreBlock } from './core-block.ts';
 import { type CoreSetup, READY, type Segment, type Stop } from './core-messages.ts';
 import { workerUrl } from './worker-url.ts';
 
 export class Core {
+  readonly block: CoreBlock;
   readonly #setup: CoreSetup;
   #worker: Worker | undefined;
   #ready: PromiseWithResolvers<void> | undefined;
   #waiting: PromiseWithResolvers<Stop> | undefined;
+  /** Those that take part in its present run; and whose run it takes part in, as far as is known. */
+  #helpers: readonly Core[] = [];
+  #owner: Core | undefined;
   #isReady = false;
   #closed = false;
 
   constructor(setup: CoreSetup) {
     this.#setup = setup;
+    this.block = new CoreBlock(setup.memory, setup.blocks, setup.index);
   }
 
   /** Starts the thread ahead of the first segment. Resolves when it is ready, rejects when it cannot be. */
@@ -21,20 +27,32 @@ export class Core {
     return (this.#ready as PromiseWithResolvers<void>).promise;
   }
 
-  /** The thread has compiled code for its flags: V8's, which hold for all threads, are set. */
+  /** The thread can compute at once. */
   get isReady(): boolean {
     return this.#isReady;
   }
 
+  /** Its orders go to a thread: see FirstSteps. */
+  get hasThread(): boolean {
+    return this.#worker !== undefined;
+  }
+
   /**
-   * Executes until the program is done, faults, or the flag is set. One call at a time. Rejects when the thread dies;
-   * the next call starts another.
+   * Executes until the program is done, faults, or the flag is set; bases and flag are those of the block, lanes and helpers too. One call at
+   * a time. Rejects when the thread dies, or that of a helper; the next call starts another.
    */
-  async execute(segment: Segment): Promise<Stop> {
+  async execute({ words, pc }: Segment, helpers: readonly Core[] = []): Promise<Stop> {
     const worker = this.#thread();
     worker.ref();
     this.#waiting = Promise.withResolvers();
-    worker.postMessage(segment);
+    this.#helpers = helpers;
+    this.#owner = undefined;
+    this.block.setSegment(words, pc);
+    this.block.order(this.block.index);
+    for (const helper of helpers) {
+      helper.#owner = this;
+      helper.block.order(this.block.index);
+    }
     return this.#waiting.promise;
   }
 
@@ -46,6 +64,7 @@ export class Core {
   #thread(): Worker {
     if (this.#closed) throw new Error('the engine is closed');
     if (this.#worker) return this.#worker;
+    this.block.reset();
     const worker = new Worker(workerUrl('core-worker', import.meta.url), { workerData: this.#setup, execArgv: [] });
     const ready = Promise.withResolvers<void>();
     // Whoever did not wait for it hears from `execute`.
@@ -69,10 +88,15 @@ export class Core {
   }
 
   /** A thread that fails says so first and ends later: by then the next run may be with another one. */
-  #lose(worker: Worker, reason: Error): void {
+  async #lose(worker: Worker, reason: Error): Promise<void> {
     if (this.#worker !== worker) return;
     this.#worker = undefined;
+    this.#isReady = false;
     this.#ready?.reject(reason);
-    this.#waiting?.reject(reason);
+    const waiting = this.#waiting;
+    // Of a run that several cores compute all end, as none must write into memory that is somebody else's next.
+    const others = this.#owner ? [this.#owner, ...this.#owner.#helpers] : this.#helpers;
+    await Promise.all(others.map((other) => other !== this && other.#worker?.terminate()));
+    waiting?.reject(reason);
   }
 }

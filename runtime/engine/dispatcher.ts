@@ -2,19 +2,15 @@
  * Serves runs on the core: starts the next one, sets the current one aside, resumes it, ends it. A run that is set
  * aside lies whole in its arena with a word to resume at, so that nothing is saved or copied.
  */
-import { FAULT_INDEX } from '../../assembly/opcodes.ts';
+import { FAULT_INDEX, FAULT_TRAP } from '../../assembly/opcodes.ts';
 import type { Core } from './core.ts';
 import { type Halt, nowMs, type Stop } from './core-messages.ts';
 import type { LoadedProgram } from './loaded-program.ts';
-import type { EngineMemory } from './memory.ts';
 import type { RunOptions, RunResult } from './model.ts';
 import { RunQueue } from './run-queue.ts';
 import type { ShortRuns } from './short-runs.ts';
 import type { Tensor } from './tensor.ts';
 
-const FLAG = 0;
-const BASES = 16;
-const CONTROL_BYTES = 64;
 const DONE = -1;
 
 /** A program has tensors only. */
@@ -29,6 +25,11 @@ interface Run {
   readonly submittedMs: number;
   readonly promise: PromiseWithResolvers<ProgramResult>;
   arena?: number;
+  /** Memory of further cores, when they may take part. */
+  lanes?: number;
+  /** How often it was started or resumed, and whether several cores compute it now. */
+  slices: number;
+  isShared: boolean;
   pc: number;
   startedMs?: number;
   /** Why the run is to end early. */
@@ -36,20 +37,17 @@ interface Run {
 }
 
 export class Dispatcher {
-  readonly #core: Pick<Core, 'execute'>;
-  readonly #memory: EngineMemory;
+  readonly #core: Pick<Core, 'execute' | 'hasThread' | 'block'>;
+  readonly #helpers: readonly Core[];
   readonly #queue = new RunQueue<Run>();
-  /** Where the suspension flag and the base pointers of the current run lie. */
-  readonly #control: number;
   readonly #runs = new Set<Run>();
   #current: Run | undefined;
   readonly #short: ShortRuns | undefined;
 
-  constructor(core: Pick<Core, 'execute'>, memory: EngineMemory, short?: ShortRuns) {
+  constructor(core: Pick<Core, 'execute' | 'hasThread' | 'block'>, helpers: readonly Core[] = [], short?: ShortRuns) {
     this.#core = core;
-    this.#memory = memory;
+    this.#helpers = helpers;
     this.#short = short;
-    this.#control = memory.allocate(CONTROL_BYTES, 'the dispatcher');
   }
 
   /** Runs a program with checked inputs. They must not change until the run has ended. */
@@ -64,6 +62,8 @@ export class Dispatcher {
     if (begun && 'outputs' in begun) return begun;
     const run: Run = {
       pc: 0,
+      slices: 0,
+      isShared: false,
       ...begun,
       model,
       program,
@@ -89,7 +89,7 @@ export class Dispatcher {
 
   /** Sets the current run aside after its present instruction, in favour of those that wait. */
   suspend(): void {
-    if (this.#queue.length > 0) this.#setFlag(1);
+    if (this.#queue.length > 0) this.#core.block.setFlag(1);
   }
 
   /** Ends all runs of the programs: they reject with `reason`. Resolves when the core works on none of them. */
@@ -120,10 +120,6 @@ export class Dispatcher {
     }
   }
 
-  #setFlag(value: number): void {
-    Atomics.store(new Int32Array(this.#memory.memory.buffer), (this.#control + FLAG) >> 2, value);
-  }
-
   #serve(): void {
     while (!this.#current) {
       const run = this.#queue.take();
@@ -142,15 +138,37 @@ export class Dispatcher {
       run.arena = program.openArena(run.model);
       program.writeInputs(run.arena, run.inputs);
     }
-    program.writeBases(this.#control + BASES, run.arena);
-    this.#setFlag(0);
+    const { block } = this.#core;
+    program.writeBases(block.bases, run.arena);
+    const helpers = this.#helpersFor(run);
+    block.setHelpers(
+      run.lanes ?? 0,
+      helpers.map((helper) => helper.block),
+    );
+    block.setFlag(0);
     program.weights.hold();
+    run.slices++;
+    run.isShared = helpers.length > 0;
     this.#current = run;
-    const segment = { words: program.words, pc: run.pc, bases: this.#control + BASES, flag: this.#control + FLAG };
-    this.#core.execute(segment).then(
+    const segment = { words: program.words, pc: run.pc, bases: block.bases, flag: block.flag };
+    this.#core.execute(segment, helpers).then(
       (stop) => this.#stopped(run, stop),
       (cause) => this.#stopped(run, undefined, cause),
     );
+  }
+
+  /** Further cores for a run, when it is worth it and there is memory for them. Their threads are started when there is something to do for them. */
+  #helpersFor(run: Run): readonly Core[] {
+    if (this.#helpers.length === 0 || !this.#core.hasThread || !run.program.sharing.isWanted) return [];
+    const ready = this.#helpers.filter((helper) => helper.isReady);
+    if (ready.length < this.#helpers.length) for (const helper of this.#helpers) helper.start().catch(() => {});
+    if (ready.length === 0) return [];
+    try {
+      run.lanes ??= run.program.openLanes(this.#helpers.length + 1, run.model);
+    } catch {
+      return [];
+    }
+    return ready;
   }
 
   #stopped(run: Run, stop: Stop | undefined, cause?: unknown): void {
@@ -173,6 +191,7 @@ export class Dispatcher {
     try {
       const outputs = outputsOf(run.model, run.program, run.arena as number, stop);
       run.program.lastMs = runMs;
+      if (run.slices === 1) run.program.sharing.note(run.isShared, runMs);
       const queueMs = Math.max(0, startedMs - run.submittedMs);
       this.#end(run, () => run.promise.resolve({ outputs, queueMs, runMs }));
     } catch (error) {
@@ -182,13 +201,14 @@ export class Dispatcher {
 
   #cancel(run: Run, reason: unknown): void {
     run.cancelled = reason;
-    if (this.#current === run) this.#setFlag(1);
+    if (this.#current === run) this.#core.block.setFlag(1);
     else if (this.#queue.remove(run)) this.#end(run, () => run.promise.reject(reason));
   }
 
   #end(run: Run, settle: () => void): void {
     if (run.arena !== undefined) run.program.closeArena(run.arena);
-    run.arena = undefined;
+    if (run.lanes !== undefined) run.program.closeArena(run.lanes);
+    run.arena = run.lanes = undefined;
     settle();
   }
 }
@@ -209,5 +229,6 @@ function outputsOf(model: string, program: LoadedProgram, arena: number, halt: H
 
 /** assembly/opcodes.ts, FAULT_… */
 function describeFault(fault: number): string {
+  if (fault === FAULT_TRAP) return 'a core that helped could not go on';
   return fault === FAULT_INDEX ? 'an index lies outside its axis' : `the kernels report fault ${fault}`;
 }

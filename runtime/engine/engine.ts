@@ -1,11 +1,13 @@
 /** The engine: one memory, one core, and the models that run on them by our own kernels. */
 
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { KernelTraits } from '../compile/traits.ts';
 import { type ByteSource, memorySource } from '../onnx/byte-source.ts';
 import { cacheFolder, keepBuild, recallBuild } from './build-choice-io.ts';
 import type { BuildChoice } from './choose-build.ts';
 import { Core } from './core.ts';
+import { CORES_MAX, CoreBlock } from './core-block.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { FirstSteps } from './first-steps.ts';
 import { KeptCode } from './kept-code-io.ts';
@@ -36,6 +38,8 @@ export interface EngineOptions {
    * the container around the process) has free, less a quarter for everything else, at most 4 GiB.
    */
   readonly memoryMaxBytes?: number;
+  /** Cores that compute, from 1 to 16: those of the machine when absent. */
+  readonly cores?: number;
   /** Where the choice of a build, and programs, are kept from one start to the next; the user's cache folder when absent. */
   readonly cacheFolder?: string;
   /**
@@ -135,7 +139,7 @@ function withFirstSteps(
   memory: EngineMemory,
   kernels: Kernels,
   isOptimized: boolean,
-): Pick<Core, 'execute' | 'isReady'> {
+): Pick<Core, 'execute' | 'isReady' | 'hasThread' | 'block'> {
   if (isOptimized) return new FirstSteps(core, kernels, memory, { isOptimized });
   if (!isFirst) return core;
   isFirst = false;
@@ -153,6 +157,9 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   const { reproducible = false } = options;
   if (reproducible && options.build !== undefined && options.build !== 'plain')
     throw new Error(`engine: reproducible results need the plain build; expected no other, got "${options.build}"`);
+  const { cores: count = Math.min(availableParallelism(), CORES_MAX) } = options;
+  if (!(Number.isInteger(count) && count >= 1 && count <= CORES_MAX))
+    throw new Error(`engine cores: expected a whole number from 1 to ${CORES_MAX}, got ${count}`);
   const folder = options.cacheFolder ?? cacheFolder();
   const { build, notes, choice } = await chooseKernels(folder, reproducible ? 'plain' : options.build);
   const memory = new EngineMemory(memoryMaxBytes);
@@ -161,10 +168,14 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   const { module } = kernels;
   const traits: KernelTraits = reproducible ? { ...kernels.traits, direct: true } : kernels.traits;
   memory.reserve(kernels.heapBase);
-  const core = new Core({ memory: memory.memory, build, module });
+  const setup = { memory: memory.memory, build, module, blocks: CoreBlock.allocate(memory, count) };
+  const cores = Array.from({ length: count }, (_, index) => new Core({ ...setup, index }));
+  const [core, ...helpers] = cores as [Core, ...Core[]];
   const isOptimized = code.module !== undefined || choice === 'tried now';
   const started = withFirstSteps(core, memory, kernels, isOptimized);
-  const dispatcher = new Dispatcher(started, memory, new ShortRuns(started, kernels, memory));
+  const dispatcher = new Dispatcher(started, helpers, new ShortRuns(started, kernels, memory));
+  /** Under V8's flags this call is compiled by the optimising compiler, if nothing else was. */
+  const hasCode = (): boolean => started.isReady && kernels.faultWord() >= 0;
   const models = new Set<Model>();
   const { compiler = bundleName(import.meta.url) } = options;
   const programs = compiler ? new KeptPrograms(join(folder, 'programs'), compiler) : undefined;
@@ -175,7 +186,7 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
     },
     async load(source, { name, folder, memoryMaxBytes: modelMaxBytes = memory.maxBytes }) {
       if (closed) throw new Error(`model "${name}": the engine is closed`);
-      code.keepSoon(module);
+      code.keepSoon(module, hasCode);
       const file = source instanceof Uint8Array ? memorySource(source) : source;
       const home = { memory: new ModelMemory(memory, name, modelMaxBytes), dispatcher, traits, models };
       const open = async (keep?: (whole: WholeProgram) => void): Promise<Model> => {
@@ -198,8 +209,8 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
     async close() {
       closed = true;
       await Promise.all([...models].map((model) => model.close()));
-      code.keep(module);
-      await Promise.all([core.close(), programs?.settle()]);
+      if (hasCode()) code.keep(module);
+      await Promise.all([...cores.map((each) => each.close()), programs?.settle()]);
     },
   };
 }

@@ -8,6 +8,7 @@
  * answers little needs no thread at all, nor the 10 MB that one takes.
  */
 import type { Core } from './core.ts';
+import type { CoreBlock } from './core-block.ts';
 import { nowMs, type Segment, type Stop } from './core-messages.ts';
 import type { Kernels } from './kernels.ts';
 import type { EngineMemory } from './memory.ts';
@@ -18,8 +19,8 @@ const SLICE_MS = 2;
 /** About what the start of a thread costs. */
 const START_AFTER_MS = 20;
 
-export class FirstSteps implements Pick<Core, 'execute' | 'isReady'> {
-  readonly #core: Pick<Core, 'start' | 'execute' | 'isReady'>;
+export class FirstSteps implements Pick<Core, 'execute' | 'isReady' | 'hasThread' | 'block'> {
+  readonly #core: Pick<Core, 'start' | 'execute' | 'isReady' | 'hasThread' | 'block'>;
   readonly #stepper: Stepper;
   readonly #memory: EngineMemory;
   readonly #isOptimized: boolean;
@@ -29,7 +30,7 @@ export class FirstSteps implements Pick<Core, 'execute' | 'isReady'> {
   #isOver = false;
 
   constructor(
-    core: Pick<Core, 'start' | 'execute' | 'isReady'>,
+    core: Pick<Core, 'start' | 'execute' | 'isReady' | 'hasThread' | 'block'>,
     kernels: Kernels,
     memory: EngineMemory,
     { isOptimized }: { readonly isOptimized: boolean },
@@ -56,9 +57,17 @@ export class FirstSteps implements Pick<Core, 'execute' | 'isReady'> {
     return this.#isOptimized || this.#core.isReady;
   }
 
+  get hasThread(): boolean {
+    return this.#isOver;
+  }
+
+  get block(): CoreBlock {
+    return this.#core.block;
+  }
+
   /** As `Core.execute`. */
-  async execute(segment: Segment): Promise<Stop> {
-    if (this.#isOver) return this.#core.execute(segment);
+  async execute(segment: Segment, helpers?: readonly Core[]): Promise<Stop> {
+    if (this.#isOver) return this.#core.execute(segment, helpers);
     const startedMs = nowMs();
     const isSuspended = (): boolean => this.#isSuspended(segment);
     let { pc } = segment;

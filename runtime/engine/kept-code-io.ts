@@ -98,13 +98,16 @@ export class KeptCode {
     if (this.module) this.#bytes = code.byteLength;
   }
 
-  /** Keeps what V8 will have compiled a while from now. */
-  keepSoon(module: WebAssembly.Module): void {
+  /** Keeps what V8 will have compiled a while from now, if `hasCode` then. */
+  keepSoon(module: WebAssembly.Module, hasCode: () => boolean): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.keep(module), KEEP_AFTER_MS).unref();
+    this.#timer = setTimeout(() => hasCode() && this.keep(module), KEEP_AFTER_MS).unref();
   }
 
-  /** Keeps what V8 has compiled by now, where it is more than before. Readers see the old file or the new one, whole. */
+  /**
+   * Keeps what V8 has compiled by now, where it is more than before; V8 ends the process when that is nothing. Readers see the old file or
+   * the new one, whole.
+   */
   keep(module: WebAssembly.Module): void {
     clearTimeout(this.#timer);
     if (!this.#isPossible) return;

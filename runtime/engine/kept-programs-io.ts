@@ -113,11 +113,11 @@ export class KeptPrograms {
   }
 
   #format({ program, weights, ...rest }: WholeProgram): Uint8Array {
-    const { words, tables, arenaBytes, inputs, outputs, origins } = program;
+    const { words, tables, ...described } = program;
     const head: Head = {
       ...rest,
       compiler: this.#compiler,
-      program: { arenaBytes, inputs, outputs, origins },
+      program: described,
       wordsBytes: words.byteLength,
       tablesBytes: tables.byteLength,
       weightsBytes: weights.byteLength,

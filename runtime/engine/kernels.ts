@@ -27,14 +27,19 @@ export interface Kernels {
    * Returns -1 when done, the word to resume at (>= 0) when suspended, -(2 + fault) otherwise (assembly/opcodes.ts, FAULT_…).
    */
   execute(words: number, pc: number, bases: number, flag: number): number;
+  /** As `execute`, for a run whose bases and lanes stand on a core's board (core-block.ts): its helpers may take part. */
+  executeShared(words: number, pc: number, board: number): number;
+  /** Takes part in the run on a board, in a lane of its own, until the i32 at `bell` is no longer `rings`. */
+  help(board: number, lane: number, bell: number, rings: number): void;
+  /** To be called after a trap of `executeShared`, or of `help`. */
+  abandon(board: number): void;
+  failChunk(board: number): void;
   /** Word index of the instruction that faulted last. */
   faultWord(): number;
 }
 
-interface Exports {
+interface Exports extends Omit<Kernels, 'build' | 'traits' | 'module' | 'heapBase'> {
   byteDot(): number;
-  execute(words: number, pc: number, bases: number, flag: number): number;
-  faultWord(): number;
   heapBase(): number;
   setScratch(pointer: number): void;
 }
@@ -134,17 +139,17 @@ export function loadKernels(
   if (!shared || memory.buffer.byteLength < MEMORY_PAGES_MIN * PAGE_BYTES)
     throw new Error(`kernel memory: expected a shared one of at least ${MEMORY_PAGES_MIN} pages`);
   if (!module) throw new Error(`kernels: this host cannot run the ${build} build; let the engine choose`);
-  const exports = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
+  const instance = new WebAssembly.Instance(module, { env: { memory } });
+  const { byteDot, heapBase, setScratch, ...rest } = instance.exports as unknown as Exports;
   const slot = Atomics.add(new Uint32Array(memory.buffer), COUNTER_WORD, 1) % SLOTS;
-  exports.setScratch(FIRST_SLOT + slot * SLOT_BYTES);
+  setScratch(FIRST_SLOT + slot * SLOT_BYTES);
   return {
+    ...rest,
     build,
     get traits(): KernelTraits {
-      return { panel: build === 'revectorized' ? 16 : 8, byteDot: byteDots[exports.byteDot()] };
+      return { panel: build === 'revectorized' ? 16 : 8, byteDot: byteDots[byteDot()] };
     },
     module,
-    heapBase: exports.heapBase(),
-    execute: exports.execute,
-    faultWord: exports.faultWord,
+    heapBase: heapBase(),
   };
 }

@@ -1,8 +1,10 @@
 /** Programs in the engine's memory, and the tensors that go into a run's arena and come out of it. */
 import { type Address, SPACE_ARENA, SPACE_WEIGHTS } from '../compile/instructions.ts';
 import type { Program } from '../compile/program.ts';
+import { clearLanes, lanesBytes } from './core-block.ts';
 import type { Blocks } from './memory.ts';
 import type { MemoryWeights } from './memory-weights.ts';
+import { SharingChoice } from './sharing-choice.ts';
 import { arrayOf, elementBytes, elementCount, type Tensor } from './tensor.ts';
 
 /** Kernels may read a vector's width past the last element of a block. */
@@ -22,6 +24,7 @@ export class LoadedProgram {
   users = 0;
   /** How long the last run computed; infinite before the first. */
   lastMs = Number.POSITIVE_INFINITY;
+  readonly sharing = new SharingChoice();
 
   constructor(program: Program, weights: MemoryWeights, memory: Blocks, model: string) {
     const { words: _words, tables: _tables, ...rest } = program;
@@ -47,6 +50,17 @@ export class LoadedProgram {
 
   closeArena(arena: number): void {
     this.#memory.free(arena);
+  }
+
+  /** Memory for a run that so many cores may compute together, besides the arena; freed by `closeArena` too. */
+  openLanes(cores: number, model: string): number {
+    const bytes = Math.ceil(this.program.laneBytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+    const lanes = this.#memory.allocate(
+      lanesBytes(cores, bytes) + GUARD_BYTES,
+      `further cores for a run of model "${model}"`,
+    );
+    clearLanes(this.#memory, lanes, bytes);
+    return lanes;
   }
 
   /** Writes the base pointers of a run, as the kernels take them. */

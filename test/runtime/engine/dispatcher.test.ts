@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert';
 import { Assembler } from '../../../runtime/compile/assembler.ts';
 import { address, SPACE_ARENA } from '../../../runtime/compile/instructions.ts';
 import { Core } from '../../../runtime/engine/core.ts';
+import { CoreBlock } from '../../../runtime/engine/core-block.ts';
 import { Dispatcher } from '../../../runtime/engine/dispatcher.ts';
 import { loadKernels, prepareV8 } from '../../../runtime/engine/kernels.ts';
 import { LoadedProgram } from '../../../runtime/engine/loaded-program.ts';
@@ -18,8 +19,9 @@ function setup(maxBytes = 32 << 20) {
   const memory = new EngineMemory(maxBytes);
   const kernels = loadKernels(memory.memory, { build: 'plain' });
   memory.reserve(kernels.heapBase);
-  const core = new Core({ memory: memory.memory, build: kernels.build, module: kernels.module });
-  return { memory, core, dispatcher: new Dispatcher(core, memory), weights: new MemoryWeights(memory, 'm', 1 << 16) };
+  const blocks = CoreBlock.allocate(memory, 1);
+  const core = new Core({ memory: memory.memory, build: kernels.build, module: kernels.module, blocks, index: 0 });
+  return { memory, core, dispatcher: new Dispatcher(core), weights: new MemoryWeights(memory, 'm', 1 << 16) };
 }
 
 test('a long run is set aside for a short one, resumed, and gives the bits that it gives undisturbed', async () => {
@@ -141,12 +143,14 @@ test('when a thread fails to start, its run alone is lost, not the one that wait
   const core = new Core({
     memory: memory.memory,
     build: kernels.build,
+    blocks: CoreBlock.allocate(memory, 1),
+    index: 0,
     // What a thread is given is copied when it is made: the first gets nothing that computes.
     get module() {
       return ++threads === 1 ? ({} as WebAssembly.Module) : kernels.module;
     },
   });
-  const dispatcher = new Dispatcher(core, memory);
+  const dispatcher = new Dispatcher(core);
   const program = chain(new MemoryWeights(memory, 'm', 1 << 16), memory, 3);
   const lost = rejects(dispatcher.run('m', program, { x }, {}), /model "m": the run was lost/);
   const next = dispatcher.run('m', program, { x }, {});

@@ -123,7 +123,8 @@ test('many shapes come and go without filling the memory', async () => {
     used.push(engine.info.memoryUsedBytes);
   }
   assert.is(used.length, 60);
-  assert.ok((used[59] as number) < (used[40] as number) * 1.05, `${used}`);
+  // A program for wider pictures has more instructions.
+  assert.ok((used[59] as number) < (used[40] as number) * 1.25, `${used}`);
   await engine.close();
 });
 

@@ -3,6 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Assembler } from '../../../runtime/compile/assembler.ts';
 import { Core } from '../../../runtime/engine/core.ts';
+import { CoreBlock } from '../../../runtime/engine/core-block.ts';
 import type { Segment } from '../../../runtime/engine/core-messages.ts';
 import { FirstSteps } from '../../../runtime/engine/first-steps.ts';
 import { loadKernels, moduleOf, twinOf } from '../../../runtime/engine/kernels.ts';
@@ -16,11 +17,15 @@ function setup(steps: number, isOptimized = false) {
   const memory = new EngineMemory(64 << 20);
   const kernels = loadKernels(memory.memory, { build: 'plain', module: twinOf('plain') });
   memory.reserve(kernels.heapBase);
-  const core = new Core({ memory: memory.memory, build: 'plain', module: moduleOf('plain') as WebAssembly.Module });
+  const module = moduleOf('plain') as WebAssembly.Module;
+  const blocks = CoreBlock.allocate(memory, 1);
+  const core = new Core({ memory: memory.memory, build: 'plain', module, blocks, index: 0 });
   const ready = Promise.withResolvers<void>();
   const handedOver: number[] = [];
   const starts: number[] = [];
-  const late: Pick<Core, 'start' | 'execute' | 'isReady'> = {
+  const late: Pick<Core, 'start' | 'execute' | 'isReady' | 'hasThread' | 'block'> = {
+    hasThread: true,
+    block: core.block,
     isReady: false,
     start() {
       starts.push(performance.now());
@@ -35,13 +40,12 @@ function setup(steps: number, isOptimized = false) {
   for (let i = 0; i < steps; i++) assembler.unary('scale', 0, 0, COUNT, 1, 1);
   const program = assembler.finish().words;
   const [words, arena] = [memory.allocate(program.byteLength, 'words'), memory.allocate(COUNT * 4, 'arena')];
-  const control = memory.allocate(64, 'control');
   const { buffer } = memory.memory;
   new Uint32Array(buffer, words, program.length).set(program);
-  new Uint32Array(buffer, control, 3).fill(arena);
-  const flag = new Int32Array(buffer, control + 32, 1).fill(0);
+  new Uint32Array(buffer, core.block.bases, 3).fill(arena);
+  const flag = new Int32Array(buffer, core.block.flag, 1);
   const values = new Float32Array(buffer, arena, COUNT).fill(0);
-  const segment: Segment = { words, pc: 0, bases: control, flag: control + 32 };
+  const segment: Segment = { words, pc: 0, bases: core.block.bases, flag: core.block.flag };
   const first = new FirstSteps(late, kernels, memory, { isOptimized });
   return { core, first, segment, flag, values, ready, handedOver, starts };
 }

