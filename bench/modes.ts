@@ -7,6 +7,7 @@ import { cold, memory } from './fresh-modes.ts';
 import { placement } from './placement.ts';
 import { preemption } from './preemption/preemption-mode.ts';
 import { scheduler } from './scheduling/scheduler-mode.ts';
+import { threads } from './threads.ts';
 
 export interface ModeOptions {
   /** The reference of the answers first. */
@@ -114,5 +115,5 @@ const int8: Mode = (options) => {
 
 export const modes: Readonly<Record<string, Mode>> = {
   ...{ models, operators, int8, cold, memory },
-  ...{ scheduler, preemption, placement },
+  ...{ scheduler, preemption, placement, threads },
 };

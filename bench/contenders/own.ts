@@ -13,7 +13,8 @@ const RELATIVE_MAX = 1e-4;
 
 /** Without `build`, as the product starts: the engine chooses. With it, 128 bits wide, as where V8 cannot fuse pairs. */
 export async function ownEngine(build?: Exclude<KernelBuild, 'revectorized'>): Promise<Engine> {
-  const engine = await createEngine({ build });
+  // One core: so do the others.
+  const engine = await createEngine({ build, cores: 1 });
   return {
     about: [engine.info.build, ...engine.info.notes].join('; '),
     async open({ name, model: file, inputs, channelsLast }) {

@@ -46,6 +46,12 @@ test('the quick benchmark starts processes anew and sees what a start and a life
   assert.match(stdout, /^memory vs onnxruntime-web: \d/m);
 });
 
+test('the quick benchmark runs a model on two cores, with the same bits as on one', async () => {
+  const { stdout } = await run(process.execPath, [main, 'threads', '--quick', '--json']);
+  for (const how of ['free', 'contended'])
+    assert.match(stdout, new RegExp(`^threads: two against one, ${how}: \\d+\\.\\d\\d \\(worst .*; 1 cases\\)$`, 'm'));
+});
+
 test('the quick benchmark counts the decisions of the scheduler', async () => {
   const { stdout } = await run(process.execPath, [main, 'scheduler', '--quick', '--json']);
   const { figures, queues } = JSON.parse(stdout.split('\n').find((line) => line.startsWith('{')) as string);
