@@ -68,9 +68,12 @@ export class Gate {
     const pool = this.#place(model, workUs, priority, nowUs);
     if (!pool) return wrong(this.#nowhere(model, priority));
     const hereUs = pool.workUs(model.spec, workUs) as number;
+    // Foretold before the run is made: an overloaded node refuses many.
+    const late = priority === SAFETY ? undefined : this.#predictMiss(request, priority, model, pool, hereUs, nowUs);
+    if (late !== undefined) return { cause: 'deadline', reason: late };
     const run = newRun(request, this.#sequence++, priority, model, tenant, pool, hereUs, nowUs);
-    const late = priority === SAFETY ? this.#proveSafety(run.job, nowUs) : this.#predictMiss(run.job, nowUs);
-    return late === undefined ? run : { cause: 'deadline', reason: late };
+    const unsafe = priority === SAFETY ? this.#proveSafety(run.job, nowUs) : undefined;
+    return unsafe === undefined ? run : { cause: 'deadline', reason: unsafe };
   }
 
   /** The pool where a run is expected to end first. */
@@ -119,18 +122,23 @@ export class Gate {
   }
 
   /** Why a run with a deadline is refused; undefined when it is expected to end in time. */
-  #predictMiss(job: Job, nowUs: number): string | undefined {
-    const { deadlineUs } = (job.runs[0] as Run).request;
+  #predictMiss(
+    { deadlineUs, cores = 1 }: RunRequest,
+    priority: number,
+    model: ResidentModel,
+    pool: Pool,
+    coreUs: number,
+    nowUs: number,
+  ): string | undefined {
     if (deadlineUs === undefined) return undefined;
-    const { pool, priority } = job;
-    const workUs = pool.ownUs(job);
-    const loadUs = job.model.state === 'loaded' ? 0 : (job.model.spec.loadUs ?? 0);
+    const workUs = pool.ownUs(priority, cores, coreUs);
+    const loadUs = model.state === 'loaded' ? 0 : (model.spec.loadUs ?? 0);
     const taken = pool.takenShare(priority, nowUs);
     const aheadUs = pool.aheadUs(priority, nowUs);
-    const own = pool.queue(job);
+    const own = pool.ready.of(priority);
     if (nowUs + loadUs + pool.stretchedUs(aheadUs + own.workUs, workUs, taken) <= deadlineUs) return undefined;
     // Not all of the class goes before it: count those that do.
-    const before = aheadUs + own.workBefore(job.key, nowUs);
+    const before = aheadUs + own.workBefore(deadlineUs, nowUs);
     const response = loadUs + pool.stretchedUs(before, workUs, taken);
     if (nowUs + response <= deadlineUs) return undefined;
     const where = pool.name === undefined ? `${pool.cores.count} cores` : `accelerator "${pool.name}"`;

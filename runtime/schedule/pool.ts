@@ -64,7 +64,7 @@ export class Pool {
   }
 
   /** Estimated time of a job's own work with the cores that it will get of those it can use: its part of all. */
-  ownUs({ priority, cores, workUs }: Job): number {
+  ownUs(priority: number, cores: number, workUs: number): number {
     if (cores === 1) return workUs;
     let others = 0;
     for (const { job } of this.cores.slices) if (job.priority <= priority) others++;
