@@ -52,15 +52,11 @@ export class Assignment {
 
   /** Busy servers of a node up to a tier of its pool. */
   loadThrough(node: number, tier: number): number {
-    const { tiers } = this.instance;
+    const first = node * this.#tiers + (this.instance.poolStart[tier] as number);
+    const last = node * this.#tiers + tier;
     let sum = 0;
-    for (let t = tier; t >= 0 && tiers[t]?.pool === tiers[tier]?.pool; t--)
-      sum += this.#load[node * this.#tiers + t] as number;
+    for (let at = first; at <= last; at++) sum += this.#load[at] as number;
     return sum;
-  }
-
-  serves(node: number, tier: number): boolean {
-    return (this.#present[node * this.#tiers + tier] as number) > 0;
   }
 
   /** Load that the node can still take at the tier without any tier that it serves losing its target. */
@@ -91,17 +87,19 @@ export class Assignment {
       (capsFrom[row.tier] as number) + SLACK
     )
       return 0;
+    const byLoad = Math.floor((this.room(node, row.tier) + SLACK) / load);
+    if (byLoad <= 0) return 0;
     const here = this.itemsOn[node] as Map<number, number>;
     const present = here.get(item) ?? 0;
-    let units = (row.unitsMax[c] as number) - present;
+    let units = Math.min(byLoad, (row.unitsMax[c] as number) - present);
     if (units <= 0) return 0;
-    const { memoryBytes } = items[item] as { memoryBytes: number };
     if (present === 0) {
+      const { memoryBytes } = items[item] as { memoryBytes: number };
       if (memoryBytes > kind.memoryBytes - (this.memory[node] as number)) return 0;
-      for (const leader of leaders[item] as Set<number>) if (!here.has(leader)) return 0;
-      for (const other of apart[item] as Set<number>) if (here.has(other)) return 0;
+      const [ahead, foes] = [leaders[item] as Set<number>, apart[item] as Set<number>];
+      if (ahead.size > 0) for (const leader of ahead) if (!here.has(leader)) return 0;
+      if (foes.size > 0) for (const foe of foes) if (here.has(foe)) return 0;
     }
-    units = Math.min(units, Math.floor((this.room(node, row.tier) + SLACK) / load));
     const mbps = row.mbps[c] as number;
     if (mbps > 0 && kind.networkMbps !== undefined)
       units = Math.min(units, Math.floor((kind.networkMbps - (this.mbps[node] as number) + SLACK) / mbps));

@@ -51,8 +51,9 @@ export interface ItemRow {
 
 export interface Instance {
   readonly tiers: readonly Tier[];
-  /** By tier: 0 for cores, 1 for GPUs; and the index behind the last tier of the same pool. */
+  /** By tier: 0 for cores, 1 for GPUs; the first tier of the same pool, and the index behind its last. */
   readonly poolOf: readonly number[];
+  readonly poolStart: readonly number[];
   readonly poolEnd: readonly number[];
   readonly classes: NodeClass[];
   readonly nodes: PlacementNode[];
@@ -95,6 +96,7 @@ export function compile(problem: Problem): Instance {
   const instance: Instance = {
     tiers,
     poolOf: tiers.map(({ pool }) => (pool === 'cpu' ? 0 : 1)),
+    poolStart: tiers.map(({ pool }) => tiers.findIndex((tier) => tier.pool === pool)),
     poolEnd: tiers.map(({ pool }) => tiers.findLastIndex((tier) => tier.pool === pool) + 1),
     classes: [],
     nodes: [...nodes],
