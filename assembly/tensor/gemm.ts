@@ -3,6 +3,7 @@
 import { IDENTITY } from '../opcodes.ts';
 import { Gemm, at } from '../operands.ts';
 import { gemmRow, gemmTile } from './gemm-tile.ts';
+import { NARROW_MAX, narrowGemm } from './narrow-gemm.ts';
 import { copyFloats } from './patches.ts';
 import { scratch } from './scratch.ts';
 import { unary } from './unary.ts';
@@ -15,6 +16,8 @@ const BLOCK_ROWS_MIN: i32 = 24;
 const K_BLOCK: i32 = 512;
 const K_WHOLE_MAX: i32 = 1024;
 
+/** Only wide panels have room for what narrow-gemm.ts reads. */
+const NARROW_PANEL: i32 = 16;
 const ROW_COLUMNS: i32 = 32;
 const ZEROS: usize = memory.data(128, 16);
 const BIAS_TAIL: usize = 384; // behind the 6 x 16 tile in scratch
@@ -72,9 +75,13 @@ function block(
       gemmRow(panel, a, size, panels, panelBytes, bias ? bias + offset : ZEROS, r ? r + offset : 0, c + offset, low, high);
     }
   b += <usize>j * (<usize>k << 2);
+  const hasColumns = panel == NARROW_PANEL && (k & 7) == 0 && (size & 7) == 0;
   for (; j < n; j += panel) {
-    const offset = <usize>j << 2;
-    strip(a, lda, b, size, segments, gap, c + offset, ldc, m, min(panel, n - j), panel, bias ? bias + offset : 0, r ? r + offset : 0, ldr, low, high);
+    const offset = <usize>j << 2, width = min(panel, n - j);
+    const biasHere = bias ? bias + offset : 0, residual = r ? r + offset : 0;
+    if (hasColumns && width <= NARROW_MAX)
+      narrowGemm(a, lda, b, size, segments, gap, c + offset, ldc, m, width, biasHere, residual, ldr, low, high);
+    else strip(a, lda, b, size, segments, gap, c + offset, ldc, m, width, panel, biasHere, residual, ldr, low, high);
     b += panelBytes;
   }
 }
@@ -142,7 +149,7 @@ export function packMatrix(b: usize, packed: usize, k: i32, n: i32, transposed: 
   const columnStride: usize = transposed ? <usize>k << 2 : 4;
   let target = packed + <usize>begin * (<usize>k << 2);
   for (let j = begin; j < end; j += panel) {
-    const width = min(panel, n - j);
+    const width = min(panel, n - j), start = target;
     let source = b + <usize>j * columnStride;
     for (let p = 0; p < k; p++) {
       let column = source;
@@ -154,5 +161,13 @@ export function packMatrix(b: usize, packed: usize, k: i32, n: i32, transposed: 
       target += <usize>panel << 2;
       source += rowStride;
     }
+    if (panel == NARROW_PANEL && width <= NARROW_MAX && (k & 7) == 0) repeatColumns(start, k, width);
   }
+}
+
+/** Columns of a narrow panel once more, as narrow-gemm.ts reads them. */
+function repeatColumns(packed: usize, k: i32, width: i32): void {
+  for (let row: usize = 0; row < <usize>k; row++)
+    for (let column: usize = 0; column < <usize>width; column++)
+      store<f32>(packed + ((row & ~7) + column) * 64 + 32 + (row & 7) * 4, load<f32>(packed + row * 64 + column * 4));
 }

@@ -5,7 +5,16 @@ import { ceilDivide } from './window.ts';
 
 // @ts-ignore: decorator
 @inline
-function pixel(maximum: bool, x: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void {
+function step(maximum: bool, value: v128, tap: v128): v128 {
+  return maximum ? f32x4.pmax(value, tap) : f32x4.add(value, tap);
+}
+
+/** `across` is 2 or 3 for that many columns, walked without a loop, and 0 for `columns`; `maximum` and `across` are constants at each call. */
+// @ts-ignore: decorator
+@inline
+function pixel(
+  maximum: bool, across: i32, x: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32,
+): void {
   const start = f32x4.splat(maximum ? -Infinity : 0);
   const scale = f32x4.splat(factor);
   for (; channels >= 8; channels -= 8) {
@@ -13,15 +22,23 @@ function pixel(maximum: bool, x: usize, y: usize, channels: i32, rows: i32, rowB
     let line = x;
     for (let row = rows; row > 0; row--) {
       let p = line;
-      for (let column = columns; column > 0; column--) {
-        if (maximum) {
-          low = f32x4.pmax(low, v128.load(p));
-          high = f32x4.pmax(high, v128.load(p, 16));
-        } else {
-          low = f32x4.add(low, v128.load(p));
-          high = f32x4.add(high, v128.load(p, 16));
-        }
+      if (across > 0) {
+        low = step(maximum, low, v128.load(p));
+        high = step(maximum, high, v128.load(p, 16));
         p += tapBytes;
+        low = step(maximum, low, v128.load(p));
+        high = step(maximum, high, v128.load(p, 16));
+        if (across > 2) {
+          p += tapBytes;
+          low = step(maximum, low, v128.load(p));
+          high = step(maximum, high, v128.load(p, 16));
+        }
+      } else {
+        for (let column = columns; column > 0; column--) {
+          low = step(maximum, low, v128.load(p));
+          high = step(maximum, high, v128.load(p, 16));
+          p += tapBytes;
+        }
       }
       line += rowBytes;
     }
@@ -44,18 +61,43 @@ function pixel(maximum: bool, x: usize, y: usize, channels: i32, rows: i32, rowB
   }
 }
 
-function maxPixel(x: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void {
-  pixel(true, x, y, channels, rows, rowBytes, columns, tapBytes, factor);
+/** `count` neighbouring results, whose windows are `stepBytes` apart. */
+// @ts-ignore: decorator
+@inline
+function pixels(
+  maximum: bool, across: i32, count: i32, x: usize, stepBytes: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32,
+  tapBytes: usize, factor: f32,
+): void {
+  for (; count > 0; count--) {
+    pixel(maximum, across, x, y, channels, rows, rowBytes, columns, tapBytes, factor);
+    x += stepBytes;
+    y += <usize>channels << 2;
+  }
 }
 
-function averagePixel(x: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void {
-  pixel(false, x, y, channels, rows, rowBytes, columns, tapBytes, factor);
+type Pixels = (count: i32, x: usize, stepBytes: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32) => void;
+
+function most(count: i32, x: usize, stepBytes: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void { pixels(true, 0, count, x, stepBytes, y, channels, rows, rowBytes, columns, tapBytes, factor); }
+function mostOfTwo(count: i32, x: usize, stepBytes: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void { pixels(true, 2, count, x, stepBytes, y, channels, rows, rowBytes, columns, tapBytes, factor); }
+function mostOfThree(count: i32, x: usize, stepBytes: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void { pixels(true, 3, count, x, stepBytes, y, channels, rows, rowBytes, columns, tapBytes, factor); }
+function mean(count: i32, x: usize, stepBytes: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void { pixels(false, 0, count, x, stepBytes, y, channels, rows, rowBytes, columns, tapBytes, factor); }
+function meanOfTwo(count: i32, x: usize, stepBytes: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void { pixels(false, 2, count, x, stepBytes, y, channels, rows, rowBytes, columns, tapBytes, factor); }
+function meanOfThree(count: i32, x: usize, stepBytes: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void { pixels(false, 3, count, x, stepBytes, y, channels, rows, rowBytes, columns, tapBytes, factor); }
+
+const PIXELS: StaticArray<Pixels> = [most, mostOfTwo, mostOfThree, mean, meanOfTwo, meanOfThree];
+
+// @ts-ignore: decorator
+@inline
+function pixelsFor(maximum: bool, columns: i32): Pixels {
+  return unchecked(PIXELS[(maximum ? 0 : 3) + (columns == 2 || columns == 3 ? columns - 1 : 0)]);
 }
 
 /** Output rows [begin, end) of batch * outputHeight. */
 export function pool(kind: i32, shape: ConvShape, x: usize, y: usize, padBottom: i32, padRight: i32, begin: i32, end: i32): void {
   const height = shape.inputHeight, width = shape.inputWidth, channels = shape.inputChannels;
-  const pixelBytes = <usize>channels << 2;
+  const maximum = kind == op.POOL_MAX;
+  const pixelBytes = <usize>channels << 2, stepBytes = <usize>shape.strideWidth * pixelBytes;
+  const reach = width - 1 - (shape.kernelWidth - 1) * shape.dilationWidth; // the first column of the last window that lies inside
   const rowBytes = <usize>(shape.dilationHeight * width) * pixelBytes, tapBytes = <usize>shape.dilationWidth * pixelBytes;
   for (let outputRow = begin; outputRow < end; outputRow++) {
     const top = outputRow % shape.outputHeight * shape.strideHeight - shape.padTop;
@@ -64,19 +106,21 @@ export function pool(kind: i32, shape: ConvShape, x: usize, y: usize, padBottom:
     const paddedRows = min(shape.kernelHeight, ceilDivide(height + padBottom - top, shape.dilationHeight));
     const line = x + <usize>((outputRow / shape.outputHeight * height + top + firstRow * shape.dilationHeight) * width) * pixelBytes;
     let target = y + <usize>(outputRow * shape.outputWidth) * pixelBytes;
-    for (let outputColumn = 0; outputColumn < shape.outputWidth; outputColumn++) {
+    for (let outputColumn = 0, count = 1; outputColumn < shape.outputWidth; outputColumn += count) {
       const left = outputColumn * shape.strideWidth - shape.padLeft;
       const first = ceilDivide(-left, shape.dilationWidth);
       const columns = max(0, min(shape.kernelWidth, ceilDivide(width - left, shape.dilationWidth)) - first);
       const source = line + <usize>(left + first * shape.dilationWidth) * pixelBytes;
-      if (kind == op.POOL_MAX) {
-        maxPixel(source, target, channels, rows, rowBytes, columns, tapBytes, 1);
-      } else {
+      const isInside = left >= 0 && columns == shape.kernelWidth;
+      count = isInside ? min(shape.outputWidth - outputColumn, (reach - left) / shape.strideWidth + 1) : 1;
+      let factor: f32 = 1;
+      if (!maximum) {
         const paddedColumns = min(shape.kernelWidth, ceilDivide(width + padRight - left, shape.dilationWidth));
-        const taps = kind == op.POOL_AVERAGE_PADDED ? paddedRows * paddedColumns : rows * columns;
-        averagePixel(source, target, channels, rows, rowBytes, columns, tapBytes, 1 / <f32>taps);
+        factor = 1 / <f32>(kind == op.POOL_AVERAGE_PADDED ? paddedRows * paddedColumns : rows * columns);
       }
-      target += pixelBytes;
+      const pixelsOf = pixelsFor(maximum, columns);
+      pixelsOf(count, source, stepBytes, target, channels, rows, rowBytes, columns, tapBytes, factor);
+      target += pixelBytes * count;
     }
   }
 }

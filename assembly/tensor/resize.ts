@@ -1,6 +1,7 @@
 // Resizing images in NHWC; which source pixel belongs to which output pixel is the compiler's work.
 import { Resize, at } from '../operands.ts';
 import { copyFloats } from './patches.ts';
+import { madd } from './simd.ts';
 
 export function resizeNearest(o: Resize): void {
   const pixelBytes = <usize>o.channels << 2;
@@ -43,16 +44,18 @@ function blend(topLeft: usize, topRight: usize, bottomLeft: usize, bottomRight: 
   const a: f32 = (1 - right) * (1 - down), b: f32 = right * (1 - down), c: f32 = (1 - right) * down, d: f32 = right * down;
   const va = f32x4.splat(a), vb = f32x4.splat(b), vc = f32x4.splat(c), vd = f32x4.splat(d);
   let i: usize = 0;
-  for (; count >= 4; count -= 4) {
-    const top = f32x4.add(f32x4.mul(v128.load(topLeft + i), va), f32x4.mul(v128.load(topRight + i), vb));
-    const bottom = f32x4.add(f32x4.mul(v128.load(bottomLeft + i), vc), f32x4.mul(v128.load(bottomRight + i), vd));
-    v128.store(y + i, f32x4.add(top, bottom));
-    i += 16;
+  for (; count >= 8; count -= 8) {
+    const t0 = madd(v128.load(topRight + i), vb, f32x4.mul(v128.load(topLeft + i), va));
+    const t1 = madd(v128.load(topRight + i, 16), vb, f32x4.mul(v128.load(topLeft + i, 16), va));
+    const low = madd(v128.load(bottomRight + i), vd, madd(v128.load(bottomLeft + i), vc, t0));
+    const high = madd(v128.load(bottomRight + i, 16), vd, madd(v128.load(bottomLeft + i, 16), vc, t1));
+    v128.store(y + i, low);
+    v128.store(y + i, high, 16);
+    i += 32;
   }
   for (; count > 0; count--) {
-    const top = load<f32>(topLeft + i) * a + load<f32>(topRight + i) * b;
-    const bottom = load<f32>(bottomLeft + i) * c + load<f32>(bottomRight + i) * d;
-    store<f32>(y + i, top + bottom);
+    const top = load<f32>(topRight + i) * b + load<f32>(topLeft + i) * a;
+    store<f32>(y + i, load<f32>(bottomRight + i) * d + (load<f32>(bottomLeft + i) * c + top));
     i += 4;
   }
 }

@@ -9,7 +9,14 @@ export function setScratch(pointer: usize): void {
 
 /** Sum of the first 8 floats. */
 export function sumOfScratch(): f32 {
-  let sum: f32 = 0;
-  for (let lane: usize = 0; lane < 32; lane += 4) sum += load<f32>(scratch + lane);
-  return sum;
+  const four = f32x4.add(v128.load(scratch), v128.load(scratch, 16));
+  const two = f32x4.add(four, v128.shuffle<i32>(four, four, 2, 3, 0, 1));
+  return f32x4.extract_lane(two, 0) + f32x4.extract_lane(two, 1);
+}
+
+/** The largest of the first 8 floats, of which none is NaN. */
+export function maximumOfScratch(): f32 {
+  const four = f32x4.pmax(v128.load(scratch), v128.load(scratch, 16));
+  const two = f32x4.pmax(four, v128.shuffle<i32>(four, four, 2, 3, 0, 1));
+  return max(f32x4.extract_lane(two, 0), f32x4.extract_lane(two, 1));
 }

@@ -1,5 +1,5 @@
 // Softmax and its logarithm over the middle axis of [outer, axis, inner]; the maximum is subtracted first, so that nothing overflows.
-import { scratch, sumOfScratch } from './scratch.ts';
+import { maximumOfScratch, scratch, sumOfScratch } from './scratch.ts';
 import { exp, log } from './transcendental.ts';
 
 // @ts-ignore: decorator
@@ -23,8 +23,7 @@ function rowMaximum(x: usize, count: i32): f32 {
   }
   v128.store(scratch, low);
   v128.store(scratch, high, 16);
-  let best = load<f32>(scratch);
-  for (let lane: usize = 4; lane < 32; lane += 4) best = max(best, load<f32>(scratch + lane));
+  let best = maximumOfScratch();
   for (; count > 0; count--) {
     best = max(best, load<f32>(x));
     x += 4;
@@ -146,20 +145,69 @@ function logSoftmaxColumn(x: usize, y: usize, axis: i32, stride: usize): void { 
 
 /** Eight rows of fewer than eight elements: turned in scratch, where they are columns. */
 function shortRows(logarithmic: bool, x: usize, y: usize, axis: i32): void {
-  for (let row: usize = 0; row < 8; row++) {
-    for (let i: usize = 0; i < <usize>axis; i++) {
-      store<f32>(scratch + (i << 5) + (row << 2), load<f32>(x));
-      x += 4;
-    }
-  }
+  if (axis == 2) unzip(x);
+  else if (axis == 4) turnRows(x, 16, scratch, 32);
+  else turnSlowly(x, axis);
   if (logarithmic) logSoftmaxColumns(scratch, scratch, axis, 32);
   else softmaxColumns(scratch, scratch, axis, 32);
+  if (axis == 2) return zip(y);
+  if (axis == 4) return turnColumns(scratch, 32, y, 16);
   for (let row: usize = 0; row < 8; row++) {
     for (let i: usize = 0; i < <usize>axis; i++) {
       store<f32>(y, load<f32>(scratch + (i << 5) + (row << 2)));
       y += 4;
     }
   }
+}
+
+function turnSlowly(x: usize, axis: i32): void {
+  for (let row: usize = 0; row < 8; row++) {
+    for (let i: usize = 0; i < <usize>axis; i++) {
+      store<f32>(scratch + (i << 5) + (row << 2), load<f32>(x));
+      x += 4;
+    }
+  }
+}
+
+/** Eight rows of two → two columns in scratch. */
+function unzip(x: usize): void {
+  const a = v128.load(x), b = v128.load(x, 16), c = v128.load(x, 32), d = v128.load(x, 48);
+  v128.store(scratch, v128.shuffle<i32>(a, b, 0, 2, 4, 6));
+  v128.store(scratch, v128.shuffle<i32>(c, d, 0, 2, 4, 6), 16);
+  v128.store(scratch, v128.shuffle<i32>(a, b, 1, 3, 5, 7), 32);
+  v128.store(scratch, v128.shuffle<i32>(c, d, 1, 3, 5, 7), 48);
+}
+
+function zip(y: usize): void {
+  const a = v128.load(scratch), b = v128.load(scratch, 16), c = v128.load(scratch, 32), d = v128.load(scratch, 48);
+  v128.store(y, v128.shuffle<i32>(a, c, 0, 4, 1, 5));
+  v128.store(y, v128.shuffle<i32>(a, c, 2, 6, 3, 7), 16);
+  v128.store(y, v128.shuffle<i32>(b, d, 0, 4, 1, 5), 32);
+  v128.store(y, v128.shuffle<i32>(b, d, 2, 6, 3, 7), 48);
+}
+
+/** A block of 4 x 4, turned. */
+// @ts-ignore: decorator
+@inline
+function turn(x: usize, xRow: usize, y: usize, yRow: usize): void {
+  const a = v128.load(x), b = v128.load(x + xRow), c = v128.load(x + xRow * 2), d = v128.load(x + xRow * 3);
+  const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5), cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
+  const abHigh = v128.shuffle<i32>(a, b, 2, 6, 3, 7), cdHigh = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
+  v128.store(y, v128.shuffle<i64>(ab, cd, 0, 2));
+  v128.store(y + yRow, v128.shuffle<i64>(ab, cd, 1, 3));
+  v128.store(y + yRow * 2, v128.shuffle<i64>(abHigh, cdHigh, 0, 2));
+  v128.store(y + yRow * 3, v128.shuffle<i64>(abHigh, cdHigh, 1, 3));
+}
+
+/** Eight rows of four → four columns of eight. */
+function turnRows(x: usize, xRow: usize, y: usize, yRow: usize): void {
+  turn(x, xRow, y, yRow);
+  turn(x + xRow * 4, xRow, y + 16, yRow);
+}
+
+function turnColumns(x: usize, xRow: usize, y: usize, yRow: usize): void {
+  turn(x, xRow, y, yRow);
+  turn(x + 16, xRow, y + yRow * 4, yRow);
 }
 
 export function softmax(logarithmic: bool, x: usize, y: usize, outer: i32, axis: i32, inner: i32): void {

@@ -16,6 +16,22 @@ export function packedLength(k: number, n: number, panel: number): number {
   return k * roundUp(n, panel);
 }
 
+/** A panel of so many columns has them once more in its free half, as assembly/tensor/narrow-gemm.ts reads them. */
+const NARROW_MAX = 4;
+const NARROW_PANEL = 16;
+const NARROW_STEP = 8;
+
+function repeatColumns(packed: Float32Array, k: number, n: number, panel: number): void {
+  const width = ((n - 1) % panel) + 1;
+  if (panel !== NARROW_PANEL || n === 0 || width > NARROW_MAX || k % NARROW_STEP !== 0) return;
+  const last = packed.subarray((n - width) * k);
+  for (let row = 0; row < k; row++)
+    for (let column = 0; column < width; column++) {
+      const step = row - (row % NARROW_STEP);
+      last[(step + column) * panel + NARROW_STEP + (row % NARROW_STEP)] = last[row * panel + column] as number;
+    }
+}
+
 /** Panels [n / panel][k][panel], zero padded; `element(row, column)` gives B. */
 export function packPanels(
   target: Float32Array,
@@ -29,6 +45,7 @@ export function packPanels(
     for (let row = 0; row < k; row++, at += panel)
       for (let column = begin; column < Math.min(begin + panel, n); column++)
         target[at + column - begin] = element(row, column);
+  repeatColumns(target, k, n, panel);
 }
 
 /** The same for columns that lie `columnStride` elements apart and rows that begin at `rowOffsets`: most weights, so that it is quick. */
@@ -50,6 +67,7 @@ function packStrided(
         target[at + column] = source[from + column * columnStride] as number;
     }
   }
+  repeatColumns(target, k, n, panel);
 }
 
 export function packGemm(b: Float32Array, k: number, n: number, panel: number, transposed: boolean): Float32Array {

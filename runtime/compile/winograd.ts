@@ -9,6 +9,8 @@ import { behind, checkAligned, inParts, type Writer } from './writer.ts';
 const CHANNELS = 8;
 /** Fewer input channels make the products too thin; those along one axis save less, above all the ones of ten points. */
 const CHANNELS_MIN = 8;
+/** For fewer there is a product that leaves nothing of a vector empty (assembly/tensor/narrow-gemm.ts), while the transforms move eights. */
+const OUTPUTS_MIN = 5;
 const LINE_CHANNELS_MIN = 16;
 const LONG_LINE_CHANNELS_MIN = 32;
 /**
@@ -65,6 +67,7 @@ function isTransformed(kernel: readonly [number, number]): boolean {
 export function isWinograd(shape: ConvShape): boolean {
   const { inputChannels, outputChannels, group, kernel, strides } = shape;
   if (group !== 1 || !isTransformed(kernel) || strides.some((step) => step !== 1)) return false;
+  if (outputChannels < OUTPUTS_MIN) return false;
   const line = Math.max(...kernel) > 5 ? LONG_LINE_CHANNELS_MIN : LINE_CHANNELS_MIN;
   if (inputChannels < (Math.min(...kernel) === 1 ? line : CHANNELS_MIN)) return false;
   const weightsBytes = productsOf(shape) * inputChannels * outputChannels * 4;

@@ -179,6 +179,9 @@ export const convRows: readonly Row[] = [
       convCase(shapeOf([9, 11], [3, 8, 1], [3, 2, 1, 0, 0])), // pixels behind the last that is read
       convCase(shapeOf([6, 5], [5, 20, 1], [3, 1, 1, 2, 2]), { residual: true, wide: 23 }),
       convCase(oblong([1, 40], [6, 20, 1], [1, 9], 1)),
+      ...[1, 2, 3, 4].map((outputs) =>
+        convCase(shapeOf([7, 9], [8, outputs, 1], [3, 1, 1, 1, 1], 2), { residual: true, wide: 5 }),
+      ),
       convCase(oblong([40, 1], [6, 20, 1], [9, 1], 2)), // one column
       convCase({ ...shapeOf([20, 20], [3, 6, 1], [5, 1, 1, 2, 2]), dilations: [2, 1], pads: [4, 2, 4, 2] }),
       convCase(shapeOf([60, 61], [3, 34, 1], [7, 2, 1, 3, 3], 2)), // several bands

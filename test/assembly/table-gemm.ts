@@ -81,6 +81,13 @@ const gemmSizes = [
   [5, 40, 1025],
   [14, 20, 2100],
   [70, 130, 300],
+  // So few columns that vectors run along the sums, when those are whole eights.
+  [1, 1, 8],
+  [4, 2, 16],
+  [7, 3, 24],
+  [13, 4, 40],
+  [9, 19, 16],
+  [70, 1, 1032],
 ] as const;
 
 export const gemmRows: readonly Row[] = [
@@ -91,6 +98,7 @@ export const gemmRows: readonly Row[] = [
     cases: [
       ...gemmSizes.flatMap(([m, n, k]) => [gemmCase(m, n, k), gemmCase(m, n, k, { bias: true, slack: 3 })]),
       ...[1, 2, 3, 4, 5, 6].map((m) => gemmCase(m, 41, 10, { bias: true, residual: true })),
+      ...[1, 2, 3, 4].map((n) => gemmCase(11, n, 48, { bias: true, residual: true, slack: 1 })),
       gemmCase(13, 37, 1500, {
         bias: true,
         residual: true,
@@ -113,6 +121,8 @@ export const gemmRows: readonly Row[] = [
       [7, 13, 31],
       [6, 16, 8],
       [5, 40, 33],
+      [9, 3, 16],
+      [6, 20, 24],
       [9, 1200, 100],
     ].flatMap(([m, n, k]) =>
       [false, true].map((transposed) => (trial: Trial) => {

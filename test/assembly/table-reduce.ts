@@ -29,6 +29,8 @@ const foldShapes = [
   [2, 49, 19],
   [700, 100, 1],
   [40, 30, 70],
+  [19, 2, 1],
+  [17, 4, 1],
 ] as const;
 
 function reduceRow(name: ReduceName): Row {
