@@ -1,8 +1,9 @@
 /**
- * Serves runs on the core: starts the next one, sets the current one aside, resumes it, ends it. A run that is set
+ * Serves runs on the core: starts the next one, sets the current one aside for a more urgent one, resumes it, ends it. A run that is set
  * aside lies whole in its arena with a word to resume at, so that nothing is saved or copied.
  */
 import { FAULT_INDEX, FAULT_TRAP } from '../../assembly/opcodes.ts';
+import { PRIORITIES } from '../schedule/priorities.ts';
 import type { Core } from './core.ts';
 import { type Halt, nowMs, type Stop } from './core-messages.ts';
 import type { LoadedProgram } from './loaded-program.ts';
@@ -12,6 +13,8 @@ import type { ShortRuns } from './short-runs.ts';
 import type { Tensor } from './tensor.ts';
 
 const DONE = -1;
+/** The class of runs that say nothing: its place among PRIORITIES. */
+const NORMAL = 2;
 
 /** A program has tensors only. */
 export interface ProgramResult extends RunResult {
@@ -19,6 +22,8 @@ export interface ProgramResult extends RunResult {
 }
 
 interface Run {
+  /** Its class, 0 the most urgent. */
+  readonly priority: number;
   readonly model: string;
   readonly program: LoadedProgram;
   readonly inputs: Readonly<Record<string, Tensor>>;
@@ -30,6 +35,8 @@ interface Run {
   /** How often it was started or resumed, and whether several cores compute it now. */
   slices: number;
   isShared: boolean;
+  /** It is to make room for a more urgent one, and goes on before others of its class. */
+  isPreempted: boolean;
   pc: number;
   startedMs?: number;
   /** Why the run is to end early. */
@@ -58,12 +65,17 @@ export class Dispatcher {
     options: RunOptions,
   ): Promise<ProgramResult> {
     options.signal?.throwIfAborted();
+    const { priority = NORMAL } = options;
+    if (!(priority in PRIORITIES))
+      throw new Error(`model "${model}": expected a priority from 0 (safety) to 3 (background), got ${priority}`);
     const begun = this.#short?.takes(program) ? this.#runAtOnce(this.#short, model, program, inputs) : undefined;
     if (begun && 'outputs' in begun) return begun;
     const run: Run = {
       pc: 0,
       slices: 0,
       isShared: false,
+      isPreempted: false,
+      priority,
       ...begun,
       model,
       program,
@@ -71,8 +83,12 @@ export class Dispatcher {
       submittedMs: nowMs(),
       promise: Promise.withResolvers(),
     };
-    if (begun) this.#queue.putBack(run);
-    else this.#queue.add(run);
+    if (begun) this.#queue.putBack(run, priority, 'first');
+    else this.#queue.add(run, priority);
+    if (this.#current && this.#current.priority > priority) {
+      this.#current.isPreempted = true;
+      this.#core.block.setFlag(1);
+    }
     this.#runs.add(run);
     program.users++;
     const abort = (): void => this.#cancel(run, options.signal?.reason);
@@ -180,7 +196,8 @@ export class Dispatcher {
       this.#end(run, () => run.promise.reject(new Error(`model "${run.model}": the run was lost`, { cause })));
     else if (stop.trap === undefined && stop.result >= 0) {
       run.pc = stop.result;
-      this.#queue.putBack(run);
+      this.#queue.putBack(run, run.priority, run.isPreempted ? 'first' : 'last');
+      run.isPreempted = false;
     } else this.#finish(run, stop);
     this.#serve();
   }

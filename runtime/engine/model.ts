@@ -11,7 +11,7 @@ export interface RunResult {
 }
 
 export interface RunOptions {
-  /** 0 safety … 3 background. Obeyed from the scheduler on; until then runs are served in order. */
+  /** 0 safety … 3 background; normal when absent. A run of a more urgent class interrupts one that computes. */
   readonly priority?: number;
   /** Wall-clock time in milliseconds since the epoch by which the answer is of use. */
   readonly deadlineMs?: number;

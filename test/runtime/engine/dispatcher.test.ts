@@ -11,6 +11,7 @@ import { loadKernels, prepareV8 } from '../../../runtime/engine/kernels.ts';
 import { LoadedProgram } from '../../../runtime/engine/loaded-program.ts';
 import { EngineMemory } from '../../../runtime/engine/memory.ts';
 import { MemoryWeights } from '../../../runtime/engine/memory-weights.ts';
+import type { RunResult } from '../../../runtime/engine/model.ts';
 import { assertClose, chain, chainProgram, expected, rejects, x } from './chain.ts';
 
 prepareV8();
@@ -41,6 +42,29 @@ test('a long run is set aside for a short one, resumed, and gives the bits that 
   const result = await disturbed;
   assert.equal(finished, ['short', 'short', 'short', 'short', 'short', 'long']);
   assert.equal(result.outputs.y?.data, undisturbed.outputs.y?.data);
+  await core.close();
+});
+
+test('a more urgent run interrupts one that computes, which goes on before others of its class, to the same bits', async () => {
+  const { memory, core, dispatcher, weights } = setup();
+  const long = chain(weights, memory, 20_000);
+  const short = chain(weights, memory, 3);
+  const undisturbed = await dispatcher.run('long', long, { x }, {});
+  const finished: string[] = [];
+  const run = async (name: string, program: LoadedProgram, priority: number) => {
+    const result = await dispatcher.run(name, program, { x }, { priority });
+    finished.push(name);
+    return result;
+  };
+  const report = run('report', long, 3);
+  const later = run('later', short, 3);
+  const urgent: Promise<RunResult>[] = [];
+  for (let i = 0; i < 3; i++) urgent.push(run('urgent', short, 0));
+  const label = run('label', short, 2);
+  for (const each of [later, ...urgent, label]) assertClose(await each, 3);
+  assert.equal((await report).outputs, undisturbed.outputs);
+  assert.equal(finished, ['urgent', 'urgent', 'urgent', 'label', 'report', 'later']);
+  await rejects(dispatcher.run('m', short, { x }, { priority: 4 }), /expected a priority from 0 \(safety\) to 3/);
   await core.close();
 });
 
