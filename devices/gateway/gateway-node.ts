@@ -29,7 +29,7 @@ import type { Local } from './local.ts';
 const METRICS_MS = 2_000;
 const TASKS_MS = 1_000;
 /** How the engine serves runs. */
-const SERVING = { servers: 1, order: 'arrival' } as const;
+const SERVING = { servers: 1, order: 'class' } as const;
 const REPORT_DELAY_MS = 50;
 /** What is in work at the end may still finish; after this it comes again at the next start. */
 const CLOSE_MS = 250;
