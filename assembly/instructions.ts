@@ -7,7 +7,7 @@ import {
 } from './operands.ts';
 import {
   runCumulate, runDeterminant, runMaxRoiPool, runRoiAlign, runSample, runScatter, runTopK, runTrees, runUniform, runWrapIndices, runProduct,
-  runLookup, runSuppress,
+  runLookup, runSuppress, runUnpackBlocks,
 } from './rare.ts';
 import { runByteDepthwise, runByteGather, runByteGemm, runQuantizedDepthwise, runQuantizedGather, runQuantizedGemm } from './quantized.ts';
 import { binary, compareAll, where } from './tensor/broadcast.ts';
@@ -43,7 +43,7 @@ export const INSTRUCTIONS: StaticArray<Instruction> = [
   runWrapIndices, runScatter, runCumulate, runTopK, runSample, runRoiAlign, runDeterminant,
   runWinogradInput, runWinogradOutput, runUniform, runMaxRoiPool, runTrees, runProduct, runLookup,
   runQuantizedGemm, runQuantizedGather, runQuantizedDepthwise, runSuppress, runByteGemm, runByteGather, runByteDepthwise,
-  runConvRows, runConvTransposeRows,
+  runConvRows, runConvTransposeRows, runUnpackBlocks,
 ];
 
 function unknown(operands: usize): i32 {

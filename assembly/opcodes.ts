@@ -53,8 +53,9 @@ export const BYTE_GATHER = 49;
 export const BYTE_DEPTHWISE = 50;
 export const CONV_ROWS = 51;
 export const CONV_TRANSPOSE_ROWS = 52;
+export const UNPACK_BLOCKS = 53;
 /** The last of them. */
-export const OPCODE_MAX = CONV_TRANSPOSE_ROWS;
+export const OPCODE_MAX = UNPACK_BLOCKS;
 /** No kernel: what follows is cut into chunks that cores may share. A core alone passes over it and executes all of them. */
 export const FORK = 240;
 

@@ -343,3 +343,13 @@ export class Suppress {
   boxes: Address; scores: Address; overlap: Address; least: Address; room: Address; places: Address; count: Address;
   pairs: i32; classes: i32; boxCount: i32; most: i32; centred: i32;
 }
+
+/**
+ * Groups [begin, end) of 16 columns of a matrix of 4-bit numbers, made a packed float matrix in panels of `panel` columns; y takes the first
+ * of the groups. For each group: levels [k, 8] bytes, column j in the low half of byte j and column j + 8 in its high half; scales
+ * and zero points [blocks of k, 16] float32, or one row of zero points for all (`zeroStep` 0 bytes instead of 64).
+ */
+@unmanaged
+export class UnpackBlocks {
+  levels: Address; scales: Address; zeros: Address; y: Address; k: i32; block: i32; zeroStep: i32; panel: i32; begin: i32; end: i32;
+}

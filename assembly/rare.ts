@@ -1,6 +1,7 @@
 // Instructions of operators that models seldom have: plain code, one small function each, as instructions.ts.
 import * as op from './opcodes.ts';
-import { at, Cumulate, Determinant, Lookup, MaxRoiPool, Product, RoiAlign, Sample, Scatter, Suppress, TopK, Trees, Uniform, WrapIndices } from './operands.ts';
+import { at, Cumulate, Determinant, Lookup, MaxRoiPool, Product, RoiAlign, Sample, Scatter, Suppress, TopK, Trees, Uniform, UnpackBlocks, WrapIndices } from './operands.ts';
+import { unpackBlocks } from './tensor/blocks.ts';
 import { determinant } from './tensor/determinant.ts';
 import { shiftOf } from './tensor/element.ts';
 import { scatter, wrapIndices } from './tensor/indices.ts';
@@ -90,4 +91,9 @@ export function runProduct(operands: usize): i32 {
 
 export function runSuppress(operands: usize): i32 {
   return suppress(changetype<Suppress>(operands));
+}
+
+export function runUnpackBlocks(operands: usize): i32 {
+  unpackBlocks(changetype<UnpackBlocks>(operands));
+  return op.OK;
 }

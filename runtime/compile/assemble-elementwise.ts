@@ -1,7 +1,7 @@
 /** Instructions that walk tensors element by element: broadcast functions, and copies with strides. */
 import { strict as assert } from 'node:assert';
 import * as op from '../../assembly/opcodes.ts';
-import { type Address, NO_ADDRESS, type StridedCopy } from './instructions.ts';
+import { type Address, type Instructions, NO_ADDRESS, type StridedCopy } from './instructions.ts';
 import { joinAxes, stridesOf } from './strides.ts';
 import { behind, checkAligned, ELEMENTS_MAX, type Writer } from './writer.ts';
 
@@ -129,5 +129,18 @@ export function assembleCopy(writer: Writer, call: StridedCopy): void {
         ]);
       });
     });
+  });
+}
+
+export function assembleResize(
+  writer: Writer,
+  opcode: number,
+  call: Parameters<Instructions['resizeNearest']>[0],
+): void {
+  const { x, y, rows, columns, batch, inputHeight, inputWidth, outputHeight, outputWidth, channels } = call;
+  checkAligned(x, y, rows, columns);
+  const operands = [x, y, rows, columns, inputHeight, inputWidth, outputHeight, outputWidth, channels];
+  writer.inParts(batch * outputHeight, ELEMENTS_MAX / Math.max(1, outputWidth * channels), (begin, end) => {
+    writer.emit(opcode, [...operands, begin, end]);
   });
 }

@@ -3,6 +3,7 @@ import * as op from '../../assembly/opcodes.ts';
 import type { DataType } from '../engine/tensor.ts';
 import type { Address } from './instructions.ts';
 import { elementTypes, typedKind } from './kinds.ts';
+import { BLOCK_COLUMNS } from './pack-blocks.ts';
 import type { BorderMode, SampleMode, ScatterName, TreesName } from './rare-operations.ts';
 import {
   behind,
@@ -300,5 +301,28 @@ export function assembleTrees(writer: Writer, call: TreesCall): void {
   const treesAtOnce = Math.max(1, Math.min(call.trees, Math.floor(ELEMENTS_MAX / depth)));
   inParts(call.rows, ELEMENTS_MAX / (treesAtOnce * depth), (begin, end) => {
     inParts(call.trees, treesAtOnce, (first, last) => writer.emit(op.TREES, [...operands, first, last, begin, end]));
+  });
+}
+
+export interface UnpackBlocksCall extends Record<'levels' | 'scales' | 'zeros', Address> {
+  /** One row of zero points for all. */
+  readonly isOneZero: boolean;
+  /** A packed matrix of the groups [begin, end) only. */
+  readonly y: Address;
+  readonly k: number;
+  readonly block: number;
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** From packBlocks to what `gemm` takes. */
+export function assembleUnpackBlocks(writer: Writer, panel: number, call: UnpackBlocksCall): void {
+  const { levels, scales, zeros, y, k, block } = call;
+  checkAligned(levels, scales, zeros, y);
+  const groupElements = k * BLOCK_COLUMNS;
+  inParts(call.end - call.begin, ELEMENTS_MAX / groupElements, (from, to) => {
+    const place = behind(y, from * groupElements, 4);
+    const sizes = [k, block, call.isOneZero ? 0 : BLOCK_COLUMNS * 4, panel];
+    writer.emit(op.UNPACK_BLOCKS, [levels, scales, zeros, place, ...sizes, call.begin + from, call.begin + to]);
   });
 }

@@ -5,7 +5,7 @@
 import { strict as assert } from 'node:assert';
 import * as op from '../../assembly/opcodes.ts';
 import { type DataType, elementBytes } from '../engine/tensor.ts';
-import { assembleBroadcast, assembleCopy } from './assemble-elementwise.ts';
+import { assembleBroadcast, assembleCopy, assembleResize } from './assemble-elementwise.ts';
 import * as integer from './assemble-integer.ts';
 import * as matrix from './assemble-matrix.ts';
 import * as quantized from './assemble-quantized.ts';
@@ -292,20 +292,11 @@ export class Assembler implements Instructions {
   }
 
   resizeNearest(call: Parameters<Instructions['resizeNearest']>[0]): void {
-    this.#resize(op.RESIZE_NEAREST, call);
+    assembleResize(this.#writer, op.RESIZE_NEAREST, call);
   }
 
   resizeLinear(call: Parameters<Instructions['resizeLinear']>[0]): void {
-    this.#resize(op.RESIZE_LINEAR, call);
-  }
-
-  #resize(opcode: number, call: Parameters<Instructions['resizeNearest']>[0]): void {
-    const { x, y, rows, columns, batch, inputHeight, inputWidth, outputHeight, outputWidth, channels } = call;
-    checkAligned(x, y, rows, columns);
-    const operands = [x, y, rows, columns, inputHeight, inputWidth, outputHeight, outputWidth, channels];
-    this.#writer.inParts(batch * outputHeight, ELEMENTS_MAX / Math.max(1, outputWidth * channels), (begin, end) => {
-      this.#writer.emit(opcode, [...operands, begin, end]);
-    });
+    assembleResize(this.#writer, op.RESIZE_LINEAR, call);
   }
 
   // ---- integers
@@ -396,5 +387,9 @@ export class Assembler implements Instructions {
 
   trees(call: rare.TreesCall): void {
     rare.assembleTrees(this.#writer, call);
+  }
+
+  unpackBlocks(call: rare.UnpackBlocksCall): void {
+    rare.assembleUnpackBlocks(this.#writer, this.traits.panel, call);
   }
 }

@@ -3,6 +3,8 @@ import { elementBytes, elementCount } from '../engine/tensor.ts';
 import { type Emitter, inputOf, type OperationOf, outputOf, requireFloat32 } from './emission.ts';
 import type { Node, Value } from './graph.ts';
 import type { Address } from './instructions.ts';
+import { BLOCK_COLUMNS } from './pack-blocks.ts';
+import { inParts } from './writer.ts';
 
 export const wrapIndices: Emitter<OperationOf<'wrapIndices'>> = {
   emit({ assembler, node, operation, at }) {
@@ -129,5 +131,38 @@ export const trees: Emitter<OperationOf<'trees'>> = {
     const sizes = { rows, features, trees: inputOf(node, 3).dims[0] ?? 0 };
     const { name, outputs, depth } = operation;
     assembler.trees({ ...tables, ...sizes, name, outputs, depth, type: x.type, x: at(x), y: at(outputOf(node)) });
+  },
+};
+
+/** Of unpacked columns: they shall stay in the cache until they are multiplied. */
+const UNPACKED_BYTES = 128 * 1024;
+
+/** Groups of 16 columns that are unpacked and multiplied at a time. */
+function groupsAtOnce(levels: Value): number {
+  const [groups = 1, k = 1] = levels.dims;
+  return Math.min(groups, Math.max(1, Math.floor(UNPACKED_BYTES / (k * BLOCK_COLUMNS * 4))));
+}
+
+/** x, levels, scales, zero points. */
+export const matMulBlocks: Emitter<OperationOf<'matMulBlocks'>> = {
+  scratchBytes: (node) => groupsAtOnce(inputOf(node, 1)) * (inputOf(node, 1).dims[1] as number) * BLOCK_COLUMNS * 4,
+  emit({ assembler, node, operation, scratch, at }) {
+    const [x, levels, scales, zeros] = [0, 1, 2, 3].map((i) => inputOf(node, i)) as [Value, Value, Value, Value];
+    const [groups = 0, k = 0] = levels.dims;
+    const { n, block } = operation;
+    const m = elementCount(x.dims.slice(0, -1));
+    const table = {
+      levels: at(levels),
+      scales: at(scales),
+      zeros: at(zeros),
+      isOneZero: elementCount(zeros.dims) === BLOCK_COLUMNS,
+    };
+    const y = at(outputOf(node));
+    inParts(groups, groupsAtOnce(levels), (begin, end) => {
+      assembler.unpackBlocks({ ...table, y: scratch, k, block, begin, end });
+      const first = begin * BLOCK_COLUMNS;
+      const columns = Math.min(n, end * BLOCK_COLUMNS) - first;
+      assembler.gemm({ a: at(x), lda: k, packedB: scratch, c: y + first * 4, ldc: n, m, n: columns, k });
+    });
   },
 };

@@ -44,6 +44,7 @@ const emitters: { readonly [Kind in Operation['kind']]: Emitter<OperationOf<Kind
   layerNorm: elementwise.layerNorm,
   lookup: rare.lookup,
   matMul: matrix.matMul,
+  matMulBlocks: rare.matMulBlocks,
   matMulInteger: integer.matMul,
   maxPool: matrix.maxPool,
   maxRoiPool: rare.maxRoiPool,

@@ -67,7 +67,9 @@ export type RareOperation =
    * x [rows, features] and the tables of an ensemble (TreesCall) → [rows, outputs], NaN where no leaf had a weight for an output.
    * `depth`: nodes on the longest way down a tree, with the weights at its end.
    */
-  | { readonly kind: 'trees'; readonly name: TreesName; readonly outputs: number; readonly depth: number };
+  | { readonly kind: 'trees'; readonly name: TreesName; readonly outputs: number; readonly depth: number }
+  /** x [..., k] times a constant matrix [k, n] of 4-bit numbers in the form of packBlocks → [..., n]. */
+  | { readonly kind: 'matMulBlocks'; readonly n: number; readonly block: number };
 
 interface Operand {
   readonly type: DataType;
@@ -131,6 +133,9 @@ export function inferRare(operation: RareOperation, inputs: readonly (Operand | 
     }
     case 'trees':
       return [{ type: x.type, dims: [x.dims[0] as number, operation.outputs] }];
+    case 'matMulBlocks':
+      expect(x.type === 'float32' && x.dims.at(-1) === second.dims[1], 'rows as long as the matrix is high', x, second);
+      return [{ type: 'float32', dims: [...x.dims.slice(0, -1), operation.n] }];
     case 'lookup': {
       const channels = second.dims[1] as number;
       const fits = second.dims.length === 2 && second.dims[0] === 256 && (channels === 1 || channels === x.dims.at(-1));

@@ -23,6 +23,7 @@ export function multiplyAddsOf({ operation, inputs, outputs }: Node): number {
     case 'convTranspose':
       return elementCount(x.dims) * elementCount(weights.dims.slice(1));
     case 'matMul':
+    case 'matMulBlocks':
     case 'matMulInteger':
       return results * (x.dims.at(-1) as number);
     case 'attention': {

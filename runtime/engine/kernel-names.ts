@@ -53,6 +53,7 @@ const names: ReadonlyMap<number, string> = new Map([
   [op.BYTE_GEMM, 'product of bytes'],
   [op.BYTE_GATHER, 'gather bytes'],
   [op.BYTE_DEPTHWISE, 'depthwise of bytes'],
+  [op.UNPACK_BLOCKS, 'unpack 4-bit blocks'],
   [op.CONV_ROWS, 'convolution by rows'],
   [op.CONV_TRANSPOSE_ROWS, 'transposed convolution by rows'],
 ]);

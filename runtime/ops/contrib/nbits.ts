@@ -2,6 +2,7 @@
 import { numbersOf } from '../../compile/evaluate.ts';
 import type { Value } from '../../compile/graph.ts';
 import { isHalf } from '../../compile/half.ts';
+import { BLOCK_COLUMNS, packBlocks } from '../../compile/pack-blocks.ts';
 import { elementCount, type Tensor } from '../../engine/tensor.ts';
 import type { Build, OperatorContext } from '../context.ts';
 
@@ -41,21 +42,15 @@ interface Weights {
 function dequantised({ n, k, bits, block }: Layout, { weights, scales, zeros, groups }: Weights): Float32Array {
   const blocks = Math.ceil(k / block);
   const rowBytes = (blocks * block * bits) / 8;
-  const zeroBytes = Math.ceil((blocks * bits) / 8);
   const packed = weights.data as Uint8Array;
-  const middle = 2 ** (bits - 1);
   const scaleOf = numbersOf(scales);
-  const zeroOf = zeros && zeros.type !== 'uint8' ? numbersOf(zeros) : undefined;
+  const zero = zeroPoints({ n, k, bits, block }, zeros) ?? (() => 2 ** (bits - 1));
   const y = new Float32Array(n * k);
   for (let row = 0; row < n; row++) {
     for (let i = 0; i < k; i++) {
       const part = groups ? (groups[i] as number) : Math.floor(i / block);
-      const zero = zeroOf
-        ? (zeroOf[row * blocks + part] as number)
-        : zeros
-          ? numberAt(zeros.data as Uint8Array, row, part, zeroBytes, bits)
-          : middle;
-      y[row * k + i] = (numberAt(packed, row, i, rowBytes, bits) - zero) * (scaleOf[row * blocks + part] as number);
+      const number = numberAt(packed, row, i, rowBytes, bits) - zero(row, part);
+      y[row * k + i] = number * (scaleOf[row * blocks + part] as number);
     }
   }
   return y;
@@ -69,7 +64,43 @@ function groupsOf(node: OperatorContext, k: number, blocks: number): readonly nu
   return groups;
 }
 
-/** Weights are made float32 when the program is made: four or eight times the memory, for the speed of the float kernels. */
+/** The zero point of a block of a row; undefined where it is the middle of the range everywhere. */
+function zeroPoints({ k, bits, block }: Layout, zeros: Tensor | undefined) {
+  if (!zeros) return undefined;
+  const blocks = Math.ceil(k / block);
+  if (zeros.type !== 'uint8') {
+    const numbers = numbersOf(zeros);
+    return (row: number, part: number): number => numbers[row * blocks + part] as number;
+  }
+  const rowBytes = Math.ceil((blocks * bits) / 8);
+  return (row: number, part: number): number => numberAt(zeros.data as Uint8Array, row, part, rowBytes, bits);
+}
+
+/** x times weights of 4 bits that stay so in memory. */
+function matMulBlocks(node: OperatorContext, layout: Layout, { weights, scales, zeros }: Weights): Value {
+  const { n, k, bits, block } = layout;
+  const blocks = Math.ceil(k / block);
+  const bytes = weights.data as Uint8Array;
+  const scaleOf = numbersOf(scales);
+  const zero = zeroPoints(layout, zeros);
+  const packed = packBlocks(k, n, block, {
+    level: (p, j) => numberAt(bytes, j, p, (blocks * block * bits) / 8, bits),
+    scale: (part, j) => scaleOf[j * blocks + part] as number,
+    zero: zero && ((part, j) => zero(j, part)),
+  });
+  const { builder } = node;
+  const groups = Math.ceil(n / BLOCK_COLUMNS);
+  const zeroDims = zero ? [groups, blocks, BLOCK_COLUMNS] : [1, 1, BLOCK_COLUMNS];
+  const tables: Tensor[] = [
+    { type: 'uint8', dims: [groups, k, BLOCK_COLUMNS / 2], data: packed.levels },
+    { type: 'float32', dims: [groups, blocks, BLOCK_COLUMNS], data: packed.scales },
+    { type: 'float32', dims: zeroDims, data: packed.zeros },
+  ];
+  const constants = tables.map((table, index) => builder.constant(table, `blocks ${index} ${builder.origin}`));
+  return builder.add({ kind: 'matMulBlocks', n, block }, [node.input(0), ...constants]);
+}
+
+/** Whole numbers of 8 bits, and blocks that do not lie in order, are made float32 when the program is made. */
 export const matMulNBits: Build = (node) => {
   const { builder } = node;
   const layout = layoutOf(node);
@@ -86,9 +117,12 @@ export const matMulNBits: Build = (node) => {
   const zeroCount = zeros && zeros.type !== 'uint8' ? n * blocks : n * Math.ceil((blocks * bits) / 8);
   if (elementCount(scales.dims) !== n * blocks || (zeros && elementCount(zeros.dims) !== zeroCount))
     throw new Error(`expected ${n * blocks} scales and zero points`);
-  const data = dequantised(layout, { weights, scales, zeros, groups });
-  const table: Value = builder.constant({ type: 'float32', dims: [n, k], data }, `bits ${builder.origin}`);
-  const product = builder.matMul(node.input(0), table, true);
+  const x = node.input(0);
+  const tables = { weights, scales, zeros, groups };
+  const floatTable = (): Value =>
+    builder.constant({ type: 'float32', dims: [n, k], data: dequantised(layout, tables) }, `bits ${builder.origin}`);
+  const staysPacked = bits === 4 && !groups && x.type === 'float32';
+  const product = staysPacked ? matMulBlocks(node, layout, tables) : builder.matMul(x, floatTable(), true);
   const bias = node.optional(5);
   return bias ? builder.binary('add', product, bias) : product;
 };
