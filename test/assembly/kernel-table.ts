@@ -1,6 +1,7 @@
 /** One row a kernel: what to run, on which sizes, and how exact it must be. Everything that tests kernels is driven by this table. */
 
 import type { Trial } from './machine.ts';
+import { unpackBlocksRow } from './table-blocks.ts';
 import { castRow } from './table-cast.ts';
 import { convRows } from './table-conv.ts';
 import { elementwiseRows } from './table-elementwise.ts';
@@ -39,6 +40,7 @@ export const kernelTable: readonly Row[] = [
   ...recurrentRows,
   suppressRow,
   treesRow,
+  unpackBlocksRow,
   ...typedRows,
   castRow,
   erf64Row,
