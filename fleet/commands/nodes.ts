@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { defineCommand } from './command.ts';
-import { labelsText, timeText } from './text.ts';
+import { labelsText, printable, timeText } from './text.ts';
 
 export const nodes = defineCommand({
   name: ['nodes'],
@@ -13,6 +13,10 @@ export const nodes = defineCommand({
     const rows = all.map((node) => {
       const models = node.reported?.models ?? [];
       const failed = [...models, ...(node.reported?.triggers ?? [])].filter(({ state }) => state === 'failed');
+      const problems = [
+        ...failed.map(({ name, error }) => `${name}: ${error}`),
+        ...(node.refused ? [`${node.refused.count} of its messages refused, the last: ${node.refused.last}`] : []),
+      ];
       const reached = node.reported?.desiredVersion ?? 0;
       return [
         style.bold(node.name),
@@ -25,7 +29,7 @@ export const nodes = defineCommand({
         reached >= node.desiredVersion
           ? style.good('up to date')
           : style.dim(`at ${reached} of ${node.desiredVersion}`),
-        failed.map(({ name, error }) => style.bad(`${name}: ${error}`)).join('\n'),
+        problems.map((problem) => style.bad(printable(problem))).join('\n'),
       ];
     });
     return style.table(['node', 'state', 'labels', 'models ready', 'desired', 'problems'], rows);

@@ -22,6 +22,10 @@ export const tasksAdd = defineCommand({
       inputs: z.array(z.string()).min(1).optional().describe('files, one input each; split over the nodes'),
       format: formatSchema.default('image').describe('what the files are'),
       inputsPerUnit: z.coerce.number().int().optional().describe('how many inputs a node gets at a time (16)'),
+      reduce: z
+        .string()
+        .optional()
+        .describe('one answer from all results, as CEL: size(results.filter(r, r.score > 0.5))'),
       command: nameSchema.optional().describe('command for every node that is selected, such as logs'),
       argument: z.array(z.string()).optional().describe('key=value for the command, such as lines=20'),
       ...selectorFlags,
@@ -46,9 +50,9 @@ export const tasksAdd = defineCommand({
       if (inputs.length === 0) throw new Error('tasks add: --inputs: expected at least one file');
       const placed = [];
       for (const file of inputs) placed.push(await inputFrom(file, controller));
-      const { format, inputsPerUnit } = typed;
+      const { format, inputsPerUnit, reduce } = typed;
       return {
-        work: { kind: 'inference' as const, model: model as string, format, inputs: placed, inputsPerUnit },
+        work: { kind: 'inference' as const, model: model as string, format, inputs: placed, inputsPerUnit, reduce },
         ...rest,
       };
     },
@@ -109,6 +113,7 @@ export const tasksShow = defineCommand({
       ...(task.waitsFor === null ? [] : [`waits for ${task.waitsFor}`]),
       `added ${timeText(task.addedAt)}, ${task.endedAt === null ? `expires ${timeText(task.deadlineAt)}` : `ended ${timeText(task.endedAt)}`}`,
       ...problems(task, style),
+      ...answerText(task, style),
       ...(task.results ?? []).map((result) => printable(JSON.stringify(result))),
     ].join('\n'),
 });
@@ -116,6 +121,13 @@ export const tasksShow = defineCommand({
 function unitText({ units, unitStates }: TaskDetail): string {
   const parts = Object.entries(unitStates).map(([state, count]) => `${count} ${state}`);
   return `${countText(units, 'unit')}: ${parts.join(', ')}`;
+}
+
+function answerText({ answer, inputs }: TaskDetail, style: Style): string[] {
+  if (answer === null) return [];
+  const from = answer.from === inputs ? '' : style.dim(` (from ${answer.from} of ${inputs} results)`);
+  if ('error' in answer) return [style.bad(printable(answer.error)) + from];
+  return [`answer: ${style.bold(printable(JSON.stringify(answer.value)))}${from}`];
 }
 
 function problems({ unitList }: TaskDetail, style: Style): string[] {

@@ -5,7 +5,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { withoutPassword } from '../../runtime/node/broker-stream-io.ts';
-import { allNodes } from '../../runtime/protocol/topics.ts';
+import { allNodes, parseNodeTopic } from '../../runtime/protocol/topics.ts';
 import { type Blobs, openBlobs } from '../../runtime/store/blobs.ts';
 import { lockFolder } from '../../runtime/store/lock.ts';
 import { createApi } from '../api/api.ts';
@@ -128,7 +128,7 @@ async function startFleet({
     url: mqttUrl,
     clientId: `llmasos-controller-${randomUUID().slice(0, 8)}`,
     filters: CHANNELS.map(allNodes),
-    onMessage: (topic, payload) => receive(topic, payload, fleet, traffic, log),
+    onMessage: (topic, payload) => receive(topic, payload, fleet, traffic),
     onUp: () => {
       log.info(`connected to the broker at ${withoutPassword(mqttUrl)}`);
       fleet.linkUp().then(markReady, (error: Error) => log.error(`desired states cannot be read: ${error.message}`));
@@ -159,14 +159,14 @@ async function startFleet({
   return { fleet, link };
 }
 
-function receive(topic: string, payload: Uint8Array, fleet: Fleet, traffic: NodeTraffic, log: Logger): void {
+function receive(topic: string, payload: Uint8Array, fleet: Fleet, traffic: NodeTraffic): void {
   try {
     const message = readNodeMessage(topic, payload);
     if (message?.kind === 'reply') fleet.inference.settle(message.node, message.reply);
     else if (message?.kind === 'task') fleet.tellTask(message.node, message.event);
     else if (message) traffic.add(message);
   } catch (error) {
-    log.warn(`a message from a node was refused: ${(error as Error).message}`);
+    fleet.noteRefusal(parseNodeTopic(topic)?.node ?? '', error as Error);
   }
 }
 

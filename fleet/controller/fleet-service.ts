@@ -72,6 +72,8 @@ export class Fleet implements ControllerService {
   readonly #live = new Map<string, Live>();
   readonly #holdDown: HoldDown;
   #watchers = 0;
+  /** By node; all that are not on record are one, or strangers could fill it. */
+  readonly #refusals = new Map<string, { count: number; last: string }>();
   /** Work on blobs and model versions, one at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -113,6 +115,14 @@ export class Fleet implements ControllerService {
     return this.#tasks;
   }
 
+  /** A message that did not fit its schema. It is logged when it is the first, the tenth, the hundredth …: a node may send any number. */
+  noteRefusal(node: string, error: Error): void {
+    const name = this.#facts.has(node) ? node : '';
+    const count = (this.#refusals.get(name)?.count ?? 0) + 1;
+    this.#refusals.set(name, { count, last: error.message });
+    if (/^10*$/.test(String(count))) this.#options.log.warn(`a message from a node was refused: ${error.message}`);
+  }
+
   /** A message about tasks from a node. */
   tellTask(node: string, event: TaskEvent): void {
     this.tasks.desk.receive(node, event);
@@ -133,6 +143,7 @@ export class Fleet implements ControllerService {
         reported,
         metrics: live?.metrics ?? null,
         desiredVersion: desired?.version ?? 0,
+        refused: this.#refusals.get(name),
       };
     });
   }

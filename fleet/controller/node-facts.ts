@@ -19,6 +19,10 @@ export class FactBook {
     return !before || textOf(before) !== textOf(known);
   }
 
+  has(name: string): boolean {
+    return this.#known.has(name);
+  }
+
   all(): readonly NodeFacts[] {
     return [...this.#known.values()];
   }

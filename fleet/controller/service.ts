@@ -13,6 +13,8 @@ export interface NodeView {
   readonly reported: ReportedState | null;
   readonly metrics: Metrics | null;
   readonly desiredVersion: number;
+  /** Messages of it that did not fit their schema since the controller started, and what was wrong with the last; absent when none. */
+  readonly refused?: { readonly count: number; readonly last: string };
 }
 
 export interface ModelView {

@@ -1,5 +1,6 @@
 /** What can be asked about tasks: checks what is asked, puts large inputs where nodes can fetch them, and shows what is known. */
 import type { Blobs } from '../../runtime/store/blobs.ts';
+import { compileExpression } from '../../runtime/triggers/expressions.ts';
 import { readModels } from '../controller/store.ts';
 import { type DeskPorts, TaskDesk } from './desk.ts';
 import { forgetEnded, readResults, readTask, readTasks, readUnits } from './store.ts';
@@ -39,6 +40,7 @@ export class TaskService implements Tasks {
   async add(spec: TaskSpec): Promise<TaskView> {
     const { work } = spec;
     if (work.kind === 'command') return taskView(await this.desk.add(spec));
+    if (work.reduce !== undefined) compileExpression(work.reduce, ['results']);
     await this.#checkModel(work.model);
     const inputs: typeof work.inputs = [];
     for (const input of work.inputs) inputs.push(await this.#place(input));
@@ -53,8 +55,10 @@ export class TaskService implements Tasks {
     const { database } = this.#ports;
     const task = await readTask(database, id);
     if (!task) throw unknownTask(id);
-    const results = withResults ? await readResults(database, id) : null;
-    return taskDetail(task, await readUnits(database, id), this.#ports.nodes(), results);
+    const { work } = task.spec;
+    const asked = withResults || (work.kind === 'inference' && work.reduce !== undefined);
+    const results = asked ? await readResults(database, id) : new Map<number, unknown[]>();
+    return taskDetail(task, await readUnits(database, id), this.#ports.nodes(), results, withResults);
   }
 
   async cancel(id: string): Promise<TaskView> {

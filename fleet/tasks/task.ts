@@ -8,6 +8,7 @@ import { hasEnded, newUnit, type Unit } from './unit.ts';
 
 const INPUTS_MAX = 10_000;
 const DAY_MS = 86_400_000;
+const EXPRESSION_CHARACTERS_MAX = 2_000;
 
 const work = z.discriminatedUnion('kind', [
   z.strictObject({
@@ -16,6 +17,12 @@ const work = z.discriminatedUnion('kind', [
     format: formatSchema,
     inputs: z.array(inputSchema).min(1).max(INPUTS_MAX),
     inputsPerUnit: z.int().min(1).max(1_000).default(16).describe('how many inputs a node gets at a time'),
+    reduce: z
+      .string()
+      .min(1)
+      .max(EXPRESSION_CHARACTERS_MAX)
+      .optional()
+      .describe('CEL over `results`, a list: one answer from all of them, such as size(results)'),
   }),
   z.strictObject({
     kind: z.literal('command'),
@@ -79,7 +86,7 @@ function splitUp(id: string, { work, selector }: TaskSpec, nodes: readonly strin
 export function workOf({ spec }: Pick<Task, 'spec'>, index: number): Work {
   const { work } = spec;
   if (work.kind === 'command') return work;
-  const { inputsPerUnit, inputs, ...rest } = work;
+  const { inputsPerUnit, inputs, reduce: _, ...rest } = work;
   return { ...rest, inputs: inputs.slice(index * inputsPerUnit, (index + 1) * inputsPerUnit) };
 }
 

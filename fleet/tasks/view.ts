@@ -1,11 +1,15 @@
 /** Tasks as they are shown. */
 
+import { compileExpression } from '../../runtime/triggers/expressions.ts';
 import { selects } from '../controller/desired.ts';
 import type { NodeFacts } from './dispatch.ts';
 import type { Task, TaskSpec, TaskState } from './task.ts';
 import type { Unit, UnitState } from './unit.ts';
 
 const UNITS_SHOWN = 1_000;
+
+/** `from`: of how many results. */
+export type Answer = { readonly from: number } & ({ readonly value: unknown } | { readonly error: string });
 
 export interface TaskView {
   readonly id: string;
@@ -31,6 +35,8 @@ export interface TaskDetail extends TaskView {
   readonly waitsFor: string | null;
   /** When they are asked for: one an input in their order, null where there is none (yet); of a command one a node. */
   readonly results: readonly unknown[] | null;
+  /** What `reduce` makes of the results that there are; null without it. */
+  readonly answer: Answer | null;
 }
 
 export function taskView(task: Task): TaskView {
@@ -45,7 +51,8 @@ export function taskDetail(
   task: Task,
   units: readonly Unit[],
   nodes: readonly NodeFacts[],
-  results: ReadonlyMap<number, readonly unknown[]> | null,
+  results: ReadonlyMap<number, readonly unknown[]>,
+  withResults: boolean,
 ): TaskDetail {
   const unitStates: Partial<Record<UnitState, number>> = {};
   for (const { state } of units) unitStates[state] = (unitStates[state] ?? 0) + 1;
@@ -59,8 +66,20 @@ export function taskDetail(
       node: node ?? pinned,
     })),
     waitsFor: waitsFor(task, units, nodes),
-    results: results && inOrder(task, results),
+    results: withResults ? inOrder(task, results) : null,
+    answer: answerOf(task, results),
   };
+}
+
+/** The reduce step: over the results so far, in the order of their inputs. */
+function answerOf({ spec, units }: Task, results: ReadonlyMap<number, readonly unknown[]>): Answer | null {
+  if (spec.work.kind !== 'inference' || spec.work.reduce === undefined) return null;
+  const all = Array.from({ length: units }, (_, index) => results.get(index) ?? []).flat();
+  try {
+    return { from: all.length, value: compileExpression(spec.work.reduce, ['results']).evaluate({ results: all }) };
+  } catch (error) {
+    return { from: all.length, error: (error as Error).message };
+  }
 }
 
 function waitsFor({ spec }: Task, units: readonly Unit[], nodes: readonly NodeFacts[]): string | null {

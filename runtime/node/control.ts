@@ -34,7 +34,7 @@ export interface Control {
   readonly filters: Readonly<Record<string, 1>>;
   announce(): void;
   report(): void;
-  metrics(counts: Omit<Metrics, 'at'>): void;
+  metrics(counts: Omit<Metrics, 'at' | 'refusedMessages'>): void;
   taskEvent(content: Content<TaskEvent>): void;
   messageError(trigger: string, topic: string, error: string): void;
   /** True when the message was for the node itself. `done` is called when it is dealt with. */
@@ -70,6 +70,7 @@ export function createControl(options: ControlOptions): Control {
     const reply = await options.requests.answer(request);
     options.send(json(nodeTopic(node, 'replies'), reply, 1, false));
   };
+  let refusedMessages = 0;
   const take = (message: IncomingMessage): void => {
     // An empty retained message is how MQTT deletes one; a deleted desired state deletes nothing here.
     if (message.payload.byteLength === 0) return;
@@ -78,6 +79,7 @@ export function createControl(options: ControlOptions): Control {
       else if (message.topic === tasks) options.tasks.receive(message.topic, message.payload);
       else if (message.topic === requests) void answer(parsePayload(requestSchema, message.topic, message.payload));
     } catch (error) {
+      refusedMessages++;
       log('a message from the controller was refused', error as Error);
       const id = message.topic === requests ? idOf(message.payload) : undefined;
       if (id === undefined) return;
@@ -95,7 +97,9 @@ export function createControl(options: ControlOptions): Control {
     },
     report,
     metrics: (counts) =>
-      options.send(json(nodeTopic(node, 'metrics'), { at: now(), ...counts } satisfies Metrics, 0, false)),
+      options.send(
+        json(nodeTopic(node, 'metrics'), { at: now(), ...counts, refusedMessages } satisfies Metrics, 0, false),
+      ),
     taskEvent(content) {
       const event = envelopeOf<TaskEvent>(content, `/nodes/${node}`, options.newId(), now());
       options.send(json(nodeTopic(node, 'task-events'), event, 1, false));

@@ -129,6 +129,8 @@ export const metricsSchema = z.object({
   outboxItems: z.number().int(),
   /** Results given up because the outbox was full, since the node started. */
   outboxDropped: z.number().int().optional(),
+  /** Messages of the controller that did not fit their schema, since the node started. */
+  refusedMessages: z.number().int().optional(),
   triggers: z.array(triggerMetricsSchema),
   load: loadSchema.optional(),
 });

@@ -223,9 +223,11 @@ test('bad payloads from a node are passed over and the next one is taken', async
   await node.send('metrics', 'no JSON');
   await node.send('metrics', { at: 'soon' });
   await node.send('metrics', { at: 1, uptimeMs: 4711, residentBytes: 1, outboxItems: 0, triggers: [] });
-  await eventually('the good one', async () =>
+  const view = await eventually('the good one', async () =>
     (await service.nodes()).find(({ metrics }) => metrics?.uptimeMs === 4711),
   );
+  assert.is(view.refused?.count, 2);
+  assert.match(view.refused?.last ?? '', /metrics: at: /);
 });
 
 test('inference on a named node: its answer, its refusal, its silence', async () => {

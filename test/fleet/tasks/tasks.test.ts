@@ -57,7 +57,9 @@ test('a data set is split over the nodes, and the results come back in the order
   await service.putTrigger(largest, {});
   await readyOnBoth();
   const values = Array.from({ length: 100 }, (_, index) => index + 1);
-  const accepted = await service.tasks.add(inference(values));
+  const spec = inference(values);
+  const reduce = 'size(results.filter(r, r.score > 100.0))';
+  const accepted = await service.tasks.add({ ...spec, work: { ...spec.work, reduce } } as typeof spec);
   assert.equal([accepted.units, accepted.state, accepted.what], [34, 'active', 'inference scale']);
   const task = await ended(accepted.id);
   assert.is(task.state, 'succeeded');
@@ -65,6 +67,7 @@ test('a data set is split over the nodes, and the results come back in the order
     scoresOf(task.results),
     values.map((value) => value * 2),
   );
+  assert.equal(task.answer, { from: 100, value: 50 });
   assert.equal(new Set(task.unitList.map(({ node }) => node)), new Set(['north', 'south']));
 });
 
@@ -129,6 +132,10 @@ test('what cannot be done is refused, or says what it waits for, and can be canc
     /^input: blob b{64} is not here/,
   );
   assert.match(await bad({ kind: 'inference', model: 'scale', format: 'json', inputs: [] }), /^tasks add: work.inputs/);
+  assert.match(
+    await bad({ kind: 'inference', model: 'scale', format: 'json', inputs: [{ base64: 'AA==' }], reduce: 'size(' }),
+    /^expression "size\(": /,
+  );
   const { id } = await service.tasks.add(inference([1], { selector: { nodes: ['elsewhere'] } }));
   const waiting = await service.tasks.show(id, false);
   assert.match(waiting.waitsFor ?? '', /^a node that matches its selector to come online/);
