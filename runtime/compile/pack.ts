@@ -17,7 +17,7 @@ export function packedLength(k: number, n: number, panel: number): number {
 }
 
 /** A panel of so many columns has them once more in its free half, as assembly/tensor/narrow-gemm.ts reads them. */
-const NARROW_MAX = 4;
+export const NARROW_MAX = 4;
 const NARROW_PANEL = 16;
 const NARROW_STEP = 8;
 

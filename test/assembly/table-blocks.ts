@@ -14,7 +14,7 @@ export const unpackBlocksRow: Row = {
     [1, 1, 16],
     [40, 37, 16],
     [65, 16, 32],
-    [32, 33, 64],
+    [32, 40, 64],
     [300, 700, 128],
   ].flatMap(([rows, columns, size]) =>
     [false, true].map((hasZeros) => (trial: Trial) => {

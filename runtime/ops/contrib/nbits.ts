@@ -2,6 +2,7 @@
 import { numbersOf } from '../../compile/evaluate.ts';
 import type { Value } from '../../compile/graph.ts';
 import { isHalf } from '../../compile/half.ts';
+import { NARROW_MAX } from '../../compile/pack.ts';
 import { BLOCK_COLUMNS, packBlocks } from '../../compile/pack-blocks.ts';
 import { elementCount, type Tensor } from '../../engine/tensor.ts';
 import type { Build, OperatorContext } from '../context.ts';
@@ -100,7 +101,7 @@ function matMulBlocks(node: OperatorContext, layout: Layout, { weights, scales, 
   return builder.add({ kind: 'matMulBlocks', n, block }, [node.input(0), ...constants]);
 }
 
-/** Whole numbers of 8 bits, and blocks that do not lie in order, are made float32 when the program is made. */
+/** Numbers of 8 bits, blocks out of order, and a few columns behind the last sixteen are made float32 when the program is made. */
 export const matMulNBits: Build = (node) => {
   const { builder } = node;
   const layout = layoutOf(node);
@@ -121,7 +122,9 @@ export const matMulNBits: Build = (node) => {
   const tables = { weights, scales, zeros, groups };
   const floatTable = (): Value =>
     builder.constant({ type: 'float32', dims: [n, k], data: dequantised(layout, tables) }, `bits ${builder.origin}`);
-  const staysPacked = bits === 4 && !groups && x.type === 'float32';
+  // The kernel for a last panel of few columns takes them in another form.
+  const isNarrow = (n - 1) % BLOCK_COLUMNS < NARROW_MAX;
+  const staysPacked = bits === 4 && !groups && !isNarrow && x.type === 'float32';
   const product = staysPacked ? matMulBlocks(node, layout, tables) : builder.matMul(x, floatTable(), true);
   const bias = node.optional(5);
   return bias ? builder.binary('add', product, bias) : product;
