@@ -56,7 +56,8 @@ const loaders: Readonly<Record<string, Loader>> = {
   ours: async () => {
     const { createEngine, fileSource, tensorsOf } = await import('./fresh-ours.ts');
     return async (file, inputs) => {
-      const engine = await createEngine();
+      // One core: so do the others.
+      const engine = await createEngine({ cores: 1 });
       const model = await engine.load(fileSource(file), { name: 'fresh' });
       const run = async (): Promise<Tensors> => tensorsOf((await model.run(inputs)).outputs);
       return { run, close: () => engine.close(), about: engine.info.build };
