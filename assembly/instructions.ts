@@ -111,7 +111,10 @@ function runDepthwise(operands: usize): i32 {
 
 function runPool(operands: usize): i32 {
   const o = changetype<Pool>(operands);
-  pool(o.kind, changetype<ConvShape>(operands), at(o.x), at(o.y), o.padBottom, o.padRight, o.begin, o.end);
+  pool(
+    o.kind, changetype<ConvShape>(operands), at(o.x), at(o.y), <usize>o.yPixelStride << 2,
+    o.padBottom, o.padRight, o.begin, o.end,
+  );
   return OK;
 }
 

@@ -172,7 +172,7 @@ export class QuantizedDepthwise {
   kind: i32; zero: i32; pairs: i32; x: Address; weights: Address; bias: Address; factor: Address; y: Address; ring: Address; begin: i32; end: i32;
 }
 
-/** Output rows [begin, end) of batch * outputHeight; padBottom and padRight count for the padded average only. */
+/** Output rows [begin, end) of batch * outputHeight; strides of pixels in elements; padBottom and padRight count for the padded average only. */
 @unmanaged
 export class Pool {
   batch: i32; // a ConvShape begins here
@@ -182,7 +182,7 @@ export class Pool {
   strideHeight: i32; strideWidth: i32;
   dilationHeight: i32; dilationWidth: i32;
   padTop: i32; padLeft: i32;
-  kind: i32; x: Address; y: Address; padBottom: i32; padRight: i32; begin: i32; end: i32;
+  kind: i32; x: Address; y: Address; yPixelStride: i32; padBottom: i32; padRight: i32; begin: i32; end: i32;
 }
 
 @unmanaged
@@ -242,10 +242,10 @@ export class Gather {
   x: Address; indices: Address; wide: i32; y: Address; axis: i32; count: i32; innerBytes: i32; begin: i32; end: i32;
 }
 
-/** Output rows [begin, end) of batch * outputHeight. */
+/** Output rows [begin, end) of batch * outputHeight; strides of pixels in elements. */
 @unmanaged
 export class Resize {
-  x: Address; y: Address; rows: Address; columns: Address;
+  x: Address; xPixelStride: i32; y: Address; yPixelStride: i32; rows: Address; columns: Address;
   inputHeight: i32; inputWidth: i32; outputHeight: i32; outputWidth: i32; channels: i32; begin: i32; end: i32;
 }
 

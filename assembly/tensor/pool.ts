@@ -61,28 +61,28 @@ function pixel(
   }
 }
 
-/** `count` neighbouring results, whose windows are `stepBytes` apart. */
+/** `count` neighbouring results, whose windows are `stepBytes` apart, and they themselves `yStepBytes`. */
 // @ts-ignore: decorator
 @inline
 function pixels(
-  maximum: bool, across: i32, count: i32, x: usize, stepBytes: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32,
+  maximum: bool, across: i32, count: i32, x: usize, stepBytes: usize, y: usize, yStepBytes: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32,
   tapBytes: usize, factor: f32,
 ): void {
   for (; count > 0; count--) {
     pixel(maximum, across, x, y, channels, rows, rowBytes, columns, tapBytes, factor);
     x += stepBytes;
-    y += <usize>channels << 2;
+    y += yStepBytes;
   }
 }
 
-type Pixels = (count: i32, x: usize, stepBytes: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32) => void;
+type Pixels = (count: i32, x: usize, stepBytes: usize, y: usize, yStepBytes: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32) => void;
 
-function most(count: i32, x: usize, stepBytes: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void { pixels(true, 0, count, x, stepBytes, y, channels, rows, rowBytes, columns, tapBytes, factor); }
-function mostOfTwo(count: i32, x: usize, stepBytes: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void { pixels(true, 2, count, x, stepBytes, y, channels, rows, rowBytes, columns, tapBytes, factor); }
-function mostOfThree(count: i32, x: usize, stepBytes: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void { pixels(true, 3, count, x, stepBytes, y, channels, rows, rowBytes, columns, tapBytes, factor); }
-function mean(count: i32, x: usize, stepBytes: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void { pixels(false, 0, count, x, stepBytes, y, channels, rows, rowBytes, columns, tapBytes, factor); }
-function meanOfTwo(count: i32, x: usize, stepBytes: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void { pixels(false, 2, count, x, stepBytes, y, channels, rows, rowBytes, columns, tapBytes, factor); }
-function meanOfThree(count: i32, x: usize, stepBytes: usize, y: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void { pixels(false, 3, count, x, stepBytes, y, channels, rows, rowBytes, columns, tapBytes, factor); }
+function most(count: i32, x: usize, stepBytes: usize, y: usize, yStepBytes: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void { pixels(true, 0, count, x, stepBytes, y, yStepBytes, channels, rows, rowBytes, columns, tapBytes, factor); }
+function mostOfTwo(count: i32, x: usize, stepBytes: usize, y: usize, yStepBytes: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void { pixels(true, 2, count, x, stepBytes, y, yStepBytes, channels, rows, rowBytes, columns, tapBytes, factor); }
+function mostOfThree(count: i32, x: usize, stepBytes: usize, y: usize, yStepBytes: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void { pixels(true, 3, count, x, stepBytes, y, yStepBytes, channels, rows, rowBytes, columns, tapBytes, factor); }
+function mean(count: i32, x: usize, stepBytes: usize, y: usize, yStepBytes: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void { pixels(false, 0, count, x, stepBytes, y, yStepBytes, channels, rows, rowBytes, columns, tapBytes, factor); }
+function meanOfTwo(count: i32, x: usize, stepBytes: usize, y: usize, yStepBytes: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void { pixels(false, 2, count, x, stepBytes, y, yStepBytes, channels, rows, rowBytes, columns, tapBytes, factor); }
+function meanOfThree(count: i32, x: usize, stepBytes: usize, y: usize, yStepBytes: usize, channels: i32, rows: i32, rowBytes: usize, columns: i32, tapBytes: usize, factor: f32): void { pixels(false, 3, count, x, stepBytes, y, yStepBytes, channels, rows, rowBytes, columns, tapBytes, factor); }
 
 const PIXELS: StaticArray<Pixels> = [most, mostOfTwo, mostOfThree, mean, meanOfTwo, meanOfThree];
 
@@ -92,8 +92,10 @@ function pixelsFor(maximum: bool, columns: i32): Pixels {
   return unchecked(PIXELS[(maximum ? 0 : 3) + (columns == 2 || columns == 3 ? columns - 1 : 0)]);
 }
 
-/** Output rows [begin, end) of batch * outputHeight. */
-export function pool(kind: i32, shape: ConvShape, x: usize, y: usize, padBottom: i32, padRight: i32, begin: i32, end: i32): void {
+/** Output rows [begin, end) of batch * outputHeight; bytes between pixels of y. */
+export function pool(
+  kind: i32, shape: ConvShape, x: usize, y: usize, yPixelBytes: usize, padBottom: i32, padRight: i32, begin: i32, end: i32,
+): void {
   const height = shape.inputHeight, width = shape.inputWidth, channels = shape.inputChannels;
   const maximum = kind == op.POOL_MAX;
   const pixelBytes = <usize>channels << 2, stepBytes = <usize>shape.strideWidth * pixelBytes;
@@ -105,7 +107,7 @@ export function pool(kind: i32, shape: ConvShape, x: usize, y: usize, padBottom:
     const rows = max(0, min(shape.kernelHeight, ceilDivide(height - top, shape.dilationHeight)) - firstRow);
     const paddedRows = min(shape.kernelHeight, ceilDivide(height + padBottom - top, shape.dilationHeight));
     const line = x + <usize>((outputRow / shape.outputHeight * height + top + firstRow * shape.dilationHeight) * width) * pixelBytes;
-    let target = y + <usize>(outputRow * shape.outputWidth) * pixelBytes;
+    let target = y + <usize>(outputRow * shape.outputWidth) * yPixelBytes;
     for (let outputColumn = 0, count = 1; outputColumn < shape.outputWidth; outputColumn += count) {
       const left = outputColumn * shape.strideWidth - shape.padLeft;
       const first = ceilDivide(-left, shape.dilationWidth);
@@ -119,8 +121,8 @@ export function pool(kind: i32, shape: ConvShape, x: usize, y: usize, padBottom:
         factor = 1 / <f32>(kind == op.POOL_AVERAGE_PADDED ? paddedRows * paddedColumns : rows * columns);
       }
       const pixelsOf = pixelsFor(maximum, columns);
-      pixelsOf(count, source, stepBytes, target, channels, rows, rowBytes, columns, tapBytes, factor);
-      target += pixelBytes * count;
+      pixelsOf(count, source, stepBytes, target, yPixelBytes, channels, rows, rowBytes, columns, tapBytes, factor);
+      target += yPixelBytes * count;
     }
   }
 }

@@ -4,23 +4,23 @@ import { copyFloats } from './patches.ts';
 import { madd } from './simd.ts';
 
 export function resizeNearest(o: Resize): void {
-  const pixelBytes = <usize>o.channels << 2;
+  const pixelBytes = <usize>o.xPixelStride << 2, step = <usize>o.yPixelStride << 2;
   const rows = at(o.rows), columns = at(o.columns), x = at(o.x);
-  let y = at(o.y) + <usize>(o.begin * o.outputWidth) * pixelBytes;
+  let y = at(o.y) + <usize>(o.begin * o.outputWidth) * step;
   for (let row = o.begin; row < o.end; row++) {
     const sourceRow = row / o.outputHeight * o.inputHeight + load<i32>(rows + (<usize>(row % o.outputHeight) << 2));
     const line = x + <usize>(sourceRow * o.inputWidth) * pixelBytes;
     for (let column = 0; column < o.outputWidth; column++) {
       copyFloats(y, line + <usize>load<i32>(columns + (<usize>column << 2)) * pixelBytes, o.channels);
-      y += pixelBytes;
+      y += step;
     }
   }
 }
 
 export function resizeLinear(o: Resize): void {
-  const pixelBytes = <usize>o.channels << 2;
+  const pixelBytes = <usize>o.xPixelStride << 2, step = <usize>o.yPixelStride << 2;
   const rows = at(o.rows), columns = at(o.columns), x = at(o.x);
-  let y = at(o.y) + <usize>(o.begin * o.outputWidth) * pixelBytes;
+  let y = at(o.y) + <usize>(o.begin * o.outputWidth) * step;
   for (let row = o.begin; row < o.end; row++) {
     const entry = rows + (<usize>(row % o.outputHeight) << 3);
     const image = row / o.outputHeight * o.inputHeight, upper = load<i32>(entry);
@@ -32,7 +32,7 @@ export function resizeLinear(o: Resize): void {
       const left = load<i32>(cell);
       const near = <usize>left * pixelBytes, far = <usize>min(left + 1, o.inputWidth - 1) * pixelBytes;
       blend(top + near, top + far, bottom + near, bottom + far, y, o.channels, load<f32>(cell, 4), down);
-      y += pixelBytes;
+      y += step;
     }
   }
 }

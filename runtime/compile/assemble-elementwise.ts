@@ -1,7 +1,7 @@
 /** Instructions that walk tensors element by element: broadcast functions, and copies with strides. */
 import { strict as assert } from 'node:assert';
 import * as op from '../../assembly/opcodes.ts';
-import { type Address, type Instructions, NO_ADDRESS, type StridedCopy } from './instructions.ts';
+import { type Address, NO_ADDRESS, type StridedCopy } from './instructions.ts';
 import { joinAxes, stridesOf } from './strides.ts';
 import { behind, checkAligned, ELEMENTS_MAX, type Writer } from './writer.ts';
 
@@ -22,6 +22,8 @@ export interface BroadcastCall {
   readonly conditionStrides?: readonly number[];
   readonly aStrides: readonly number[];
   readonly bStrides: readonly number[];
+  /** Elements from one pixel of y to the next, when they are more than there are channels. */
+  readonly yPixelStride?: number;
 }
 
 function checkStrides(shape: readonly number[], ...strides: (readonly number[])[]): void {
@@ -40,7 +42,8 @@ export function assembleBroadcast(writer: Writer, call: BroadcastCall): void {
   checkAligned(call.condition, call.a, call.b, call.y);
   checkStrides(shape, conditionStrides, aStrides, bStrides);
   if (shape.includes(0)) return;
-  const joined = joinAxes(shape, [conditionStrides, aStrides, bStrides, stridesOf(shape)]);
+  const yStrides = stridesOf(shape, call.yPixelStride);
+  const joined = joinAxes(shape, [conditionStrides, aStrides, bStrides, yStrides]);
   const axes = joined.shape.map((size, axis) => ({
     size,
     strides: joined.strides.map((each) => each[axis] as number),
@@ -61,7 +64,7 @@ export function assembleBroadcast(writer: Writer, call: BroadcastCall): void {
         conditionStep,
         aStep,
         bStep,
-        inner.size,
+        axes.at(-1)?.strides[3] ?? inner.size,
         begin,
         end,
         axes.length,
@@ -129,18 +132,5 @@ export function assembleCopy(writer: Writer, call: StridedCopy): void {
         ]);
       });
     });
-  });
-}
-
-export function assembleResize(
-  writer: Writer,
-  opcode: number,
-  call: Parameters<Instructions['resizeNearest']>[0],
-): void {
-  const { x, y, rows, columns, batch, inputHeight, inputWidth, outputHeight, outputWidth, channels } = call;
-  checkAligned(x, y, rows, columns);
-  const operands = [x, y, rows, columns, inputHeight, inputWidth, outputHeight, outputWidth, channels];
-  writer.inParts(batch * outputHeight, ELEMENTS_MAX / Math.max(1, outputWidth * channels), (begin, end) => {
-    writer.emit(opcode, [...operands, begin, end]);
   });
 }

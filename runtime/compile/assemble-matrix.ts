@@ -35,8 +35,6 @@ const TILE_ROWS = 6;
 const PANEL_MAX = 16;
 /** Shorter output rows leave the tiles of the product half empty. */
 const ROW_PIXELS_MIN = 4;
-/** Averages are divided one by one. */
-const POOL_TAPS_MAX = TAPS_MAX / 4;
 
 type ConvCall = Parameters<Instructions['conv']>[0];
 type ConvTransposeCall = Parameters<Instructions['convTranspose']>[0];
@@ -152,7 +150,9 @@ function patchRows(shape: ConvShape): number {
 
 export function assembleConv(writer: Writer, panel: number, call: ConvCall): void {
   checkShape(call.shape);
-  checkAligned(call.x, call.weights, call.bias, call.y, call.scratch, call.residual);
+  checkAligned(call.x, call.weights, call.bias, call.scratch, call.residual);
+  if (pack.isDepthwise(call.shape)) checkAligned(call.y);
+  else checkMatrices(call.y);
   if (pack.isDepthwise(call.shape)) assembleDepthwise(writer, call);
   else if (pack.isPointwise(call.shape)) assemblePointwise(writer, panel, call);
   else if (isByRows(call.shape)) assembleRows(writer, panel, call);
@@ -164,7 +164,16 @@ function assemblePointwise(writer: Writer, panel: number, call: ConvCall): void 
   const { shape, x, weights, y, bias, activation, residual } = call;
   const [k, n] = [shape.inputChannels, shape.outputChannels];
   const m = shape.batch * shape.outputHeight * shape.outputWidth;
-  const operands = { a: x, lda: k, packedB: weights, c: y, ldc: call.yPixelStride ?? n, bias, residual, ldr: n };
+  const operands = {
+    a: x,
+    lda: call.xPixelStride ?? k,
+    packedB: weights,
+    c: y,
+    ldc: call.yPixelStride ?? n,
+    bias,
+    residual,
+    ldr: n,
+  };
   assembleGemm(writer, panel, { ...operands, m, n, k, activation });
 }
 
@@ -364,15 +373,5 @@ export function assembleConvTranspose(writer: Writer, panel: number, call: ConvT
       });
       writer.emit(op.COL2IM, [...shapeWords(shape), call.scratch, call.y, group * channels, channels, begin, end]);
     }
-  });
-}
-
-export function assemblePool(writer: Writer, kind: number, x: Address, y: Address, shape: ConvShape): void {
-  checkShape(shape);
-  checkAligned(x, y);
-  const taps = shape.kernel[0] * shape.kernel[1] * shape.outputWidth * shape.outputChannels;
-  const rows = shape.batch * shape.outputHeight;
-  writer.inParts(rows, forCores(rows, POOL_TAPS_MAX / taps), (begin, end) => {
-    writer.emit(op.POOL, [...shapeWords(shape), kind, x, y, shape.pads[2], shape.pads[3], begin, end]);
   });
 }

@@ -5,9 +5,10 @@
 import { strict as assert } from 'node:assert';
 import * as op from '../../assembly/opcodes.ts';
 import { type DataType, elementBytes } from '../engine/tensor.ts';
-import { assembleBroadcast, assembleCopy, assembleResize } from './assemble-elementwise.ts';
+import { assembleBroadcast, assembleCopy } from './assemble-elementwise.ts';
 import * as integer from './assemble-integer.ts';
 import * as matrix from './assemble-matrix.ts';
+import * as picture from './assemble-picture.ts';
 import * as quantized from './assemble-quantized.ts';
 import * as rare from './assemble-rare.ts';
 import type * as contract from './instructions.ts';
@@ -129,12 +130,13 @@ export class Assembler implements Instructions {
     }
   }
 
-  maxPool(x: Address, y: Address, shape: ConvShape): void {
-    matrix.assemblePool(this.#writer, op.POOL_MAX, x, y, shape);
+  maxPool(x: Address, y: Address, shape: ConvShape, yPixelStride?: number): void {
+    picture.assemblePool(this.#writer, op.POOL_MAX, x, y, shape, yPixelStride);
   }
 
-  averagePool(x: Address, y: Address, shape: ConvShape, countIncludePad: boolean): void {
-    matrix.assemblePool(this.#writer, countIncludePad ? op.POOL_AVERAGE_PADDED : op.POOL_AVERAGE, x, y, shape);
+  averagePool(x: Address, y: Address, shape: ConvShape, countIncludePad: boolean, yPixelStride?: number): void {
+    const kind = countIncludePad ? op.POOL_AVERAGE_PADDED : op.POOL_AVERAGE;
+    picture.assemblePool(this.#writer, kind, x, y, shape, yPixelStride);
   }
 
   // ---- element-wise
@@ -165,9 +167,10 @@ export class Assembler implements Instructions {
     aStrides: readonly number[],
     bStrides: readonly number[],
     type: DataType = 'float32',
+    yPixelStride?: number,
   ): void {
     const bytes = elementBytes(type);
-    const operands = { a, b, y, xBytes: bytes, yBytes: bytes, shape, aStrides, bStrides };
+    const operands = { a, b, y, xBytes: bytes, yBytes: bytes, shape, aStrides, bStrides, yPixelStride };
     assembleBroadcast(this.#writer, { opcode: op.BINARY, kind: typedKind(binaryKinds[name], type), ...operands });
   }
 
@@ -292,11 +295,11 @@ export class Assembler implements Instructions {
   }
 
   resizeNearest(call: Parameters<Instructions['resizeNearest']>[0]): void {
-    assembleResize(this.#writer, op.RESIZE_NEAREST, call);
+    picture.assembleResize(this.#writer, op.RESIZE_NEAREST, call);
   }
 
   resizeLinear(call: Parameters<Instructions['resizeLinear']>[0]): void {
-    assembleResize(this.#writer, op.RESIZE_LINEAR, call);
+    picture.assembleResize(this.#writer, op.RESIZE_LINEAR, call);
   }
 
   // ---- integers

@@ -15,6 +15,10 @@ export interface Emission<Kind extends Operation = Operation> {
   readonly isView: boolean;
   /** Where a value lies. */
   at(value: Value): Address;
+  /** Elements from one pixel of it to the next: as many as it has channels, unless it lies inside a concatenation of them. */
+  pixelStride(value: Value): number;
+  /** Whether an operand of a concatenation lies in its place already. */
+  isInPlace(operand: Value): boolean;
   /** Where a constant lies in the form that `make` gives it; `form` tells the forms of one constant apart. */
   packed(value: Value, form: string, make: (data: TypedArray) => ArrayBufferView): Address;
   /** Where a table of this program lies; `make` is called once for each owner. */

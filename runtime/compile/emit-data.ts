@@ -29,11 +29,11 @@ function move({ assembler, node }: Emission, call: Move): void {
 
 export const transpose: Emitter<OperationOf<'transpose'>> = {
   emit(emission) {
-    const { node, operation, at } = emission;
+    const { node, operation, at, pixelStride } = emission;
     const [x, y] = [inputOf(node, 0), outputOf(node)];
-    const strides = stridesOf(x.dims);
+    const strides = stridesOf(x.dims, pixelStride(x));
     const xStrides = operation.perm.map((axis) => strides[axis] as number);
-    move(emission, { x: at(x), y: at(y), shape: y.dims, xStrides, yStrides: stridesOf(y.dims) });
+    move(emission, { x: at(x), y: at(y), shape: y.dims, xStrides, yStrides: stridesOf(y.dims, pixelStride(y)) });
   },
 };
 
@@ -49,25 +49,27 @@ export const reshape: Emitter<OperationOf<'reshape' | 'bitCast'>> = {
 
 export const slice: Emitter<OperationOf<'slice'>> = {
   emit(emission) {
-    const { node, operation, at, isView } = emission;
+    const { node, operation, at, pixelStride, isView } = emission;
     const [x, y] = [inputOf(node, 0), outputOf(node)];
     if (isView) return;
     const strides = stridesOf(x.dims);
     const xStrides = strides.map((stride, axis) => stride * (operation.steps[axis] as number));
     const xOffset = strides.reduce((sum, stride, axis) => sum + stride * (operation.starts[axis] as number), 0);
-    move(emission, { x: at(x), y: at(y), shape: y.dims, xStrides, yStrides: stridesOf(y.dims), xOffset });
+    const yStrides = stridesOf(y.dims, pixelStride(y));
+    move(emission, { x: at(x), y: at(y), shape: y.dims, xStrides, yStrides, xOffset });
   },
 };
 
 export const concat: Emitter<OperationOf<'concat'>> = {
   emit(emission) {
-    const { node, operation, at } = emission;
+    const { node, operation, at, pixelStride, isInPlace } = emission;
     const y = outputOf(node);
-    const yStrides = stridesOf(y.dims);
+    const yStrides = stridesOf(y.dims, pixelStride(y));
     let begin = 0;
     for (const input of node.inputs as Value[]) {
       const yOffset = begin * (yStrides[operation.axis] as number);
-      move(emission, { x: at(input), y: at(y), shape: input.dims, xStrides: stridesOf(input.dims), yStrides, yOffset });
+      const xStrides = stridesOf(input.dims, pixelStride(input));
+      if (!isInPlace(input)) move(emission, { x: at(input), y: at(y), shape: input.dims, xStrides, yStrides, yOffset });
       begin += input.dims[operation.axis] as number;
     }
   },
@@ -195,14 +197,16 @@ function sizesOf(node: Node) {
 }
 
 export const resize: Emitter<OperationOf<'resize'>> = {
-  emit({ assembler, node, operation, at, table }) {
+  emit({ assembler, node, operation, at, pixelStride, table }) {
     const x = inputOf(node, 0);
     requireFloat32(node, x);
     const form = operation.mode === 'linear' ? linearTable : (sources: readonly number[]) => Int32Array.from(sources);
     const [rows, columns] = [operation.rows, operation.columns].map((sources) =>
       table(sources, () => form(sources)),
     ) as [Address, Address];
-    const call = { x: at(x), y: at(outputOf(node)), ...sizesOf(node), rows, columns };
+    const [xPixelStride, yPixelStride] = [pixelStride(x), pixelStride(outputOf(node))];
+    const places = { x: at(x), xPixelStride, y: at(outputOf(node)), yPixelStride };
+    const call = { ...places, ...sizesOf(node), rows, columns };
     if (operation.mode === 'linear') assembler.resizeLinear(call);
     else assembler.resizeNearest(call);
   },

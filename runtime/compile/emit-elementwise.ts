@@ -4,7 +4,7 @@ import { type Emission, type Emitter, inputOf, type OperationOf, outputOf, requi
 import type { Node, Value } from './graph.ts';
 import type { Address, ReduceName } from './instructions.ts';
 import { UnsupportedError } from './program.ts';
-import { broadcastStrides, joinAxes } from './strides.ts';
+import { broadcastStrides, joinAxes, stridesOf } from './strides.ts';
 
 /** The type of both operands. Those of the graph's operations are one; those of a model may not be. */
 function commonType(node: Node, a: Value, b: Value): DataType {
@@ -35,15 +35,19 @@ function walkTogether(y: Value, ...operands: readonly Value[]): { shape: number[
 }
 
 export const binary: Emitter<OperationOf<'binary'>> = {
-  emit({ assembler, node, operation, at }) {
+  emit({ assembler, node, operation, at, pixelStride }) {
     const y = outputOf(node);
     const { name } = operation;
     let [a, b] = [inputOf(node, 0), inputOf(node, 1)];
     const type = commonType(node, a, b);
     // The plan may have put the output over the second operand, for operations where their order does not matter.
     if (!b.constant && at(b) === at(y) && (a.constant || at(a) !== at(y))) [a, b] = [b, a];
-    const { shape, strides } = walkTogether(y, a, b);
-    assembler.binary(name, at(a), at(b), at(y), shape, strides[0] as number[], strides[1] as number[], type);
+    const yStrides = stridesOf(y.dims, pixelStride(y));
+    const operands = [a, b].map((each) => broadcastStrides(each.dims, y.dims, pixelStride(each)));
+    const { shape, strides } = joinAxes(y.dims, [...operands, yStrides]);
+    const [aStrides, bStrides] = strides as [number[], number[]];
+    const apart = pixelStride(y) === y.dims.at(-1) ? undefined : pixelStride(y);
+    assembler.binary(name, at(a), at(b), at(y), shape, aStrides, bStrides, type, apart);
   },
 };
 

@@ -57,7 +57,7 @@ export const conv: Emitter<OperationOf<'conv'>> = {
     return patchBytes(assembler, shape) + runtimeWeightBytes(node, shape, false, assembler);
   },
   emit(emission) {
-    const { assembler, node, operation, scratch, at, packed } = emission;
+    const { assembler, node, operation, scratch, at, pixelStride, packed } = emission;
     const [x, weights, bias, residual] = node.inputs;
     requireFloat32(node, x, weights, bias, residual);
     const shape = shapeOf(node, operation.window, operation.group);
@@ -69,6 +69,8 @@ export const conv: Emitter<OperationOf<'conv'>> = {
       shape,
       activation: operation.activation,
       residual: residual && at(residual),
+      xPixelStride: pixelStride(x as Value),
+      yPixelStride: pixelStride(outputOf(node)),
     };
     if (isWinogradNode(node, shape, assembler)) {
       const pack = (data: TypedArray) => assembler.packWinograd(floats(data), shape);
@@ -109,19 +111,19 @@ export const convTranspose: Emitter<OperationOf<'convTranspose'>> = {
 };
 
 export const maxPool: Emitter<OperationOf<'maxPool'>> = {
-  emit({ assembler, node, operation, at }) {
-    const x = inputOf(node, 0);
+  emit({ assembler, node, operation, at, pixelStride }) {
+    const [x, y] = [inputOf(node, 0), outputOf(node)];
     requireFloat32(node, x);
-    assembler.maxPool(at(x), at(outputOf(node)), shapeOf(node, operation.window, 1));
+    assembler.maxPool(at(x), at(y), shapeOf(node, operation.window, 1), pixelStride(y));
   },
 };
 
 export const averagePool: Emitter<OperationOf<'averagePool'>> = {
-  emit({ assembler, node, operation, at }) {
-    const x = inputOf(node, 0);
+  emit({ assembler, node, operation, at, pixelStride }) {
+    const [x, y] = [inputOf(node, 0), outputOf(node)];
     requireFloat32(node, x);
     const shape = shapeOf(node, operation.window, 1);
-    assembler.averagePool(at(x), at(outputOf(node)), shape, operation.countIncludePad);
+    assembler.averagePool(at(x), at(y), shape, operation.countIncludePad, pixelStride(y));
   },
 };
 

@@ -14,6 +14,7 @@ import { emitProduct } from './emit-product.ts';
 import * as quantized from './emit-quantized.ts';
 import * as rare from './emit-rare.ts';
 import type { Constant, KernelGraph, NamedValue, Node, Operation, Value } from './graph.ts';
+import { findInside } from './inside.ts';
 import { type Address, address, SPACE_ARENA, SPACE_WEIGHTS } from './instructions.ts';
 import { planMemory } from './plan.ts';
 import type { Program, ProgramValue, Weights } from './program.ts';
@@ -157,7 +158,8 @@ export function emitProgram(
   const nodes = graph.nodes.filter((node) => !node.outputs.every(isEmpty));
   const scratchBytes = (node: Node): number => emitterOf(node).scratchBytes?.(node, node.operation, assembler) ?? 0;
   const groups = findGroups({ ...graph, nodes });
-  const plan = planMemory({ ...graph, nodes }, scratchBytes, groups);
+  const inside = findInside({ ...graph, nodes }, groups);
+  const plan = planMemory({ ...graph, nodes }, scratchBytes, groups, inside);
   const at = (value: Value): Address => {
     const { constant } = value;
     if (isEmpty(value)) return address(SPACE_ARENA, 0);
@@ -174,6 +176,8 @@ export function emitProgram(
       scratch: address(SPACE_ARENA, scratch),
       isView,
       at: place,
+      pixelStride: (value) => inside.get(value)?.pixelStride ?? value.dims.at(-1) ?? 1,
+      isInPlace: (operand) => inside.get(operand)?.concat === node,
       packed: (value, form, make) => constants.place(value.constant as Constant, form, make),
       table: (owner, make) => constants.table(owner, make),
     });

@@ -250,7 +250,8 @@ export interface Instructions {
     shape: ConvShape;
     activation?: Activation;
     residual?: Address; // dense [batch, outputHeight, outputWidth, outputChannels], whatever yPixelStride is
-    /** Elements between two pixels of y; more than outputChannels writes into a wider tensor (Concat without a copy). */
+    /** Elements between two pixels, where they lie among those of other tensors (Concat without a copy). Of x where the kernel is 1x1. */
+    xPixelStride?: number;
     yPixelStride?: number;
   }): void;
   convTranspose(call: {
@@ -262,8 +263,8 @@ export interface Instructions {
     shape: ConvShape;
     activation?: Activation;
   }): void;
-  maxPool(x: Address, y: Address, shape: ConvShape): void; // channels alike, group ignored; padding counts as -Infinity
-  averagePool(x: Address, y: Address, shape: ConvShape, countIncludePad: boolean): void;
+  maxPool(x: Address, y: Address, shape: ConvShape, yPixelStride?: number): void; // channels alike, group ignored; padding counts as -Infinity
+  averagePool(x: Address, y: Address, shape: ConvShape, countIncludePad: boolean, yPixelStride?: number): void;
 
   // ---- element-wise
   unary(
@@ -288,6 +289,8 @@ export interface Instructions {
     aStrides: readonly number[],
     bStrides: readonly number[],
     type?: DataType,
+    /** Elements from one row of y's innermost axis to the next, when they are more than it has. */
+    yPixelStride?: number,
   ): void;
   compare(
     name: CompareName,
@@ -372,6 +375,9 @@ export interface ExtremeChoice {
 export interface ResizeCall {
   readonly x: Address;
   readonly y: Address;
+  /** Elements between two pixels; as many as there are channels when absent. */
+  readonly xPixelStride?: number;
+  readonly yPixelStride?: number;
   readonly batch: number;
   readonly inputHeight: number;
   readonly inputWidth: number;

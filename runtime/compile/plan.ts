@@ -1,7 +1,8 @@
 /**
  * Memory plan: where every value of a graph lies in the run's arena. Buffers are shared by values whose lives do not
  * overlap; reshapes and contiguous slices lie inside their source; element-wise operations write over their operand. Nodes that are
- * worked on together live at the same time, and what only they read may have less room than all of it.
+ * worked on together live at the same time, and what only they read may have less room than all of it. Operands of concatenations lie
+ * inside the result where they can.
  */
 import { elementBytes, elementCount } from '../engine/tensor.ts';
 import type { KernelGraph, Node, Value } from './graph.ts';
@@ -30,6 +31,12 @@ export interface Group {
   readonly buffers: ReadonlyMap<Value, number>;
 }
 
+/** Where a value lies inside another. */
+export interface Part {
+  readonly host: Value;
+  readonly offsetBytes: number;
+}
+
 /** Bytes that are alive from one node to another, both included. Inputs live from node -1 on. */
 interface Buffer {
   readonly bytes: number;
@@ -47,12 +54,17 @@ export function bytesOf(value: Value): number {
   return elementCount(value.dims) * elementBytes(value.type);
 }
 
+/** The elements stay as they are; only the shape, or what their bits mean, is another. */
+export function isReshape({ operation }: Node): boolean {
+  return operation.kind === 'reshape' || operation.kind === 'bitCast';
+}
+
 /** Byte offset of the output inside the first input, for operations that need not move anything. */
 function viewOffset(node: Node): number | undefined {
   const { operation } = node;
   const source = node.inputs[0];
   if (!source || source.constant) return undefined;
-  if (operation.kind === 'reshape' || operation.kind === 'bitCast') return 0;
+  if (isReshape(node)) return 0;
   if (operation.kind !== 'slice' || operation.steps.some((step) => step !== 1)) return undefined;
   // Contiguous when everything behind the outermost axis that is cut is whole, and everything before it has size 1.
   const cut = operation.sizes.findIndex((size, axis) => size !== source.dims[axis]);
@@ -79,6 +91,7 @@ export function planMemory(
   graph: KernelGraph,
   scratchBytes: (node: Node) => number,
   groups: readonly Group[] = [],
+  inside: ReadonlyMap<Value, Part> = new Map(),
 ): Plan {
   const places = new Map<Value, Place>();
   const buffers: Buffer[] = [];
@@ -93,6 +106,9 @@ export function planMemory(
     if (!places.has(value)) places.set(value, { buffer: allocate(bytesOf(value), -1, end), offset: 0 });
   const groupAt = new Map(groups.flatMap((group) => range(group).map((index) => [index, group] as const)));
   const lastUses = findLastUses(graph, groupAt);
+  const hosts = new Map<Value, Buffer>();
+  const wholes = [...inside.values()].map(({ host }) => [host, { host, offsetBytes: 0 }] as const);
+  const parts = new Map<Value, Part>([...wholes, ...inside]);
   graph.nodes.forEach((node, index) => {
     const group = groupAt.get(index);
     if (group) {
@@ -103,8 +119,17 @@ export function planMemory(
       }
       return;
     }
+    const [first] = node.outputs as [Value];
+    const part = parts.get(first);
+    if (part) {
+      const buffer = hosts.get(part.host) ?? allocate(bytesOf(part.host), index, index);
+      hosts.set(part.host, buffer);
+      buffer.to = Math.max(buffer.to, lastUses.get(first) ?? index);
+      places.set(first, { buffer, offset: part.offsetBytes });
+      if (isReshape(node)) views.add(node);
+      return;
+    }
     const view = viewOffset(node);
-    const [first] = node.outputs;
     const source = view === undefined ? undefined : places.get(node.inputs[0] as Value);
     const inPlace = source ? undefined : dyingOperand(node, index, places, lastUses);
     for (const output of node.outputs) {

@@ -23,10 +23,10 @@ export function rowBytesOf({ dims, type }: Value): number {
   return elementCount(dims.slice(2)) * elementBytes(type);
 }
 
-/** One picture, [1, height, width, channels]. */
+/** One picture, [1, height, width, channels]; one of a single column may be worked on as if it lay on its side. */
 function isImage(value: Value): boolean {
-  const [batch, height = 0] = value.dims;
-  if (value.dims.length !== 4 || batch !== 1 || height < 2) return false;
+  const [batch, height = 0, width = 0] = value.dims;
+  if (value.dims.length !== 4 || batch !== 1 || height < 2 || width < 2) return false;
   return rowBytesOf(value) > 0 && rowBytesOf(value) % ROW_ALIGNMENT === 0;
 }
 

@@ -1,17 +1,18 @@
 /** Shapes and strides, both in elements. */
 import { elementCount } from '../engine/tensor.ts';
 
-/** Row-major strides. */
-export function stridesOf(dims: readonly number[]): number[] {
+/** Row-major strides; rows of the innermost axis may lie further apart than they are long. */
+export function stridesOf(dims: readonly number[], rowStride = dims.at(-1) ?? 1): number[] {
   const strides = new Array<number>(dims.length).fill(1);
-  for (let axis = dims.length - 2; axis >= 0; axis--)
+  if (dims.length > 1) strides[dims.length - 2] = rowStride;
+  for (let axis = dims.length - 3; axis >= 0; axis--)
     strides[axis] = (strides[axis + 1] as number) * (dims[axis + 1] as number);
   return strides;
 }
 
 /** Strides that walk `dims` as if broadcast (numpy's rule) to `shape`: 0 where an element is repeated. */
-export function broadcastStrides(dims: readonly number[], shape: readonly number[]): number[] {
-  const own = stridesOf(dims);
+export function broadcastStrides(dims: readonly number[], shape: readonly number[], rowStride?: number): number[] {
+  const own = stridesOf(dims, rowStride);
   const missing = shape.length - dims.length;
   return shape.map((_, axis) => {
     const at = axis - missing;

@@ -3,7 +3,7 @@ import * as op from '../../assembly/opcodes.ts';
 import { activationWords, assembleGemm, checkShape, shapeWords } from './assemble-matrix.ts';
 import { type Address, type ConvShape, type Instructions, NO_ADDRESS } from './instructions.ts';
 import { packedLength, packPanels, roundUp } from './pack.ts';
-import { behind, checkAligned, inParts, type Writer } from './writer.ts';
+import { behind, checkAligned, checkMatrices, inParts, type Writer } from './writer.ts';
 
 /** The kernels move channels in eights. */
 const CHANNELS = 8;
@@ -168,7 +168,8 @@ export function winogradScratchBytes(shape: ConvShape): number {
 export function assembleWinograd(writer: Writer, panel: number, call: Parameters<Instructions['conv']>[0]): void {
   const { shape, x, weights, bias, y, scratch, activation, residual = NO_ADDRESS } = call;
   checkShape(shape);
-  checkAligned(x, weights, bias, y, scratch, call.residual);
+  checkAligned(x, weights, bias, scratch, call.residual);
+  checkMatrices(y);
   const room = lay(shape);
   const [k, n, tiles] = [shape.inputChannels, shape.outputChannels, tilesOf(shape)];
   const [lda, ldc] = [roundUp(k, CHANNELS), roundUp(n, CHANNELS)];

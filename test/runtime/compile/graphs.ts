@@ -56,6 +56,12 @@ export function evaluateGraph(graph: KernelGraph, inputs: Tensors): Record<strin
   return Object.fromEntries(graph.outputs.map(({ name, value }) => [name, at(value)]));
 }
 
+/** Whether two float32 tensors hold the same numbers to the last bit. */
+export function sameBits(a: Tensor | undefined, b: Tensor | undefined): boolean {
+  if (!(a?.data instanceof Float32Array && b?.data instanceof Float32Array)) return false;
+  return Buffer.from(a.data.buffer).equals(Buffer.from(b.data.buffer));
+}
+
 /** The largest difference, relative to the largest number. */
 export function farthest(a: Tensors, b: Tensors): number {
   let error = 0;
