@@ -73,7 +73,11 @@ export class SimController implements Client {
     if (!this.#alive) return;
     this.#connect();
     this.#every(TICK_MS, () => {
-      if (this.#connected) this.#work((book) => book.tick(this.#world.now));
+      if (!this.#connected) return;
+      this.#work((book) => {
+        book.tick(this.#world.now);
+        book.repeat(this.#facts.able(this.#live), this.#world.now);
+      });
     });
   }
 

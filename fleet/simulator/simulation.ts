@@ -154,7 +154,7 @@ class Fleet {
     const { chance, now } = this.#world;
     if (this.#controller.rows.models.size < MODELS.length) return;
     const id = `t${this.#steps}`;
-    const left = this.#options.faultMs + this.#options.healMs - now;
+    const left = Math.max(1_000, this.#options.faultMs + this.#options.healMs - now);
     const isSure = chance.happens(0.4);
     const inputs = Array.from({ length: chance.between(1, 30) }, (_, index) => ({
       base64: !isSure && chance.happens(0.01) ? 'fails' : `${id}/${index}`,

@@ -22,8 +22,8 @@ import {
 } from './unit.ts';
 
 export const LEASE_MS = 30_000;
-/** How often a node is asked again to give up a unit. */
-const WITHDRAW_MS = 5_000;
+/** How often a node that does not answer is told again to take a unit, or to give it up. */
+const REPEAT_MS = 5_000;
 const LIMITS = { tasks: 10_000, units: 200_000 };
 
 export interface Snapshot {
@@ -49,7 +49,8 @@ export interface Outgoing {
 interface Entry {
   unit: Unit;
   leaseUntil: number;
-  withdrawAt: number;
+  /** When the node is told again what it has not answered. */
+  repeatAt: number;
 }
 
 export class TaskBook {
@@ -131,7 +132,7 @@ export class TaskBook {
       const { unit } = entry;
       if (!isOut(unit)) continue;
       if (now > entry.leaseUntil) this.#update(entry, leaseEnded(unit, this.#attemptsMax(unit), now), now);
-      else if (unit.state === 'withdrawing' && now >= entry.withdrawAt) this.#withdraw(entry, now);
+      else if (unit.state === 'withdrawing' && now >= entry.repeatAt) this.#withdraw(entry, now);
     }
   }
 
@@ -148,10 +149,22 @@ export class TaskBook {
       const entry = this.#entries.get(unitId(unit)) as Entry;
       entry.leaseUntil = now + LEASE_MS;
       this.#update(entry, assigned(unit, node, this.#fence), now);
-      const { priority } = task.spec;
-      const told = { unit: unitId(unit), fence: this.#fence, priority, deadlineAt: task.deadlineAt };
-      this.#mailOf(node).assigned.push({ ...told, work: workOf(task, unit.index) });
+      this.#assign(entry, task, now);
     }
+  }
+
+  /**
+   * Gives nodes once more what they have not confirmed: a node that was killed, or a broker, may have lost the assignment.
+   * Under the same fence, so one that did arrive is not done twice; the lease runs on until the node is heard. Those that are
+   * away are told when they are back.
+   */
+  repeat(nodes: readonly NodeFacts[], now: number): void {
+    for (const { name } of nodes)
+      for (const id of this.#out.get(name) ?? []) {
+        const entry = this.#entries.get(id) as Entry;
+        if (entry.unit.state === 'assigned' && now >= entry.repeatAt)
+          this.#assign(entry, this.#tasks.get(entry.unit.task) as Task, now);
+      }
   }
 
   /** What has changed since the last call. Commit it, then send the messages; if it cannot be committed, this book is void. */
@@ -174,7 +187,7 @@ export class TaskBook {
 
   #enter(unit: Unit, now: number): void {
     const id = unitId(unit);
-    this.#entries.set(id, { unit, leaseUntil: now + LEASE_MS, withdrawAt: now });
+    this.#entries.set(id, { unit, leaseUntil: now + LEASE_MS, repeatAt: now });
     const siblings = this.#unitsOf.get(unit.task) ?? [];
     siblings.push(id);
     this.#unitsOf.set(unit.task, siblings);
@@ -204,9 +217,16 @@ export class TaskBook {
     }
   }
 
+  #assign(entry: Entry, task: Task, now: number): void {
+    const { unit } = entry;
+    entry.repeatAt = now + REPEAT_MS;
+    const told = { unit: unitId(unit), fence: unit.fence, priority: task.spec.priority, deadlineAt: task.deadlineAt };
+    this.#mailOf(unit.node as string).assigned.push({ ...told, work: workOf(task, unit.index) });
+  }
+
   #withdraw(entry: Entry, now: number): void {
     const { unit } = entry;
-    entry.withdrawAt = now + WITHDRAW_MS;
+    entry.repeatAt = now + REPEAT_MS;
     this.#mailOf(unit.node as string).withdrawn.push({ unit: unitId(unit), fence: unit.fence });
   }
 

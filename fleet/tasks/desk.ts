@@ -51,7 +51,11 @@ export class TaskDesk {
     this.#ports = ports;
     this.#book = book;
     this.#timer = setInterval(() => {
-      if (ports.connected()) this.#tell((current, now) => current.tick(now));
+      if (!ports.connected()) return;
+      this.#tell((current, now) => {
+        current.tick(now);
+        current.repeat(ports.nodes(), now);
+      });
     }, TICK_MS);
   }
 

@@ -62,6 +62,32 @@ test('a holder that comes back before anybody else has it goes on', () => {
   assert.is(take().changes.tasks[0]?.state, 'succeeded');
 });
 
+test('an assignment that was lost is given to its node again, under its fence, until that has confirmed it', () => {
+  const { book, take, held } = newBook();
+  book.add('t', spec(), [], 0);
+  book.dispatch([facts('a')], 0);
+  take();
+  const repeated = (node: string, now: number) => {
+    book.repeat([facts(node)], now);
+    return take().told;
+  };
+  assert.equal(repeated('a', 1_000), [], 'its answer is on the way');
+  assert.equal(repeated('b', 20_000), [], 'its node is away');
+  assert.equal(repeated('a', 21_000), ['assigned a t.0 1'], 'its node is back');
+  assert.equal(repeated('a', 22_000), []);
+  assert.equal(repeated('a', 26_000), ['assigned a t.0 1']);
+  held('a', 't.0', 1, 27_000);
+  assert.equal(repeated('a', 40_000), []);
+  const unheard = newBook();
+  unheard.book.add('t', spec(), [], 0);
+  unheard.book.dispatch([facts('a')], 0);
+  unheard.book.repeat([facts('a')], LEASE_MS);
+  unheard.book.tick(LEASE_MS + 1);
+  unheard.take();
+  unheard.book.dispatch([facts('b')], LEASE_MS + 1);
+  assert.equal(unheard.take().told, ['assigned b t.0 2'], 'telling it again does not prolong the lease');
+});
+
 test('an assignment that nobody confirmed is no attempt; one that was begun and never ended is', () => {
   const { book, take, held } = newBook();
   book.add('t', spec({ attemptsMax: 2 }), [], 0);
