@@ -7,11 +7,10 @@ import packageFile from '../../package.json' with { type: 'json' };
 import { Broker } from '../../runtime/node/broker-io.ts';
 import { withoutPassword } from '../../runtime/node/broker-stream-io.ts';
 import { type Control, createControl } from '../../runtime/node/control.ts';
-import { Converge } from '../../runtime/node/converge.ts';
+import { Converge, type Kept } from '../../runtime/node/converge.ts';
 import { type Delivery, openDelivery } from '../../runtime/node/delivery.ts';
 import { Dispatch } from '../../runtime/node/dispatch.ts';
 import { simdOfHost, takeInventory } from '../../runtime/node/inventory-io.ts';
-import type { CheckedDesired } from '../../runtime/node/reconcile.ts';
 import { createRequests, type Requests } from '../../runtime/node/requests.ts';
 import { createSubscriptions, type Subscriptions } from '../../runtime/node/subscriptions.ts';
 import { TaskRunner } from '../../runtime/node/task-runner.ts';
@@ -114,8 +113,8 @@ export class GatewayNode {
     this.#taskTimer = setInterval(() => this.#tasks.tick(), TASKS_MS);
   }
 
-  async start(desired: CheckedDesired | null, local: Local): Promise<void> {
-    await this.#converge.start(desired, local);
+  async start(kept: Kept, local: Local): Promise<void> {
+    await this.#converge.start(kept, local);
     this.#findGpu().catch((error: Error) => this.#fail('the GPU could not be tried', error));
     this.#delivery.incoming.replay();
     this.#tasks.start();
@@ -147,6 +146,9 @@ export class GatewayNode {
       stopTrigger: this.#stopTrigger,
       quiet: () => this.#dispatch.quiet(),
       saveDesired: (desired) => this.#state.set('desired', desired),
+      saveProofs: (proofs) => this.#state.set('proofs', [...proofs]),
+      saveHold: (hold) => this.#state.set('hold', hold),
+      served: () => this.#dispatch.served(),
       reportChanged: this.#reportSoon,
       log: this.#fail,
     });
@@ -188,6 +190,7 @@ export class GatewayNode {
       setLogLevel: (level: string) => {
         this.#log.level = level;
       },
+      hold: (reason: string | null) => this.#converge.hold(reason),
     };
     const ports = {
       node: this.#options.name,
@@ -327,7 +330,7 @@ export class GatewayNode {
 }
 
 /** An input that was uploaded to the controller for one request; not kept. */
-async function fetchInput(blobs: Blobs, desired: CheckedDesired | null, sha256: string): Promise<Uint8Array> {
+async function fetchInput(blobs: Blobs, desired: Converge['desired'], sha256: string): Promise<Uint8Array> {
   if (!desired) throw new Error('an input by hash needs a controller, and none has spoken to this node yet');
   await blobs.download(desired.files, sha256, undefined);
   const content = await blobs.read(sha256);

@@ -3,8 +3,10 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { parseBrokerUrl } from '../../runtime/node/broker-stream-io.ts';
+import type { Kept } from '../../runtime/node/converge.ts';
 import { checkDesired } from '../../runtime/node/desired.ts';
-import type { CheckedDesired } from '../../runtime/node/reconcile.ts';
+import type { CheckedDesired } from '../../runtime/node/node-state.ts';
+import type { Proofs } from '../../runtime/node/proof.ts';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
 import { openBlobs } from '../../runtime/store/blobs.ts';
 import { lockFolder } from '../../runtime/store/lock.ts';
@@ -36,7 +38,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     const blobs = await openBlobs(join(data, 'blobs'));
     const local = await readLocal(options, blobs, (error) => log.error({ err: error }, 'a local file was left out'));
     const node = new GatewayNode(options, state, blobs);
-    await node.start(readDesired(state, name, log), local);
+    await node.start(readKept(state, name, log), local);
     let closing: Promise<void> | undefined;
     const close = (): Promise<void> => {
       closing ??= node.close().finally(release);
@@ -47,6 +49,12 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     release();
     throw error;
   }
+}
+
+function readKept(state: State, name: string, log: Logger): Kept {
+  // Written by this program, or by an earlier one that had none.
+  const proofs: Proofs = new Map((state.get('proofs') as [string, never][] | undefined) ?? []);
+  return { desired: readDesired(state, name, log), proofs, hold: (state.get('hold') as string | undefined) ?? null };
 }
 
 function readDesired(state: State, name: string, log: Logger): CheckedDesired | null {

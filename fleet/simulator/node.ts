@@ -2,18 +2,18 @@
  * A node: the real machines for tasks and for its desired state, on a simulated disk, network and engine. Its process can
  * stop at any effect; what a machine then still does has no effect, and the next process starts from the disk.
  */
+
+import { describe } from '../../runtime/node/describe.ts';
 import { checkDesired } from '../../runtime/node/desired.ts';
 import {
   type CheckedDesired,
-  describe,
   type Effect,
   type Event,
   initialState,
   type NodeState,
-  nextWake,
-  reachedVersion,
-  step,
-} from '../../runtime/node/reconcile.ts';
+} from '../../runtime/node/node-state.ts';
+import type { Proofs, Served } from '../../runtime/node/proof.ts';
+import { nextWake, reachedVersion, step } from '../../runtime/node/reconcile.ts';
 import { TaskRunner } from '../../runtime/node/task-runner.ts';
 import type { HeldUnit, TaskChange } from '../../runtime/node/tasks.ts';
 import type { Assignment, Outcome, TaskEvent } from '../../runtime/protocol/tasks.ts';
@@ -30,6 +30,9 @@ const FAILS = 'fails';
 
 interface Disk {
   desired: string | null;
+  /** JSON, as entries. */
+  proofs: string;
+  hold: string | null;
   readonly blobs: Set<string>;
   readonly units: Map<string, HeldUnit>;
   readonly gone: Map<string, number>;
@@ -43,15 +46,26 @@ export class SimNode implements Client {
   readonly #broker: SimBroker;
   /** How often each command was begun here: more than once is a violation wherever it is. */
   readonly #commandsBegun: Map<string, number>;
-  readonly #disk: Disk = { desired: null, blobs: new Set(), units: new Map(), gone: new Map(), floor: 0 };
+  readonly #disk: Disk = {
+    desired: null,
+    proofs: '[]',
+    hold: null,
+    blobs: new Set(),
+    units: new Map(),
+    gone: new Map(),
+    floor: 0,
+  };
   /** Counts processes: what an earlier one has announced does not happen. */
   #process = 0;
+  #startedAt = 0;
   #alive = false;
   #connected = false;
   #failures = 0;
   /** While true the disk takes nothing. */
   diskIsFull = false;
   #state: NodeState;
+  /** By trigger, the form that this process has started. */
+  #running = new Map<string, string>();
   #tasks: TaskRunner | undefined;
   #wake = 0;
   /** When it was last anything but well: then it may count as gone for a while. */
@@ -84,7 +98,10 @@ export class SimNode implements Client {
 
   describe(): { triggers: string[]; versions: Record<string, number>; settled: boolean } {
     const { models, triggers } = describe(this.#state);
-    const running = triggers.filter(({ state }) => state === 'ready').map(({ name }) => name);
+    // What three processes tried and did not survive is given up: then its predecessor serves.
+    const givenUp = (error = ''): boolean => error.includes('times that it was tried') && error.includes('goes on');
+    const serving = triggers.filter(({ state, error }) => state === 'ready' || givenUp(error));
+    const running = serving.map(({ name }) => name);
     const versions = Object.fromEntries(models.map((model) => [model.name, model.version ?? 0]));
     const settled = reachedVersion(this.#state) === (this.#state.desired?.version ?? 0);
     return { triggers: running.sort(), versions, settled };
@@ -94,8 +111,10 @@ export class SimNode implements Client {
     this.#process++;
     this.#alive = true;
     this.illAt = this.#world.now;
+    this.#startedAt = this.#world.now;
     const disk = this.#disk;
     this.#state = initialState(this.name);
+    this.#running = new Map();
     const kept = { floor: disk.floor, units: new Map(disk.units), gone: new Map(disk.gone) };
     this.#tasks = new TaskRunner(this.#taskPorts(), kept);
     const desired = disk.desired === null ? null : this.#check(disk.desired);
@@ -105,12 +124,19 @@ export class SimNode implements Client {
       present: [...disk.blobs],
       partial: [],
       local: { models: [], triggers: [] },
+      proofs: new Map(JSON.parse(disk.proofs)) as Proofs,
+      hold: disk.hold,
     });
     this.#tasks.start();
     if (!this.#alive) return;
     this.#later(this.#world.chance.between(0, 1_000), () => this.#connect());
     this.#every(TICK_MS, () => this.#tasks?.tick());
     this.#every(METRICS_MS, () => this.#publish('metrics', { ...METRICS, at: this.#world.now }, 0, false));
+  }
+
+  /** Somebody beside the node says that nothing may change, or that it may again. */
+  hold(reason: string | null): void {
+    if (this.#alive) this.#send({ type: 'hold', reason });
   }
 
   /** The process ends without a word. */
@@ -207,7 +233,7 @@ export class SimNode implements Client {
     this.#wake = wake;
     this.#later(wake - this.#world.now, () => {
       this.#wake = 0;
-      this.#send({ type: 'tick' });
+      this.#send({ type: 'tick', served: this.#served() });
     });
   }
 
@@ -220,6 +246,15 @@ export class SimNode implements Client {
         this.#stopsAt('node: after its desired state is written');
         return;
       }
+      case 'saveProofs': {
+        if (this.#stopsAt('node: before proofs are written')) return;
+        if (!this.diskIsFull) this.#disk.proofs = JSON.stringify([...effect.proofs]);
+        this.#stopsAt('node: after proofs are written');
+        return;
+      }
+      case 'saveHold':
+        if (!this.diskIsFull) this.#disk.hold = effect.hold;
+        return;
       case 'download':
         this.#later(chance.between(50, 5_000), () => this.#download(effect.sha256));
         return;
@@ -232,17 +267,31 @@ export class SimNode implements Client {
             this.#send({ type: 'loaded', id: effect.id, engine: 'llmasos' });
         });
         return;
-      case 'startTrigger':
+      case 'startTrigger': {
+        const { name } = effect.trigger;
+        const before = this.#running.get(name);
+        if (this.#state.hold !== null && before !== undefined && before !== effect.key)
+          this.#world.violate(`${this.name} changes trigger ${name} although it is held`);
+        this.#running.set(name, effect.key);
         if (!this.#stopsAt('node: while a trigger is swapped'))
-          this.#later(0, () => this.#send({ type: 'triggerStarted', name: effect.trigger.name, key: effect.key }));
+          this.#later(0, () => this.#send({ type: 'triggerStarted', name, key: effect.key }));
         return;
+      }
       case 'stopTrigger':
+        if (this.#running.delete(effect.name) && this.#state.hold !== null)
+          this.#world.violate(`${this.name} stops trigger ${effect.name} although it is held`);
         if (this.#state.desired?.triggers.some(({ name }) => name === effect.name))
           this.#world.violate(`${this.name} stops trigger ${effect.name}, which it is to run`);
         return;
       case 'report':
         this.#report();
     }
+  }
+
+  /** A message a second for every trigger. */
+  #served(): Map<string, Served> {
+    const answered = Math.floor((this.#world.now - this.#startedAt) / 1_000);
+    return new Map([...this.#state.triggers.keys()].map((name) => [name, { answered, failed: 0 }]));
   }
 
   #download(sha256: string): void {

@@ -146,6 +146,7 @@ class Fleet {
       () => this.#cancelTask(),
       () => this.#changeTrigger(),
       () => this.#changeModel(),
+      () => this.#hold(chance.pick(this.#nodes)),
     ];
     this.#whileFaulty(500, 8_000, () => chance.pick(kinds)());
   }
@@ -205,6 +206,11 @@ class Fleet {
     this.#controller.change(({ models }) => models.set(name, modelOf(name, (models.get(name)?.version ?? 0) + 1)));
   }
 
+  #hold(node: SimNode): void {
+    node.hold('in motion');
+    this.#world.clock.after(this.#world.chance.between(1_000, 120_000), () => node.hold(null));
+  }
+
   #anySelector(): NodeSelector {
     const { chance } = this.#world;
     if (chance.happens(0.4)) return {};
@@ -238,6 +244,14 @@ class Fleet {
   #heal(): void {
     this.#broker.partitioned.clear();
     for (const node of this.#nodes) node.diskIsFull = false;
+    this.#release();
+  }
+
+  /** Again and again: a node may be down when it is told. */
+  #release(): void {
+    for (const node of this.#nodes) node.hold(null);
+    if (this.#world.now < this.#options.faultMs + this.#options.healMs / 2)
+      this.#world.clock.after(30_000, () => this.#release());
   }
 
   #checkEnd(): void {

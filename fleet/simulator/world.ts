@@ -13,6 +13,8 @@ export const CRASH_POINTS = {
   'node: while a unit is run': 0.005,
   'node: before its desired state is written': 0.02,
   'node: after its desired state is written': 0.02,
+  'node: before proofs are written': 0.02,
+  'node: after proofs are written': 0.02,
   'node: while a blob is downloaded': 0.02,
   'node: while a model is loaded': 0.02,
   'node: while a trigger is swapped': 0.02,

@@ -2,8 +2,8 @@
  * The node's side of the conversation with its controller: presence, reported state, metrics, desired state, requests
  * (topics: runtime/protocol/topics.ts). None of it needs the outbox: every connection begins by saying all of it again.
  */
-import type { Inventory, MessageError, Metrics, Presence, ReportedState } from '../protocol/messages.ts';
-import { parsePayload, type Request, requestSchema } from '../protocol/messages.ts';
+import type { Hold, Inventory, MessageError, Metrics, Presence, ReportedState } from '../protocol/messages.ts';
+import { holdSchema, parsePayload, type Request, requestSchema } from '../protocol/messages.ts';
 import { type Content, envelopeOf, type TaskEvent } from '../protocol/tasks.ts';
 import { errorTopic, nodeTopic } from '../protocol/topics.ts';
 import type { Converge } from './converge.ts';
@@ -46,6 +46,7 @@ export function createControl(options: ControlOptions): Control {
   const desired = nodeTopic(node, 'desired');
   const requests = nodeTopic(node, 'requests');
   const tasks = nodeTopic(node, 'tasks');
+  const hold = nodeTopic(node, 'hold');
 
   const json = (topic: string, value: unknown, qos: 0 | 1, retain: boolean): OutgoingMessage => ({
     topic,
@@ -59,10 +60,11 @@ export function createControl(options: ControlOptions): Control {
     const reported: ReportedState = {
       at: now(),
       labels: { ...options.labels },
-      features: ['tasks'],
+      features: ['tasks', 'hold'],
       inventory: options.inventory(),
       desiredVersion: converge.reached,
       ...converge.describe(),
+      ...(converge.held !== null && { held: converge.held }),
     };
     options.send(json(nodeTopic(node, 'reported'), reported, 1, true));
   };
@@ -70,12 +72,14 @@ export function createControl(options: ControlOptions): Control {
     const reply = await options.requests.answer(request);
     options.send(json(nodeTopic(node, 'replies'), reply, 1, false));
   };
+  const obeyHold = ({ hold: isHeld, reason }: Hold): void => converge.hold(isHeld ? reason : null);
   let refusedMessages = 0;
   const take = (message: IncomingMessage): void => {
     // An empty retained message is how MQTT deletes one; a deleted desired state deletes nothing here.
     if (message.payload.byteLength === 0) return;
     try {
       if (message.topic === desired) converge.desire(checkDesired(message.topic, message.payload));
+      else if (message.topic === hold) obeyHold(parsePayload(holdSchema, message.topic, message.payload));
       else if (message.topic === tasks) options.tasks.receive(message.topic, message.payload);
       else if (message.topic === requests) void answer(parsePayload(requestSchema, message.topic, message.payload));
     } catch (error) {
@@ -89,7 +93,7 @@ export function createControl(options: ControlOptions): Control {
 
   return {
     presence,
-    filters: { [desired]: 1, [requests]: 1, [tasks]: 1 },
+    filters: { [desired]: 1, [requests]: 1, [tasks]: 1, [hold]: 1 },
     announce() {
       options.send(presence(true));
       report();

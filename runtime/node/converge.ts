@@ -4,19 +4,12 @@ import type { DesiredState } from '../protocol/messages.ts';
 import type { Blobs } from '../store/blobs.ts';
 import type { Trigger } from '../triggers/schema.ts';
 import type { LoadedModel } from '../triggers/stage.ts';
+import { describe } from './describe.ts';
 import { parseLabels } from './labels.ts';
-import {
-  type CheckedDesired,
-  describe,
-  type Effect,
-  type Event,
-  initialState,
-  modelId,
-  type NodeState,
-  nextWake,
-  reachedVersion,
-  step,
-} from './reconcile.ts';
+import { type CheckedDesired, type Effect, type Event, initialState, type NodeState } from './node-state.ts';
+import type { Proofs, Served } from './proof.ts';
+import { nextWake, reachedVersion, step } from './reconcile.ts';
+import { modelId } from './wanted.ts';
 
 export interface ConvergePorts {
   readonly blobs: Blobs;
@@ -32,8 +25,19 @@ export interface ConvergePorts {
   quiet(): Promise<void>;
   /** On the disk when it returns. */
   saveDesired(desired: CheckedDesired): void;
+  saveProofs(proofs: Proofs): void;
+  saveHold(hold: string | null): void;
+  /** What each trigger has done since the process began. */
+  served(): ReadonlyMap<string, Served>;
   reportChanged(): void;
   log(message: string, error?: Error): void;
+}
+
+/** What a node has on its disk of its desired state. */
+export interface Kept {
+  readonly desired: CheckedDesired | null;
+  readonly proofs: Proofs;
+  readonly hold: string | null;
 }
 
 export class Converge {
@@ -52,8 +56,17 @@ export class Converge {
     this.#state = initialState(node);
   }
 
-  async start(desired: CheckedDesired | null, local: Pick<DesiredState, 'models' | 'triggers'>): Promise<void> {
-    this.#send({ type: 'started', desired, ...(await this.#ports.blobs.list()), local });
+  async start(kept: Kept, local: Pick<DesiredState, 'models' | 'triggers'>): Promise<void> {
+    this.#send({ type: 'started', ...kept, ...(await this.#ports.blobs.list()), local });
+  }
+
+  /** Nothing that runs is changed until it is called with null. On the disk when it returns. */
+  hold(reason: string | null): void {
+    this.#send({ type: 'hold', reason });
+  }
+
+  get held(): string | null {
+    return this.#state.hold;
   }
 
   desire(desired: CheckedDesired): void {
@@ -115,13 +128,19 @@ export class Converge {
     const wake = nextWake(this.#state);
     if (wake === undefined) return;
     const waitMs = Math.max(10, wake - this.#ports.now());
-    this.#timer = setTimeout(() => this.#send({ type: 'tick' }), waitMs);
+    this.#timer = setTimeout(() => this.#send({ type: 'tick', served: this.#ports.served() }), waitMs);
   }
 
   #carryOut(effect: Effect): void {
     switch (effect.type) {
       case 'saveDesired':
-        this.#save(effect.desired);
+        this.#save('the desired state', () => this.#ports.saveDesired(effect.desired));
+        break;
+      case 'saveProofs':
+        this.#save('what is known of its triggers', () => this.#ports.saveProofs(effect.proofs));
+        break;
+      case 'saveHold':
+        this.#save('that it is held, or no longer', () => this.#ports.saveHold(effect.hold));
         break;
       case 'download':
         void this.#download(effect);
@@ -152,11 +171,11 @@ export class Converge {
   }
 
   /** A disk that is full keeps the node from remembering, not from obeying. */
-  #save(desired: CheckedDesired): void {
+  #save(what: string, write: () => void): void {
     try {
-      this.#ports.saveDesired(desired);
+      write();
     } catch (error) {
-      this.#ports.log('the desired state could not be saved', error as Error);
+      this.#ports.log(`${what} could not be saved`, error as Error);
     }
   }
 

@@ -1,7 +1,7 @@
 /** A desired state from the broker or from disk, checked: as a whole, then trigger by trigger. */
 import { desiredEnvelopeSchema, parsePayload } from '../protocol/messages.ts';
 import { triggerSchema } from '../triggers/schema.ts';
-import type { CheckedDesired } from './reconcile.ts';
+import type { CheckedDesired } from './node-state.ts';
 
 /** Throws an Error that names the topic when the payload is no desired state at all. */
 export function checkDesired(topic: string, payload: Uint8Array): CheckedDesired {

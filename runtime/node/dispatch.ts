@@ -11,6 +11,7 @@ import type { Pipeline } from '../triggers/pipeline.ts';
 import type { IncomingMessage } from './incoming.ts';
 import { createCounter, nodeLoad, type TriggerCounter } from './metrics.ts';
 import type { OutgoingMessage } from './outgoing.ts';
+import type { Served } from './proof.ts';
 
 const QUEUE = { qos0: 256, messages: 10_000, bytes: 64 * 2 ** 20 };
 /** A sensor message larger than this is refused. */
@@ -85,6 +86,10 @@ export class Dispatch {
   /** Resolves when the pipelines that were swapped or deleted have finished their last message. */
   async quiet(): Promise<void> {
     await Promise.all(this.#retired);
+  }
+
+  served(): Map<string, Served> {
+    return new Map([...this.#routes].map(([name, { counter }]) => [name, counter.served()]));
   }
 
   metrics(): TriggerMetrics[] {

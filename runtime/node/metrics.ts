@@ -2,6 +2,7 @@
 import type { NodeLoad, TriggerMetrics } from '../protocol/messages.ts';
 import { Meter } from '../schedule/measure.ts';
 import { priorities } from '../triggers/schema.ts';
+import type { Served } from './proof.ts';
 
 const WINDOW = 1_000;
 
@@ -13,6 +14,8 @@ export interface TriggerCounter {
   computed(nowMs: number, waitMs: number, serviceMs: number): void;
   failed(error: string): void;
   dropped(count: number): void;
+  /** Messages since the counter began. */
+  served(): Served;
   read(): TriggerMetrics;
   load(nowMs: number): TriggerLoad;
 }
@@ -56,6 +59,7 @@ export function createCounter(name: string): TriggerCounter {
     dropped(count) {
       counts.dropped += count;
     },
+    served: () => ({ answered, failed: counts.failures }),
     read() {
       const sorted = latencies.slice(0, Math.min(answered, WINDOW)).sort();
       return {

@@ -1,11 +1,14 @@
 /** Commands that a node obeys as tasks: a name, what it takes, what it does. */
 import { z } from 'zod';
+import { HOLD_CHARACTERS_MAX } from '../protocol/messages.ts';
 import type { Work } from '../protocol/tasks.ts';
 
 export interface NodeCommandPorts {
   /** The newest lines of the node's log, oldest first. */
   logLines(count: number): string[];
   setLogLevel(level: string): void;
+  /** Nothing that runs is changed until it is called with null. On the disk when it returns. */
+  hold(reason: string | null): void;
 }
 
 const LOG_LINES_MAX = 1_000;
@@ -31,6 +34,14 @@ const commands: Readonly<Record<string, NodeCommand>> = {
       return level;
     },
   ),
+  hold: define(z.strictObject({ reason: z.string().min(1).max(HOLD_CHARACTERS_MAX) }), ({ reason }, ports) => {
+    ports.hold(reason);
+    return reason;
+  }),
+  release: define(z.strictObject({}), (_, ports) => {
+    ports.hold(null);
+    return 'released';
+  }),
 };
 
 /** The command's answer. Throws an Error that says which commands there are, or what was wrong with its arguments. */

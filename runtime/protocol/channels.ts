@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import {
   desiredSchema,
+  holdSchema,
   messageErrorSchema,
   metricsSchema,
   presenceSchema,
@@ -19,7 +20,7 @@ import type { NodeChannel } from './topics.ts';
 export const PROTOCOL_VERSION = 1;
 
 export interface Channel {
-  readonly from: 'controller' | 'node';
+  readonly from: 'controller' | 'node' | 'beside the node';
   readonly qos: 0 | 1;
   readonly retain: boolean;
   readonly schema: z.ZodType;
@@ -36,6 +37,13 @@ export const channels: Readonly<Record<NodeChannel | 'errors/{trigger}', Channel
     says: 'what the node is: inventory, labels, models, triggers, the desired version that it has reached',
   },
   desired: { from: 'controller', qos: 1, retain: true, schema: desiredSchema, says: 'what the node should be' },
+  hold: {
+    from: 'beside the node',
+    qos: 1,
+    retain: false,
+    schema: holdSchema,
+    says: 'nothing that runs may be changed, or it may again',
+  },
   metrics: { from: 'node', qos: 0, retain: false, schema: metricsSchema, says: 'counters, every two seconds' },
   requests: { from: 'controller', qos: 1, retain: false, schema: requestSchema, says: 'one inference, now' },
   replies: { from: 'node', qos: 1, retain: false, schema: replySchema, says: 'its answer, by the id of the request' },

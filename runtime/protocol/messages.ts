@@ -10,6 +10,14 @@ export const nameSchema = z.string().regex(NAME_PATTERN, 'letters, digits, _ and
 export const hashSchema = z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 in 64 hexadecimal digits');
 const time = z.number().describe('milliseconds since the epoch');
 
+export const HOLD_CHARACTERS_MAX = 200;
+
+/** From whoever stands beside the node and knows when it must not be changed: a vehicle in motion, a press that is closed. */
+export const holdSchema = z.object({
+  hold: z.boolean(),
+  reason: z.string().min(1).max(HOLD_CHARACTERS_MAX).default('it was asked to be'),
+});
+
 export const presenceSchema = z.object({ online: z.boolean(), at: time });
 
 const inventorySchema = z.object({
@@ -76,7 +84,14 @@ export const reportedSchema = z.object({
       fallbackReason: z.string().optional(),
     }),
   ),
-  triggers: z.array(itemStateSchema),
+  triggers: z.array(
+    itemStateSchema.extend({
+      /** It runs in its new form, which has yet to prove itself; the form before is kept. */
+      provisional: z.literal(true).optional(),
+    }),
+  ),
+  /** Why nothing that runs is changed at present; absent when it may be. */
+  held: z.string().max(HOLD_CHARACTERS_MAX).optional(),
 });
 
 const triggerMetricsSchema = z.object({
@@ -161,6 +176,7 @@ export const messageErrorSchema = z.object({
   error: z.string(),
 });
 
+export type Hold = z.infer<typeof holdSchema>;
 export type Presence = z.infer<typeof presenceSchema>;
 export type Inventory = z.infer<typeof inventorySchema>;
 export type DesiredState = z.infer<typeof desiredSchema>;

@@ -11,6 +11,7 @@ export type NodeChannel =
   | 'presence'
   | 'reported'
   | 'desired'
+  | 'hold'
   | 'metrics'
   | 'requests'
   | 'replies'

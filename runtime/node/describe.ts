@@ -1,0 +1,76 @@
+/** A node's models and triggers as they are reported. */
+import type { ReportedState } from '../protocol/messages.ts';
+import { modelsOf } from '../triggers/schema.ts';
+import type { NodeState } from './node-state.ts';
+import { blobsOf, choices, modelId, modelsToLoad, problemOf, wantedModels, wantedTriggers } from './wanted.ts';
+
+type Described = Pick<ReportedState, 'models' | 'triggers'>;
+
+/** Models and triggers as they are reported. */
+export function describe(state: NodeState): Described {
+  return { models: describeModels(state), triggers: describeTriggers(state) };
+}
+
+function describeModels(state: NodeState): Described['models'] {
+  const unused = problems(state);
+  return [...wantedModels(state).values()].map((model) => {
+    const { name, version, sha256 } = model;
+    const slot = state.models[modelId(model)];
+    if (slot) {
+      const { model: _, ...outcome } = slot;
+      return { name, version, sha256, ...outcome };
+    }
+    const problem = unused.get(modelId(model));
+    if (problem !== undefined) return { name, version, sha256, state: 'failed' as const, error: problem };
+    const blobs = blobsOf([model]).map((blob) => state.blobs[blob.sha256]);
+    const failed = blobs.find((blob) => blob?.error !== undefined);
+    if (failed) return { name, version, sha256, state: 'failed' as const, error: `${failed.error} (trying again)` };
+    if (!state.desired)
+      return { name, version, sha256, state: 'failed' as const, error: 'its file is not on this node' };
+    const arriving = blobs.some((blob) => blob?.state === 'downloading');
+    return { name, version, sha256, state: arriving ? ('downloading' as const) : ('waiting' as const) };
+  });
+}
+
+/** Why models are not loaded although they are wanted, by id: forms that did not prove themselves. */
+function problems(state: NodeState): Map<string, string> {
+  const all = choices(state);
+  const loaded = modelsToLoad(state, all);
+  const found = [...all].flatMap(([name, { wanted, chosen }]) => {
+    const problem = wanted && wanted !== chosen ? problemOf(state, name, wanted.key) : undefined;
+    return problem === undefined ? [] : (wanted?.models ?? []).map((model) => [modelId(model), problem] as const);
+  });
+  return new Map(found.filter(([id]) => !loaded.has(id)));
+}
+
+function describeTriggers(state: NodeState): Described['triggers'] {
+  const models = new Map(describeModels(state).map((model) => [model.name, model]));
+  const failed = (name: string, error: string): Described['triggers'][number] => {
+    const goesOn = state.triggers.get(name)?.running ? '; its previous form goes on' : '';
+    return { name, state: 'failed', error: error + goesOn };
+  };
+  const all = choices(state);
+  const described = [...wantedTriggers(state).values()].map((trigger) => {
+    const { name } = trigger;
+    const wanted = all.get(name)?.wanted;
+    const missing = modelsOf(trigger).find((model) => !models.has(model));
+    if (missing) return failed(name, `model "${missing}" is not on this node: add the model, or correct the name`);
+    const problem = wanted && problemOf(state, name, wanted.key);
+    if (problem !== undefined) return failed(name, problem);
+    const broken = modelsOf(trigger).find((model) => models.get(model)?.state === 'failed');
+    if (broken) return failed(name, `model "${broken}": ${models.get(broken)?.error}`);
+    const slot = state.triggers.get(name);
+    if (slot?.starting) return { name, state: 'loading' as const };
+    const isReady = slot?.running && slot.running.key === wanted?.key;
+    if (!isReady) return { name, state: 'waiting' as const };
+    return { name, state: 'ready' as const, ...(slot.proving && { provisional: true as const }) };
+  });
+  const refused = (state.desired?.refused ?? []).map(({ name, error }) => failed(name, error));
+  return [...described, ...refused];
+}
+
+/** Everything is ready, or has failed for a stated reason. */
+export function isSettled(state: NodeState): boolean {
+  const { models, triggers } = describe(state);
+  return [...models, ...triggers].every((item) => item.state === 'ready' || item.state === 'failed');
+}

@@ -1,0 +1,87 @@
+/**
+ * A form of a trigger is its definition and the models that it runs on. A new form is provisional until it has proved itself;
+ * the last good one is kept on the disk meanwhile, with its models, and comes back when the new one does not start, fails
+ * more messages than its predecessor, or takes the process down again and again. No I/O and no clock.
+ */
+import type { Trigger } from '../triggers/schema.ts';
+import type { NodeState, WantedModel } from './node-state.ts';
+
+/** How long a form is provisional, and how many answered messages prove it earlier. */
+const PROOF = { ms: 30_000, messages: 20 };
+export const LOOK_MS = 1_000;
+/** So many failures, and such a share of the messages beyond twice the share before, are too many. */
+const FAILURES = { min: 5, share: 0.1 };
+/** Processes that may end while a form is provisional. */
+const STARTS_MAX = 3;
+
+export interface Form {
+  readonly key: string;
+  readonly trigger: Trigger;
+  readonly models: readonly WantedModel[];
+}
+
+export interface Proof {
+  readonly good?: Form;
+  /** `starts`: processes that have tried it. */
+  readonly provisional?: { readonly key: string; readonly starts: number };
+  readonly rejected?: { readonly key: string; readonly error: string };
+}
+
+/** By trigger. */
+export type Proofs = ReadonlyMap<string, Proof>;
+
+/** Messages since the process began. */
+export interface Served {
+  readonly answered: number;
+  readonly failed: number;
+}
+
+/** The process begins to try a form in place of the good one. */
+export function begun(proof: Proof, key: string): Proof {
+  const starts = proof.provisional?.key === key ? proof.provisional.starts : 0;
+  const { rejected: _, ...rest } = proof;
+  if (starts < STARTS_MAX) return { ...rest, provisional: { key, starts: starts + 1 } };
+  const error = `the node stopped each of the ${starts} times that it was tried, before it had proved itself`;
+  return rejected(proof, key, error);
+}
+
+export function rejected({ good }: Proof, key: string, error: string): Proof {
+  return { ...(good && { good }), rejected: { key, error } };
+}
+
+/** What a look at a provisional form says: proved, too bad, or (undefined) neither yet. */
+export function verdict(
+  from: Served,
+  now: Served,
+  elapsedMs: number,
+): { healthy: true } | { healthy: false; error: string } | undefined {
+  const failed = now.failed - from.failed;
+  const messages = now.answered - from.answered + failed;
+  const before = from.failed / Math.max(1, from.answered + from.failed);
+  if (failed >= FAILURES.min && failed / messages > FAILURES.share + 2 * before) {
+    const share = `${failed} of ${messages} messages failed, before it ${(100 * before).toFixed(0)}%`;
+    return { healthy: false, error: share };
+  }
+  return elapsedMs >= PROOF.ms || messages - failed >= PROOF.messages ? { healthy: true } : undefined;
+}
+
+/** Looks at every provisional form that runs. Returns whether a proof has changed. */
+export function look(state: NodeState, served: ReadonlyMap<string, Served>, now: number): boolean {
+  const proofs = new Map(state.proofs);
+  let changed = false;
+  for (const [name, slot] of state.triggers) {
+    const { proving, running } = slot;
+    if (!proving || running?.key !== proving.key || now < proving.lookAtMs) continue;
+    const counts = served.get(name) ?? { answered: 0, failed: 0 };
+    proving.from ??= counts;
+    proving.lookAtMs = now + LOOK_MS;
+    const found = verdict(proving.from, counts, now - proving.sinceMs);
+    if (!found) continue;
+    delete slot.proving;
+    const proof = proofs.get(name) ?? {};
+    proofs.set(name, found.healthy ? { good: running } : rejected(proof, running.key, found.error));
+    changed = true;
+  }
+  state.proofs = proofs;
+  return changed;
+}

@@ -1,0 +1,98 @@
+/** What a node is to have and to run, worked out from its state: the desired one, its own folders, what was good before. */
+import { modelsOf, type Trigger } from '../triggers/schema.ts';
+import type { NodeState, WantedModel } from './node-state.ts';
+import type { Form } from './proof.ts';
+
+export function modelId(model: WantedModel): string {
+  return `${model.name}@${model.version}:${model.sha256}:${model.labels ?? ''}`;
+}
+
+export function blobsOf(models: Iterable<WantedModel>): { sha256: string; bytes: number | undefined }[] {
+  return [...models].flatMap(({ sha256, bytes, labels }) => [
+    { sha256, bytes },
+    ...(labels === undefined ? [] : [{ sha256: labels, bytes: undefined }]),
+  ]);
+}
+
+/** A file in the node's own folder wins over an assigned one of the same name: who put it there is standing beside it. */
+export function wantedModels(state: NodeState): Map<string, WantedModel> {
+  const all = [...(state.desired?.models ?? []), ...state.local.models];
+  return new Map(all.map((model) => [model.name, model]));
+}
+
+export function wantedTriggers(state: NodeState): Map<string, Trigger> {
+  const all = [...(state.desired?.triggers ?? []), ...state.local.triggers];
+  return new Map(all.map((trigger) => [trigger.name, trigger]));
+}
+
+/** The form that the desired state asks for; undefined when a model of it is nowhere named. */
+export function wantedForm(trigger: Trigger, models: ReadonlyMap<string, WantedModel>): Form | undefined {
+  const found = modelsOf(trigger).flatMap((name) => models.get(name) ?? []);
+  if (found.length < modelsOf(trigger).length) return undefined;
+  return { key: JSON.stringify([trigger, found.map(modelId)]), trigger, models: found };
+}
+
+export interface Choice {
+  readonly trigger: Trigger;
+  /** Undefined where a model is missing, or where nothing is wanted any more. */
+  readonly wanted: Form | undefined;
+  /** What is to run now: the wanted form; the good one where that failed; what runs, or did, while the node is held. */
+  readonly chosen: Form | undefined;
+  /** What may run until the chosen one is ready. */
+  readonly good: Form | undefined;
+  /** The node's own, which is trusted as it stands. */
+  readonly isLocal: boolean;
+}
+
+/** By trigger; also those that only go on because nothing may be changed now, or their new form cannot be read. */
+export function choices(state: NodeState): Map<string, Choice> {
+  const models = wantedModels(state);
+  const triggers = wantedTriggers(state);
+  const refused = new Set(state.desired?.refused.map(({ name }) => name));
+  const result = new Map<string, Choice>();
+  for (const [name, trigger] of triggers) {
+    const wanted = wantedForm(trigger, models);
+    const isLocal = ownsAny(state, trigger);
+    const good = isLocal ? undefined : state.proofs.get(name)?.good;
+    const refusal = wanted && problemOf(state, name, wanted.key);
+    const next = refusal === undefined ? wanted : (good ?? wanted);
+    const held = state.hold === null || isLocal ? undefined : (state.triggers.get(name)?.running ?? good);
+    result.set(name, { trigger, wanted, chosen: held ?? next, good, isLocal });
+  }
+  for (const [name, { good }] of state.proofs)
+    if (good && !triggers.has(name) && (state.hold !== null || refused.has(name)))
+      result.set(name, {
+        trigger: good.trigger,
+        wanted: undefined,
+        chosen: state.triggers.get(name)?.running ?? good,
+        good,
+        isLocal: false,
+      });
+  return result;
+}
+
+/** Why a form is not used, although it is wanted. */
+export function problemOf(state: NodeState, name: string, key: string): string | undefined {
+  const rejected = state.proofs.get(name)?.rejected;
+  if (rejected?.key === key) return rejected.error;
+  const failed = state.triggers.get(name)?.failed;
+  return failed?.key === key ? failed.error : undefined;
+}
+
+/** By id: those of the chosen forms and, where nothing runs yet, of the good ones; and those that no trigger uses. */
+export function modelsToLoad(state: NodeState, all = choices(state)): Map<string, WantedModel> {
+  const result = new Map<string, WantedModel>();
+  const used = new Set<string>();
+  for (const [name, { wanted, chosen, good }] of all) {
+    for (const model of wanted?.models ?? []) used.add(modelId(model));
+    const stopgap = state.triggers.get(name)?.running ? undefined : good;
+    for (const model of [...(chosen?.models ?? []), ...(stopgap?.models ?? [])]) result.set(modelId(model), model);
+  }
+  for (const model of wantedModels(state).values()) if (!used.has(modelId(model))) result.set(modelId(model), model);
+  return result;
+}
+
+function ownsAny({ local }: NodeState, trigger: Trigger): boolean {
+  if (local.triggers.some(({ name }) => name === trigger.name)) return true;
+  return modelsOf(trigger).some((name) => local.models.some((model) => model.name === name));
+}
