@@ -37,7 +37,7 @@ export interface Part {
   readonly offsetBytes: number;
 }
 
-/** Bytes that are alive from one node to another, both included. Inputs live from node -1 on. */
+/** Bytes that are alive from one node to another, both included. Inputs live from node -1 on, until they were read for the last time. */
 interface Buffer {
   readonly bytes: number;
   readonly from: number;
@@ -96,16 +96,16 @@ export function planMemory(
   const places = new Map<Value, Place>();
   const buffers: Buffer[] = [];
   const views = new Set<Node>();
-  const end = graph.nodes.length;
   const allocate = (bytes: number, from: number, to: number): Buffer => {
     const buffer = { bytes: Math.max(bytes, 1), from, to, offset: 0 };
     buffers.push(buffer);
     return buffer;
   };
-  for (const { value } of graph.inputs)
-    if (!places.has(value)) places.set(value, { buffer: allocate(bytesOf(value), -1, end), offset: 0 });
   const groupAt = new Map(groups.flatMap((group) => range(group).map((index) => [index, group] as const)));
   const lastUses = findLastUses(graph, groupAt);
+  for (const { value } of graph.inputs)
+    if (!places.has(value))
+      places.set(value, { buffer: allocate(bytesOf(value), -1, lastUses.get(value) ?? -1), offset: 0 });
   const hosts = new Map<Value, Buffer>();
   const wholes = [...inside.values()].map(({ host }) => [host, { host, offsetBytes: 0 }] as const);
   const parts = new Map<Value, Part>([...wholes, ...inside]);

@@ -82,8 +82,10 @@ export class LoadedProgram {
   readOutputs(arena: number): Record<string, Tensor> {
     const outputs = this.program.outputs.map(({ name, type, dims, address }): [string, Tensor] => {
       const byteLength = elementCount(dims) * elementBytes(type);
-      const bytes = this.#memory.bytes(this.#place(address, arena), byteLength).slice();
-      return [name, { type, dims, data: new (arrayOf(type))(bytes.buffer) }];
+      // Clearing new memory would take as long as the copy itself.
+      const copy = Buffer.allocUnsafeSlow(byteLength);
+      copy.set(this.#memory.bytes(this.#place(address, arena), byteLength));
+      return [name, { type, dims, data: new (arrayOf(type))(copy.buffer) }];
     });
     return Object.fromEntries(outputs);
   }

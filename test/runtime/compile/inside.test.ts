@@ -138,8 +138,9 @@ test('a concatenation takes no more room than its result', () => {
     return [conv(builder, builder.concat(branches, 3), random, 8)];
   });
   const bytes = planMemory(graph, () => 0, [], findInside(graph, [])).arenaBytes;
+  // The output is as large as the input, and lies where that was.
   const [input, whole] = [16 * 16 * 8 * 4, 16 * 16 * 128 * 4];
-  assert.is(bytes, input + whole + input);
+  assert.is(bytes, input + whole);
 });
 
 test.run();
