@@ -77,6 +77,8 @@ export class Core {
         return;
       }
       worker.unref();
+      // All chunks that others have taken of the run are done by now.
+      this.#helpers = [];
       this.#waiting?.resolve(message);
     });
     worker.on('error', (cause) => this.#lose(worker, new Error('the computing thread failed', { cause })));
@@ -95,7 +97,9 @@ export class Core {
     this.#ready?.reject(reason);
     const waiting = this.#waiting;
     // Of a run that several cores compute all end, as none must write into memory that is somebody else's next.
-    const others = this.#owner ? [this.#owner, ...this.#owner.#helpers] : this.#helpers;
+    // A helper that comes late looks at the next run of whom it was to help.
+    const owner = this.#owner;
+    const others = owner && owner.#helpers.length > 0 ? [owner, ...owner.#helpers] : this.#helpers;
     await Promise.all(others.map((other) => other !== this && other.#worker?.terminate()));
     waiting?.reject(reason);
   }

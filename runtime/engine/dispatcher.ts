@@ -1,60 +1,101 @@
 /**
- * Serves runs on the core: starts the next one, sets the current one aside for a more urgent one, resumes it, ends it. A run that is set
- * aside lies whole in its arena with a word to resume at, so that nothing is saved or copied.
+ * Carries out what the policy decides (schedule/scheduler.ts): gives runs to cores, sets them aside, goes on with them, ends them. Each core
+ * has a run of its own, or helps another one with its run. A run that is set aside lies whole in its arena with a word to resume at, so
+ * that nothing is saved or copied.
  */
-import { FAULT_INDEX, FAULT_TRAP } from '../../assembly/opcodes.ts';
-import { PRIORITIES } from '../schedule/priorities.ts';
+import { speedOf } from '../schedule/cores.ts';
+import type { Decision, RunAccount, RunRequest, SchedulerEvent, StopOutcome, TenantSpec } from '../schedule/events.ts';
+import { priorityOf } from '../schedule/priorities.ts';
+import { Scheduler } from '../schedule/scheduler.ts';
+import { Timeline } from '../schedule/timeline.ts';
+import { type Clock, machineClock } from './clock-io.ts';
 import type { Core } from './core.ts';
-import { type Halt, nowMs, type Stop } from './core-messages.ts';
+import type { Stop } from './core-messages.ts';
 import type { LoadedProgram } from './loaded-program.ts';
-import type { RunOptions, RunResult } from './model.ts';
-import { RunQueue } from './run-queue.ts';
+import type { RunOptions } from './model.ts';
+import { isDone, outputsOf, type ProgramResult } from './program-result.ts';
+import { endedEarly, refused } from './run-error.ts';
+import { DEFAULT_TENANT, isAdmissible, requestOf, SWITCH_US } from './run-request.ts';
 import type { ShortRuns } from './short-runs.ts';
 import type { Tensor } from './tensor.ts';
 
-const DONE = -1;
-/** The class of runs that say nothing: its place among PRIORITIES. */
-const NORMAL = 2;
+/** The first core's orders may be carried out elsewhere in its first moments: see FirstSteps. */
+export interface Processors {
+  readonly first: Pick<Core, 'execute' | 'hasThread'>;
+  readonly cores: readonly Core[];
+}
 
-/** A program has tensors only. */
-export interface ProgramResult extends RunResult {
-  readonly outputs: Readonly<Record<string, Tensor>>;
+export interface DispatcherOptions {
+  readonly short?: ShortRuns;
+  /** Besides the default one. */
+  readonly tenants?: readonly TenantSpec[];
+  readonly clock?: Clock;
 }
 
 interface Run {
-  /** Its class, 0 the most urgent. */
-  readonly priority: number;
-  readonly model: string;
+  readonly request: RunRequest;
   readonly program: LoadedProgram;
   readonly inputs: Readonly<Record<string, Tensor>>;
   readonly submittedMs: number;
-  readonly promise: PromiseWithResolvers<ProgramResult>;
+  readonly answer: PromiseWithResolvers<ProgramResult>;
+  /** Stops listening to whoever may cancel it. */
+  readonly forget: () => void;
   arena?: number;
   /** Memory of further cores, when they may take part. */
   lanes?: number;
-  /** How often it was started or resumed, and whether several cores compute it now. */
+  /** The core that has it now; how often one was given to it, and whether others help. */
+  core?: number;
   slices: number;
   isShared: boolean;
-  /** It is to make room for a more urgent one, and goes on before others of its class. */
-  isPreempted: boolean;
   pc: number;
   startedMs?: number;
-  /** Why the run is to end early. */
-  cancelled?: unknown;
+  /** What it has computed, as if by one core. */
+  workUs: number;
+  /** How it ended on its core, or why it could not begin. */
+  stop?: Stop;
+  failure?: unknown;
+  /** Why it was cancelled. */
+  reason?: unknown;
+  /** It has ended for the policy, and waits for its core to let go of its memory. */
+  settle?: () => void;
 }
 
 export class Dispatcher {
-  readonly #core: Pick<Core, 'execute' | 'hasThread' | 'block'>;
-  readonly #helpers: readonly Core[];
-  readonly #queue = new RunQueue<Run>();
-  readonly #runs = new Set<Run>();
-  #current: Run | undefined;
+  /** What became of the latest runs. */
+  readonly timeline = new Timeline();
+  readonly #first: Processors['first'];
+  readonly #cores: readonly Core[];
   readonly #short: ShortRuns | undefined;
+  readonly #clock: Clock;
+  readonly #scheduler: Scheduler;
+  readonly #runs = new Map<number, Run>();
+  /** Names of the models that the policy knows. */
+  readonly #models = new Set<string>();
+  readonly #events: SchedulerEvent[] = [];
+  #isTelling = false;
+  #runsBegun = 0;
+  /** Cores that the policy knows, and whether the next one's thread is being started, or wanted by a run that could use it. */
+  #coresReady = 1;
+  #isStarting = false;
+  #isMoreWanted = false;
+  #wakeMs = Number.POSITIVE_INFINITY;
+  #stopTimer: (() => void) | undefined;
 
-  constructor(core: Pick<Core, 'execute' | 'hasThread' | 'block'>, helpers: readonly Core[] = [], short?: ShortRuns) {
-    this.#core = core;
-    this.#helpers = helpers;
+  constructor({ first, cores }: Processors, { short, tenants = [], clock = machineClock }: DispatcherOptions = {}) {
+    this.#first = first;
+    this.#cores = cores;
     this.#short = short;
+    this.#clock = clock;
+    const spec = {
+      cores: cores.length,
+      coresReady: 1,
+      // Models come and go by their owners' will, and see to their memory themselves.
+      memoryBytes: Number.POSITIVE_INFINITY,
+      instructionUs: SWITCH_US,
+      tenants: [DEFAULT_TENANT, ...tenants],
+      models: [],
+    };
+    this.#scheduler = new Scheduler(spec, this.#nowUs());
   }
 
   /** Runs a program with checked inputs. They must not change until the run has ended. */
@@ -64,188 +105,265 @@ export class Dispatcher {
     inputs: Readonly<Record<string, Tensor>>,
     options: RunOptions,
   ): Promise<ProgramResult> {
-    options.signal?.throwIfAborted();
-    const { priority = NORMAL } = options;
-    if (!(priority in PRIORITIES))
-      throw new Error(`model "${model}": expected a priority from 0 (safety) to 3 (background), got ${priority}`);
-    const begun = this.#short?.takes(program) ? this.#runAtOnce(this.#short, model, program, inputs) : undefined;
+    const { signal } = options;
+    signal?.throwIfAborted();
+    const submittedMs = this.#clock.nowMs();
+    const request = requestOf(options, { model, program, cores: this.#cores.length }, ++this.#runsBegun, {
+      nowUs: submittedMs * 1000,
+      epochMs: () => this.#clock.epochMs(),
+    });
+    const begun =
+      this.#short?.takes(program) &&
+      isAdmissible(request, submittedMs * 1000) &&
+      this.#scheduler.hasTenant(request.tenant)
+        ? this.#runAtOnce(this.#short, program, inputs, request, submittedMs)
+        : undefined;
     if (begun && 'outputs' in begun) return begun;
+    const abort = (): void => this.#cancel(run, signal?.reason);
     const run: Run = {
-      pc: 0,
-      slices: 0,
-      isShared: false,
-      isPreempted: false,
-      priority,
+      ...{ pc: 0, slices: 0, isShared: false, workUs: 0 },
       ...begun,
-      model,
-      program,
-      inputs,
-      submittedMs: nowMs(),
-      promise: Promise.withResolvers(),
+      ...{ request, program, inputs, submittedMs },
+      answer: Promise.withResolvers(),
+      forget: () => signal?.removeEventListener('abort', abort),
     };
-    if (begun) this.#queue.putBack(run, priority, 'first');
-    else this.#queue.add(run, priority);
-    if (this.#current && this.#current.priority > priority) {
-      this.#current.isPreempted = true;
-      this.#core.block.setFlag(1);
-    }
-    this.#runs.add(run);
+    signal?.addEventListener('abort', abort, { once: true });
     program.users++;
-    const abort = (): void => this.#cancel(run, options.signal?.reason);
-    options.signal?.addEventListener('abort', abort, { once: true });
-    try {
-      this.#serve();
-      return await run.promise.promise;
-    } finally {
-      options.signal?.removeEventListener('abort', abort);
-      this.#runs.delete(run);
-      program.users--;
+    this.#runs.set(request.id, run);
+    this.timeline.submitted(request);
+    if (!this.#models.has(model)) {
+      this.#models.add(model);
+      this.#tell({ kind: 'model-added', model: { name: model, bytes: 0, pinned: true } });
     }
+    if ((request.cores as number) > 1) this.#isMoreWanted = true;
+    this.#tell({ kind: 'submit', request });
+    return run.answer.promise;
   }
 
-  /** Sets the current run aside after its present instruction, in favour of those that wait. */
-  suspend(): void {
-    if (this.#queue.length > 0) this.#core.block.setFlag(1);
-  }
-
-  /** Ends all runs of the programs: they reject with `reason`. Resolves when the core works on none of them. */
-  async cancelAll(programs: readonly LoadedProgram[], reason: Error): Promise<void> {
-    const runs = [...this.#runs].filter((run) => programs.includes(run.program));
+  /** Ends all runs of the model's programs: they reject with `reason`. Resolves when no core works on one of them. */
+  async cancelAll(model: string, programs: readonly LoadedProgram[], reason: Error): Promise<void> {
+    const runs = [...this.#runs.values()].filter((run) => programs.includes(run.program));
     for (const run of runs) this.#cancel(run, reason);
-    await Promise.allSettled(runs.map((run) => run.promise.promise));
+    await Promise.allSettled(runs.map((run) => run.answer.promise));
+    // Another model may have the same name.
+    if ([...this.#runs.values()].some(({ request }) => request.model === model) || !this.#models.delete(model)) return;
+    this.#tell({ kind: 'model-removed', model });
+  }
+
+  #nowUs(): number {
+    return this.#clock.nowMs() * 1000;
   }
 
   /** On this thread: the result, or where the run stands when it has taken too long. */
   #runAtOnce(
     short: ShortRuns,
-    model: string,
     program: LoadedProgram,
     inputs: Readonly<Record<string, Tensor>>,
-  ): ProgramResult | Pick<Run, 'arena' | 'pc' | 'startedMs'> {
-    const arena = program.openArena(model);
+    request: RunRequest,
+    submittedMs: number,
+  ): ProgramResult | Pick<Run, 'arena' | 'pc' | 'startedMs' | 'workUs'> {
+    const arena = program.openArena(request.model);
     let goesOn = false;
     try {
       program.writeInputs(arena, inputs);
       const halt = short.execute(program, arena);
       program.lastMs = halt.ms;
       goesOn = halt.trap === undefined && halt.result >= 0;
-      if (goesOn) return { arena, pc: halt.result, startedMs: nowMs() - halt.ms };
-      return { outputs: outputsOf(model, program, arena, halt), queueMs: 0, runMs: halt.ms };
+      const us = halt.ms * 1000;
+      if (goesOn) return { arena, pc: halt.result, startedMs: submittedMs, workUs: us };
+      const outputs = outputsOf(request.model, program, arena, halt);
+      const account = this.#noteServed(request, submittedMs * 1000, us);
+      program.work.note(us, account.endedUs);
+      return { outputs, queueMs: 0, runMs: halt.ms, accounts: [account] };
     } finally {
       if (!goesOn) program.closeArena(arena);
     }
   }
 
-  #serve(): void {
-    while (!this.#current) {
-      const run = this.#queue.take();
-      if (!run) return;
-      try {
-        this.#start(run);
-      } catch (error) {
-        this.#end(run, () => run.promise.reject(error));
+  /** A run that asked nobody counts all the same: in what is measured, and among the latest runs. */
+  #noteServed(request: RunRequest, submittedUs: number, us: number): RunAccount {
+    const endedUs = submittedUs + us;
+    const slices = [{ fromUs: submittedUs, untilUs: endedUs, cores: [], batch: 1 }];
+    const account = { submittedUs, readyUs: submittedUs, endedUs, runUs: us, preemptions: 0, slices };
+    this.#scheduler.served(priorityOf(request.priority) as number, us, endedUs);
+    this.timeline.served(request, account);
+    return account;
+  }
+
+  /** Tells the policy what has happened and carries out what it decides, one event after the other. */
+  #tell(event: SchedulerEvent): void {
+    this.#events.push(event);
+    if (this.#isTelling) return;
+    this.#isTelling = true;
+    for (let next = this.#events.shift(); next; next = this.#events.shift()) {
+      const decisions = this.#scheduler.step(next, this.#nowUs());
+      this.timeline.note(decisions);
+      for (const decision of decisions) this.#carryOut(decision);
+    }
+    this.#isTelling = false;
+    this.#setTimer();
+    this.#startCore();
+  }
+
+  #carryOut(decision: Decision): void {
+    switch (decision.kind) {
+      case 'start':
+        this.#start(this.#runs.get(decision.runs[0] as number) as Run, decision.cores);
+        break;
+      case 'suspend':
+        (this.#cores[decision.core] as Core).block.setFlag(1);
+        break;
+      case 'refuse': {
+        const run = this.#runs.get(decision.run) as Run;
+        this.#end(run, () => run.answer.reject(refused(run.request, decision)));
+        break;
       }
+      case 'end': {
+        const run = this.#runs.get(decision.run) as Run;
+        const settle = (): void => this.#settle(run, decision);
+        if (run.core === undefined) settle();
+        else run.settle = settle;
+        break;
+      }
+      default:
+        throw new Error(`assertion: the policy decided to ${decision.kind}, expected nothing about models`);
     }
   }
 
-  #start(run: Run): void {
-    const { program } = run;
-    if (run.arena === undefined) {
-      run.arena = program.openArena(run.model);
-      program.writeInputs(run.arena, run.inputs);
-    }
-    const { block } = this.#core;
-    program.writeBases(block.bases, run.arena);
-    const helpers = this.#helpersFor(run);
-    block.setHelpers(
-      run.lanes ?? 0,
-      helpers.map((helper) => helper.block),
-    );
-    block.setFlag(0);
-    program.weights.hold();
-    run.slices++;
-    run.isShared = helpers.length > 0;
-    this.#current = run;
-    const segment = { words: program.words, pc: run.pc, bases: block.bases, flag: block.flag };
-    this.#core.execute(segment, helpers).then(
-      (stop) => this.#stopped(run, stop),
-      (cause) => this.#stopped(run, undefined, cause),
-    );
-  }
-
-  /** Further cores for a run, when it is worth it and there is memory for them. Their threads are started when there is something to do for them. */
-  #helpersFor(run: Run): readonly Core[] {
-    if (this.#helpers.length === 0 || !this.#core.hasThread || !run.program.sharing.isWanted) return [];
-    const ready = this.#helpers.filter((helper) => helper.isReady);
-    if (ready.length < this.#helpers.length) for (const helper of this.#helpers) helper.start().catch(() => {});
-    if (ready.length === 0) return [];
+  #start(run: Run, cores: readonly number[]): void {
+    const { program, request } = run;
+    const [place = 0] = cores;
+    const core = this.#cores[place] as Core;
+    const { block } = core;
     try {
-      run.lanes ??= run.program.openLanes(this.#helpers.length + 1, run.model);
+      if (run.arena === undefined) {
+        run.arena = program.openArena(request.model);
+        program.writeInputs(run.arena, run.inputs);
+      }
+      program.writeBases(block.bases, run.arena);
+      const helpers = this.#helpersFor(run, cores);
+      block.setHelpers(
+        run.lanes ?? 0,
+        helpers.map((helper) => helper.block),
+      );
+      block.setFlag(0);
+      program.weights.hold();
+      run.core = place;
+      run.slices++;
+      run.isShared = helpers.length > 0;
+      const segment = { words: program.words, pc: run.pc, bases: block.bases, flag: block.flag };
+      (place === 0 ? this.#first : core).execute(segment, helpers).then(
+        (stop) => this.#stopped(run, place, stop, 1 + helpers.length),
+        (cause) => this.#stopped(run, place, undefined, 1, cause),
+      );
+    } catch (error) {
+      run.failure = error;
+      this.#tell({ kind: 'stopped', core: place, outcome: 'failed' });
+    }
+  }
+
+  /** The run's further cores, when there is memory for them. */
+  #helpersFor(run: Run, [, ...others]: readonly number[]): readonly Core[] {
+    if (others.length === 0) return [];
+    const helpers = others.map((other) => this.#cores[other] as Core).filter((helper) => helper.isReady);
+    try {
+      run.lanes ??= run.program.openLanes(this.#cores.length, run.request.model);
     } catch {
       return [];
     }
-    return ready;
+    return helpers;
   }
 
-  #stopped(run: Run, stop: Stop | undefined, cause?: unknown): void {
-    this.#current = undefined;
+  #stopped(run: Run, core: number, stop: Stop | undefined, cores: number, cause?: unknown): void {
+    run.core = undefined;
     run.program.weights.release();
-    if (stop) run.startedMs ??= stop.startedMs;
-    if ('cancelled' in run) this.#end(run, () => run.promise.reject(run.cancelled));
-    else if (!stop)
-      this.#end(run, () => run.promise.reject(new Error(`model "${run.model}": the run was lost`, { cause })));
-    else if (stop.trap === undefined && stop.result >= 0) {
+    let outcome: StopOutcome = 'failed';
+    if (!stop) run.failure = new Error(`model "${run.request.model}": the run was lost`, { cause });
+    else {
+      run.startedMs ??= stop.startedMs;
+      run.workUs += (stop.endedMs - stop.startedMs) * 1000 * speedOf(cores);
       run.pc = stop.result;
-      this.#queue.putBack(run, run.priority, run.isPreempted ? 'first' : 'last');
-      run.isPreempted = false;
-    } else this.#finish(run, stop);
-    this.#serve();
+      run.stop = stop;
+      if (stop.trap === undefined && stop.result >= 0) outcome = 'suspended';
+      else if (isDone(stop)) outcome = 'done';
+    }
+    run.settle?.();
+    this.#tell({ kind: 'stopped', core, outcome });
   }
 
-  #finish(run: Run, stop: Stop): void {
+  #settle(run: Run, end: Extract<Decision, { kind: 'end' }>): void {
+    const { request, stop, failure } = run;
+    const { outcome, account } = end;
+    if (stop && (outcome === 'done' || (outcome === 'failed' && failure === undefined))) {
+      this.#finish(run, stop, account);
+      return;
+    }
+    const reason =
+      outcome === 'failed' ? failure : outcome === 'cancelled' ? run.reason : endedEarly(request, run.workUs, end);
+    this.#end(run, () => run.answer.reject(reason));
+  }
+
+  #finish(run: Run, stop: Stop, account: RunAccount): void {
+    const { program, request, submittedMs, arena } = run;
     const startedMs = run.startedMs as number;
     const runMs = stop.endedMs - startedMs;
     try {
-      const outputs = outputsOf(run.model, run.program, run.arena as number, stop);
-      run.program.lastMs = runMs;
-      if (run.slices === 1) run.program.sharing.note(run.isShared, runMs);
-      const queueMs = Math.max(0, startedMs - run.submittedMs);
-      this.#end(run, () => run.promise.resolve({ outputs, queueMs, runMs }));
+      const outputs = outputsOf(request.model, program, arena as number, stop);
+      program.lastMs = runMs;
+      program.work.note(run.workUs, account.endedUs);
+      if (run.slices === 1) program.sharing.note(run.isShared, runMs);
+      const queueMs = Math.max(0, startedMs - submittedMs);
+      this.#end(run, () => run.answer.resolve({ outputs, queueMs, runMs, accounts: [account] }));
     } catch (error) {
-      this.#end(run, () => run.promise.reject(error));
+      this.#end(run, () => run.answer.reject(error));
     }
   }
 
   #cancel(run: Run, reason: unknown): void {
-    run.cancelled = reason;
-    if (this.#current === run) this.#core.block.setFlag(1);
-    else if (this.#queue.remove(run)) this.#end(run, () => run.promise.reject(reason));
+    run.reason ??= reason;
+    this.#tell({ kind: 'cancel', run: run.request.id });
   }
 
-  #end(run: Run, settle: () => void): void {
-    if (run.arena !== undefined) run.program.closeArena(run.arena);
-    if (run.lanes !== undefined) run.program.closeArena(run.lanes);
+  #end(run: Run, answer: () => void): void {
+    const { program } = run;
+    if (run.arena !== undefined) program.closeArena(run.arena);
+    if (run.lanes !== undefined) program.closeArena(run.lanes);
     run.arena = run.lanes = undefined;
-    settle();
+    this.#runs.delete(run.request.id);
+    program.users--;
+    run.forget();
+    answer();
   }
-}
 
-/** Of a run that has ended. Throws an Error that names the node when that was before its time, or when there is no memory for them. */
-function outputsOf(model: string, program: LoadedProgram, arena: number, halt: Halt): Record<string, Tensor> {
-  if (halt.trap !== undefined || halt.result !== DONE) {
-    const what = halt.trap ?? describeFault(-2 - halt.result);
-    const node = halt.trap === undefined ? program.nodeAt(halt.faultWord) : 'unknown';
-    throw new Error(`model "${model}", node "${node}": the run cannot go on: ${what}`);
+  /** A timer that is set earlier than need be costs one question. */
+  #setTimer(): void {
+    const wakeMs = this.#scheduler.wakeUs / 1000;
+    if (wakeMs >= this.#wakeMs) return;
+    this.#stopTimer?.();
+    this.#wakeMs = wakeMs;
+    this.#stopTimer = this.#clock.after(Math.max(0, wakeMs - this.#clock.nowMs()), () => {
+      this.#wakeMs = Number.POSITIVE_INFINITY;
+      this.#stopTimer = undefined;
+      this.#tell({ kind: 'tick' });
+    });
   }
-  try {
-    return program.readOutputs(arena);
-  } catch (cause) {
-    throw new Error(`model "${model}": there is no memory for the outputs`, { cause });
-  }
-}
 
-/** assembly/opcodes.ts, FAULT_… */
-function describeFault(fault: number): string {
-  if (fault === FAULT_TRAP) return 'a core that helped could not go on';
-  return fault === FAULT_INDEX ? 'an index lies outside its axis' : `the kernels report fault ${fault}`;
+  /** Threads are started when there is something to do for them: not before the first one computes, as V8's flags may change until then. */
+  #startCore(): void {
+    const next = this.#cores[this.#coresReady];
+    if (!next || this.#isStarting || !this.#first.hasThread) return;
+    if (this.#scheduler.waiting === 0 && !this.#isMoreWanted) return;
+    this.#isStarting = true;
+    next.start().then(
+      () => {
+        this.#isStarting = false;
+        this.#coresReady++;
+        this.#isMoreWanted = false;
+        this.#tell({ kind: 'core-ready' });
+      },
+      () => {
+        this.#isStarting = false;
+      },
+    );
+  }
 }

@@ -3,7 +3,9 @@ import { setImmediate } from 'node:timers/promises';
 import { UnsupportedError } from '../compile/program.ts';
 import type { KernelTraits } from '../compile/traits.ts';
 import type { OnnxModel } from '../onnx/graph.ts';
+import type { RunAccount } from '../schedule/events.ts';
 import { checkInputs } from './check-inputs.ts';
+import { nowMs } from './core-messages.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { runModel } from './graph-runner.ts';
 import type { WholeProgram } from './kept-programs-io.ts';
@@ -97,18 +99,22 @@ export class EngineModel implements Model {
     const whole = this.#wholeProgram(inputs);
     if (whole) return dispatcher.run(this.name, whole, inputs as Readonly<Record<string, Tensor>>, options);
     const steps = runModel(this.#store.model, this.#stages, inputs);
+    const submittedMs = nowMs();
+    const accounts: RunAccount[] = [];
     let [queueMs, runMs] = [0, 0];
     let answer: Readonly<Record<string, Tensor>> | undefined;
     for (;;) {
       if (this.#closed) throw new Error(`model "${this.name}" is closed`);
       options.signal?.throwIfAborted();
       const step = steps.next(answer);
-      if (step.done) return { outputs: step.value, queueMs, runMs };
+      if (step.done) return { outputs: step.value, queueMs, runMs, accounts };
       answer = undefined;
       if (step.value.kind === 'pause') await setImmediate();
       else {
-        const result = await dispatcher.run(this.name, step.value.program, step.value.inputs, options);
+        const { program, inputs } = step.value;
+        const result = await dispatcher.run(this.name, program, inputs, timeLeft(options, nowMs() - submittedMs));
         answer = result.outputs;
+        accounts.push(...(result.accounts ?? []));
         queueMs += result.queueMs;
         runMs += result.runMs;
       }
@@ -131,10 +137,18 @@ export class EngineModel implements Model {
     if (this.#closed) return;
     this.#closed = true;
     this.#home.models.delete(this);
-    await this.#home.dispatcher.cancelAll(this.#store.programs, new Error(`model "${this.name}" was closed`));
+    const reason = new Error(`model "${this.name}" was closed`);
+    await this.#home.dispatcher.cancelAll(this.name, this.#store.programs, reason);
     await Promise.allSettled(this.#runs);
     this.#store.close();
   }
+}
+
+/** What is left of the run's time for its next program; next to nothing when it is over, so that the program ends it. */
+function timeLeft(options: RunOptions, passedMs: number): RunOptions {
+  const { timeoutMs } = options;
+  if (timeoutMs === undefined || timeoutMs <= 0) return options;
+  return { ...options, timeoutMs: Math.max(timeoutMs - passedMs, Number.MIN_VALUE) };
 }
 
 function sameNames(a: readonly { name: string }[], b: readonly { name: string }[]): boolean {

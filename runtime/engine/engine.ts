@@ -1,9 +1,10 @@
-/** The engine: one memory, one core, and the models that run on them by our own kernels. */
+/** The engine: one memory, its cores, and the models that run on them by our own kernels. */
 
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { KernelTraits } from '../compile/traits.ts';
 import { type ByteSource, memorySource } from '../onnx/byte-source.ts';
+import type { TenantSpec } from '../schedule/events.ts';
 import { cacheFolder, keepBuild, recallBuild } from './build-choice-io.ts';
 import type { BuildChoice } from './choose-build.ts';
 import { Core } from './core.ts';
@@ -40,6 +41,8 @@ export interface EngineOptions {
   readonly memoryMaxBytes?: number;
   /** Cores that compute, from 1 to 16: those of the machine when absent. */
   readonly cores?: number;
+  /** Whose runs are told apart, each with its share and its quota, besides the tenant "default". */
+  readonly tenants?: readonly TenantSpec[];
   /** Where the choice of a build, and programs, are kept from one start to the next; the user's cache folder when absent. */
   readonly cacheFolder?: string;
   /**
@@ -86,8 +89,6 @@ export interface Engine {
    * what the model needs, with a MemoryLimitError when there is no room, with an Error when the file is no valid model.
    */
   load(file: Uint8Array | ByteSource, options: LoadOptions): Promise<Model>;
-  /** Sets the run that is being computed aside, in favour of those that wait; it is resumed after them. */
-  suspend(): void;
   /** Ends all runs (they reject) and gives thread and memory back. */
   close(): Promise<void>;
 }
@@ -170,10 +171,11 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   memory.reserve(kernels.heapBase);
   const setup = { memory: memory.memory, build, module, blocks: CoreBlock.allocate(memory, count) };
   const cores = Array.from({ length: count }, (_, index) => new Core({ ...setup, index }));
-  const [core, ...helpers] = cores as [Core, ...Core[]];
+  const [core] = cores as [Core, ...Core[]];
   const isOptimized = code.module !== undefined || choice === 'tried now';
   const started = withFirstSteps(core, memory, kernels, isOptimized);
-  const dispatcher = new Dispatcher(started, helpers, new ShortRuns(started, kernels, memory));
+  const short = new ShortRuns(started, kernels, memory);
+  const dispatcher = new Dispatcher({ first: started, cores }, { short, tenants: options.tenants });
   /** Under V8's flags this call is compiled by the optimising compiler, if nothing else was. */
   const hasCode = (): boolean => started.isReady && kernels.faultWord() >= 0;
   const models = new Set<Model>();
@@ -205,7 +207,6 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
       if (kept) return kept;
       return open((whole) => void programs.keep(file, traits, whole));
     },
-    suspend: () => dispatcher.suspend(),
     async close() {
       closed = true;
       await Promise.all([...models].map((model) => model.close()));

@@ -73,7 +73,7 @@ export class KeptModel implements Model {
     this.#closed = true;
     this.#home.models.delete(this);
     if (!this.#isFreed)
-      await this.#home.dispatcher.cancelAll([this.#program], new Error(`model "${this.name}" was closed`));
+      await this.#home.dispatcher.cancelAll(this.name, [this.#program], new Error(`model "${this.name}" was closed`));
     const whole = await this.#opening?.catch(() => undefined);
     await whole?.close();
     this.#sweep();

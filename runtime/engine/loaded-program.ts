@@ -1,6 +1,7 @@
 /** Programs in the engine's memory, and the tensors that go into a run's arena and come out of it. */
 import { type Address, SPACE_ARENA, SPACE_WEIGHTS } from '../compile/instructions.ts';
 import type { Program } from '../compile/program.ts';
+import { WorkEstimate } from '../schedule/work-estimate.ts';
 import { clearLanes, lanesBytes } from './core-block.ts';
 import type { Blocks } from './memory.ts';
 import type { MemoryWeights } from './memory-weights.ts';
@@ -25,6 +26,7 @@ export class LoadedProgram {
   /** How long the last run computed; infinite before the first. */
   lastMs = Number.POSITIVE_INFINITY;
   readonly sharing = new SharingChoice();
+  readonly work = new WorkEstimate();
 
   constructor(program: Program, weights: MemoryWeights, memory: Blocks, model: string) {
     const { words: _words, tables: _tables, ...rest } = program;

@@ -1,3 +1,4 @@
+import type { RunAccount } from '../schedule/events.ts';
 import type { ValueDescription } from './tensor.ts';
 import type { EngineValue } from './value.ts';
 
@@ -8,13 +9,22 @@ export interface RunResult {
   readonly queueMs: number;
   /** From the first instruction until the last, pauses for more urgent runs included. */
   readonly runMs: number;
+  /** Where the time went: of each program that was run for it, one after the other. Absent where another engine computes. */
+  readonly accounts?: readonly RunAccount[];
 }
 
 export interface RunOptions {
-  /** 0 safety … 3 background; normal when absent. A run of a more urgent class interrupts one that computes. */
-  readonly priority?: number;
-  /** Wall-clock time in milliseconds since the epoch by which the answer is of use. */
+  /** Class by name, or by number from 0 (safety) to 3 (background); normal when absent. A run of a more urgent class interrupts one that computes. */
+  readonly priority?: string | number;
+  /**
+   * Wall-clock time in milliseconds since the epoch by which the answer is of use. The earlier one goes first in its class. A run that is not
+   * expected to be in time is refused at once (RunError), one that is late is ended.
+   */
   readonly deadlineMs?: number;
+  /** The longest that the run may take from now on, in milliseconds; then it is ended wherever it is (RunError). */
+  readonly timeoutMs?: number;
+  /** Whose run it is; those that the engine knows are named at its start. The default one when absent. */
+  readonly tenant?: string;
   readonly signal?: AbortSignal;
 }
 

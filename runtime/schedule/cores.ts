@@ -13,16 +13,22 @@ export function speedOf(cores: number): number {
 
 export class Cores {
   readonly #idle: number[];
+  readonly #first: number;
+  #count: number;
   readonly #slices: Slice[] = [];
   /** Cores that work for each class. */
   readonly busy = PRIORITIES.map(() => 0);
-  readonly count: number;
 
   /** Their numbers start with `first`. */
   constructor(count: number, first: number) {
     if (!Number.isInteger(count) || count < 1) throw new Error(`cores: expected a whole number above 0, got ${count}`);
-    this.count = count;
+    this.#first = first;
+    this.#count = count;
     this.#idle = Array.from({ length: count }, (_, i) => first + count - 1 - i);
+  }
+
+  get count(): number {
+    return this.#count;
   }
 
   get idle(): number {
@@ -31,6 +37,11 @@ export class Cores {
 
   get slices(): readonly Slice[] {
     return this.#slices;
+  }
+
+  /** One more, idle. */
+  grow(): void {
+    this.#idle.unshift(this.#first + this.#count++);
   }
 
   take(count: number): number[] {

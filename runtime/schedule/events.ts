@@ -25,6 +25,8 @@ export interface TenantSpec {
 
 export interface SchedulerSpec {
   readonly cores: number;
+  /** Those that can compute from the start; further ones are announced, one after the other. Default: all. */
+  readonly coresReady?: number;
   /** For all models together. */
   readonly memoryBytes: number;
   /** The longest that a core works on after it was told to suspend. */
@@ -46,6 +48,8 @@ export interface RunRequest {
   readonly workUs: number;
   /** When the answer loses its use: the run is ended then. */
   readonly deadlineUs?: number;
+  /** The longest that the run may take from its submission, whatever it waits for: a bound, not a wish to be early. */
+  readonly timeoutUs?: number;
   /** Cores that the run can use at a time. Default 1. */
   readonly cores?: number;
   /** What to run when a deadline forbids the model itself, best first. */
@@ -68,6 +72,11 @@ export type SchedulerEvent =
   | { readonly kind: 'loaded'; readonly model: string }
   | { readonly kind: 'load-failed'; readonly model: string; readonly reason: string }
   | { readonly kind: 'unloaded'; readonly model: string }
+  /** One more core can compute: the next in number. */
+  | { readonly kind: 'core-ready' }
+  /** A model that somebody else brought into memory, and takes out again when none of its runs is left. */
+  | { readonly kind: 'model-added'; readonly model: ModelSpec }
+  | { readonly kind: 'model-removed'; readonly model: string }
   /** Time has passed: see Scheduler.wakeUs. */
   | { readonly kind: 'tick' };
 
@@ -95,7 +104,7 @@ export interface RunSlice {
   readonly preemptedBy?: number;
 }
 
-export type EndOutcome = 'done' | 'failed' | 'cancelled' | 'late';
+export type EndOutcome = 'done' | 'failed' | 'cancelled' | 'late' | 'timed-out';
 
 /** The request is wrong, the tenant has enough, or the answer would come too late. */
 export type RefusalCause = 'request' | 'quota' | 'deadline';

@@ -1,7 +1,7 @@
 /** Whether a run comes in, and where it waits: the first thing that happens to it. docs/scheduling.md, Admission. */
 import { findMiss, milliseconds } from './admission.ts';
 import type { RefusalCause, RunRequest, SchedulerSpec } from './events.ts';
-import { type Job, type ResidentModel, type Run, remainingUs } from './job.ts';
+import { type Job, type ResidentModel, type Run, remainingUs, type Slice } from './job.ts';
 import type { Pool } from './pool.ts';
 import { PRIORITIES, type PriorityClass, priorityOf, SAFETY } from './priorities.ts';
 import type { Residency } from './residency.ts';
@@ -26,6 +26,10 @@ export class Gate {
     this.#tenants = new Tenants(spec.tenants, pools);
   }
 
+  hasTenant(name: string): boolean {
+    return this.#tenants.get(name) !== undefined;
+  }
+
   /** The run, or why it is refused. */
   check(request: RunRequest, nowUs: number): Run | Refused {
     const priority = priorityOf(request.priority);
@@ -37,10 +41,12 @@ export class Gate {
     if (!tenant) return { cause: 'quota', reason: `tenant "${request.tenant}" has no quota here; give it one first` };
     const problem = quotaProblem(tenant, priority);
     if (problem) return { cause: 'quota', reason: problem };
-    const { deadlineUs, cores = 1, instead } = request;
+    const { deadlineUs, timeoutUs, cores = 1, instead } = request;
     if (!Number.isInteger(cores) || cores < 1) return wrong(`cores: expected a whole number above 0, got ${cores}`);
     if (deadlineUs !== undefined && !(deadlineUs > nowUs))
       return wrong(`deadline: expected one to come, got one ${milliseconds(nowUs - deadlineUs)} ago`);
+    if (timeoutUs !== undefined && !(timeoutUs > 0))
+      return wrong(`time-out: expected a time above 0, got ${milliseconds(timeoutUs)}`);
     const asked = this.#tryModel(request, request.model, request.workUs, priority, tenant, nowUs);
     if (!('cause' in asked) || asked.cause !== 'deadline' || !instead) return asked;
     for (const { model, workUs } of instead) {
@@ -112,7 +118,8 @@ export class Gate {
     for (let core = 0; core < cores.count; core++) coreFreeUs.push(nowUs);
     for (const slice of cores.slices) {
       if (slice.job.priority !== SAFETY || slice.job.runs.length === 0) continue;
-      for (const core of slice.cores) coreFreeUs[core] = slice.startedUs + remainingUs(slice.job);
+      const endUs = safetyEndUs(slice, nowUs);
+      for (const core of slice.cores) coreFreeUs[core] = endUs;
     }
     const waiting = ready.of(SAFETY).jobs();
     const miss = findMiss({ nowUs, instructionUs: this.#spec.instructionUs, coreFreeUs, waiting }, job);
@@ -146,6 +153,14 @@ export class Gate {
   }
 }
 
+/** When a core will have done its safety work. One that takes longer than its bound said goes on until it is ended, or as long again. */
+function safetyEndUs({ job, startedUs }: Slice, nowUs: number): number {
+  const endUs = startedUs + remainingUs(job);
+  if (endUs > nowUs) return endUs;
+  const { key: endedUs } = job.runs[0] as Run;
+  return endedUs < Number.POSITIVE_INFINITY ? endedUs : nowUs + (nowUs - startedUs);
+}
+
 function wrong(reason: string): Refused {
   return { cause: 'request', reason };
 }
@@ -160,7 +175,7 @@ function newRun(
   workUs: number,
   nowUs: number,
 ): Run {
-  const { deadlineUs, cores = 1 } = request;
+  const { deadlineUs, timeoutUs, cores = 1 } = request;
   const runs: Run[] = [];
   const job: Job = {
     key: deadlineUs ?? nowUs + (PRIORITIES[priority] as PriorityClass).targetUs,
@@ -179,7 +194,7 @@ function newRun(
     slice: undefined,
   };
   const run: Run = {
-    key: deadlineUs ?? Number.POSITIVE_INFINITY,
+    key: Math.min(deadlineUs ?? Number.POSITIVE_INFINITY, nowUs + (timeoutUs ?? Number.POSITIVE_INFINITY)),
     sequence,
     slot: -1,
     request,

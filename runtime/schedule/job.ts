@@ -6,7 +6,7 @@ import type { Pool } from './pool.ts';
 import type { Tenant } from './tenants.ts';
 import type { Dated } from './work-by-deadline.ts';
 
-/** A run that was admitted. Its key in a heap is its deadline. */
+/** A run that was admitted. Its key in a heap is when it is ended at the latest: at its deadline, or when its time is out. */
 export interface Run extends HeapItem {
   readonly request: RunRequest;
   readonly tenant: Tenant;
@@ -50,7 +50,7 @@ export interface Share {
   /** Jobs that were set aside. */
   readonly started: Lane;
   /** Jobs that have not started, by model: see ResidentModel.place. */
-  readonly lanes: Lane[];
+  readonly lanes: (Lane | undefined)[];
   /** Core time that it was given by its weight: see fair-queue.ts. */
   virtualUs: number;
 }

@@ -24,6 +24,8 @@ export class Residency {
   readonly #hooks: ResidencyHooks;
   /** Models with jobs that wait for them to be loaded, or to be kept. */
   readonly #wanted = new Set<ResidentModel>();
+  /** Places that models had which are gone. */
+  readonly #freePlaces: number[] = [];
   #pinnedBytes = 0;
   #reservedBytes = 0;
 
@@ -33,7 +35,7 @@ export class Residency {
     for (const model of spec.models) this.#add(model);
   }
 
-  #add(spec: ModelSpec): void {
+  #add(spec: ModelSpec): ResidentModel {
     if (this.#models.has(spec.name)) throw new Error(`model "${spec.name}": expected one model of this name, got two`);
     if (!(spec.bytes >= 0)) throw new Error(`model "${spec.name}": expected a size in bytes, got ${spec.bytes}`);
     if (spec.pinned) this.#pinnedBytes += spec.bytes;
@@ -41,15 +43,37 @@ export class Residency {
       throw new Error(
         `model "${spec.name}": pinned models need ${this.#pinnedBytes} bytes, expected at most ${this.#budget}; pin fewer`,
       );
-    this.#models.set(spec.name, {
+    const model: ResidentModel = {
       spec,
       state: 'absent',
-      place: this.#models.size,
+      place: this.#freePlaces.pop() ?? this.#models.size,
       draining: false,
       usedUs: 0,
       started: 0,
       lanes: [],
-    });
+    };
+    this.#models.set(spec.name, model);
+    return model;
+  }
+
+  /** Takes note of a model that was loaded without a decision. Throws as the constructor does. */
+  addLoaded(spec: ModelSpec): void {
+    this.#add(spec).state = 'loaded';
+    this.#reservedBytes += spec.bytes;
+  }
+
+  /** Forgets a model of which no run is left. */
+  remove(name: string): void {
+    const model = this.#expect(name, 'loaded');
+    const { started, lanes, place } = model;
+    if (started > 0 || lanes.some(({ jobs }) => jobs.length > 0))
+      throw new Error(`assertion: model "${name}" is removed, expected none of its runs to be left`);
+    for (const { share } of lanes) share.lanes[place] = undefined;
+    this.#freePlaces.push(place);
+    this.#wanted.delete(model);
+    this.#models.delete(name);
+    this.#reservedBytes -= model.spec.bytes;
+    if (model.spec.pinned) this.#pinnedBytes -= model.spec.bytes;
   }
 
   get(name: string): ResidentModel | undefined {

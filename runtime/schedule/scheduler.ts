@@ -22,6 +22,8 @@ const WIDEN_US_MIN = 5000;
 
 export class Scheduler {
   readonly #cores: Pool;
+  /** Those to come included. */
+  readonly #coresMax: number;
   /** The cores first, then the accelerators. */
   readonly #pools: readonly Pool[];
   readonly #residency: Residency;
@@ -36,7 +38,8 @@ export class Scheduler {
   constructor(spec: SchedulerSpec, nowUs: number) {
     if (!(spec.instructionUs >= 0)) throw new Error(`instructionUs: expected 0 or more, got ${spec.instructionUs}`);
     this.#nowUs = nowUs;
-    this.#cores = new Pool(0, spec.cores, 0, nowUs);
+    this.#coresMax = spec.cores;
+    this.#cores = new Pool(0, spec.coresReady ?? spec.cores, 0, nowUs);
     const accelerators = spec.accelerators ?? [];
     this.#pools = [
       this.#cores,
@@ -91,6 +94,22 @@ export class Scheduler {
     return this.#cores.levelOf(priority);
   }
 
+  /** Jobs that could start if there were a core for them. */
+  get waiting(): number {
+    return this.#cores.ready.total;
+  }
+
+  hasTenant(name: string): boolean {
+    return this.#gate.hasTenant(name);
+  }
+
+  /** Takes note of a run that was computed at once, by nobody's decision, so that what is measured is all that there is. */
+  served(priority: number, us: number, nowUs: number): void {
+    const meter = this.#cores.meters[priority] as Meter;
+    meter.arrived(nowUs);
+    meter.served(nowUs, us);
+  }
+
   /** What arrives for the cores and how long it takes, by class. */
   measured(): readonly Measured[] {
     return this.#cores.meters.map((meter) => meter.read(this.#nowUs));
@@ -122,6 +141,15 @@ export class Scheduler {
       }
       case 'unloaded':
         this.#residency.gone(event.model, 'unloading');
+        break;
+      case 'core-ready':
+        this.#cores.cores.grow();
+        break;
+      case 'model-added':
+        this.#residency.addLoaded(event.model);
+        break;
+      case 'model-removed':
+        this.#residency.remove(event.model);
     }
   }
 
@@ -144,7 +172,7 @@ export class Scheduler {
       this.#decisions.push({ kind: 'degrade', run: id, model: model.spec.name, reason: degraded });
     this.#runs.set(id, run);
     tenant.runs[priority] = (tenant.runs[priority] as number) + 1;
-    if (request.deadlineUs !== undefined) this.#expiry.add(run);
+    if (run.key !== Number.POSITIVE_INFINITY) this.#expiry.add(run);
     (pool.meters[priority] as Meter).arrived(nowUs);
     const canStart = this.#residency.canStart(model);
     this.#wait(job, canStart);
@@ -165,7 +193,8 @@ export class Scheduler {
   }
 
   #expire(): void {
-    for (let run = this.#expiry.first; run && run.key < this.#nowUs; run = this.#expiry.first) this.#drop(run, 'late');
+    for (let run = this.#expiry.first; run && run.key < this.#nowUs; run = this.#expiry.first)
+      this.#drop(run, run.key === run.request.deadlineUs ? 'late' : 'timed-out');
   }
 
   /** Ends a run before its time, wherever it is. A core that works on it is told to stop. */
@@ -229,7 +258,7 @@ export class Scheduler {
   }
 
   #poolOf(core: number): Pool {
-    const { count } = this.#cores.cores;
+    const count = this.#coresMax;
     const pool = core < count ? this.#cores : this.#pools[core - count + 1];
     if (!pool) throw new Error(`assertion: core ${core} stopped, expected one below ${count + this.#pools.length - 1}`);
     return pool;

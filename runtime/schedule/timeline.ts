@@ -28,6 +28,11 @@ export class Timeline {
     this.#open.set(request.id, request);
   }
 
+  /** A run that was computed at once. */
+  served(request: RunRequest, account: RunAccount): void {
+    this.#keep({ request, outcome: 'done', account });
+  }
+
   /** Takes what the scheduler decided. */
   note(decisions: readonly Decision[]): void {
     for (const decision of decisions) {
@@ -48,10 +53,14 @@ export class Timeline {
   #end(id: number, ending: Omit<TimelineRun, 'request' | 'degraded'>): void {
     const request = this.#open.get(id);
     if (!request) return;
-    this.#ended.push({ request, degraded: this.#degraded.get(id), ...ending });
-    if (this.#ended.length > RUNS_MAX) this.#ended.shift();
+    this.#keep({ request, degraded: this.#degraded.get(id), ...ending });
     this.#open.delete(id);
     this.#degraded.delete(id);
+  }
+
+  #keep(run: TimelineRun): void {
+    this.#ended.push(run);
+    if (this.#ended.length > RUNS_MAX) this.#ended.shift();
   }
 }
 
@@ -127,6 +136,7 @@ function endText(
     failed: 'it failed',
     cancelled: 'it was cancelled',
     late: 'its deadline passed',
+    'timed-out': 'its time was out',
     refused: 'refused',
   };
   const end = reason === undefined ? words[outcome] : `${words[outcome]}: ${reason}`;

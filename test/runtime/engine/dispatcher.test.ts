@@ -22,10 +22,11 @@ function setup(maxBytes = 32 << 20) {
   memory.reserve(kernels.heapBase);
   const blocks = CoreBlock.allocate(memory, 1);
   const core = new Core({ memory: memory.memory, build: kernels.build, module: kernels.module, blocks, index: 0 });
-  return { memory, core, dispatcher: new Dispatcher(core), weights: new MemoryWeights(memory, 'm', 1 << 16) };
+  const dispatcher = new Dispatcher({ first: core, cores: [core] });
+  return { memory, core, dispatcher, weights: new MemoryWeights(memory, 'm', 1 << 16) };
 }
 
-test('a long run is set aside for a short one, resumed, and gives the bits that it gives undisturbed', async () => {
+test('a long run is set aside again and again for short ones, resumed, and gives the bits that it gives undisturbed', async () => {
   const { memory, core, dispatcher, weights } = setup();
   const long = chain(weights, memory, 20_000);
   const short = chain(weights, memory, 3);
@@ -34,9 +35,7 @@ test('a long run is set aside for a short one, resumed, and gives the bits that 
   const finished: string[] = [];
   const disturbed = dispatcher.run('long', long, { x }, {}).finally(() => finished.push('long'));
   for (let i = 0; i < 5; i++) {
-    const quick = dispatcher.run('short', short, { x }, {});
-    dispatcher.suspend();
-    assertClose(await quick, 3);
+    assertClose(await dispatcher.run('short', short, { x }, { priority: 'interactive' }), 3);
     finished.push('short');
   }
   const result = await disturbed;
@@ -64,7 +63,10 @@ test('a more urgent run interrupts one that computes, which goes on before other
   for (const each of [later, ...urgent, label]) assertClose(await each, 3);
   assert.equal((await report).outputs, undisturbed.outputs);
   assert.equal(finished, ['urgent', 'urgent', 'urgent', 'label', 'report', 'later']);
-  await rejects(dispatcher.run('m', short, { x }, { priority: 4 }), /expected a priority from 0 \(safety\) to 3/);
+  await rejects(
+    dispatcher.run('m', short, { x }, { priority: 4 }),
+    /refused: priority: expected one of safety, interactive, normal, background, got "4"/,
+  );
   await core.close();
 });
 
@@ -114,10 +116,8 @@ test('a run is cancelled while it waits, while it computes and while it is set a
 
   const third = new AbortController();
   const aside = rejects(dispatcher.run('m', long, { x }, { signal: third.signal }), /no longer/);
-  const quick = dispatcher.run('m', short, { x }, {});
   const other = dispatcher.run('m', long, { x }, { signal: third.signal });
-  dispatcher.suspend();
-  assertClose(await quick, 3);
+  assertClose(await dispatcher.run('m', short, { x }, { priority: 0 }), 3);
   third.abort(new Error('no longer'));
   await Promise.all([aside, rejects(other, /no longer/)]);
   assert.is(memory.usedBytes, before);
@@ -174,7 +174,7 @@ test('when a thread fails to start, its run alone is lost, not the one that wait
       return ++threads === 1 ? ({} as WebAssembly.Module) : kernels.module;
     },
   });
-  const dispatcher = new Dispatcher(core);
+  const dispatcher = new Dispatcher({ first: core, cores: [core] });
   const program = chain(new MemoryWeights(memory, 'm', 1 << 16), memory, 3);
   const lost = rejects(dispatcher.run('m', program, { x }, {}), /model "m": the run was lost/);
   const next = dispatcher.run('m', program, { x }, {});

@@ -34,7 +34,8 @@ function setup() {
       return { result, faultWord: kernels.faultWord(), startedMs, endedMs: startedMs + 0.001 };
     },
   } satisfies Pick<Core, 'execute' | 'isReady' | 'hasThread' | 'block'>;
-  const dispatcher = new Dispatcher(core, [], new ShortRuns(core, kernels, memory));
+  const processors = { first: core, cores: [core as unknown as Core] };
+  const dispatcher = new Dispatcher(processors, { short: new ShortRuns(core, kernels, memory) });
   return { memory, core, given, dispatcher, weights: new MemoryWeights(memory, 'm', 1 << 16) };
 }
 

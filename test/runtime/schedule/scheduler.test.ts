@@ -307,4 +307,41 @@ test('a run whose deadline forbids its model takes the smaller one that it names
   assert.ok(quota?.kind === 'refuse' && quota.cause === 'quota');
 });
 
+test('models that others bring come and go with their runs, however many', () => {
+  const scheduler = ready();
+  for (let i = 0; i < 100; i++) {
+    const model = `guest-${i}`;
+    assert.match(refusal(scheduler, { id: i, model }, i * 1000), /expected one that is registered/);
+    scheduler.step({ kind: 'model-added', model: { name: model, bytes: 1 } }, i * 1000);
+    const [started] = submit(scheduler, { id: i, model }, i * 1000);
+    assert.equal(started, { kind: 'start', cores: [0], runs: [i] });
+    assert.throws(() => scheduler.step({ kind: 'model-removed', model }, i * 1000), /expected none of its runs/);
+    scheduler.step({ kind: 'stopped', core: 0, outcome: 'done' }, i * 1000 + 500);
+    scheduler.step({ kind: 'model-removed', model }, i * 1000 + 500);
+  }
+});
+
+test('a core that becomes ready is given what waits', () => {
+  const scheduler = ready({ cores: 2, coresReady: 1 });
+  submit(scheduler, { id: 1 }, 0);
+  assert.equal(submit(scheduler, { id: 2 }, 0), []);
+  assert.is(scheduler.waiting, 1);
+  assert.equal(scheduler.step({ kind: 'core-ready' }, 10), [{ kind: 'start', cores: [1], runs: [2] }]);
+});
+
+test('a run whose time is out is ended where it is, and nothing is refused for it', () => {
+  const scheduler = ready();
+  submit(scheduler, { id: 1, timeoutUs: 100, workUs: 1e6 }, 0);
+  submit(scheduler, { id: 2, timeoutUs: 50, deadlineUs: 2e6, workUs: 1e5 }, 0);
+  const outcomes = (nowUs: number) =>
+    scheduler
+      .step({ kind: 'tick' }, nowUs)
+      .map((decision) => (decision.kind === 'end' ? [decision.run, decision.outcome] : decision.kind));
+  assert.equal(outcomes(50), []);
+  assert.equal(outcomes(51), [[2, 'timed-out']]);
+  assert.is(scheduler.wakeUs, 101);
+  assert.equal(outcomes(101), [[1, 'timed-out'], 'suspend']);
+  assert.match(refusal(scheduler, { id: 3, timeoutUs: 0 }), /time-out: expected a time above 0/);
+});
+
 test.run();

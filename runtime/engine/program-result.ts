@@ -1,0 +1,37 @@
+/** What a program's run gives when it has ended. */
+import { FAULT_INDEX, FAULT_TRAP } from '../../assembly/opcodes.ts';
+import type { Halt } from './core-messages.ts';
+import type { LoadedProgram } from './loaded-program.ts';
+import type { RunResult } from './model.ts';
+import type { Tensor } from './tensor.ts';
+
+const DONE = -1;
+
+/** A program has tensors only. */
+export interface ProgramResult extends RunResult {
+  readonly outputs: Readonly<Record<string, Tensor>>;
+}
+
+export function isDone({ result, trap }: Halt): boolean {
+  return trap === undefined && result === DONE;
+}
+
+/** Of a run that has ended. Throws an Error that names the node when that was before its time, or when there is no memory for them. */
+export function outputsOf(model: string, program: LoadedProgram, arena: number, halt: Halt): Record<string, Tensor> {
+  if (!isDone(halt)) {
+    const what = halt.trap ?? describeFault(-2 - halt.result);
+    const node = halt.trap === undefined ? program.nodeAt(halt.faultWord) : 'unknown';
+    throw new Error(`model "${model}", node "${node}": the run cannot go on: ${what}`);
+  }
+  try {
+    return program.readOutputs(arena);
+  } catch (cause) {
+    throw new Error(`model "${model}": there is no memory for the outputs`, { cause });
+  }
+}
+
+/** assembly/opcodes.ts, FAULT_… */
+function describeFault(fault: number): string {
+  if (fault === FAULT_TRAP) return 'a core that helped could not go on';
+  return fault === FAULT_INDEX ? 'an index lies outside its axis' : `the kernels report fault ${fault}`;
+}

@@ -1,0 +1,46 @@
+/** What a caller asks for, as the policy takes it. */
+import type { RunRequest, TenantSpec } from '../schedule/events.ts';
+import { priorityOf, SAFETY } from '../schedule/priorities.ts';
+import type { LoadedProgram } from './loaded-program.ts';
+import type { RunOptions } from './model.ts';
+
+/** The class of runs that say nothing: its place among PRIORITIES. */
+const NORMAL = 2;
+/** Runs of one class that may wait or compute; more means that the engine is asked for more than it can do, and waiting longer helps nobody. */
+const RUNS_MAX = 4096;
+/** Whose runs they are that name nobody. */
+export const DEFAULT_TENANT: TenantSpec = { name: 'default', weight: 1, runsMax: RUNS_MAX };
+/** From the wish that a core stops until it can begin something else: its present instruction, two messages, and the system's own scheduler. */
+export const SWITCH_US = 1000;
+
+interface Work {
+  readonly model: string;
+  readonly program: Pick<LoadedProgram, 'work' | 'sharing'>;
+  /** Those of the engine. */
+  readonly cores: number;
+}
+
+export function requestOf(
+  { priority = NORMAL, tenant = DEFAULT_TENANT.name, deadlineMs, timeoutMs }: RunOptions,
+  { model, program: { work, sharing }, cores }: Work,
+  id: number,
+  { nowUs, epochMs }: { readonly nowUs: number; readonly epochMs: () => number },
+): RunRequest {
+  const leftUs = deadlineMs === undefined ? undefined : (deadlineMs - epochMs()) * 1000;
+  const isSafety = priorityOf(priority) === SAFETY;
+  return {
+    ...{ id, model, tenant, priority },
+    // A program that was never run is taken to need all the time that it is given, which is a bound, as it is ended then.
+    workUs: isSafety ? (work.boundUs(nowUs) ?? Math.max(0, (leftUs ?? 0) - 2 * SWITCH_US)) : work.meanUs(nowUs),
+    deadlineUs: leftUs === undefined ? undefined : nowUs + leftUs,
+    timeoutUs: timeoutMs === undefined ? undefined : timeoutMs * 1000,
+    cores: sharing.isWanted ? cores : 1,
+  };
+}
+
+/** False when the policy is sure to refuse the run, and says why. */
+export function isAdmissible({ priority, deadlineUs, timeoutUs }: RunRequest, nowUs: number): boolean {
+  const isInTime = deadlineUs === undefined || deadlineUs > nowUs;
+  const hasTime = timeoutUs === undefined || timeoutUs > 0;
+  return isInTime && hasTime && priorityOf(priority) !== undefined;
+}

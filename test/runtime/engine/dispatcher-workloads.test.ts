@@ -1,0 +1,211 @@
+/** Random workloads through the real dispatcher and the real policy, on cores in virtual time. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Dispatcher } from '../../../runtime/engine/dispatcher.ts';
+import { EngineMemory } from '../../../runtime/engine/memory.ts';
+import { MemoryWeights } from '../../../runtime/engine/memory-weights.ts';
+import type { RunOptions, RunResult } from '../../../runtime/engine/model.ts';
+import { RunError } from '../../../runtime/engine/run-error.ts';
+import { Random } from '../../random.ts';
+import { chain } from './chain.ts';
+import { type Course, processorsOf, VirtualCore, type VirtualMachine, VirtualTime } from './virtual-cores.ts';
+
+const SEED = Number(process.env.SEED ?? 1);
+const WORKLOADS = 120;
+console.log(`seed ${SEED}`);
+
+const SAFETY = 0;
+/** Runs of a program before a promise is asked of it. */
+const RUNS_TO_LEARN = 3;
+
+interface Plan extends Course {
+  readonly id: number;
+  readonly program: number;
+  readonly arrivalMs: number;
+  readonly priority: number;
+  readonly tenant: string;
+  /** From its arrival. */
+  readonly deadlineMs?: number;
+  readonly timeoutMs?: number;
+  readonly cancelMs?: number;
+}
+
+function drawPlans(random: Random, programs: number, cores: number): Plan[] {
+  const times = Array.from({ length: programs }, () => 0.3 + random.next() * 25);
+  const count = 30 + random.below(60);
+  const meanMs = times.reduce((sum, ms) => sum + ms, 0) / programs;
+  const utilisation = 0.3 + random.next() * 1.5;
+  let arrivalMs = 0;
+  return Array.from({ length: count }, (_, place): Plan => {
+    arrivalMs += (-Math.log(1 - random.next()) * meanMs) / (utilisation * cores);
+    const program = place < programs * RUNS_TO_LEARN ? place % programs : random.below(programs);
+    const priority = place < programs * RUNS_TO_LEARN ? 2 : random.below(4);
+    // Those that bring promises take what they always take.
+    const needMs = (times[program] as number) * (priority === SAFETY ? 1 : 0.9 + 0.2 * random.next());
+    const lot = random.next();
+    return {
+      ...{ id: place + 1, program, arrivalMs, priority, needMs },
+      tenant: lot > 0.98 ? 'nobody' : lot > 0.5 ? 'default' : 'guest',
+      end: lot < 0.03 ? 'fault' : lot < 0.05 ? 'lost' : 'done',
+      deadlineMs: random.next() < 0.5 ? random.next() * 10 * needMs : undefined,
+      timeoutMs: random.next() < 0.1 ? random.next() * 4 * needMs : undefined,
+      cancelMs: random.next() < 0.1 ? random.next() * 4 * needMs : undefined,
+    };
+  });
+}
+
+class Workload {
+  readonly outcomes: Record<string, number> = {};
+  readonly #plans: readonly Plan[];
+  readonly #machine: VirtualMachine;
+  readonly #cores: readonly VirtualCore[];
+  readonly #dispatcher: Dispatcher;
+  readonly #programs;
+  /** Neither answered nor refused. */
+  readonly #open = new Map<number, Plan>();
+  /** Of a program that was run before, so that it is known how long it takes. */
+  readonly #promised = new Set<number>();
+  #problem: unknown;
+
+  constructor(random: Random) {
+    const [cores, programs] = [1 + random.below(4), 2 + random.below(3)];
+    this.#plans = drawPlans(random, programs, cores);
+    const memory = new EngineMemory(32 << 20);
+    memory.reserve(1024);
+    const time = new VirtualTime();
+    const courseOf = (id: number): Course => this.#plans[id - 1] as Plan;
+    this.#machine = { time, memory, random, courseOf, arenas: new Map(), instructionMs: 0.9 };
+    this.#cores = Array.from({ length: cores }, (_, index) => new VirtualCore(this.#machine, index));
+    const tenants = [{ name: 'guest', weight: 2, runsMax: 5 }];
+    this.#dispatcher = new Dispatcher(processorsOf(this.#cores), { clock: time, tenants });
+    const weights = new MemoryWeights(memory, 'm', 1 << 16);
+    this.#programs = Array.from({ length: programs }, () => chain(weights, memory, 2));
+  }
+
+  async play(): Promise<void> {
+    const { time, memory } = this.#machine;
+    const before = memory.usedBytes;
+    for (const plan of this.#plans) time.after(plan.arrivalMs, () => this.#submit(plan));
+    await time.play(() => this.#check());
+    assert.is(this.#open.size, 0, `runs ${[...this.#open.keys()]} never end`);
+    assert.is(memory.usedBytes, before, 'memory is left behind');
+    for (const program of this.#programs) assert.is(program.users, 0);
+    await Promise.all(
+      this.#programs.map((program, i) => this.#dispatcher.cancelAll(`model-${i}`, [program], new Error('closed'))),
+    );
+  }
+
+  #submit(plan: Plan): void {
+    const { time } = this.#machine;
+    const { id, program, priority, tenant, deadlineMs, timeoutMs, cancelMs } = plan;
+    this.#open.set(id, plan);
+    if (this.#programs[program]?.work.meanUs(0)) this.#promised.add(id);
+    const abort = new AbortController();
+    if (cancelMs !== undefined) time.after(cancelMs, () => abort.abort(new Error('cancelled')));
+    const options: RunOptions = {
+      ...{ priority, tenant, timeoutMs, signal: abort.signal },
+      deadlineMs: deadlineMs === undefined ? undefined : time.epochMs() + deadlineMs,
+    };
+    const data = new Float32Array(64 * 64).fill(id);
+    const x = { type: 'float32', dims: [64, 64], data } as const;
+    const run = this.#dispatcher.run(`model-${program}`, this.#programs[program] as never, { x }, options);
+    run
+      .then(
+        (result) => this.#answered(plan, result),
+        (error) => this.#failed(plan, error),
+      )
+      .catch((problem) => {
+        this.#problem ??= problem;
+      });
+  }
+
+  #count(plan: Plan, outcome: string): void {
+    assert.ok(this.#open.delete(plan.id), `run ${plan.id} ends twice`);
+    this.outcomes[outcome] = (this.outcomes[outcome] ?? 0) + 1;
+  }
+
+  #answered(plan: Plan, { outputs, accounts = [] }: RunResult): void {
+    this.#count(plan, 'done');
+    assert.is(plan.end, 'done');
+    assert.is((outputs.y as { data: Float32Array }).data[0], 2 * plan.id, `run ${plan.id} has another one's answer`);
+    const [account] = accounts;
+    if (account?.preemptions) this.outcomes.preempted = (this.outcomes.preempted ?? 0) + 1;
+    if (account?.slices.some(({ cores }) => cores[0] !== 0)) this.outcomes.elsewhere = 1;
+    if (plan.deadlineMs !== undefined) assert.ok(this.#passedMs(plan) <= plan.deadlineMs + 1e-6);
+  }
+
+  #failed(plan: Plan, error: Error): void {
+    const passedMs = this.#passedMs(plan);
+    const { instructionMs } = this.#machine;
+    if (error instanceof RunError) {
+      this.#count(plan, error.outcome);
+      if (error.outcome === 'refused') {
+        assert.ok(passedMs < 1e-6, 'refused at once');
+        assert.match(error.message, /expected|quota|promised/);
+        return;
+      }
+      const limitMs = (error.outcome === 'late' ? plan.deadlineMs : plan.timeoutMs) as number;
+      assert.ok(
+        passedMs > limitMs - 1e-6 && passedMs <= limitMs + instructionMs + 0.01,
+        `${error.outcome} ${passedMs}`,
+      );
+      if (plan.priority === SAFETY && this.#promised.has(plan.id))
+        assert.is.not(error.outcome, 'late', `run ${plan.id} was promised to be in time`);
+    } else if (error.message === 'cancelled') {
+      this.#count(plan, 'cancelled');
+      assert.ok(passedMs <= (plan.cancelMs as number) + instructionMs + 1e-6);
+    } else {
+      this.#count(plan, plan.end);
+      assert.match(error.message, plan.end === 'lost' ? /the run was lost/ : /the run cannot go on/);
+    }
+  }
+
+  #passedMs({ arrivalMs }: Plan): number {
+    return this.#machine.time.nowMs() - 1000 - arrivalMs;
+  }
+
+  /** Nobody waits while a core is idle; a safety run waits for others of its class and for stops that are under way only. */
+  #check(): void {
+    if (this.#problem) throw this.#problem;
+    const computing = new Set(this.#cores.map(({ current }) => current));
+    const waiting = [...this.#open.values()].filter(({ id }) => !computing.has(id));
+    const ready = this.#cores.filter(({ isReady }) => isReady);
+    const idle = ready.filter(({ current, helps }) => current === undefined && !helps);
+    if (waiting.length > 0)
+      assert.is(idle.length, 0, `${waiting.length} runs wait while ${idle.length} cores are idle`);
+    const urgent = waiting.filter(({ priority }) => priority === SAFETY).length;
+    const busy = ready.filter(({ current }) => current !== undefined);
+    const coming = busy.reduce((sum, { isStopping, helpers }) => sum + (isStopping ? 1 + helpers : 0), 0);
+    const behind = busy.some(
+      ({ current, isStopping }) => !isStopping && (this.#plans[(current as number) - 1] as Plan).priority !== SAFETY,
+    );
+    if (behind) assert.ok(urgent <= coming, `${urgent} safety runs wait behind less urgent ones, ${coming} cores come`);
+  }
+}
+
+test('whatever comes, every run ends once, as it should and with its own answer, and leaves nothing behind', async () => {
+  const seen: Record<string, number> = {};
+  for (let seed = SEED; seed < SEED + WORKLOADS; seed++) {
+    const workload = new Workload(new Random(seed));
+    try {
+      await workload.play();
+    } catch (cause) {
+      throw new Error(`seed ${seed}: ${cause}`, { cause });
+    }
+    for (const [outcome, count] of Object.entries(workload.outcomes)) seen[outcome] = (seen[outcome] ?? 0) + count;
+  }
+  for (const outcome of [
+    'done',
+    'refused',
+    'fault',
+    'lost',
+    'cancelled',
+    'late',
+    'timed-out',
+    'preempted',
+    'elsewhere',
+  ])
+    assert.ok((seen[outcome] ?? 0) > 30, `saw only ${seen[outcome]} ${outcome}`);
+});
+
+test.run();

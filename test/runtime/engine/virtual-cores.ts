@@ -1,0 +1,155 @@
+/** Cores in virtual time for the real dispatcher: they take as long as they are told, and check that they are given what they left. */
+import { setImmediate } from 'node:timers/promises';
+import * as assert from 'uvu/assert';
+import type { Clock } from '../../../runtime/engine/clock-io.ts';
+import type { Core } from '../../../runtime/engine/core.ts';
+import type { Segment, Stop } from '../../../runtime/engine/core-messages.ts';
+import type { EngineMemory } from '../../../runtime/engine/memory.ts';
+import { Heap, type HeapItem } from '../../../runtime/schedule/heap.ts';
+import type { Random } from '../../random.ts';
+
+interface Alarm extends HeapItem {
+  readonly act: () => void;
+}
+
+const EPOCH_MS = 1.8e12;
+
+export class VirtualTime implements Clock {
+  #ms = 1000;
+  #sequence = 0;
+  readonly #alarms = new Heap<Alarm>();
+
+  nowMs(): number {
+    return this.#ms;
+  }
+
+  epochMs(): number {
+    return EPOCH_MS + this.#ms;
+  }
+
+  after(ms: number, act: () => void): () => void {
+    const alarm = { key: this.#ms + ms, sequence: this.#sequence++, slot: -1, act };
+    this.#alarms.add(alarm);
+    return () => this.#alarms.remove(alarm);
+  }
+
+  /** Lets one thing after the other happen until nothing is left to; `watch` sees what has become of each. */
+  async play(watch: () => void): Promise<void> {
+    for (let alarm = this.#alarms.first; alarm; alarm = this.#alarms.first) {
+      this.#alarms.remove(alarm);
+      this.#ms = alarm.key;
+      alarm.act();
+      await setImmediate();
+      watch();
+    }
+  }
+}
+
+/** What a run will do: its number is its input. */
+export interface Course {
+  /** On one core. */
+  readonly needMs: number;
+  readonly end: 'done' | 'fault' | 'lost';
+}
+
+interface Progress {
+  readonly id: number;
+  doneMs: number;
+  pc: number;
+}
+
+export interface VirtualMachine {
+  readonly time: VirtualTime;
+  readonly memory: EngineMemory;
+  readonly random: Random;
+  readonly courseOf: (id: number) => Course;
+  /** Of runs that are under way, by arena. */
+  readonly arenas: Map<number, Progress>;
+  readonly instructionMs: number;
+}
+
+/** What each further core adds. */
+const FURTHER_CORE = 0.7;
+const FAULT = -2;
+
+export class VirtualCore {
+  /** The number of the run that it computes. */
+  current: number | undefined;
+  /** How many others help with it; whether this one helps another. */
+  helpers = 0;
+  helps = false;
+  isStopping = false;
+  isReady: boolean;
+  readonly hasThread = true;
+  readonly block: Core['block'];
+  readonly #machine: VirtualMachine;
+  #stop: (() => void) | undefined;
+
+  constructor(machine: VirtualMachine, index: number) {
+    this.#machine = machine;
+    this.isReady = index === 0;
+    const bases = machine.memory.allocate(64, 'bases');
+    this.block = { index, bases, flag: 0, setHelpers() {}, setFlag: (value: 0 | 1) => this.#setFlag(value) } as never;
+  }
+
+  start(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#machine.time.after(20, () => {
+        this.isReady = true;
+        resolve();
+      });
+    });
+  }
+
+  #setFlag(value: 0 | 1): void {
+    this.isStopping = value === 1;
+    if (value === 0 || !this.#stop) return;
+    const { time, random, instructionMs } = this.#machine;
+    time.after(random.next() * instructionMs, this.#stop);
+  }
+
+  execute({ pc, bases }: Segment, helpers: readonly VirtualCore[] = []): Promise<Stop> {
+    const { time, memory, courseOf, arenas } = this.#machine;
+    for (const core of [this, ...helpers]) {
+      assert.ok(core.current === undefined && !core.helps, 'a core is given two runs');
+      assert.ok(core.isReady, 'a core is given a run before it is ready');
+    }
+    const arena = memory.words(bases, 1)[0] as number;
+    const id = new Float32Array(memory.memory.buffer, arena, 1)[0] as number;
+    if (pc === 0) arenas.set(arena, { id, doneMs: 0, pc });
+    const progress = arenas.get(arena) as Progress;
+    assert.equal([progress?.id, progress?.pc], [id, pc], `run ${id} goes on at ${pc}`);
+    this.current = id;
+    this.helpers = helpers.length;
+    for (const helper of helpers) helper.helps = true;
+    const { needMs, end } = courseOf(id);
+    const speed = 1 + helpers.length * FURTHER_CORE;
+    const startedMs = time.nowMs();
+    const { promise, resolve, reject } = Promise.withResolvers<Stop>();
+    const stop = (): void => {
+      if (this.#stop !== stop) return;
+      this.#stop = this.current = undefined;
+      for (const helper of helpers) helper.helps = false;
+      const endedMs = time.nowMs();
+      progress.doneMs += (endedMs - startedMs) * speed;
+      const isOver = progress.doneMs >= needMs - 1e-6;
+      if (isOver && end === 'lost') {
+        reject(new Error('drawn by lot'));
+        return;
+      }
+      progress.pc = isOver ? 0 : progress.pc + 1;
+      // The output is the input doubled, in its place.
+      if (isOver) new Float32Array(memory.memory.buffer, arena, 1)[0] = 2 * id;
+      const result = !isOver ? progress.pc : end === 'fault' ? FAULT : -1;
+      resolve({ result, faultWord: 0, startedMs, endedMs });
+    };
+    this.#stop = stop;
+    time.after((needMs - progress.doneMs) / speed, stop);
+    return promise;
+  }
+}
+
+/** As the dispatcher takes them. */
+export function processorsOf(cores: readonly VirtualCore[]): { first: Core; cores: readonly Core[] } {
+  return { first: cores[0] as unknown as Core, cores: cores as unknown as readonly Core[] };
+}
