@@ -6,11 +6,12 @@ import { onStop } from '../runtime/node/stop-io.ts';
 import { type ControllerOptions, startController } from './controller/controller.ts';
 
 const HELP = `node fleet/main.ts --data DIR [--host ADDRESS] [--mqtt-port N] [--ws-port N] [--http-port N]
-                   [--broker URL] [--public-url URL]`;
+                   [--broker URL] [--public-url URL]
+Metrics for Prometheus are at GET /metrics of the HTTP port. Traces go to OTEL_EXPORTER_OTLP_ENDPOINT, where it is set.`;
 
 try {
   const log = pino({ level: process.env.LOG_LEVEL ?? 'info' }, pino.destination(2));
-  const starting = startController({ ...readFlags(process.argv.slice(2)), log });
+  const starting = startController({ ...readFlags(process.argv.slice(2)), log, environment: process.env });
   onStop((reason) => {
     log.info(`${reason}: stopping`);
     starting.then((controller) => controller.close()).then(() => process.exit(0));

@@ -26,6 +26,8 @@ async function buildGateway(folder) {
     platform: 'node',
     target: 'node24',
     format: 'esm',
+    // ES modules where a package has both: what nobody uses can be left out of them.
+    mainFields: ['module', 'main'],
     // Optional and large: a gateway that needs the fallback installs it beside the bundle.
     external: ['onnxruntime-web', 'onnxruntime-node'],
     // CommonJS packages inside the bundle ask for Node's own modules by require(). The long name cannot meet one that

@@ -11,6 +11,7 @@ import { Converge, type Kept } from '../../runtime/node/converge.ts';
 import { type Delivery, openDelivery } from '../../runtime/node/delivery.ts';
 import { Dispatch } from '../../runtime/node/dispatch.ts';
 import { simdOfHost, takeInventory } from '../../runtime/node/inventory-io.ts';
+import { observeNode } from '../../runtime/node/node-metrics.ts';
 import { createRequests, type Requests } from '../../runtime/node/requests.ts';
 import { createSubscriptions, type Subscriptions } from '../../runtime/node/subscriptions.ts';
 import { TaskRunner } from '../../runtime/node/task-runner.ts';
@@ -19,6 +20,8 @@ import { doWork } from '../../runtime/node/task-work.ts';
 import type { Inventory } from '../../runtime/protocol/messages.ts';
 import type { Blobs } from '../../runtime/store/blobs.ts';
 import type { State } from '../../runtime/store/state.ts';
+import { traceWork } from '../../runtime/telemetry/message-trace.ts';
+import { noTelemetry, type Telemetry } from '../../runtime/telemetry/telemetry.ts';
 import type { Trigger } from '../../runtime/triggers/schema.ts';
 import type { LoadedModel } from '../../runtime/triggers/stage.ts';
 import { parseFilter } from '../../runtime/triggers/topic-filter.ts';
@@ -51,6 +54,7 @@ export interface NodeOptions {
   readonly log: Logger;
   /** The newest lines of that log, where they are kept. */
   readonly logLines?: (count: number) => string[];
+  readonly telemetry?: Telemetry | undefined;
 }
 
 export class GatewayNode {
@@ -58,6 +62,7 @@ export class GatewayNode {
   readonly #state: State;
   readonly #blobs: Blobs;
   readonly #log: Logger;
+  readonly #telemetry: Telemetry;
   readonly #loader: Loader;
   readonly #delivery: Delivery;
   readonly #dispatch: Dispatch;
@@ -86,6 +91,7 @@ export class GatewayNode {
     this.#state = state;
     this.#blobs = blobs;
     this.#log = options.log;
+    this.#telemetry = options.telemetry ?? noTelemetry;
     this.#loader = new Loader(options.log, options.data, options);
     this.#delivery = openDelivery({
       file: join(options.data, 'queue.db'),
@@ -94,7 +100,7 @@ export class GatewayNode {
       },
       onDisk: this.#onDisk,
     });
-    this.#dispatch = new Dispatch({ publish: this.#delivery.outgoing.publish, refuse: this.#refuse });
+    this.#dispatch = new Dispatch({ publish: this.#delivery.outgoing.publish, refuse: this.#refuse }, this.#telemetry);
     this.#converge = this.#createConverge();
     this.#requests = this.#createRequests();
     this.#taskStore = openTaskStore(join(options.data, 'tasks.db'));
@@ -109,6 +115,11 @@ export class GatewayNode {
       onMessage: this.#delivery.incoming.receive,
     });
     this.#subscriptions = this.#createSubscriptions();
+    observeNode(this.#telemetry.meter, () => ({
+      connected: this.#broker.connected,
+      counts: { ...this.#counts(), refusedMessages: this.#control.refusedMessages },
+      models: this.#converge.describe().models,
+    }));
     this.#metricsTimer = setInterval(this.#sendMetrics, METRICS_MS);
     this.#taskTimer = setInterval(() => this.#tasks.tick(), TASKS_MS);
   }
@@ -178,6 +189,7 @@ export class GatewayNode {
       converge: this.#converge,
       requests: this.#requests,
       tasks: this.#tasks,
+      telemetry: this.#telemetry,
       newId: randomUUID,
       send: (message) => this.#broker.send(message, () => {}),
       log: this.#fail,
@@ -200,7 +212,13 @@ export class GatewayNode {
       log: this.#fail,
     };
     const run: ConstructorParameters<typeof TaskRunner>[0]['run'] = (assignment, signal, done) =>
-      void doWork(assignment, signal, { requests: this.#requests, commands, modelState: this.#modelState }).then(done);
+      void traceWork(
+        this.#telemetry,
+        `unit ${assignment.unit}`,
+        assignment.traceparent,
+        () => doWork(assignment, signal, { requests: this.#requests, commands, modelState: this.#modelState }),
+        (outcome) => (outcome.state === 'failed' ? outcome.error : undefined),
+      ).then(done);
     return new TaskRunner({ ...ports, run }, this.#taskStore.load());
   }
 
@@ -319,12 +337,18 @@ export class GatewayNode {
     this.#control.metrics({
       uptimeMs: performance.now() - this.#startedMs,
       residentBytes: process.memoryUsage.rss(),
-      outboxItems: this.#delivery.outboxItems,
-      outboxDropped: this.#delivery.outgoing.dropped,
-      triggers: this.#dispatch.metrics(),
+      ...this.#counts(),
       load: this.#dispatch.load(SERVING),
     });
   };
+
+  #counts() {
+    return {
+      outboxItems: this.#delivery.outboxItems,
+      outboxDropped: this.#delivery.outgoing.dropped,
+      triggers: this.#dispatch.metrics(),
+    };
+  }
 
   #fail = (message: string, error?: Error): void => this.#log.error({ err: error }, message);
 }

@@ -1,7 +1,9 @@
 /** Starts a node from the command line: reads flags and environment, nothing else. `--help` names them. */
 import { parseArgs } from 'node:util';
 import pino from 'pino';
+import packageFile from '../../package.json' with { type: 'json' };
 import { onStop } from '../../runtime/node/stop-io.ts';
+
 import { LogLines } from './log-lines.ts';
 import { startNode } from './node.ts';
 
@@ -15,7 +17,10 @@ const HELP = `A node: runs models on messages from an MQTT broker.
   --models DIR       its own models (NAME.onnx, NAME.labels.txt)          LLMASOS_MODELS
   --memory MB        memory that one model may take (what is free)        LLMASOS_MEMORY
   --reproducible     the same bits on every machine, slower               LLMASOS_REPRODUCIBLE=1
+  --metrics PORT     GET /metrics for Prometheus; also ADDRESS:PORT       LLMASOS_METRICS
   --log LEVEL        trace, debug, info, warn, error or silent (info)     LLMASOS_LOG
+
+Traces go to OTEL_EXPORTER_OTLP_ENDPOINT (OpenTelemetry, OTLP over HTTP), where it is set.
 `;
 
 /** Exit code for flags that cannot work, however often they are tried. */
@@ -32,6 +37,7 @@ function readOptions() {
       triggers: flag,
       models: flag,
       memory: flag,
+      metrics: flag,
       log: flag,
       reproducible: { type: 'boolean' },
       help: { type: 'boolean', short: 'h' },
@@ -56,6 +62,7 @@ function readOptions() {
     triggers: value('triggers'),
     models: value('models'),
     modelMaxBytes: readMegabytes(value('memory')),
+    metrics: value('metrics'),
     reproducible: values.reproducible ?? readSwitch('LLMASOS_REPRODUCIBLE'),
     level,
   };
@@ -92,14 +99,17 @@ async function main(): Promise<void> {
     process.stdout.write(HELP);
     return;
   }
-  const { level, ...rest } = options;
+  const { level, metrics, ...rest } = options;
   const lines = new LogLines(pino.destination(2));
   const log = pino({ level, base: { node: rest.name } }, lines);
-  const starting = startNode({ ...rest, log, logLines: (count) => lines.last(count) });
+  const measured = await openMeasuring(rest.name, metrics);
+  const telemetry = measured?.telemetry;
+  const starting = startNode({ ...rest, telemetry, log, logLines: (count) => lines.last(count) });
   onStop((reason) => {
     log.info({ reason }, 'stopping');
     starting
       .then((node) => node.close())
+      .then(() => measured?.close())
       .then(
         () => process.exit(0),
         (error: Error) => {
@@ -109,7 +119,24 @@ async function main(): Promise<void> {
       );
   });
   await starting;
-  log.info({ data: rest.data }, 'node started');
+  log.info({ data: rest.data, metricsPort: measured?.port }, 'node started');
+}
+
+/** Loads OpenTelemetry where somebody asks for metrics or traces: an idle node stays small. */
+async function openMeasuring(name: string, metrics: string | undefined) {
+  const { env } = process;
+  if (metrics === undefined && !(env.OTEL_EXPORTER_OTLP_ENDPOINT || env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT)) return;
+  const { openTelemetry } = await import('../../runtime/telemetry/telemetry-io.ts');
+  const { parseMetricsAddress, serveMetrics } = await import('./metrics-server.ts');
+  const address = metrics === undefined ? undefined : parseMetricsAddress(metrics);
+  const service = { service: 'llmasos-node', version: packageFile.version, instance: name };
+  const telemetry = openTelemetry({ ...service, environment: env });
+  const server = address && (await serveMetrics(address, telemetry));
+  const close = (): Promise<void> => {
+    server?.close();
+    return telemetry.close();
+  };
+  return { telemetry, port: server?.port, close };
 }
 
 main().catch((error: Error) => {

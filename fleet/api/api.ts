@@ -4,6 +4,7 @@
  *   POST /v1/commands/{words.joined.by.dots}   JSON arguments → {"ok":true,"result":…} or {"ok":false,"error":"…"}
  *   PUT, GET, HEAD /v1/blobs/{sha256}          files by content; GET with Range
  *   GET /v1/watch?filter=                      server-sent events
+ *   GET /metrics                               Prometheus' text format
  *   GET /healthz, GET /v1/openapi.json
  */
 import { AssertionError } from 'node:assert';
@@ -11,8 +12,10 @@ import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { Logger } from 'pino';
 import type { Blobs } from '../../runtime/store/blobs.ts';
+import { SCRAPE_HEADERS } from '../../runtime/telemetry/telemetry-io.ts';
 import { type Command, hasRoute, parseArguments } from '../commands/command.ts';
 import { commands } from '../commands/index.ts';
+import type { FleetMeasures } from '../controller/fleet-metrics.ts';
 import type { ControllerService } from '../controller/service.ts';
 import { blobRoutes } from './blob-routes.ts';
 import { describeApi } from './openapi.ts';
@@ -28,10 +31,13 @@ export interface ApiOptions {
   /** Address that the port listens on. */
   readonly boundTo: string;
   readonly brokerConnected: () => boolean;
+  readonly scrape: () => Promise<string>;
+  readonly measures: Pick<FleetMeasures, 'answered'>;
   readonly log: Logger;
 }
 
-export function createApi({ service, blobs, boundTo, brokerConnected, log }: ApiOptions): Hono {
+export function createApi(options: ApiOptions): Hono {
+  const { service, blobs, boundTo, brokerConnected, log } = options;
   const app = new Hono();
   app.use(async (context, next) => {
     const problem = originProblem(context.req.header(), boundTo);
@@ -52,12 +58,21 @@ export function createApi({ service, blobs, boundTo, brokerConnected, log }: Api
     const given: unknown = await context.req.json().catch(() => undefined);
     if (given === undefined) return context.json({ ok: false, error: 'expected JSON arguments in the body' }, 400);
     const args = parseArguments(command, command.arguments, given);
-    const result = await command.run(args, { controller: service, signal: context.req.raw.signal, emit: () => {} });
-    return context.json({ ok: true, result: result ?? null });
+    const beganMs = performance.now();
+    let ok = false;
+    try {
+      const { signal } = context.req.raw;
+      const result = await command.run(args, { controller: service, signal, emit: () => {} });
+      ok = true;
+      return context.json({ ok, result: result ?? null });
+    } finally {
+      options.measures.answered(name, performance.now() - beganMs, ok);
+    }
   });
   blobRoutes(app, service, blobs);
   watchRoute(app, service);
   app.get('/v1/openapi.json', (context) => context.json(describeApi(commands)));
+  app.get('/metrics', async (context) => context.text(await options.scrape(), 200, SCRAPE_HEADERS));
   app.get('/healthz', (context) => {
     const connected = brokerConnected();
     return context.json({ ok: connected, broker: connected ? 'connected' : 'not connected' }, connected ? 200 : 503);

@@ -4,10 +4,12 @@ import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
+import packageFile from '../../package.json' with { type: 'json' };
 import { withoutPassword } from '../../runtime/node/broker-stream-io.ts';
 import { allNodes, parseNodeTopic } from '../../runtime/protocol/topics.ts';
 import { type Blobs, openBlobs } from '../../runtime/store/blobs.ts';
 import { lockFolder } from '../../runtime/store/lock.ts';
+import { type OpenTelemetry, openTelemetry } from '../../runtime/telemetry/telemetry-io.ts';
 import { createApi } from '../api/api.ts';
 import { listenHttp } from '../api/server.ts';
 import { type EmbeddedBroker, startBroker } from './broker-io.ts';
@@ -41,6 +43,8 @@ export interface ControllerOptions {
   /** Where nodes reach the HTTP side, when that is not the address it listens on. */
   readonly publicUrl?: string;
   readonly log?: Logger;
+  /** Variables of OpenTelemetry: where traces go. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
 export interface Controller {
@@ -60,6 +64,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
     for (const step of closers.splice(0).toReversed()) await step();
   };
   try {
+    const service = { service: 'llmasos-controller', version: packageFile.version, instance: hostname() };
+    const telemetry = openTelemetry({ ...service, environment: options.environment ?? {} });
+    closers.push(() => telemetry.close());
     await mkdir(options.data, { recursive: true });
     closers.push(lockFolder(options.data, 'controller'));
     const blobs = await openBlobs(join(options.data, 'blobs'));
@@ -72,9 +79,13 @@ export async function startController(options: ControllerOptions): Promise<Contr
     closers.push(() => http.close());
     const httpUrl = `http://${reachable(host)}:${http.port}`;
     const files = `${options.publicUrl?.replace(/\/$/, '') ?? httpUrl}/v1/blobs`;
-    const { fleet, link } = await startFleet({ database, blobs, files, mqttUrl, log, closers });
+    const { fleet, link } = await startFleet({ database, blobs, files, mqttUrl, log, telemetry, closers });
     const webSocketUrl = broker ? `ws://${reachable(host)}:${broker.webSocketPort}` : null;
-    http.serve(createApi({ service: fleet, blobs, boundTo: host, brokerConnected: () => link.connected, log }));
+    const brokerConnected = (): boolean => link.connected;
+    const { scrape } = telemetry;
+    http.serve(
+      createApi({ service: fleet, blobs, boundTo: host, brokerConnected, scrape, measures: fleet.measures, log }),
+    );
     return { service: fleet, mqttUrl, httpUrl, webSocketUrl, close };
   } catch (error) {
     await close();
@@ -93,6 +104,7 @@ interface FleetParts {
   readonly files: string;
   readonly mqttUrl: string;
   readonly log: Logger;
+  readonly telemetry: OpenTelemetry;
   readonly closers: (() => Promise<void> | void)[];
 }
 
@@ -102,6 +114,7 @@ async function startFleet({
   files,
   mqttUrl,
   log,
+  telemetry,
   closers,
 }: FleetParts): Promise<{ fleet: Fleet; link: Link }> {
   const fleet = new Fleet({
@@ -117,6 +130,7 @@ async function startFleet({
     watchTopics: (filter, onMessage, signal) => watchTopics(mqttUrl, filter, onMessage, signal),
     now: Date.now,
     log,
+    telemetry,
   });
   const traffic = createNodeTraffic((batch) => fleet.takeMessages(batch), log, 3 * NODES_MAX);
   let markReady = (): void => {};
@@ -162,6 +176,7 @@ async function startFleet({
 function receive(topic: string, payload: Uint8Array, fleet: Fleet, traffic: NodeTraffic): void {
   try {
     const message = readNodeMessage(topic, payload);
+    if (message) fleet.measures.heard(message.kind);
     if (message?.kind === 'reply') fleet.inference.settle(message.node, message.reply);
     else if (message?.kind === 'task') fleet.tellTask(message.node, message.event);
     else if (message) traffic.add(message);

@@ -7,11 +7,15 @@ import { requestSchema } from '../../runtime/protocol/messages.ts';
 import type { TaskEvent } from '../../runtime/protocol/tasks.ts';
 import { nodeTopic } from '../../runtime/protocol/topics.ts';
 import type { Blobs } from '../../runtime/store/blobs.ts';
+import { traceAsking } from '../../runtime/telemetry/message-trace.ts';
+import type { OpenTelemetry } from '../../runtime/telemetry/telemetry-io.ts';
 import type { Trigger } from '../../runtime/triggers/schema.ts';
 import { parseFilter } from '../../runtime/triggers/topic-filter.ts';
 import { HoldDown } from '../placement/hold-down.ts';
 import { TaskService } from '../tasks/task-service.ts';
+import { createTaskTrace } from '../tasks/task-trace.ts';
 import type { Database } from './database.ts';
+import { FleetMeasures } from './fleet-metrics.ts';
 import { type FleetProblem, fleetProblem } from './fleet-problem.ts';
 import { createInference, type Inference, inferProblem } from './inference.ts';
 import type { Link, OnMessage } from './link-io.ts';
@@ -19,6 +23,7 @@ import { addModel, modelView, removeModel, removeUnreferenced, unknownModel } fr
 import { FactBook } from './node-facts.ts';
 import { decidePlacing, type PlacingDecision } from './placing.ts';
 import { createPublisher, type Publisher, refreshDesired } from './publisher.ts';
+import { Refusals } from './refusals.ts';
 import { foldMessages, type Live, type StateMessage } from './registry.ts';
 import type {
   ControllerService,
@@ -60,10 +65,12 @@ export interface FleetOptions {
   readonly watchTopics: (filter: string, onMessage: OnMessage, signal: AbortSignal) => Promise<void>;
   readonly now: () => number;
   readonly log: Logger;
+  readonly telemetry: OpenTelemetry;
 }
 
 export class Fleet implements ControllerService {
   readonly inference: Inference = createInference();
+  readonly measures: FleetMeasures;
   readonly #options: FleetOptions;
   readonly #database: Database;
   readonly #publisher: Publisher;
@@ -72,8 +79,7 @@ export class Fleet implements ControllerService {
   readonly #live = new Map<string, Live>();
   readonly #holdDown: HoldDown;
   #watchers = 0;
-  /** By node; all that are not on record are one, or strangers could fill it. */
-  readonly #refusals = new Map<string, { count: number; last: string }>();
+  readonly #refusals: Refusals;
   /** Work on blobs and model versions, one at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -81,6 +87,10 @@ export class Fleet implements ControllerService {
     this.#options = options;
     this.#database = options.database;
     this.#holdDown = new HoldDown(options.now());
+    this.#refusals = new Refusals((node) => this.#facts.has(node), options.log);
+    this.measures = new FleetMeasures(options.telemetry.meter, () => ({
+      ...{ connected: options.link.connected, ...this.#facts.counts(this.#live), ...this.tasks.desk.counts() },
+    }));
     const send = (topic: string, payload: string) => options.link.publish(topic, payload, { retain: true });
     this.#publisher = createPublisher(options.database, send, (error) =>
       options.log.warn(`desired states wait for the broker: ${error.message}`),
@@ -89,10 +99,12 @@ export class Fleet implements ControllerService {
 
   /** Reads what is on the disk; before any message comes. */
   async start(): Promise<void> {
-    const { database, link, now, log, blobs } = this.#options;
+    const { database, link, now, log, blobs, telemetry } = this.#options;
     for (const node of await readNodes(database)) this.#facts.note(node);
     const ports = {
       ...{ database, now, log },
+      trace: telemetry.traces ? createTaskTrace(telemetry.record) : undefined,
+      committed: (ms: number) => this.measures.committed('tasks', ms),
       connected: () => link.connected,
       publish: (topic: string, payload: string) => link.publish(topic, payload),
       nodes: () => this.#facts.able(this.#live),
@@ -115,12 +127,10 @@ export class Fleet implements ControllerService {
     return this.#tasks;
   }
 
-  /** A message that did not fit its schema. It is logged when it is the first, the tenth, the hundredth …: a node may send any number. */
+  /** A message that did not fit its schema. */
   noteRefusal(node: string, error: Error): void {
-    const name = this.#facts.has(node) ? node : '';
-    const count = (this.#refusals.get(name)?.count ?? 0) + 1;
-    this.#refusals.set(name, { count, last: error.message });
-    if (/^10*$/.test(String(count))) this.#options.log.warn(`a message from a node was refused: ${error.message}`);
+    this.measures.refused();
+    this.#refusals.note(node, error);
   }
 
   /** A message about tasks from a node. */
@@ -143,7 +153,7 @@ export class Fleet implements ControllerService {
         reported,
         metrics: live?.metrics ?? null,
         desiredVersion: desired?.version ?? 0,
-        refused: this.#refusals.get(name),
+        refused: this.#refusals.of(name),
       };
     });
   }
@@ -252,8 +262,10 @@ export class Fleet implements ControllerService {
     const input = await this.#placeInput(request.input);
     const expiresAt = this.#options.now() + timeoutMs;
     const complete = requestSchema.parse({ ...request, input, id: randomUUID(), kind: 'infer', expiresAt });
-    return this.inference.ask(node, complete, timeoutMs, () =>
-      this.#options.link.publish(nodeTopic(node, 'requests'), JSON.stringify(complete)),
+    return traceAsking(this.#options.telemetry, `infer ${request.model}`, (traceparent) =>
+      this.inference.ask(node, complete, timeoutMs, () =>
+        this.#options.link.publish(nodeTopic(node, 'requests'), JSON.stringify({ ...complete, traceparent })),
+      ),
     );
   }
 
@@ -272,6 +284,7 @@ export class Fleet implements ControllerService {
   /** Stores a batch of messages from nodes, then acts on what it changed. */
   async takeMessages(batch: readonly StateMessage[]): Promise<void> {
     const now = this.#options.now();
+    const beganMs = performance.now();
     const names = [...new Set(batch.map(({ node }) => node))];
     const taken = await this.#database.transaction().execute(async (transaction) => {
       const known = new Map((await readNodes(transaction, names)).map((node) => [node.name, node]));
@@ -284,6 +297,10 @@ export class Fleet implements ControllerService {
       const refresh = { files: this.#options.files, now, nodes, onRefused: this.#warn };
       return { ...changes, publications: await refreshDesired(transaction, refresh) };
     });
+    this.measures.committed('nodes', performance.now() - beganMs);
+    for (const message of batch)
+      if (message.kind === 'metrics')
+        this.measures.counted(this.#live.get(message.node)?.metrics ?? null, message.metrics);
     const { publications, live, save } = taken;
     const came = [...live].some(([node, { online }]) => online !== this.#isOnline(node));
     for (const [node, state] of live) this.#live.set(node, state);

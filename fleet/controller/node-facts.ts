@@ -27,6 +27,16 @@ export class FactBook {
     return [...this.#known.values()];
   }
 
+  /** For metrics. */
+  counts(live: ReadonlyMap<string, Live>): { nodes: number; nodesOnline: number; outboxItems: number } {
+    let [nodesOnline, outboxItems] = [0, 0];
+    for (const { online, metrics } of live.values()) {
+      if (online) nodesOnline++;
+      outboxItems += metrics?.outboxItems ?? 0;
+    }
+    return { nodes: this.#known.size, nodesOnline, outboxItems };
+  }
+
   /** Those that are online and speak of tasks. */
   able(live: ReadonlyMap<string, Live>): readonly NodeFacts[] {
     return [...this.#known.values()].filter(({ name, speaksTasks }) => speaksTasks && live.get(name)?.online === true);

@@ -97,6 +97,14 @@ export class TaskBook {
     return this.#tasks.get(id);
   }
 
+  /** For metrics. */
+  counts(): { tasks: number; assignments: number; unitsByState: ReadonlyMap<string, number> } {
+    const unitsByState = new Map<string, number>(['queued', 'assigned', 'running'].map((state) => [state, 0]));
+    for (const { unit } of this.#entries.values())
+      unitsByState.set(unit.state, (unitsByState.get(unit.state) ?? 0) + 1);
+    return { tasks: this.#tasks.size, assignments: this.#fence, unitsByState };
+  }
+
   cancel(id: string, now: number): void {
     const task = this.#tasks.get(id);
     if (!task || task.cancelled) return;

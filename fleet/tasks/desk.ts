@@ -13,6 +13,7 @@ import { type Outgoing, TaskBook } from './book.ts';
 import type { NodeFacts } from './dispatch.ts';
 import { readActive, readTask, saveChanges } from './store.ts';
 import type { Task, TaskSpec } from './task.ts';
+import type { TaskTrace } from './task-trace.ts';
 
 const TICK_MS = 1_000;
 const RETRY_MS = 1_000;
@@ -29,6 +30,10 @@ export interface DeskPorts {
   publish(topic: string, payload: string): Promise<void>;
   /** Those that are online and speak of tasks. */
   nodes(): readonly NodeFacts[];
+  /** Where tasks are traced. */
+  readonly trace?: TaskTrace | undefined;
+  /** A transaction took so long. */
+  committed(ms: number): void;
   /** All that are on record. */
   allNodes(): readonly Pick<NodeFacts, 'name' | 'labels'>[];
 }
@@ -79,6 +84,10 @@ export class TaskDesk {
   /** Resolves when that is on the disk. What is out at a node ends when the node has answered, or its lease has. */
   async cancel(id: string): Promise<void> {
     await this.#ask((book, now) => book.cancel(id, now));
+  }
+
+  counts(): ReturnType<TaskBook['counts']> {
+    return this.#book.counts();
   }
 
   receive(node: string, content: Content<TaskEvent>): void {
@@ -153,6 +162,7 @@ export class TaskDesk {
     });
     if (this.#ports.connected()) this.#book.dispatch(this.#ports.nodes(), now);
     const { changes, messages } = this.#book.takeChanges();
+    const beganMs = performance.now();
     try {
       if (Object.values(changes).some((change) => (Array.isArray(change) ? change.length > 0 : change !== undefined)))
         await this.#ports.database.transaction().execute((transaction) => saveChanges(transaction, changes));
@@ -162,6 +172,8 @@ export class TaskDesk {
       for (const { failed } of done) failed(error);
       return this.#readAgain();
     }
+    this.#ports.committed(performance.now() - beganMs);
+    for (const task of changes.tasks) if (task.state !== 'active') this.#ports.trace?.ended(task);
     for (const { committed } of done) committed();
     await this.#send(messages);
   }
@@ -184,7 +196,9 @@ export class TaskDesk {
     const sent = messages.map(({ node, content }) =>
       this.#ports.publish(
         nodeTopic(node, 'tasks'),
-        JSON.stringify(envelopeOf<TaskMessage>(content, '/controller', randomUUID(), now)),
+        JSON.stringify(
+          envelopeOf<TaskMessage>(this.#ports.trace?.mark(content) ?? content, '/controller', randomUUID(), now),
+        ),
       ),
     );
     let timer: NodeJS.Timeout | undefined;

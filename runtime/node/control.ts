@@ -6,6 +6,8 @@ import type { Hold, Inventory, MessageError, Metrics, Presence, ReportedState } 
 import { holdSchema, parsePayload, type Request, requestSchema } from '../protocol/messages.ts';
 import { type Content, envelopeOf, type TaskEvent } from '../protocol/tasks.ts';
 import { errorTopic, nodeTopic } from '../protocol/topics.ts';
+import { traceWork } from '../telemetry/message-trace.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Converge } from './converge.ts';
 import { checkDesired } from './desired.ts';
 import type { IncomingMessage } from './incoming.ts';
@@ -21,6 +23,7 @@ export interface ControlOptions {
   readonly converge: Converge;
   readonly requests: Requests;
   readonly tasks: Pick<TaskRunner, 'receive' | 'connected'>;
+  readonly telemetry: Telemetry;
   /** A new one for every message. */
   newId(): string;
   /** Sends when the broker is there, else forgets. */
@@ -34,6 +37,8 @@ export interface Control {
   readonly filters: Readonly<Record<string, 1>>;
   announce(): void;
   report(): void;
+  /** Messages of the controller that did not fit their schema. */
+  readonly refusedMessages: number;
   metrics(counts: Omit<Metrics, 'at' | 'refusedMessages'>): void;
   taskEvent(content: Content<TaskEvent>): void;
   messageError(trigger: string, topic: string, error: string): void;
@@ -69,7 +74,13 @@ export function createControl(options: ControlOptions): Control {
     options.send(json(nodeTopic(node, 'reported'), reported, 1, true));
   };
   const answer = async (request: Request): Promise<void> => {
-    const reply = await options.requests.answer(request);
+    const reply = await traceWork(
+      options.telemetry,
+      `infer ${request.model}`,
+      request.traceparent,
+      () => options.requests.answer(request),
+      (answered) => (answered.ok ? undefined : answered.error),
+    );
     options.send(json(nodeTopic(node, 'replies'), reply, 1, false));
   };
   const obeyHold = ({ hold: isHeld, reason }: Hold): void => converge.hold(isHeld ? reason : null);
@@ -100,6 +111,9 @@ export function createControl(options: ControlOptions): Control {
       options.tasks.connected();
     },
     report,
+    get refusedMessages() {
+      return refusedMessages;
+    },
     metrics: (counts) =>
       options.send(
         json(nodeTopic(node, 'metrics'), { at: now(), ...counts, refusedMessages } satisfies Metrics, 0, false),

@@ -5,7 +5,10 @@
  * when as many wait as the journal holds.
  */
 
+import type { Histogram } from '@opentelemetry/api';
 import type { NodeLoad, TriggerMetrics } from '../protocol/messages.ts';
+import { traceMessage } from '../telemetry/message-trace.ts';
+import { noTelemetry, SECONDS_BUCKETS, type Telemetry } from '../telemetry/telemetry.ts';
 import type { Result } from '../triggers/encode.ts';
 import type { Pipeline } from '../triggers/pipeline.ts';
 import type { IncomingMessage } from './incoming.ts';
@@ -37,14 +40,23 @@ export interface DispatchPorts {
   refuse(trigger: string, topic: string, error: string): void;
 }
 
+interface RoutePorts extends DispatchPorts {
+  readonly telemetry: Telemetry;
+  readonly duration: Histogram;
+}
+
 export class Dispatch {
-  readonly #ports: DispatchPorts;
+  readonly #ports: RoutePorts;
   readonly #routes = new Map<string, Route>();
   readonly #retired = new Set<Promise<void>>();
   #closed = false;
 
-  constructor(ports: DispatchPorts) {
-    this.#ports = ports;
+  constructor(ports: DispatchPorts, telemetry: Telemetry = noTelemetry) {
+    const duration = telemetry.meter.createHistogram('message_duration_seconds', {
+      description: 'From the arrival of a message until its results are with the broker, or on the disk',
+      advice: { explicitBucketBoundaries: SECONDS_BUCKETS },
+    });
+    this.#ports = { ...ports, telemetry, duration };
   }
 
   /** Keeps messages for a trigger that is not ready yet; `set` answers them. */
@@ -130,7 +142,7 @@ class Route {
   working: Promise<void> | undefined;
   readonly #name: string;
   readonly #pipeline: Pipeline | undefined;
-  readonly #ports: DispatchPorts;
+  readonly #ports: RoutePorts;
   #queue: Job[] = [];
   #queuedBytes = 0;
   #queuedQos0 = 0;
@@ -139,7 +151,7 @@ class Route {
     name: string,
     matches: Matches,
     pipeline: Pipeline | undefined,
-    ports: DispatchPorts,
+    ports: RoutePorts,
     counter = createCounter(name),
   ) {
     this.#name = name;
@@ -202,14 +214,23 @@ class Route {
   async #answer(pipeline: Pipeline, { message, arrivedMs, answered }: Job): Promise<void> {
     const { topic, payload, receivedAt, qos } = message;
     const begunMs = performance.now();
+    const trace = traceMessage(this.#ports.telemetry, this.#name, message, arrivedMs);
     try {
-      const { results, dropped, queueMs } = await pipeline.handle({ topic, payload, receivedAt });
+      const { traceparent } = trace ?? {};
+      const { results, dropped, queueMs } = await pipeline.handle({ topic, payload, receivedAt, traceparent });
       const doneMs = performance.now();
       this.counter.computed(doneMs, begunMs - arrivedMs + queueMs, doneMs - begunMs - queueMs);
+      trace?.step('wait', arrivedMs, begunMs);
+      trace?.step('answer', begunMs, doneMs);
       for (const result of results) checkResult(result);
       let open = results.length + 1;
       const safe = (): void => {
-        if (--open === 0) answered();
+        if (--open > 0) return;
+        const safeMs = performance.now();
+        this.#ports.duration.record((safeMs - arrivedMs) / 1000, { trigger: this.#name });
+        if (results.length > 0) trace?.step('publish', doneMs, safeMs);
+        trace?.end(safeMs);
+        answered();
       };
       // An answer to a QoS 1 message is as safe as the message was.
       for (const { topic, payload, qos: own, retain } of results)
@@ -218,7 +239,9 @@ class Route {
       if (dropped !== undefined) this.counter.dropped(1);
       safe();
     } catch (error) {
-      this.#refuse(topic, error instanceof Error ? error.message : String(error));
+      const problem = error instanceof Error ? error.message : String(error);
+      trace?.end(performance.now(), problem);
+      this.#refuse(topic, problem);
       answered();
     }
   }

@@ -8,6 +8,8 @@ export const PAYLOAD_BYTES_MAX = 1_000_000;
 
 export const nameSchema = z.string().regex(NAME_PATTERN, 'letters, digits, _ and - only, 1 to 64 of them');
 export const hashSchema = z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 in 64 hexadecimal digits');
+/** W3C Trace Context; one that cannot be read is as good as none. */
+export const traceparentSchema = z.string().max(200).optional();
 const time = z.number().describe('milliseconds since the epoch');
 
 export const HOLD_CHARACTERS_MAX = 200;
@@ -160,6 +162,7 @@ export const requestSchema = z.object({
   input: z.union([z.object({ base64: z.string() }), z.object({ sha256: hashSchema })]),
   /** How to read the input and write the answer: a trigger's `decode`, `stages` and `output`, or just the format. */
   format: z.enum(['image', 'audio', 'json', 'tensors']),
+  traceparent: traceparentSchema,
 });
 
 export const replySchema = z.union([

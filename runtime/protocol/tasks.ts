@@ -10,7 +10,7 @@
  */
 import { z } from 'zod';
 import { priorities } from '../triggers/schema.ts';
-import { hashSchema, nameSchema } from './messages.ts';
+import { hashSchema, nameSchema, traceparentSchema } from './messages.ts';
 
 const time = z.number().describe('milliseconds since the epoch');
 const fence = z.int().nonnegative().describe('grows with every assignment');
@@ -40,6 +40,7 @@ export const assignmentSchema = unitFence.extend({
   /** A node does not begin after it. */
   deadlineAt: time,
   work: workSchema,
+  traceparent: traceparentSchema,
 });
 
 export const outcomeSchema = z.discriminatedUnion('state', [

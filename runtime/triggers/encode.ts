@@ -26,6 +26,8 @@ export interface Meta {
   /** The sender's own id or timestamp of the message. */
   readonly id?: string | number;
   readonly window?: { readonly start: number; readonly length: number };
+  /** W3C Trace Context of the answering, where it is traced. */
+  readonly traceparent?: string;
 }
 
 export interface Answer {

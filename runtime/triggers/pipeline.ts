@@ -18,6 +18,8 @@ export interface Message {
   readonly payload: Uint8Array;
   /** Milliseconds since the epoch. */
   readonly receivedAt: number;
+  /** For the results. */
+  readonly traceparent?: string | undefined;
 }
 
 export interface Outcome {
@@ -87,7 +89,7 @@ export function createPipeline(trigger: Trigger, context: PipelineContext): Pipe
   };
 
   async function answer(
-    { topic, receivedAt }: Message,
+    { topic, receivedAt, traceparent }: Message,
     { body = null, id, content }: Decoded,
     levels: Readonly<Record<string, string>>,
     before: StreamState | undefined,
@@ -115,6 +117,7 @@ export function createPipeline(trigger: Trigger, context: PipelineContext): Pipe
         receivedAt,
         id,
         window: source.window && { start: source.window.start, length: source.window.length },
+        traceparent,
       };
       const result = encode({ scope: run.scope, levels, meta, outputs: run.outputs });
       if (!result) continue;
