@@ -1,80 +1,37 @@
 /** Processes that start, answer once and end: what a start costs, and how much memory a life takes. */
-import { fork } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { serialize } from 'node:v8';
-import { type BuildOptions, build } from 'esbuild';
+import { bundle } from '../scripts/bundle.mjs';
 import type { BenchCase } from './cases/model-cases.ts';
 import { compareAnswers } from './contenders/answers.ts';
 import type { ContenderName, Tensors } from './contenders/contender.ts';
-import type { FreshMarks, FreshMessage } from './contenders/fresh-process.ts';
+import type { FreshOrder, FreshReply } from './contenders/fresh-starter.ts';
 import { type Figures, figuresOf } from './statistics.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const folder = join(root, 'build/bench/fresh');
 const cache = join(folder, 'cache');
 const peers = fileURLToPath(new URL('./peers/package.json', import.meta.url));
+const starterFile = fileURLToPath(new URL('./contenders/fresh-starter.ts', import.meta.url));
 const RELATIVE_MAX = 1e-3;
-const LIFE_MS_MAX = 60_000;
 
 export const freshContenders: readonly ContenderName[] = ['onnxruntime-web', 'ours', 'onnxruntime-node'];
 
-/** As a gateway runs it: bundled. The others come as they are installed, which is bundled too. */
-async function bundle(): Promise<void> {
-  mkdirSync(`${folder}/kernels`, { recursive: true });
-  const options: BuildOptions = {
-    absWorkingDir: root,
-    outdir: folder,
-    bundle: true,
-    minify: true,
-    platform: 'node',
-    target: 'node24',
-    format: 'esm',
-    external: ['onnxruntime-web', 'onnxruntime-node'],
-    logLevel: 'warning',
-  };
-  await build({
-    ...options,
-    entryPoints: { 'fresh-process': 'bench/contenders/fresh-process.ts' },
-    splitting: true,
-  });
-  await build({ ...options, entryPoints: { 'core-worker': 'runtime/engine/core-worker.ts' } });
-  for (const name of ['kernels-plain.wasm', 'kernels-relaxed.wasm'])
-    copyFileSync(join(root, 'build', name), join(folder, 'kernels', name));
-}
+type Life = Extract<FreshReply, { kind: 'lived' }>;
 
-interface Life {
-  /** From the start of the process to its first answer. */
-  readonly wholeMs: number;
-  readonly marks: FreshMarks;
-  readonly about: string;
-  readonly outputs: Tensors;
-  readonly peakBytes: number;
-}
-
-function live(name: ContenderName, job: string, runs: number): Promise<Life> {
-  const { promise, resolve, reject } = Promise.withResolvers<Life>();
-  const started = performance.now();
-  const child = fork(join(folder, 'fresh-process.js'), [name, job, peers, String(runs)], {
-    serialization: 'advanced',
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    execArgv: [],
-    // What we keep from one start to the next shall be this bundle's own.
-    env: { ...process.env, XDG_CACHE_HOME: cache },
-  });
-  const timer = setTimeout(() => child.kill('SIGKILL'), LIFE_MS_MAX);
-  let answered: Omit<Life, 'peakBytes'> | undefined;
-  child.on('message', (message: FreshMessage) => {
-    if (message.kind === 'answered') answered = { wholeMs: performance.now() - started, ...message };
-    else if (answered) resolve({ ...answered, peakBytes: message.peakBytes });
-  });
-  child.on('exit', (code) => {
-    clearTimeout(timer);
-    reject(new Error(`${name} ended with code ${code} before its work was done`));
-  });
-  return promise;
+async function live(starter: ChildProcess, name: ContenderName, job: string, runs: number): Promise<Life> {
+  // What we keep from one start to the next shall be this bundle's own.
+  const environment = { XDG_CACHE_HOME: cache };
+  const words = [join(folder, 'fresh-process.js'), name, job, peers, String(runs)];
+  starter.send({ words, environment } satisfies FreshOrder);
+  const [reply] = (await once(starter, 'message')) as [FreshReply];
+  if (reply.kind === 'failed') throw new Error(`${name}: ${reply.error}`);
+  return reply;
 }
 
 export interface FreshFigures {
@@ -108,9 +65,14 @@ export async function freshFigures(
   contenders: readonly ContenderName[],
   { rounds, runs }: { rounds: number; runs: number },
 ): Promise<Map<string, Map<ContenderName, FreshFigures>>> {
-  await bundle();
+  // As a gateway runs it. The others come as they are installed, which is bundled too.
+  await bundle(folder, {
+    entries: { 'fresh-process': 'bench/contenders/fresh-process.ts' },
+    workers: { 'core-worker': 'runtime/engine/core-worker.ts' },
+  });
   rmSync(cache, { recursive: true, force: true });
   const result = new Map<string, Map<ContenderName, FreshFigures>>();
+  const starter = fork(starterFile, { serialization: 'advanced', execArgv: [] });
   const job = mkdtempSync(join(tmpdir(), 'llmasos-bench-'));
   try {
     for (const each of cases) {
@@ -125,7 +87,7 @@ export async function freshFigures(
       let reference: Tensors | undefined;
       for (let round = 0; round < rounds; round++)
         for (const [name, its] of lives) {
-          const life = await live(name, job, runs);
+          const life = await live(starter, name, job, runs);
           reference ??= life.outputs;
           const { error } = compareAnswers(life.outputs, reference);
           if (error > RELATIVE_MAX) throw new Error(`${each.name}: the answer of ${name} differs by ${error}`);
@@ -134,6 +96,7 @@ export async function freshFigures(
       result.set(each.name, new Map([...lives].map(([name, its]) => [name, figuresOfLives(its)])));
     }
   } finally {
+    starter.disconnect();
     rmSync(job, { recursive: true });
   }
   return result;

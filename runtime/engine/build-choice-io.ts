@@ -23,12 +23,16 @@ export function cacheFolder(): string {
   return join(given?.startsWith('/') ? given : join(homedir(), '.cache'), 'llmasos');
 }
 
+let known: string | undefined;
+
 /** What a choice, and compiled code, depend on. */
 export function circumstances(): string {
+  if (known) return known;
   const { model = 'unknown processor' } = cpus()[0] ?? {};
   // Both binaries come from one source: they change together.
   const kernels = crc32(binaryOf('relaxed')).toString(16);
-  return [process.platform, process.arch, model, `V8 ${process.versions.v8}`, `kernels ${kernels}`].join(', ');
+  known = [process.platform, process.arch, model, `V8 ${process.versions.v8}`, `kernels ${kernels}`].join(', ');
+  return known;
 }
 
 /** The choice that was made here before; undefined when there is none, or none that holds. */

@@ -35,7 +35,7 @@ export interface Stop extends Halt {
   readonly endedMs: number;
 }
 
-/** Milliseconds of a clock that all threads share. */
+/** Milliseconds of a clock that all threads share. The first use of `performance` in a process costs it some milliseconds, this does not. */
 export function nowMs(): number {
   const [seconds, nanoseconds] = process.hrtime();
   return seconds * 1e3 + nanoseconds / 1e6;

@@ -1,5 +1,5 @@
 /** One core: a thread that executes programs over the engine's memory, one segment at a time, or helps another core with its run. */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { CoreBlock } from './core-block.ts';
 import { type CoreSetup, READY, type Segment, type Stop } from './core-messages.ts';
 import { workerUrl } from './worker-url.ts';
@@ -65,7 +65,9 @@ export class Core {
     if (this.#closed) throw new Error('the engine is closed');
     if (this.#worker) return this.#worker;
     this.block.reset();
-    const worker = new Worker(workerUrl('core-worker', import.meta.url), { workerData: this.#setup, execArgv: [] });
+    // Loaded with the first thread: a process that answers little has none.
+    const { Worker: Thread } = process.getBuiltinModule('node:worker_threads');
+    const worker = new Thread(workerUrl('core-worker', import.meta.url), { workerData: this.#setup, execArgv: [] });
     const ready = Promise.withResolvers<void>();
     // Whoever did not wait for it hears from `execute`.
     ready.promise.catch(() => {});

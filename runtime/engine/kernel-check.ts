@@ -8,6 +8,7 @@ import { type Address, address, type ConvShape, SPACE_ARENA } from '../compile/i
 import { packByteConv } from '../compile/pack-bytes.ts';
 import type { KernelTraits } from '../compile/traits.ts';
 import { winogradScratchBytes } from '../compile/winograd.ts';
+import { nowMs } from './core-messages.ts';
 
 interface Executor {
   readonly traits: KernelTraits;
@@ -235,9 +236,9 @@ export function isWideFaster(memory: WebAssembly.Memory, executor: Executor): bo
   const candidates = ([8, 16] as const).map((panel) => ({ panel, run: gemmProgram(bench, panel), best: Infinity }));
   for (let round = 0; round < TIMED_ROUNDS; round++)
     for (const candidate of candidates) {
-      const started = performance.now();
+      const started = nowMs();
       candidate.run();
-      candidate.best = Math.min(candidate.best, performance.now() - started);
+      candidate.best = Math.min(candidate.best, nowMs() - started);
     }
   return candidates.sort((one, other) => one.best - other.best)[0]?.panel === 16;
 }

@@ -3,7 +3,7 @@
  * on the calling thread, by an instance of the same kernels. So a short run also never waits for a core.
  */
 import type { Core } from './core.ts';
-import type { Halt } from './core-messages.ts';
+import { type Halt, nowMs } from './core-messages.ts';
 import type { Kernels } from './kernels.ts';
 import type { LoadedProgram } from './loaded-program.ts';
 import type { EngineMemory } from './memory.ts';
@@ -37,11 +37,11 @@ export class ShortRuns {
 
   /** Executes a program that `takes` accepts; a `result` of 0 or more: it has taken too long and is to go on there. */
   execute(program: LoadedProgram, arena: number): Halt & { ms: number } {
-    const startedMs = performance.now();
+    const startedMs = nowMs();
     program.writeBases(this.#bases, arena);
     const leftMs = HOLD_MS_MAX - this.#heldMs;
     const halt = this.#stepper.run({ words: program.words, pc: 0, bases: this.#bases }, leftMs);
-    const ms = performance.now() - startedMs;
+    const ms = nowMs() - startedMs;
     this.#heldMs += ms;
     if (!this.#isHeld) {
       this.#isHeld = true;
