@@ -12,6 +12,8 @@ import type {
   NodeView,
   TriggerView,
 } from '../controller/service.ts';
+import type { Rollouts } from '../rollouts/rollout-service.ts';
+import type { RolloutDetail, RolloutView } from '../rollouts/view.ts';
 import type { Tasks } from '../tasks/task-service.ts';
 import type { TaskDetail, TaskView } from '../tasks/view.ts';
 
@@ -46,8 +48,8 @@ export class ControllerClient implements ControllerService {
 
   modelVersions = (name: string) => this.command('models.show', { name }) as Promise<ModelView[]>;
 
-  addModel = (name: string, sha256: string, labels?: readonly string[]) =>
-    this.command('models.add', { name, sha256, labels }) as Promise<ModelView>;
+  addModel = (name: string, sha256: string, labels?: readonly string[], registerOnly = false) =>
+    this.command('models.add', { name, sha256, labels, registerOnly }) as Promise<ModelView>;
 
   async removeModel(name: string): Promise<void> {
     await this.command('models.remove', { name });
@@ -83,6 +85,15 @@ export class ControllerClient implements ControllerService {
     list: (state) => this.command('tasks.list', { state }) as Promise<TaskView[]>,
     show: (id, results) => this.command('tasks.show', { id, results }) as Promise<TaskDetail>,
     cancel: (id) => this.command('tasks.cancel', { id }) as Promise<TaskView>,
+  };
+
+  readonly rollouts: Rollouts = {
+    start: (spec) => this.command('rollouts.start', spec) as Promise<RolloutDetail>,
+    list: () => this.command('rollouts.list', {}) as Promise<RolloutView[]>,
+    show: (id) => this.command('rollouts.show', { id }) as Promise<RolloutDetail>,
+    pause: (id) => this.command('rollouts.pause', { id }) as Promise<RolloutView>,
+    resume: (id) => this.command('rollouts.resume', { id }) as Promise<RolloutView>,
+    abort: (id) => this.command('rollouts.abort', { id }) as Promise<RolloutView>,
   };
 
   async watch(filter: string, onResult: (result: LiveResult) => void, signal: AbortSignal): Promise<void> {

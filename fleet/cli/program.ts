@@ -19,6 +19,7 @@ export interface Terminal {
 const groups: Readonly<Record<string, string>> = {
   models: 'The registry of models',
   triggers: 'Which messages are answered, and how',
+  rollouts: 'New versions and forms, phase by phase',
   placement: 'Which node serves what, why, and what would be if',
   tasks: 'Work for the fleet: once, over many inputs, or on every node',
 };

@@ -7,6 +7,7 @@ import { modelsAdd, modelsList, modelsRemove, modelsShow } from './models.ts';
 import { nodes } from './nodes.ts';
 import { placementExplain, placementProblem, placementShow, placementWhatIf } from './placement.ts';
 import { protocol } from './protocol.ts';
+import { rolloutsAbort, rolloutsList, rolloutsPause, rolloutsResume, rolloutsShow, rolloutsStart } from './rollouts.ts';
 import { tasksAdd, tasksCancel, tasksList, tasksShow } from './tasks.ts';
 import { triggersAdd, triggersList, triggersRemove, triggersShow } from './triggers.ts';
 import { watch } from './watch.ts';
@@ -22,6 +23,12 @@ export const commands: readonly Command[] = [
   triggersShow,
   triggersAdd,
   triggersRemove,
+  rolloutsStart,
+  rolloutsList,
+  rolloutsShow,
+  rolloutsPause,
+  rolloutsResume,
+  rolloutsAbort,
   placementShow,
   placementExplain,
   placementWhatIf,

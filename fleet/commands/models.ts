@@ -22,7 +22,7 @@ export const modelsList = defineCommand({
     if (all.length === 0) return 'There are no models yet; add one with "llmasos models add FILE".';
     const rows = all.map((model) => [
       style.bold(model.name),
-      `v${model.version}`,
+      model.released === model.version ? `v${model.version}` : `v${model.version}, nodes have v${model.released}`,
       bytesText(model.bytes),
       `opset ${model.opset}`,
       model.labelCount === 0 ? '' : String(model.labelCount),
@@ -59,8 +59,8 @@ export const modelsShow = defineCommand({
 });
 
 function versionTable(versions: readonly ModelView[], style: Style): string {
-  const rows = versions.map(({ version, addedAt, bytes, labelCount, sha256 }) => [
-    `v${version}`,
+  const rows = versions.map(({ version, released, addedAt, bytes, labelCount, sha256 }) => [
+    version === released ? style.good(`v${version}`) : `v${version}`,
     timeText(addedAt),
     bytesText(bytes),
     String(labelCount),
@@ -72,25 +72,36 @@ function versionTable(versions: readonly ModelView[], style: Style): string {
 export const modelsAdd = defineCommand({
   name: ['models', 'add'],
   summary: 'Add an ONNX file as a model, or as the next version of one',
-  arguments: z.strictObject({ name: nameSchema, sha256: hashSchema.describe('blob that was uploaded before'), labels }),
+  arguments: z.strictObject({
+    name: nameSchema,
+    sha256: hashSchema.describe('blob that was uploaded before'),
+    labels,
+    registerOnly: z.boolean().default(false),
+  }),
   local: {
     arguments: z.strictObject({
       file: z.string().describe('ONNX file'),
       name: nameSchema.optional().describe("name of the model; the file's own when absent"),
       labels: z.string().optional().describe('text file with one class name or character a line'),
+      registerOnly: z
+        .boolean()
+        .default(false)
+        .describe('nodes keep the version that they have; "llmasos rollouts start" brings them this one'),
     }),
     positionals: ['file'],
     async prepare(args, { controller }) {
       // The small file first: a mistake there should not cost the upload of the large one.
       const list = args.labels === undefined ? undefined : linesOf(await readLocalText(args.labels, LABELS_BYTES_MAX));
       const sha256 = await uploadFile(args.file, MODEL_BYTES_MAX, controller);
-      return { name: args.name ?? nameFromFile(args.file), sha256, labels: list };
+      return { name: args.name ?? nameFromFile(args.file), sha256, labels: list, registerOnly: args.registerOnly };
     },
   },
   permission: 'write',
-  run: async (args, { controller }) => controller.addModel(args.name, args.sha256, args.labels),
+  run: async (args, { controller }) => controller.addModel(args.name, args.sha256, args.labels, args.registerOnly),
   render: (model, style) =>
-    `${style.good('added')} ${style.bold(model.name)} version ${model.version}, ${bytesText(model.bytes)}`,
+    `${style.good('added')} ${style.bold(model.name)} version ${model.version}, ${bytesText(model.bytes)}${
+      model.released === model.version ? '' : `; nodes keep version ${model.released}`
+    }`,
 });
 
 /** A line may be a single space (it is a character in OCR tables), so only line ends are taken away. */

@@ -5,8 +5,9 @@
 import { DatabaseSync } from 'node:sqlite';
 import { Kysely, type SqliteDatabase, SqliteDialect } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
+import { type RolloutTables, rolloutMigrations } from '../rollouts/tables.ts';
 
-export interface Tables {
+export interface Tables extends RolloutTables {
   nodes: {
     name: string;
     /** JSON: ReportedState, the last one that the node sent. */
@@ -88,7 +89,10 @@ export type Database = Kysely<Tables>;
 /** Opens or creates the file and brings its schema up to date. Throws when a later version of the program wrote it. */
 export async function openDatabase(file: string): Promise<Database> {
   const database = new Kysely<Tables>({ dialect: new SqliteDialect({ database: openSqlite(file) }) });
-  const migrator = new Migrator({ db: database, provider: { getMigrations: async () => migrations } });
+  const migrator = new Migrator({
+    db: database,
+    provider: { getMigrations: async () => ({ ...migrations, ...rolloutMigrations }) },
+  });
   const { error } = await migrator.migrateToLatest();
   if (error === undefined) return database;
   await database.destroy();

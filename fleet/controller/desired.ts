@@ -19,12 +19,20 @@ export interface AssignedTrigger {
 
 export type AssignedModel = DesiredState['models'][number];
 
+/** Takes the place of models and triggers of the same name. */
+export interface Overlay {
+  readonly models: readonly AssignedModel[];
+  readonly triggers: readonly Trigger[];
+}
+
 export interface Assignment {
   /** Base URL that nodes fetch model files from. */
   readonly files: string;
-  /** The newest version of each model. */
+  /** The released version of each model. */
   readonly models: readonly AssignedModel[];
   readonly triggers: readonly AssignedTrigger[];
+  /** By node: what rollouts bring it. */
+  readonly overlays: ReadonlyMap<string, Overlay>;
 }
 
 /** Every condition that is given must hold; a selector without conditions selects every node. */
@@ -72,14 +80,23 @@ export function nextDesired(
 
 type Content = Pick<DesiredState, 'files' | 'models' | 'triggers'>;
 
-function contentFor(node: NodeFacts, { files, models, triggers }: Assignment): Content {
-  const chosen = triggers.filter((assigned) => goesTo(assigned, node)).map(({ trigger }) => trigger);
+function contentFor(node: NodeFacts, { files, models: released, triggers, overlays }: Assignment): Content {
+  const overlay = overlays.get(node.name);
+  const models = overlaid(released, overlay?.models);
+  const assigned = triggers.filter((one) => goesTo(one, node)).map(({ trigger }) => trigger);
+  const chosen = overlaid(assigned, overlay?.triggers);
   const used = new Set(chosen.flatMap(modelsOf));
   return {
     files,
     models: models.filter(({ name }) => used.has(name)).toSorted(byName),
     triggers: chosen.toSorted(byName),
   };
+}
+
+function overlaid<T extends { readonly name: string }>(all: readonly T[], instead: readonly T[] = []): readonly T[] {
+  if (instead.length === 0) return all;
+  const byName = new Map(instead.map((one) => [one.name, one]));
+  return all.map((one) => byName.get(one.name) ?? one);
 }
 
 const byName = (a: { name: string }, b: { name: string }): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);

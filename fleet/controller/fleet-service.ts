@@ -12,14 +12,17 @@ import type { OpenTelemetry } from '../../runtime/telemetry/telemetry-io.ts';
 import type { Trigger } from '../../runtime/triggers/schema.ts';
 import { parseFilter } from '../../runtime/triggers/topic-filter.ts';
 import { HoldDown } from '../placement/hold-down.ts';
+import { RolloutService } from '../rollouts/rollout-service.ts';
+import { refuseWhileRolledOut } from '../rollouts/store.ts';
 import { TaskService } from '../tasks/task-service.ts';
 import { createTaskTrace } from '../tasks/task-trace.ts';
 import type { Database } from './database.ts';
 import { FleetMeasures } from './fleet-metrics.ts';
 import { type FleetProblem, fleetProblem } from './fleet-problem.ts';
 import { createInference, type Inference, inferProblem } from './inference.ts';
+import { placeInput } from './inputs.ts';
 import type { Link, OnMessage } from './link-io.ts';
-import { addModel, modelView, removeModel, removeUnreferenced, unknownModel } from './models.ts';
+import { addModel, modelViews, removeModel, removeUnreferenced, unknownModel } from './models.ts';
 import { FactBook } from './node-facts.ts';
 import { decidePlacing, type PlacingDecision } from './placing.ts';
 import { createPublisher, type Publisher, refreshDesired } from './publisher.ts';
@@ -36,7 +39,6 @@ import type {
 } from './service.ts';
 import {
   countNodes,
-  insertModel,
   newest,
   readModels,
   readNodes,
@@ -75,6 +77,7 @@ export class Fleet implements ControllerService {
   readonly #database: Database;
   readonly #publisher: Publisher;
   readonly #facts = new FactBook();
+  readonly rollouts: RolloutService;
   #tasks: TaskService | undefined;
   readonly #live = new Map<string, Live>();
   readonly #holdDown: HoldDown;
@@ -92,6 +95,14 @@ export class Fleet implements ControllerService {
       ...{ connected: options.link.connected, ...this.#facts.counts(this.#live), ...this.tasks.desk.counts() },
     }));
     const send = (topic: string, payload: string) => options.link.publish(topic, payload, { retain: true });
+    const { database, now, log } = options;
+    this.rollouts = new RolloutService({
+      database,
+      now,
+      log,
+      isOnline: this.#isOnline,
+      change: (work) => this.#change(work, this.#warn),
+    });
     this.#publisher = createPublisher(options.database, send, (error) =>
       options.log.warn(`desired states wait for the broker: ${error.message}`),
     );
@@ -119,6 +130,7 @@ export class Fleet implements ControllerService {
   }
 
   async close(): Promise<void> {
+    await this.rollouts.close();
     await this.#tasks?.desk.close();
   }
 
@@ -205,30 +217,27 @@ export class Fleet implements ControllerService {
   }
 
   async models(): Promise<ModelView[]> {
-    const triggers = await readTriggers(this.#database);
-    return newest(await readModels(this.#database)).map((model) => modelView(model, triggers));
+    return modelViews(this.#database, newest(await readModels(this.#database)));
   }
 
   async modelVersions(name: string): Promise<ModelView[]> {
     const versions = await readModels(this.#database, name);
     if (versions.length === 0) throw await unknownModel(this.#database, name);
-    const triggers = await readTriggers(this.#database);
-    return versions.map((model) => modelView(model, triggers));
+    return modelViews(this.#database, versions);
   }
 
-  addModel(name: string, sha256: string, labels?: readonly string[]): Promise<ModelView> {
-    return this.#exclusively(async () => {
-      const now = this.#options.now();
-      const added = await addModel(this.#database, this.#options.blobs, { name, sha256, labels }, now, (model) =>
-        this.#change((transaction) => insertModel(transaction, model)),
-      );
-      return modelView(added, await readTriggers(this.#database));
-    });
+  addModel(name: string, sha256: string, labels?: readonly string[], registerOnly = false): Promise<ModelView> {
+    const ports = { database: this.#database, blobs: this.#options.blobs, now: this.#options.now() };
+    const change = (work: (transaction: Database) => Promise<void>) => this.#change(work);
+    return this.#exclusively(() => addModel({ ...ports, change }, { name, sha256, labels, registerOnly }));
   }
 
   async removeModel(name: string): Promise<void> {
     // Its files stay for a while (`sweep`): a node that is just fetching them may finish.
-    await this.#change((transaction) => removeModel(transaction, name));
+    await this.#change(async (transaction) => {
+      await refuseWhileRolledOut(transaction, { kind: 'model', model: name });
+      await removeModel(transaction, name);
+    });
   }
 
   async triggers(): Promise<TriggerView[]> {
@@ -238,7 +247,10 @@ export class Fleet implements ControllerService {
 
   async putTrigger(trigger: Trigger, selector: NodeSelector): Promise<TriggerView> {
     const now = this.#options.now();
-    await this.#change((transaction) => putTrigger(transaction, trigger, selector, now));
+    await this.#change(async (transaction) => {
+      await refuseWhileRolledOut(transaction, { kind: 'trigger', trigger });
+      await putTrigger(transaction, trigger, selector, now);
+    });
     // Read again: with the nodes that were chosen for it.
     const view = (await this.triggers()).find((candidate) => candidate.trigger.name === trigger.name);
     if (!view) throw new Error(`trigger "${trigger.name}" was removed by somebody else meanwhile; add it again`);
@@ -246,7 +258,10 @@ export class Fleet implements ControllerService {
   }
 
   async removeTrigger(name: string): Promise<void> {
-    await this.#change((transaction) => removeTrigger(transaction, name));
+    await this.#change(async (transaction) => {
+      await refuseWhileRolledOut(transaction, { kind: 'trigger', trigger: { name } });
+      await removeTrigger(transaction, name);
+    });
   }
 
   async putBlob(sha256: string, content: AsyncIterable<Uint8Array>): Promise<{ bytes: number }> {
@@ -259,7 +274,7 @@ export class Fleet implements ControllerService {
     if (!record) throw await this.#unknownNode(node);
     const problem = inferProblem(node, this.#isOnline(node), record.reported, request.model);
     if (problem) throw new Error(problem);
-    const input = await this.#placeInput(request.input);
+    const input = await placeInput(this.#options.blobs, request.input, INLINE_BASE64_MAX);
     const expiresAt = this.#options.now() + timeoutMs;
     const complete = requestSchema.parse({ ...request, input, id: randomUUID(), kind: 'infer', expiresAt });
     return traceAsking(this.#options.telemetry, `infer ${request.model}`, (traceparent) =>
@@ -312,6 +327,7 @@ export class Fleet implements ControllerService {
   /** The broker is there (again), and may have forgotten everything. */
   async linkUp(): Promise<void> {
     this.tasks.desk.linkUp();
+    this.rollouts.linkUp();
     this.#holdDown.see(this.#options.now());
     await this.#publisher.publishAll();
   }
@@ -320,6 +336,7 @@ export class Fleet implements ControllerService {
   linkDown(): void {
     for (const [node, live] of this.#live) this.#live.set(node, { ...live, online: false });
     this.#holdDown.blind();
+    this.rollouts.linkDown();
     this.inference.abandon('the connection to the broker ended before the answer came; ask again');
   }
 
@@ -327,6 +344,7 @@ export class Fleet implements ControllerService {
   sweep(): Promise<number> {
     return this.#exclusively(async () => {
       await this.tasks.forget();
+      await this.rollouts.forget();
       const { blobs } = this.#options;
       const old: string[] = [];
       for (const sha256 of (await blobs.list()).present) {
@@ -368,18 +386,6 @@ export class Fleet implements ControllerService {
     return batch.filter(({ node }) => !refused.has(node));
   }
 
-  async #placeInput(input: InferRequest['input']): Promise<InferRequest['input']> {
-    const { blobs } = this.#options;
-    if ('sha256' in input) {
-      if (!(await blobs.has(input.sha256)))
-        throw new Error(`input: blob ${input.sha256} is not here; upload it first, with PUT /v1/blobs/${input.sha256}`);
-      return input;
-    }
-    if (input.base64.length <= INLINE_BASE64_MAX) return input;
-    const { sha256 } = await blobs.put(once(Buffer.from(input.base64, 'base64')));
-    return { sha256 };
-  }
-
   async #unknownNode(name: string): Promise<Error> {
     const names = (await readNodes(this.#database)).map((node) => node.name);
     const there = names.length === 0 ? 'none has announced itself yet' : `there are ${names.join(', ')}`;
@@ -392,8 +398,4 @@ export class Fleet implements ControllerService {
 
 function bytesOf(models: readonly StoredModel[]): Map<string, number> {
   return new Map(models.map(({ name, bytes }) => [name, bytes]));
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

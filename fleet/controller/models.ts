@@ -2,41 +2,73 @@
 import { stat } from 'node:fs/promises';
 import type { Blobs } from '../../runtime/store/blobs.ts';
 import { modelsOf } from '../../runtime/triggers/schema.ts';
+import { readReleases, refuseWhileRolledOut, saveRelease } from '../rollouts/store.ts';
 import type { Database } from './database.ts';
+import { once } from './inputs.ts';
 import { encodeLabels, inspectModel, MODEL_BYTES_MAX } from './model-file.ts';
 import type { ModelView } from './service.ts';
-import {
-  deleteModel,
-  readModels,
-  readTriggers,
-  referencedBlobs,
-  type StoredModel,
-  type StoredTrigger,
-} from './store.ts';
+import { deleteModel, insertModel, readModels, readTriggers, referencedBlobs, type StoredModel } from './store.ts';
 
-export function modelView(model: StoredModel, triggers: readonly StoredTrigger[]): ModelView {
-  const { name, version, sha256, bytes, addedAt, labelCount } = model;
-  const { inputs, outputs, opset, operators, producer } = model.description;
-  const usedBy = triggers.filter(({ trigger }) => modelsOf(trigger).includes(name)).map(({ trigger }) => trigger.name);
-  return { name, version, sha256, bytes, addedAt, inputs, outputs, opset, operators, producer, labelCount, usedBy };
+/** @param models newest first */
+export async function modelViews(database: Database, models: readonly StoredModel[]): Promise<ModelView[]> {
+  const [triggers, releases] = [await readTriggers(database), await readReleases(database)];
+  return models.map((model) => {
+    const { name, version, sha256, bytes, addedAt, labelCount } = model;
+    const { inputs, outputs, opset, operators, producer } = model.description;
+    const newest = models.find((one) => one.name === name)?.version ?? version;
+    const users = triggers.filter(({ trigger }) => modelsOf(trigger).includes(name));
+    return {
+      ...{ name, version, released: releases.get(name) ?? newest, sha256, bytes, addedAt },
+      ...{ inputs, outputs, opset, operators, producer, labelCount },
+      usedBy: users.map(({ trigger }) => trigger.name),
+    };
+  });
 }
 
 export interface NewModel {
   readonly name: string;
   readonly sha256: string;
-  readonly labels?: readonly string[];
+  readonly labels?: readonly string[] | undefined;
+  /** Nodes keep the version that they have. */
+  readonly registerOnly: boolean;
+}
+
+interface ModelPorts {
+  readonly database: Database;
+  readonly blobs: Blobs;
+  readonly now: number;
+  /** Commits the work with what follows from it. */
+  change(work: (transaction: Database) => Promise<void>): Promise<void>;
 }
 
 /**
- * Takes an uploaded blob in as the next version; `store` runs the insertion and what must be committed with it. The newest
- * version's content again (and the same labels, or none) gives that version; an earlier one's content is a new version,
- * because the newest is the one that runs. A blob that is refused is removed.
+ * Takes an uploaded blob in as the next version, and releases it. The newest version's content again (and the same labels,
+ * or none) is that version; an earlier one's content is a new version. A blob that is refused is removed.
  */
-export async function addModel(
-  database: Database,
-  blobs: Blobs,
+export async function addModel(ports: ModelPorts, added: NewModel): Promise<ModelView> {
+  const { database, change } = ports;
+  const { name, registerOnly } = added;
+  const [before] = await modelViews(database, await readModels(database, name));
+  const release = async (transaction: Database): Promise<void> => {
+    if (!registerOnly) await refuseWhileRolledOut(transaction, { kind: 'model', model: name });
+    await saveRelease(transaction, name, registerOnly ? before?.released : undefined);
+  };
+  const { version } = await takeIn(ports, added, (model) =>
+    change(async (transaction) => {
+      await insertModel(transaction, model);
+      await release(transaction);
+    }),
+  );
+  // The newest one again, which was only registered before.
+  if (before?.version === version && before.released !== version && !registerOnly) await change(release);
+  const views = await modelViews(database, await readModels(database, name));
+  return views.find((model) => model.version === version) as ModelView;
+}
+
+/** `store` runs the insertion and what must be committed with it. */
+async function takeIn(
+  { database, blobs, now }: ModelPorts,
   { name, sha256, labels }: NewModel,
-  now: number,
   store: (model: StoredModel) => Promise<void>,
 ): Promise<StoredModel> {
   if (!(await blobs.has(sha256)))
@@ -87,8 +119,4 @@ export async function removeUnreferenced(database: Database, blobs: Blobs, hashe
   const unnamed = hashes.filter((sha256) => !kept.has(sha256));
   for (const sha256 of unnamed) await blobs.remove(sha256);
   return unnamed.length;
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

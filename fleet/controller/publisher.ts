@@ -1,9 +1,12 @@
 /** Works out desired states, keeps them in the database, and brings them to the broker: in this order. */
 import type { DesiredState } from '../../runtime/protocol/messages.ts';
 import { nodeTopic } from '../../runtime/protocol/topics.ts';
+import { overlays } from '../rollouts/overlay.ts';
+import type { Step } from '../rollouts/rollout.ts';
+import { readActiveRollouts, readReleases, readRolloutNodes } from '../rollouts/store.ts';
 import type { Database } from './database.ts';
 import { type AssignedModel, type Assignment, nextDesired } from './desired.ts';
-import { newest, readModels, readNodes, readTriggers, type StoredModel, saveDesired } from './store.ts';
+import { readModels, readNodes, readTriggers, released, type StoredModel, saveDesired } from './store.ts';
 
 /** Messages on their way to the broker at the same time. */
 const WINDOW = 100;
@@ -23,7 +26,7 @@ export async function refreshDesired(
   options: { files: string; now: number; nodes?: readonly string[]; onRefused?: (error: Error) => void },
 ): Promise<Publication[]> {
   if (options.nodes?.length === 0) return [];
-  const assignment = await readAssignment(database, options.files);
+  const assignment = await readAssignment(database, options.files, options.nodes);
   const changed: Publication[] = [];
   for (const { name, reported, desired } of await readNodes(database, options.nodes)) {
     const facts = { name, labels: reported?.labels ?? {}, reachedVersion: reported?.desiredVersion ?? 0 };
@@ -40,9 +43,17 @@ export async function refreshDesired(
   return changed;
 }
 
-async function readAssignment(database: Database, files: string): Promise<Assignment> {
-  const models = newest(await readModels(database)).map(asAssigned);
-  return { files, models, triggers: await readTriggers(database) };
+async function readAssignment(database: Database, files: string, nodes?: readonly string[]): Promise<Assignment> {
+  const all = await readModels(database);
+  const models = released(all, await readReleases(database)).map(asAssigned);
+  const steps: Step[] = [];
+  for (const rollout of await readActiveRollouts(database))
+    steps.push({ rollout, nodes: await readRolloutNodes(database, rollout.id, nodes) });
+  const versionOf = (name: string, version: number) => {
+    const found = all.find((model) => model.name === name && model.version === version);
+    return found && asAssigned(found);
+  };
+  return { files, models, triggers: await readTriggers(database), overlays: overlays(steps, versionOf) };
 }
 
 function asAssigned({ name, version, sha256, bytes, labelsSha256 }: StoredModel): AssignedModel {

@@ -2,6 +2,7 @@
 import type { ValueDescription } from '../../runtime/engine/tensor.ts';
 import type { Metrics, ReportedState, Request } from '../../runtime/protocol/messages.ts';
 import type { Trigger } from '../../runtime/triggers/schema.ts';
+import type { Rollouts } from '../rollouts/rollout-service.ts';
 import type { Tasks } from '../tasks/task-service.ts';
 import type { FleetProblem } from './fleet-problem.ts';
 
@@ -20,6 +21,8 @@ export interface NodeView {
 export interface ModelView {
   readonly name: string;
   readonly version: number;
+  /** The version that nodes get; of a model that is being rolled out, those that the rollout has not reached. */
+  readonly released: number;
   readonly sha256: string;
   readonly bytes: number;
   readonly addedAt: number;
@@ -65,9 +68,9 @@ export interface ControllerService {
   modelVersions(name: string): Promise<ModelView[]>;
   /**
    * Registers a blob that was uploaded before (`putBlob`) as the next version. The newest version's content again gives
-   * that version; an earlier version's content becomes a new one, because the newest is the one that runs.
+   * that version; an earlier version's content becomes a new one. It is released, unless it is only to be registered.
    */
-  addModel(name: string, sha256: string, labels?: readonly string[]): Promise<ModelView>;
+  addModel(name: string, sha256: string, labels?: readonly string[], registerOnly?: boolean): Promise<ModelView>;
   /** Refuses while a trigger names it. */
   removeModel(name: string): Promise<void>;
   triggers(): Promise<TriggerView[]>;
@@ -79,6 +82,7 @@ export interface ControllerService {
   /** One-off inference on a named node. */
   infer(node: string, request: InferRequest, timeoutMs: number): Promise<unknown>;
   readonly tasks: Tasks;
+  readonly rollouts: Rollouts;
   /** The fleet as a problem of placement, with where its triggers are now and why. */
   placement(): Promise<FleetProblem>;
   /** Results and errors as they pass, until the signal aborts. */

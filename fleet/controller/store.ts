@@ -102,6 +102,14 @@ export function newest(models: readonly StoredModel[]): StoredModel[] {
   return models.filter((model, index) => models[index - 1]?.name !== model.name);
 }
 
+/** The version of each model that nodes get. @param releases by model, where that is not the newest */
+export function released(models: readonly StoredModel[], releases: ReadonlyMap<string, number>): StoredModel[] {
+  return newest(models).map((one) => {
+    const version = releases.get(one.name);
+    return models.find((model) => model.name === one.name && model.version === version) ?? one;
+  });
+}
+
 export async function insertModel(database: Database, model: StoredModel): Promise<void> {
   await database
     .insertInto('models')
@@ -120,6 +128,7 @@ export async function insertModel(database: Database, model: StoredModel): Promi
 
 export async function deleteModel(database: Database, name: string): Promise<void> {
   await database.deleteFrom('models').where('name', '=', name).execute();
+  await database.deleteFrom('model_releases').where('model', '=', name).execute();
 }
 
 export async function readTriggers(database: Database): Promise<StoredTrigger[]> {

@@ -60,7 +60,7 @@ export async function putTrigger(
 }
 
 /** What the registry can tell before any node has loaded anything: models that do not exist, inputs that they do not have. */
-function checkModels(trigger: Trigger, models: readonly StoredModel[]): void {
+export function checkModels(trigger: Trigger, models: readonly StoredModel[]): void {
   const known = new Map(models.map((model) => [model.name, model]));
   const missing = modelsOf(trigger).filter((name) => !known.has(name));
   if (missing.length > 0) {

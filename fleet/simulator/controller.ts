@@ -197,6 +197,7 @@ export class SimController implements Client {
       files: FILES,
       models: [...this.rows.models.values()],
       triggers: [...this.rows.triggers.values()],
+      overlays: new Map(),
     };
     const changed: [string, DesiredState][] = [];
     for (const name of names) {

@@ -1,6 +1,7 @@
 /** What can be asked about tasks: checks what is asked, puts large inputs where nodes can fetch them, and shows what is known. */
 import type { Blobs } from '../../runtime/store/blobs.ts';
 import { compileExpression } from '../../runtime/triggers/expressions.ts';
+import { placeInput } from '../controller/inputs.ts';
 import { readModels } from '../controller/store.ts';
 import { type DeskPorts, TaskDesk } from './desk.ts';
 import { forgetEnded, readResults, readTask, readTasks, readUnits } from './store.ts';
@@ -43,7 +44,7 @@ export class TaskService implements Tasks {
     if (work.reduce !== undefined) compileExpression(work.reduce, ['results']);
     await this.#checkModel(work.model);
     const inputs: typeof work.inputs = [];
-    for (const input of work.inputs) inputs.push(await this.#place(input));
+    for (const input of work.inputs) inputs.push(await placeInput(this.#blobs, input, INLINE_BASE64_MAX));
     return taskView(await this.desk.add({ ...spec, work: { ...work, inputs } }));
   }
 
@@ -79,24 +80,8 @@ export class TaskService implements Tasks {
     if ((await readModels(this.#ports.database, model)).length > 0) return;
     throw new Error(`there is no model "${model}"; add it first, with "llmasos models add FILE"`);
   }
-
-  async #place<Input extends { base64: string } | { sha256: string }>(
-    input: Input,
-  ): Promise<Input | { sha256: string }> {
-    if ('sha256' in input) {
-      if (await this.#blobs.has(input.sha256)) return input;
-      throw new Error(`input: blob ${input.sha256} is not here; upload it first, with PUT /v1/blobs/${input.sha256}`);
-    }
-    if (input.base64.length <= INLINE_BASE64_MAX) return input;
-    const { sha256 } = await this.#blobs.put(once(Buffer.from(input.base64, 'base64')));
-    return { sha256 };
-  }
 }
 
 function unknownTask(id: string): Error {
   return new Error(`there is no task "${id}"; "llmasos tasks list" shows those that there are`);
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

@@ -24,7 +24,10 @@ function describeModels(state: NodeState): Described['models'] {
     if (problem !== undefined) return { name, version, sha256, state: 'failed' as const, error: problem };
     const blobs = blobsOf([model]).map((blob) => state.blobs[blob.sha256]);
     const failed = blobs.find((blob) => blob?.error !== undefined);
-    if (failed) return { name, version, sha256, state: 'failed' as const, error: `${failed.error} (trying again)` };
+    if (failed) {
+      const error = `${failed.error} (trying again)`;
+      return { name, version, sha256, state: 'failed' as const, error, retrying: true as const };
+    }
     if (!state.desired)
       return { name, version, sha256, state: 'failed' as const, error: 'its file is not on this node' };
     const arriving = blobs.some((blob) => blob?.state === 'downloading');

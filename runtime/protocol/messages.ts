@@ -68,6 +68,8 @@ const itemStateSchema = z.object({
   state: z.enum(['waiting', 'downloading', 'loading', 'ready', 'failed']),
   /** What is wrong, where, what was expected, what to do; only with `failed`. */
   error: z.string().optional(),
+  /** With `failed`: it is tried again by itself. */
+  retrying: z.literal(true).optional(),
 });
 
 export const reportedSchema = z.object({

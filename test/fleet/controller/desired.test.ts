@@ -11,6 +11,7 @@ const everywhere = (...triggers: ReturnType<typeof trigger>[]) =>
   triggers.map((one) => ({ trigger: one, selector: {} }));
 
 const assignment: Assignment = {
+  overlays: new Map(),
   files,
   models: [model('vad'), model('ocr'), model('unused')],
   triggers: everywhere(trigger('speech', 'vad')),
@@ -46,7 +47,12 @@ test('a node gets its triggers and only the models that they use', () => {
 test('the version grows only when the content changes, whatever the order of models and triggers', () => {
   const two = { ...assignment, triggers: everywhere(trigger('a', 'vad'), trigger('b', 'ocr')) };
   const first = nextDesired(null, node(), two, 1) as DesiredState;
-  const turned = { files, models: two.models.toReversed(), triggers: two.triggers.toReversed() };
+  const turned = {
+    overlays: new Map(),
+    files,
+    models: two.models.toReversed(),
+    triggers: two.triggers.toReversed(),
+  };
   assert.is(nextDesired(first, node({ any: 'label' }), turned, 2), first);
   const stored = JSON.parse(JSON.stringify(first));
   assert.is(nextDesired(stored, node(), two, 3), stored, 'and a round trip through the database is no change');

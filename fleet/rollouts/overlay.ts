@@ -1,0 +1,28 @@
+/** What rollouts change in the desired states of the nodes that they have reached. */
+import type { AssignedModel, Overlay } from '../controller/desired.ts';
+import { gets, type Step } from './rollout.ts';
+
+/** @param modelVersion a version of a model; undefined when it is not registered (any more) */
+export function overlays(
+  steps: readonly Step[],
+  modelVersion: (model: string, version: number) => AssignedModel | undefined,
+): Map<string, Overlay> {
+  const result = new Map<string, Overlay>();
+  for (const { rollout, nodes } of steps) {
+    const { target } = rollout.spec;
+    const model = target.kind === 'model' ? modelVersion(target.model, target.version) : undefined;
+    const adds = {
+      models: model ? [model] : [],
+      triggers: target.kind === 'trigger' ? [target.trigger] : [],
+    };
+    for (const node of nodes) {
+      if (!gets(rollout, node)) continue;
+      const before = result.get(node.node) ?? { models: [], triggers: [] };
+      result.set(node.node, {
+        models: [...before.models, ...adds.models],
+        triggers: [...before.triggers, ...adds.triggers],
+      });
+    }
+  }
+  return result;
+}

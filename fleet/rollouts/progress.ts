@@ -1,0 +1,64 @@
+/** How far a node is with what a rollout brings it, read from what the node reports. Names are those of hawkBit's DDI interface. */
+import type { DesiredState, ReportedState } from '../../runtime/protocol/messages.ts';
+import { modelsOf, type Trigger } from '../../runtime/triggers/schema.ts';
+
+/**
+ * hawkBit's `execution` and `finished`: waits for its turn, or to be heard → fetches → has fetched and is held → changes
+ * over, or has yet to prove itself → is done; `canceled` is back on what it had, or never got it.
+ */
+export type Execution = 'scheduled' | 'download' | 'downloaded' | 'proceeding' | 'closed' | 'canceled';
+
+export interface Progress {
+  readonly execution: Execution;
+  readonly finished: 'none' | 'success' | 'failure';
+  readonly details: string | null;
+}
+
+/** What a node is to have: a version of a model, or a trigger in the form that its desired state has. */
+export type Wanted =
+  | { readonly kind: 'model'; readonly model: string; readonly version: number }
+  | { readonly kind: 'trigger'; readonly trigger: Pick<Trigger, 'name'> };
+
+export const SCHEDULED: Progress = { execution: 'scheduled', finished: 'none', details: null };
+export const CANCELED: Progress = { execution: 'canceled', finished: 'none', details: null };
+
+export function failure(details: string): Progress {
+  return { execution: 'closed', finished: 'failure', details };
+}
+
+export function isOpen({ execution }: Pick<Progress, 'execution'>): boolean {
+  return execution !== 'closed' && execution !== 'canceled';
+}
+
+/** @param desired what the controller has told the node last, with the thing in it */
+export function progressOf(
+  wanted: Wanted,
+  desired: DesiredState | null,
+  reported: Pick<ReportedState, 'desiredVersion' | 'models' | 'triggers' | 'held'> | null,
+): Progress {
+  if (!desired || !reported) return SCHEDULED;
+  const open = (execution: Execution, details: string | null = null): Progress => ({
+    execution,
+    finished: 'none',
+    details,
+  });
+  const uses = (trigger: Trigger): boolean =>
+    wanted.kind === 'model' ? modelsOf(trigger).includes(wanted.model) : trigger.name === wanted.trigger.name;
+  const names = new Set(desired.triggers.filter(uses).map(({ name }) => name));
+  const triggers = reported.triggers.filter(({ name }) => names.has(name));
+  const model =
+    wanted.kind === 'model'
+      ? reported.models.find(({ name, version }) => name === wanted.model && version === wanted.version)
+      : undefined;
+  if (model?.retrying) return open('download', model.error);
+  if (reported.desiredVersion < desired.version) {
+    if (reported.held !== undefined && model?.state !== 'downloading')
+      return open('downloaded', `held: ${reported.held}`);
+    if (!model) return SCHEDULED;
+    return open(model.state === 'loading' || model.state === 'ready' ? 'proceeding' : 'download');
+  }
+  const failed = [...triggers, ...(model ? [model] : [])].find(({ state }) => state === 'failed');
+  if (failed) return failure(failed.error ?? `"${failed.name}" failed`);
+  if (triggers.some(({ provisional }) => provisional)) return open('proceeding', 'proves itself');
+  return { execution: 'closed', finished: 'success', details: null };
+}
