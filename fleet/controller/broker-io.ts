@@ -3,20 +3,30 @@
  * it confirms QoS 1 before it passes a message on; so nothing here is the truth: the controller publishes desired state
  * again whenever it starts, and what matters is acknowledged by its receiver (docs/architecture.md).
  */
+import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { Aedes } from 'aedes';
+import type { Meter } from '@opentelemetry/api';
+import { Aedes, type Client } from 'aedes';
 import type { Logger } from 'pino';
 import { createWebSocketStream, WebSocketServer } from 'ws';
+import { noTelemetry } from '../../runtime/telemetry/telemetry.ts';
 import { originProblem } from '../api/origin.ts';
+import { Bucket, isControl, publishProblem, type Rate } from './broker-access.ts';
 import { Backlog, Retained } from './broker-memory.ts';
 import { PortError } from './port-error.ts';
 
 export const BROKER_LIMITS = {
   /** One MQTT packet, its payload and topic together. A camera's picture fits, a film does not. */
   packetBytes: 16 * 2 ** 20,
-  connections: 10_000,
+  connections: 20_000,
+  /** Persistent sessions of clients that are away. */
+  sessionsAway: 20_000,
+  /** For one client. */
+  subscriptions: 1_000,
+  /** QoS 2 messages that a client has begun and not released. */
+  unreleased: 100,
   topicLevels: 16,
   clientIdBytes: 128,
   retainedTopics: 100_000,
@@ -31,6 +41,18 @@ export const BROKER_LIMITS = {
   drainMs: 60_000,
 } as const;
 
+/** What one client may send; beyond, it is read more slowly. Of control messages each costs the controller a look at its schema. */
+const RATES = {
+  messages: { perSecond: 20_000, burst: 40_000 },
+  bytes: { perSecond: 256 * 2 ** 20, burst: 512 * 2 ** 20 },
+  controlMessages: { perSecond: 1_000, burst: 4_000 },
+  controlBytes: { perSecond: 4 * 2 ** 20, burst: 16 * 2 ** 20 },
+} satisfies Record<string, Rate>;
+
+const CONTROLLER = 'llmasos-controller';
+/** MQTT 3.1.1, 3.2.2.3. */
+const REFUSED = { unavailable: 3, badPassword: 4 } as const;
+
 export interface BrokerOptions {
   /** Address to bind to. */
   readonly host: string;
@@ -38,17 +60,24 @@ export interface BrokerOptions {
   readonly tcpPort: number;
   readonly webSocketPort: number;
   readonly log: Logger;
+  readonly meter?: Meter;
 }
 
 export interface EmbeddedBroker {
   readonly tcpPort: number;
   readonly webSocketPort: number;
+  /** User name and password that make a client the controller, as they stand in an address. */
+  readonly controllerLogin: string;
   close(): Promise<void>;
 }
 
 /** Rejects with an Error that names the flag when a port is in use or not allowed. */
-export async function startBroker({ host, tcpPort, webSocketPort, log }: BrokerOptions): Promise<EmbeddedBroker> {
-  const aedes = await createAedes(log);
+export async function startBroker(options: BrokerOptions): Promise<EmbeddedBroker> {
+  const { host, tcpPort, webSocketPort, log, meter = noTelemetry.meter } = options;
+  const secret = randomBytes(24).toString('base64url');
+  const counts = new Counts(meter);
+  const aedes = await createAedes(log, secret, counts);
+  counts.watch(aedes);
   const accept = (stream: Duplex): void => {
     limitPackets(stream, BROKER_LIMITS.packetBytes);
     aedes.handle(stream);
@@ -73,21 +102,53 @@ export async function startBroker({ host, tcpPort, webSocketPort, log }: BrokerO
   return {
     tcpPort: (tcp.address() as AddressInfo).port,
     webSocketPort: (http.address() as AddressInfo).port,
+    controllerLogin: `${CONTROLLER}:${secret}`,
     close,
   };
 }
 
-async function createAedes(log: Logger): Promise<Aedes> {
+async function createAedes(log: Logger, secret: string, counts: Counts): Promise<Aedes> {
   const retained = new Retained(BROKER_LIMITS);
+  const controllers = new WeakSet<Client>();
+  const buckets = new WeakMap<Client, ReturnType<typeof createBuckets>>();
+  const filters = new WeakMap<Client, Set<string>>();
   const aedes = await Aedes.createBroker({
     maxTopicLevels: BROKER_LIMITS.topicLevels,
     maxClientsIdLength: BROKER_LIMITS.clientIdBytes,
     queueLimit: BROKER_LIMITS.earlyPackets,
     connectTimeout: BROKER_LIMITS.connectMs,
     drainTimeout: BROKER_LIMITS.drainMs,
+    maxInflightInbound: BROKER_LIMITS.unreleased,
+    authenticate(client, username, password, done) {
+      const refuse = (returnCode: number, problem: string) =>
+        done(Object.assign(new Error(problem), { returnCode }), false);
+      if (username === CONTROLLER) {
+        if (!isSecret(password, secret)) return refuse(REFUSED.badPassword, `expected the password of "${CONTROLLER}"`);
+        controllers.add(client);
+      }
+      const { persistence } = aedes as unknown as AedesParts;
+      persistence.countOffline().then(
+        ({ clientsCount }) => {
+          if (client.clean || clientsCount < BROKER_LIMITS.sessionsAway) done(null, true);
+          else refuse(REFUSED.unavailable, `${clientsCount} sessions of clients that are away are kept, no more fit`);
+        },
+        (error: Error) => refuse(REFUSED.unavailable, error.message),
+      );
+    },
+    authorizeSubscribe(client, subscription, done) {
+      const known = filters.get(client) ?? new Set<string>();
+      filters.set(client, known.add(subscription.topic));
+      // Refused one by one, aedes would keep those of a persistent session all the same.
+      if (known.size > BROKER_LIMITS.subscriptions)
+        return done(new Error(`more than ${BROKER_LIMITS.subscriptions} subscriptions of one client`));
+      done(null, subscription);
+    },
     authorizePublish(client, packet, done) {
       const { topic, retain, payload } = packet;
-      if (topic.startsWith('$SYS/')) return done(new Error(`topic "${topic}" belongs to the broker`));
+      const isController = client !== null && controllers.has(client);
+      const problem = publishProblem({ id: client?.id ?? '', isController }, topic, payload.length);
+      // MQTT 3.1.1 has no other way to refuse a message [MQTT-3.3.5-2].
+      if (problem !== undefined) return done(new Error(problem));
       // Ending the connection instead would bring a QoS 1 message back on the next one, for ever.
       if (retain && !retained.admit(topic, payload.length)) {
         packet.retain = false;
@@ -96,17 +157,71 @@ async function createAedes(log: Logger): Promise<Aedes> {
           `topic "${topic}": passed on and not retained, too much is; clear retained topics`,
         );
       }
-      done(null);
+      if (client === null || isController) return done(null);
+      const own = buckets.get(client) ?? createBuckets();
+      buckets.set(client, own);
+      const waitMs = own(isControl(topic), payload.length);
+      if (waitMs < 1) return done(null);
+      counts.throttled++;
+      // Until then nothing more is read from it: its own buffers and its network's fill up.
+      setTimeout(() => done(null), waitMs);
     },
+  });
+  aedes.on('unsubscribe', (topics, client) => {
+    for (const topic of topics) filters.get(client)?.delete(topic);
   });
   const refused = (client: { id: string | null }, error: Error): void => {
     if (isDisconnect(error)) return;
+    counts.refused++;
     log.warn({ client: client.id ?? undefined }, `disconnected an MQTT client: ${error.message}`);
   };
   limitBacklog(aedes, log);
   aedes.on('clientError', refused);
   aedes.on('connectionError', refused);
   return aedes;
+}
+
+function createBuckets(): (isControl: boolean, bytes: number) => number {
+  const now = performance.now();
+  const all = [new Bucket(RATES.messages, now), new Bucket(RATES.bytes, now)] as const;
+  const control = [new Bucket(RATES.controlMessages, now), new Bucket(RATES.controlBytes, now)] as const;
+  return (isControl, bytes) => {
+    const [messages, sizes] = isControl ? control : all;
+    const at = performance.now();
+    return Math.max(messages.take(1, at), sizes.take(bytes, at));
+  };
+}
+
+function isSecret(password: Buffer | undefined, secret: string): boolean {
+  const expected = Buffer.from(secret);
+  return password?.length === expected.length && timingSafeEqual(password, expected);
+}
+
+class Counts {
+  refused = 0;
+  throttled = 0;
+  #messages = 0;
+  readonly #meter: Meter;
+
+  constructor(meter: Meter) {
+    this.#meter = meter;
+  }
+
+  watch(aedes: Aedes): void {
+    const meter = this.#meter;
+    // Without a client it is the broker's own.
+    aedes.on('publish', (_, client) => {
+      if (client) this.#messages++;
+    });
+    const counter = (name: string, description: string, read: () => number) =>
+      meter.createObservableCounter(name, { description }).addCallback((result) => result.observe(read()));
+    counter('broker_messages', 'Messages that clients published', () => this.#messages);
+    counter('broker_refused', 'Clients that were disconnected for what they did', () => this.refused);
+    counter('broker_throttled', 'Messages that had to wait because their client sends too many', () => this.throttled);
+    meter
+      .createObservableGauge('broker_clients', { description: 'Clients that are connected' })
+      .addCallback((result) => result.observe(aedes.connectedClients));
+  }
 }
 
 /** Messages beyond the limit are lost to that client; one that is connected is cut off too, since it confirms nothing. */
@@ -136,6 +251,7 @@ interface AedesParts {
   readonly clients: Readonly<Record<string, unknown>>;
   readonly persistence: {
     outgoingEnqueueCombi(subscriptions: { clientId: string }[], packet: { payload: Uint8Array }): Promise<void>;
+    countOffline(): Promise<{ clientsCount: number }>;
     outgoingClearMessageId(client: { id: string }, packet: object): Promise<{ payload?: Uint8Array } | undefined>;
   };
 }

@@ -72,14 +72,15 @@ export async function startController(options: ControllerOptions): Promise<Contr
     const blobs = await openBlobs(join(options.data, 'blobs'));
     const database = await openDatabase(join(options.data, 'controller.sqlite'));
     closers.push(() => database.destroy());
-    const broker = options.broker === undefined ? await startOwnBroker(options, host, log) : undefined;
+    const broker = options.broker === undefined ? await startOwnBroker(options, host, log, telemetry) : undefined;
     if (broker) closers.push(() => broker.close());
     const mqttUrl = broker ? `mqtt://${reachable(host)}:${broker.tcpPort}` : (options.broker as string);
+    const ownUrl = broker ? mqttUrl.replace('//', `//${broker.controllerLogin}@`) : mqttUrl;
     const http = await listenHttp(host, options.httpPort ?? DEFAULT_PORTS.http);
     closers.push(() => http.close());
     const httpUrl = `http://${reachable(host)}:${http.port}`;
     const files = `${options.publicUrl?.replace(/\/$/, '') ?? httpUrl}/v1/blobs`;
-    const { fleet, link } = await startFleet({ database, blobs, files, mqttUrl, log, telemetry, closers });
+    const { fleet, link } = await startFleet({ database, blobs, files, mqttUrl: ownUrl, log, telemetry, closers });
     const webSocketUrl = broker ? `ws://${reachable(host)}:${broker.webSocketPort}` : null;
     const brokerConnected = (): boolean => link.connected;
     const { scrape } = telemetry;
@@ -93,9 +94,14 @@ export async function startController(options: ControllerOptions): Promise<Contr
   }
 }
 
-function startOwnBroker(options: ControllerOptions, host: string, log: Logger): Promise<EmbeddedBroker> {
+function startOwnBroker(
+  options: ControllerOptions,
+  host: string,
+  log: Logger,
+  { meter }: OpenTelemetry,
+): Promise<EmbeddedBroker> {
   const tcpPort = options.mqttPort ?? DEFAULT_PORTS.mqtt;
-  return startBroker({ host, tcpPort, webSocketPort: options.webSocketPort ?? DEFAULT_PORTS.webSocket, log });
+  return startBroker({ host, tcpPort, webSocketPort: options.webSocketPort ?? DEFAULT_PORTS.webSocket, log, meter });
 }
 
 interface FleetParts {

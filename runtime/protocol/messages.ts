@@ -5,6 +5,8 @@ import { NAME_PATTERN } from './topics.ts';
 
 /** Largest control payload; larger things travel over HTTP. */
 export const PAYLOAD_BYTES_MAX = 1_000_000;
+/** Brackets within brackets: what goes deeper can be parsed and not written again, and would stop whoever has to keep it. */
+const PAYLOAD_LEVELS_MAX = 100;
 
 export const nameSchema = z.string().regex(NAME_PATTERN, 'letters, digits, _ and - only, 1 to 64 of them');
 export const hashSchema = z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 in 64 hexadecimal digits');
@@ -197,6 +199,8 @@ export type MessageError = z.infer<typeof messageErrorSchema>;
 export function parsePayload<T>(schema: z.ZodType<T>, topic: string, payload: Uint8Array): T {
   if (payload.byteLength > PAYLOAD_BYTES_MAX)
     throw new Error(`${topic}: expected at most ${PAYLOAD_BYTES_MAX} bytes, got ${payload.byteLength}`);
+  if (isDeeper(payload, PAYLOAD_LEVELS_MAX))
+    throw new Error(`${topic}: expected at most ${PAYLOAD_LEVELS_MAX} levels of brackets, got more`);
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
@@ -207,4 +211,22 @@ export function parsePayload<T>(schema: z.ZodType<T>, topic: string, payload: Ui
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   throw new Error(`${topic}: ${issue?.path.join('.') || 'payload'}: ${issue?.message}`, { cause: result.error });
+}
+
+const [QUOTE, BACKSLASH, OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE] = [0x22, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d];
+
+/** Whether a text in JSON nests deeper; of anything else it says something. */
+function isDeeper(text: Uint8Array, levelsMax: number): boolean {
+  let [level, inString] = [0, false];
+  for (let at = 0; at < text.length; at++) {
+    const byte = text[at];
+    if (inString) {
+      if (byte === BACKSLASH) at++;
+      else if (byte === QUOTE) inString = false;
+    } else if (byte === QUOTE) inString = true;
+    else if (byte === OPEN_BRACKET || byte === OPEN_BRACE) {
+      if (++level > levelsMax) return true;
+    } else if (byte === CLOSE_BRACKET || byte === CLOSE_BRACE) level--;
+  }
+  return false;
 }

@@ -54,6 +54,8 @@ export const outcomeSchema = z.discriminatedUnion('state', [
 ]);
 
 const floor = fence.describe('assignments up to here are settled: one that comes now is late');
+/** A controller goes on from the highest that it hears: there must be numbers left, whatever a node says. */
+const floorOfNode = floor.max(2 ** 52);
 
 const envelope = z.object({
   specversion: z.literal('1.0'),
@@ -84,12 +86,15 @@ export const looseTaskMessageSchema = envelope.extend({
 
 /** From a node. */
 export const taskEventSchema = z.discriminatedUnion('type', [
-  event('held', z.object({ floor, units: z.array(unitFence).max(1_000) })),
-  event('ended', z.object({ floor, units: z.array(unitFence.extend({ outcome: outcomeSchema })).max(1_000) })),
+  event('held', z.object({ floor: floorOfNode, units: z.array(unitFence).max(1_000) })),
+  event(
+    'ended',
+    z.object({ floor: floorOfNode, units: z.array(unitFence.extend({ outcome: outcomeSchema })).max(1_000) }),
+  ),
   event(
     'refused',
     z.object({
-      floor,
+      floor: floorOfNode,
       units: z
         .array(unitFence.extend({ reason: z.enum(['stale', 'full', 'unsupported']), error: z.string().optional() }))
         .max(1_000),
