@@ -13,7 +13,6 @@ import type { Trigger } from '../../runtime/triggers/schema.ts';
 import { parseFilter } from '../../runtime/triggers/topic-filter.ts';
 import { HoldDown } from '../placement/hold-down.ts';
 import { RolloutService } from '../rollouts/rollout-service.ts';
-import { refuseWhileRolledOut } from '../rollouts/store.ts';
 import { TaskService } from '../tasks/task-service.ts';
 import { createTaskTrace } from '../tasks/task-trace.ts';
 import type { Database } from './database.ts';
@@ -234,10 +233,7 @@ export class Fleet implements ControllerService {
 
   async removeModel(name: string): Promise<void> {
     // Its files stay for a while (`sweep`): a node that is just fetching them may finish.
-    await this.#change(async (transaction) => {
-      await refuseWhileRolledOut(transaction, { kind: 'model', model: name });
-      await removeModel(transaction, name);
-    });
+    await this.#change((transaction) => removeModel(transaction, name));
   }
 
   async triggers(): Promise<TriggerView[]> {
@@ -247,10 +243,7 @@ export class Fleet implements ControllerService {
 
   async putTrigger(trigger: Trigger, selector: NodeSelector): Promise<TriggerView> {
     const now = this.#options.now();
-    await this.#change(async (transaction) => {
-      await refuseWhileRolledOut(transaction, { kind: 'trigger', trigger });
-      await putTrigger(transaction, trigger, selector, now);
-    });
+    await this.#change((transaction) => putTrigger(transaction, trigger, selector, now));
     // Read again: with the nodes that were chosen for it.
     const view = (await this.triggers()).find((candidate) => candidate.trigger.name === trigger.name);
     if (!view) throw new Error(`trigger "${trigger.name}" was removed by somebody else meanwhile; add it again`);
@@ -258,10 +251,7 @@ export class Fleet implements ControllerService {
   }
 
   async removeTrigger(name: string): Promise<void> {
-    await this.#change(async (transaction) => {
-      await refuseWhileRolledOut(transaction, { kind: 'trigger', trigger: { name } });
-      await removeTrigger(transaction, name);
-    });
+    await this.#change((transaction) => removeTrigger(transaction, name));
   }
 
   async putBlob(sha256: string, content: AsyncIterable<Uint8Array>): Promise<{ bytes: number }> {

@@ -99,6 +99,7 @@ async function takeIn(
 export async function removeModel(database: Database, name: string): Promise<void> {
   const versions = await readModels(database, name);
   if (versions.length === 0) throw await unknownModel(database, name);
+  await refuseWhileRolledOut(database, { kind: 'model', model: name });
   const users = (await readTriggers(database)).filter(({ trigger }) => modelsOf(trigger).includes(name));
   if (users.length > 0)
     throw new Error(

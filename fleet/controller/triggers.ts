@@ -1,5 +1,6 @@
 /** Triggers and where they go. */
 import { modelsOf, type Trigger } from '../../runtime/triggers/schema.ts';
+import { refuseWhileRolledOut } from '../rollouts/store.ts';
 import type { Database } from './database.ts';
 import { goesTo } from './desired.ts';
 import type { NodeSelector, TriggerView } from './service.ts';
@@ -53,6 +54,7 @@ export async function putTrigger(
     throw new Error(`trigger "${trigger.name}": there are ${TRIGGERS_MAX} triggers, no more fit; remove one first`);
   const same = before && JSON.stringify([before.trigger, before.selector]) === JSON.stringify([trigger, selector]);
   if (same) return;
+  await refuseWhileRolledOut(database, { kind: 'trigger', trigger });
   const stored = { trigger, selector, revision: (before?.revision ?? 0) + 1 };
   await saveTrigger(database, stored, now);
   // Whoever names nodes again later is not to find an old choice.
@@ -81,6 +83,7 @@ export function checkModels(trigger: Trigger, models: readonly StoredModel[]): v
 
 /** Runs inside the caller's transaction. */
 export async function removeTrigger(database: Database, name: string): Promise<void> {
+  await refuseWhileRolledOut(database, { kind: 'trigger', trigger: { name } });
   await deletePlacement(database, name);
   if (await deleteTrigger(database, name)) return;
   const names = (await readTriggers(database)).map(({ trigger }) => trigger.name);

@@ -30,6 +30,10 @@ export function isOpen({ execution }: Pick<Progress, 'execution'>): boolean {
   return execution !== 'closed' && execution !== 'canceled';
 }
 
+export function isSame(before: Progress | undefined, { execution, finished, details }: Progress): boolean {
+  return before?.execution === execution && before.finished === finished && before.details === details;
+}
+
 /** @param desired what the controller has told the node last, with the thing in it */
 export function progressOf(
   wanted: Wanted,

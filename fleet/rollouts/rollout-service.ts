@@ -7,12 +7,22 @@ import type { Logger } from 'pino';
 import type { Database } from '../controller/database.ts';
 import { newest, readModels, readNodes, readTriggers, released, saveTrigger } from '../controller/store.ts';
 import { checkModels } from '../controller/triggers.ts';
-import { advance, gets, isActive, newRollout, paused, type Rollout, resumed, type Step, stopping } from './rollout.ts';
+import {
+  advance,
+  courseOf,
+  gets,
+  isActive,
+  newRollout,
+  paused,
+  type Rollout,
+  resumed,
+  type Step,
+  stopping,
+} from './rollout.ts';
 import { candidatesFor, sightOf } from './sight.ts';
 import { type RolloutSpec, type Target, targetText } from './spec.ts';
 import {
   forgetEndedRollouts,
-  isSame,
   readActiveRollouts,
   readReleases,
   readRollout,
@@ -203,8 +213,9 @@ export class RolloutService implements Rollouts {
       const waitedMs = (this.#unwritten.get(id) ?? 0) + elapsedMs;
       this.#unwritten.set(id, waitedMs);
       const { before, after } = await this.#next(database, id, waitedMs);
-      const moved = before.rollout.state !== after.rollout.state || before.rollout.phase !== after.rollout.phase;
-      if (!moved && !hasNews(before, after) && waitedMs < SAVE_WAITED_MS) continue;
+      const course = courseOf(before, after);
+      const moved = course === 'moves';
+      if (course === 'same' && waitedMs < SAVE_WAITED_MS) continue;
       const write = async (transaction: Database): Promise<Step> => {
         const { before, after } = await this.#next(transaction, id, waitedMs);
         await saveStep(transaction, before, after);
@@ -248,12 +259,6 @@ export class RolloutService implements Rollouts {
     if (!rollout) throw new Error(`there is no rollout "${id}"; "llmasos rollouts list" shows those that there are`);
     return { rollout, nodes: await readRolloutNodes(database, id) };
   }
-}
-
-/** Anything but the time that has passed. */
-function hasNews(before: Step, after: Step): boolean {
-  if (before.rollout.stage !== after.rollout.stage) return true;
-  return after.nodes.some((node, index) => !isSame(before.nodes[index], node));
 }
 
 async function releasedVersion(database: Database, model: string): Promise<number | undefined> {

@@ -7,7 +7,7 @@
  *      └──→ stopping → stopped   halted or aborted: every node that was there is back on what it had
  */
 import { createHash } from 'node:crypto';
-import { CANCELED, failure, isOpen, type Progress, SCHEDULED } from './progress.ts';
+import { CANCELED, failure, isOpen, isSame, type Progress, SCHEDULED } from './progress.ts';
 import { type Phase, phaseText, type RolloutSpec } from './spec.ts';
 
 export type RolloutState = 'running' | 'paused' | 'stopping' | 'finished' | 'stopped';
@@ -183,6 +183,13 @@ export function paused(rollout: Rollout): Rollout {
 /** The time of its stage begins anew. */
 export function resumed(rollout: Rollout): Rollout {
   return rollout.state === 'paused' ? { ...rollout, state: 'running', reason: null, waitedMs: 0 } : rollout;
+}
+
+/** What a step has changed: which nodes are to have it (`moves`), how far they are, or nothing but the time that has passed. */
+export function courseOf(before: Step, after: Step): 'moves' | 'progress' | 'same' {
+  if (before.rollout.state !== after.rollout.state || before.rollout.phase !== after.rollout.phase) return 'moves';
+  if (before.rollout.stage !== after.rollout.stage) return 'progress';
+  return after.nodes.every((node, index) => isSame(before.nodes[index], node)) ? 'same' : 'progress';
 }
 
 export function tally(nodes: readonly RolloutNode[]): Record<'success' | 'failure' | 'canceled' | 'open', number> {

@@ -1,6 +1,6 @@
 /** Rollouts and released versions in the database, as functions over a database or a transaction. */
 import type { Database, Tables } from '../controller/database.ts';
-import type { Progress } from './progress.ts';
+import { isSame } from './progress.ts';
 import { isActive, type Rollout, type RolloutNode, type RolloutState, type Step } from './rollout.ts';
 
 const ACTIVE: readonly RolloutState[] = ['running', 'paused', 'stopping'];
@@ -69,10 +69,6 @@ export async function saveStep(database: Database, before: Step | undefined, { r
         })),
       )
       .execute();
-}
-
-export function isSame(before: Progress | undefined, { execution, finished, details }: Progress): boolean {
-  return before?.execution === execution && before.finished === finished && before.details === details;
 }
 
 /** Throws while a rollout of the same model or trigger is active: it would lose track of what nodes had before. */

@@ -6,36 +6,25 @@ import type { DesiredState } from '../../runtime/protocol/messages.ts';
 import { envelopeOf, type TaskMessage } from '../../runtime/protocol/tasks.ts';
 import type { NodeChannel } from '../../runtime/protocol/topics.ts';
 import { nodeTopic } from '../../runtime/protocol/topics.ts';
-import type { Trigger } from '../../runtime/triggers/schema.ts';
-import { type AssignedModel, nextDesired, selects } from '../controller/desired.ts';
+import { nextDesired, selects } from '../controller/desired.ts';
 import { FactBook } from '../controller/node-facts.ts';
 import { foldMessages, type Live, readNodeMessage, type StateMessage } from '../controller/registry.ts';
-import type { NodeSelector } from '../controller/service.ts';
 import type { StoredNode } from '../controller/store.ts';
+import type { Step } from '../rollouts/rollout.ts';
+import type { RolloutSpec } from '../rollouts/spec.ts';
 import { type Changes, TaskBook } from '../tasks/book.ts';
-import type { Task, TaskSpec } from '../tasks/task.ts';
-import { type Unit, unitId } from '../tasks/unit.ts';
+import type { TaskSpec } from '../tasks/task.ts';
+import { unitId } from '../tasks/unit.ts';
 import type { Client, SimBroker } from './broker.ts';
+import { SimRollouts, simOverlays } from './rollouts.ts';
+import { emptyRows, type Rows } from './rows.ts';
 import type { CrashPoint, World } from './world.ts';
 
 const TICK_MS = 1_000;
 const FILES = 'http://controller/v1/blobs';
 
-interface Rows {
-  readonly nodes: Map<string, StoredNode>;
-  readonly models: Map<string, AssignedModel>;
-  readonly triggers: Map<string, { trigger: Trigger; selector: NodeSelector }>;
-  readonly tasks: Map<string, Task>;
-  readonly units: Map<string, Unit>;
-  readonly results: Map<string, readonly unknown[]>;
-  fence: number;
-}
-
 export class SimController implements Client {
-  readonly rows: Rows = {
-    ...{ nodes: new Map(), models: new Map(), triggers: new Map() },
-    ...{ tasks: new Map(), units: new Map(), results: new Map(), fence: 0 },
-  };
+  readonly rows = emptyRows();
   readonly #world: World;
   readonly #broker: SimBroker;
   #process = 0;
@@ -44,12 +33,15 @@ export class SimController implements Client {
   #live = new Map<string, Live>();
   #facts = new FactBook();
   #book: TaskBook;
+  #rollouts: SimRollouts;
+  #upAt = 0;
   /** When it last could not hear everybody. */
   deafAt = 0;
 
   constructor(world: World, broker: SimBroker) {
     this.#world = world;
     this.#broker = broker;
+    this.#rollouts = this.#newRollouts();
     this.#book = this.#readBook();
   }
 
@@ -69,11 +61,13 @@ export class SimController implements Client {
     this.#facts = new FactBook();
     for (const node of this.rows.nodes.values()) this.#facts.note(node);
     this.#book = this.#readBook();
+    this.#rollouts = this.#newRollouts();
     this.#refresh([...this.rows.nodes.keys()]);
     if (!this.#alive) return;
     this.#connect();
     this.#every(TICK_MS, () => {
       if (!this.#connected) return;
+      this.#rollouts.look(this.#upAt);
       this.#work((book) => {
         book.tick(this.#world.now);
         book.repeat(this.#facts.able(this.#live), this.#world.now);
@@ -93,6 +87,7 @@ export class SimController implements Client {
 
   connected(): void {
     this.#connected = true;
+    this.#upAt = this.#world.now;
     this.deafAt = this.#world.now;
     this.#work((book) => book.renewLeases(this.#world.now));
     for (const { name, desired } of this.rows.nodes.values()) if (desired) this.#publishDesired(name, desired);
@@ -126,11 +121,29 @@ export class SimController implements Client {
   }
 
   /** Changes what the fleet should be; true when it is on the disk. */
-  change(work: (rows: Pick<Rows, 'models' | 'triggers'>) => void): boolean {
+  change(work: (rows: Pick<Rows, 'models' | 'triggers' | 'versions'>) => void): boolean {
     if (!this.#alive || this.#stopsAt('controller: before desired states are committed')) return false;
     work(this.rows);
     this.#refresh([...this.rows.nodes.keys()]);
     return true;
+  }
+
+  startRollout(id: string, spec: RolloutSpec): boolean {
+    return this.#alive && this.#rollouts.start(id, spec);
+  }
+
+  orderRollout(id: string, change: (step: Step) => Step): boolean {
+    return this.#alive && this.#rollouts.order(id, change);
+  }
+
+  #newRollouts(): SimRollouts {
+    return new SimRollouts({
+      world: this.#world,
+      rows: this.rows,
+      isOnline: (node) => this.isOnline(node),
+      refresh: () => this.#refresh([...this.rows.nodes.keys()]),
+      stopsAt: (point) => this.#stopsAt(point),
+    });
   }
 
   #readBook(): TaskBook {
@@ -197,7 +210,7 @@ export class SimController implements Client {
       files: FILES,
       models: [...this.rows.models.values()],
       triggers: [...this.rows.triggers.values()],
-      overlays: new Map(),
+      overlays: simOverlays(this.rows),
     };
     const changed: [string, DesiredState][] = [];
     for (const name of names) {

@@ -29,6 +29,7 @@ const trace = values.trace ? (line: string) => process.stdout.write(`${line}\n`)
 
 const crashes = new Map<string, number>();
 const tasks: Record<string, number> = {};
+const rollouts: Record<string, number> = {};
 let [violations, steps] = [0, 0];
 for (let seed = first; seed < first + seeds; seed++) {
   const result = simulate({ seed, nodes: wholeNumber('nodes'), ...times, trace });
@@ -36,13 +37,19 @@ for (let seed = first; seed < first + seeds; seed++) {
   violations += result.violations.length;
   for (const [point, count] of result.crashes) crashes.set(point, (crashes.get(point) ?? 0) + count);
   for (const [state, count] of Object.entries(result.tasks)) tasks[state] = (tasks[state] ?? 0) + count;
+  for (const [state, count] of Object.entries(result.rollouts)) rollouts[state] = (rollouts[state] ?? 0) + count;
   for (const violation of result.violations.slice(0, 5)) console.log(`seed ${seed}, ${violation}`);
   if (result.violations.length > 0)
     console.log(`  again: npm run sim -- --seed ${seed} --nodes ${values.nodes} --minutes ${values.minutes} --trace`);
 }
 console.log('\ncrash point: stops there');
 for (const point of Object.keys(CRASH_POINTS)) console.log(`${String(crashes.get(point) ?? 0).padStart(8)}  ${point}`);
-const outcomes = Object.entries(tasks).map(([state, count]) => `${count} ${state}`);
-console.log(`${steps} steps; tasks: ${outcomes.join(', ')}`);
+const visited = Object.keys(CRASH_POINTS).filter((point) => crashes.has(point)).length;
+console.log(`${visited} of ${Object.keys(CRASH_POINTS).length} crash points visited`);
+const textOf = (counts: Record<string, number>): string =>
+  Object.entries(counts)
+    .map(([state, count]) => `${count} ${state}`)
+    .join(', ');
+console.log(`${steps} steps; tasks: ${textOf(tasks)}; rollouts: ${textOf(rollouts)}`);
 console.log(`simulation: ${seeds} seeds, ${violations} violations`);
 if (violations > 0) process.exitCode = 1;

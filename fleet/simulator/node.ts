@@ -11,15 +11,18 @@ import {
   type Event,
   initialState,
   type NodeState,
+  type WantedModel,
 } from '../../runtime/node/node-state.ts';
 import type { Proofs, Served } from '../../runtime/node/proof.ts';
 import { nextWake, reachedVersion, step } from '../../runtime/node/reconcile.ts';
 import { TaskRunner } from '../../runtime/node/task-runner.ts';
-import type { HeldUnit, TaskChange } from '../../runtime/node/tasks.ts';
+import type { TaskChange } from '../../runtime/node/tasks.ts';
 import type { Assignment, Outcome, TaskEvent } from '../../runtime/protocol/tasks.ts';
 import { envelopeOf } from '../../runtime/protocol/tasks.ts';
 import { nodeTopic } from '../../runtime/protocol/topics.ts';
 import type { Client, SimBroker } from './broker.ts';
+import { emptyDisk, keepTasks } from './node-disk.ts';
+import { qualityOf } from './quality.ts';
 import type { CrashPoint, World } from './world.ts';
 
 const TICK_MS = 5_000;
@@ -28,17 +31,6 @@ const RECONNECT_MS = { first: 500, max: 30_000 };
 /** Inputs and commands that the simulation makes: what they lead to. */
 const FAILS = 'fails';
 
-interface Disk {
-  desired: string | null;
-  /** JSON, as entries. */
-  proofs: string;
-  hold: string | null;
-  readonly blobs: Set<string>;
-  readonly units: Map<string, HeldUnit>;
-  readonly gone: Map<string, number>;
-  floor: number;
-}
-
 export class SimNode implements Client {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
@@ -46,18 +38,11 @@ export class SimNode implements Client {
   readonly #broker: SimBroker;
   /** How often each command was begun here: more than once is a violation wherever it is. */
   readonly #commandsBegun: Map<string, number>;
-  readonly #disk: Disk = {
-    desired: null,
-    proofs: '[]',
-    hold: null,
-    blobs: new Set(),
-    units: new Map(),
-    gone: new Map(),
-    floor: 0,
-  };
+  readonly #disk = emptyDisk();
   /** Counts processes: what an earlier one has announced does not happen. */
   #process = 0;
-  #startedAt = 0;
+  #servedAt = 0;
+  #counts = new Map<string, Served>();
   #alive = false;
   #connected = false;
   #failures = 0;
@@ -111,7 +96,8 @@ export class SimNode implements Client {
     this.#process++;
     this.#alive = true;
     this.illAt = this.#world.now;
-    this.#startedAt = this.#world.now;
+    this.#servedAt = this.#world.now;
+    this.#counts = new Map();
     const disk = this.#disk;
     this.#state = initialState(this.name);
     this.#running = new Map();
@@ -202,7 +188,8 @@ export class SimNode implements Client {
 
   #report(): void {
     const about = { at: this.#world.now, labels: this.labels, features: ['tasks'], inventory: INVENTORY };
-    const reached = { desiredVersion: reachedVersion(this.#state), ...describe(this.#state) };
+    const held = this.#state.hold === null ? {} : { held: this.#state.hold };
+    const reached = { desiredVersion: reachedVersion(this.#state), ...describe(this.#state), ...held };
     this.#publish('reported', { ...about, ...reached }, 1, true);
   }
 
@@ -262,10 +249,7 @@ export class SimNode implements Client {
         this.#disk.blobs.delete(effect.sha256);
         return;
       case 'load':
-        this.#later(chance.between(10, 500), () => {
-          if (!this.#stopsAt('node: while a model is loaded'))
-            this.#send({ type: 'loaded', id: effect.id, engine: 'llmasos' });
-        });
+        this.#later(chance.between(10, 500), () => this.#load(effect.id, effect.model));
         return;
       case 'startTrigger': {
         const { name } = effect.trigger;
@@ -288,10 +272,25 @@ export class SimNode implements Client {
     }
   }
 
-  /** A message a second for every trigger. */
+  /** A message a second for every trigger, which its models answer or not. */
   #served(): Map<string, Served> {
-    const answered = Math.floor((this.#world.now - this.#startedAt) / 1_000);
-    return new Map([...this.#state.triggers.keys()].map((name) => [name, { answered, failed: 0 }]));
+    const seconds = Math.floor((this.#world.now - this.#servedAt) / 1_000);
+    this.#servedAt += seconds * 1_000;
+    for (const [name, { running }] of this.#state.triggers) {
+      const { answered = 0, failed = 0 } = this.#counts.get(name) ?? {};
+      const fails = running?.models.some((model) => qualityOf(model) === 'fails messages') ?? false;
+      const counts = fails ? { answered, failed: failed + seconds } : { answered: answered + seconds, failed };
+      this.#counts.set(name, counts);
+    }
+    return this.#counts;
+  }
+
+  #load(id: string, model: WantedModel): void {
+    if (this.#stopsAt('node: while a model is loaded')) return;
+    const quality = qualityOf(model);
+    if (quality === 'takes the process down') this.crash('node: at any time');
+    else if (quality === 'does not load') this.#send({ type: 'loadFailed', id, error: `${id} does not load` });
+    else this.#send({ type: 'loaded', id, engine: 'llmasos' });
   }
 
   #download(sha256: string): void {
@@ -327,18 +326,7 @@ export class SimNode implements Client {
   #commit(changes: readonly TaskChange[], isCurrent: () => boolean): void {
     if (!isCurrent() || this.diskIsFull || this.#stopsAt('node: before its units are written'))
       throw new Error('not written');
-    for (const change of changes) {
-      if (change.type === 'keep') {
-        this.#disk.units.set(change.unit.assignment.unit, change.unit);
-        this.#disk.gone.delete(change.unit.assignment.unit);
-      } else if (change.type === 'forget') {
-        this.#disk.units.delete(change.unit);
-        if (change.goneFence !== undefined) this.#disk.gone.set(change.unit, change.goneFence);
-      } else {
-        this.#disk.floor = change.floor;
-        for (const [unit, fence] of this.#disk.gone) if (fence <= change.floor) this.#disk.gone.delete(unit);
-      }
-    }
+    keepTasks(this.#disk, changes);
     this.#stopsAt('node: after its units are written');
   }
 

@@ -10,6 +10,8 @@ import { type TaskSpec, taskSpecSchema } from '../tasks/task.ts';
 import { SimBroker } from './broker.ts';
 import { SimController } from './controller.ts';
 import { answerTo, SimNode } from './node.ts';
+import { simModel } from './quality.ts';
+import { RolloutWishes } from './rollout-wishes.ts';
 import { type CrashPoint, World } from './world.ts';
 
 export interface SimulationOptions {
@@ -24,6 +26,7 @@ export interface SimulationResult {
   readonly violations: readonly string[];
   readonly crashes: ReadonlyMap<CrashPoint, number>;
   readonly tasks: Readonly<Record<string, number>>;
+  readonly rollouts: Readonly<Record<string, number>>;
   readonly steps: number;
 }
 
@@ -49,6 +52,7 @@ class Fleet {
   readonly #accepted = new Map<string, TaskSpec>();
   /** Those of them that only have to be done. */
   readonly #sure = new Set<string>();
+  readonly #rollouts: RolloutWishes;
   #steps = 0;
 
   constructor(options: SimulationOptions) {
@@ -56,6 +60,10 @@ class Fleet {
     this.#world = new World(options.seed, options.trace);
     this.#broker = new SimBroker(this.#world);
     this.#controller = new SimController(this.#world, this.#broker);
+    this.#rollouts = new RolloutWishes(this.#world, this.#controller, {
+      ...{ models: MODELS, triggers: TRIGGERS, sites: SITES },
+      another: (name) => this.#anotherForm(name),
+    });
     this.#nodes = Array.from(
       { length: options.nodes },
       (_, index) =>
@@ -78,8 +86,15 @@ class Fleet {
     this.#heal();
     this.#run(faultMs + healMs);
     this.#checkEnd();
+    const rollouts = this.#rollouts.check();
     this.#checkReconnect();
-    return { violations: world.violations, crashes: world.crashes, tasks: this.#outcomes(), steps: this.#steps };
+    return {
+      violations: world.violations,
+      crashes: world.crashes,
+      tasks: this.#outcomes(),
+      rollouts,
+      steps: this.#steps,
+    };
   }
 
   #run(until: number): void {
@@ -87,8 +102,11 @@ class Fleet {
   }
 
   #setUp(): void {
-    const done = this.#controller.change(({ models, triggers }) => {
-      for (const name of MODELS) models.set(name, modelOf(name, 1));
+    const done = this.#controller.change(({ models, triggers, versions }) => {
+      for (const name of MODELS) {
+        models.set(name, simModel(name, 1));
+        versions.set(`${name}@1`, simModel(name, 1));
+      }
       // Model "detect" is to be everywhere.
       triggers.set('everywhere', { trigger: triggerOf('everywhere', 'detect', 1), selector: {} });
     });
@@ -147,6 +165,8 @@ class Fleet {
       () => this.#changeTrigger(),
       () => this.#changeModel(),
       () => this.#hold(chance.pick(this.#nodes)),
+      () => this.#rollouts.start(),
+      () => this.#rollouts.interfere(),
     ];
     this.#whileFaulty(500, 8_000, () => chance.pick(kinds)());
   }
@@ -192,6 +212,7 @@ class Fleet {
     const { chance } = this.#world;
     if (this.#controller.rows.models.size < MODELS.length) return;
     const name = chance.pick(TRIGGERS);
+    if (!this.#rollouts.isFree('trigger', name)) return;
     const trigger = triggerOf(name, chance.pick(MODELS), chance.between(1, 5));
     const selector = this.#anySelector();
     this.#controller.change(({ triggers }) => {
@@ -202,8 +223,18 @@ class Fleet {
 
   #changeModel(): void {
     const name = this.#world.chance.pick(MODELS);
-    if (!this.#controller.rows.models.has(name)) return;
-    this.#controller.change(({ models }) => models.set(name, modelOf(name, (models.get(name)?.version ?? 0) + 1)));
+    if (!this.#controller.rows.models.has(name) || !this.#rollouts.isFree('model', name)) return;
+    const model = simModel(name, this.#rollouts.nextVersion(name));
+    this.#controller.change(({ models, versions }) => {
+      models.set(name, model);
+      versions.set(`${name}@${model.version}`, model);
+    });
+  }
+
+  #anotherForm(name: string): Trigger | undefined {
+    const { chance } = this.#world;
+    const before = this.#controller.rows.triggers.get(name)?.trigger;
+    return before && triggerOf(name, chance.pick(MODELS), chance.between(6, 1_000));
   }
 
   #hold(node: SimNode): void {
@@ -250,7 +281,8 @@ class Fleet {
   /** Again and again: a node may be down when it is told. */
   #release(): void {
     for (const node of this.#nodes) node.hold(null);
-    if (this.#world.now < this.#options.faultMs + this.#options.healMs / 2)
+    this.#rollouts.resumeAll();
+    if (this.#world.now < this.#options.faultMs + this.#options.healMs / 4)
       this.#world.clock.after(30_000, () => this.#release());
   }
 
@@ -310,11 +342,6 @@ class Fleet {
     for (const { state } of this.#controller.rows.tasks.values()) counts[state] = (counts[state] ?? 0) + 1;
     return counts;
   }
-}
-
-function modelOf(name: string, version: number) {
-  const sha256 = `${MODELS.indexOf(name)}${version.toString(16)}`.padStart(64, '0');
-  return { name, version, sha256, bytes: 1_000 };
 }
 
 function triggerOf(name: string, model: string, revision: number): Trigger {

@@ -92,7 +92,9 @@ export function ended(unit: Unit, outcome: Outcome, attemptsMax: number, now: nu
     return stopped(unit, 'expired', `its deadline had passed by the clock of node "${unit.node}"`);
   // Withdrawn by somebody who is not us any more: a controller that was restored from older data.
   if (outcome.state === 'cancelled') return queuedAgain(unit, unit.retryAt);
-  return failed(unit, outcome.error, attemptsMax, now);
+  const next = failed(unit, outcome.error, attemptsMax, now);
+  // Nobody has it now: told again, the same outcome is not another attempt.
+  return next.state === 'queued' ? { ...next, node: null } : next;
 }
 
 /** The node does not take it: no attempt was made, unless it cannot. */

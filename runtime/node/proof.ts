@@ -11,8 +11,8 @@ const PROOF = { ms: 30_000, messages: 20 };
 export const LOOK_MS = 1_000;
 /** So many failures, and such a share of the messages beyond twice the share before, are too many. */
 const FAILURES = { min: 5, share: 0.1 };
-/** Processes that may end while a form is provisional. */
-const STARTS_MAX = 3;
+/** Processes that may end while a form is tried: fewer where there is another one to serve. */
+const STARTS_MAX = { successor: 3, first: 10 };
 
 export interface Form {
   readonly key: string;
@@ -36,11 +36,12 @@ export interface Served {
   readonly failed: number;
 }
 
-/** The process begins to try a form in place of the good one. */
+/** The process begins to try a form that is not the good one. */
 export function begun(proof: Proof, key: string): Proof {
   const starts = proof.provisional?.key === key ? proof.provisional.starts : 0;
   const { rejected: _, ...rest } = proof;
-  if (starts < STARTS_MAX) return { ...rest, provisional: { key, starts: starts + 1 } };
+  if (starts < (proof.good ? STARTS_MAX.successor : STARTS_MAX.first))
+    return { ...rest, provisional: { key, starts: starts + 1 } };
   const error = `the node stopped each of the ${starts} times that it was tried, before it had proved itself`;
   return rejected(proof, key, error);
 }

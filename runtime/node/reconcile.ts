@@ -163,7 +163,7 @@ function forgetOthers(state: NodeState, effects: Effect[]): void {
   for (const [name, { good, provisional, rejected }] of state.proofs) {
     const key = all.get(name)?.wanted?.key;
     const found = [provisional, rejected].filter((one) => one !== undefined);
-    if (good && found.some((one) => one.key !== key)) saveProof(state, name, { good }, effects);
+    if (found.some((one) => one.key !== key)) saveProof(state, name, good && { good }, effects);
   }
 }
 
@@ -204,7 +204,7 @@ function downloading(state: NodeState): number {
 function tryForms(state: NodeState, effects: Effect[]): void {
   for (const [name, { chosen, good, isLocal }] of choices(state)) {
     const slot = state.triggers.get(name) ?? {};
-    if (isLocal || !chosen || !good || chosen.key === good.key || slot.tried === chosen.key) continue;
+    if (isLocal || !chosen || chosen.key === good?.key || slot.tried === chosen.key) continue;
     if (!arrived(state, chosen.models)) continue;
     state.triggers.set(name, slot);
     slot.tried = chosen.key;

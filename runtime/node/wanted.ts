@@ -36,7 +36,7 @@ export interface Choice {
   readonly trigger: Trigger;
   /** Undefined where a model is missing, or where nothing is wanted any more. */
   readonly wanted: Form | undefined;
-  /** What is to run now: the wanted form; the good one where that failed; what runs, or did, while the node is held. */
+  /** What is to run now: the wanted form; the good one, if any, where that failed; what runs, or did, while the node is held. */
   readonly chosen: Form | undefined;
   /** What may run until the chosen one is ready. */
   readonly good: Form | undefined;
@@ -55,7 +55,8 @@ export function choices(state: NodeState): Map<string, Choice> {
     const isLocal = ownsAny(state, trigger);
     const good = isLocal ? undefined : state.proofs.get(name)?.good;
     const refusal = wanted && problemOf(state, name, wanted.key);
-    const next = refusal === undefined ? wanted : (good ?? wanted);
+    const isGivenUp = wanted && state.proofs.get(name)?.rejected?.key === wanted.key;
+    const next = refusal === undefined ? wanted : (good ?? (isGivenUp ? undefined : wanted));
     const held = state.hold === null || isLocal ? undefined : (state.triggers.get(name)?.running ?? good);
     result.set(name, { trigger, wanted, chosen: held ?? next, good, isLocal });
   }

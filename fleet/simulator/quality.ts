@@ -1,0 +1,26 @@
+/** Versions of simulated models, some of which do harm; how much is written into their size. */
+import type { AssignedModel } from '../controller/desired.ts';
+import type { Chance } from './random.ts';
+
+export type Quality = 'good' | 'does not load' | 'fails messages' | 'takes the process down';
+
+const BYTES: Record<Quality, number> = {
+  good: 1_000,
+  'does not load': 1_001,
+  'fails messages': 1_002,
+  'takes the process down': 1_003,
+};
+const QUALITIES = Object.keys(BYTES) as Quality[];
+
+export function simModel(name: string, version: number, quality: Quality = 'good'): AssignedModel {
+  const sha256 = Buffer.from(`${name}/${version}`).toString('hex').padStart(64, '0');
+  return { name, version, sha256, bytes: BYTES[quality] };
+}
+
+export function qualityOf({ bytes }: Pick<AssignedModel, 'bytes'>): Quality {
+  return QUALITIES.find((quality) => BYTES[quality] === bytes) ?? 'good';
+}
+
+export function anyQuality(chance: Chance): Quality {
+  return chance.happens(0.5) ? 'good' : chance.pick(QUALITIES);
+}

@@ -1,0 +1,119 @@
+/** People who roll things out, some of which do harm, pause, go on and abort; and what must have become of it in the end. */
+import { isActive, paused, type RolloutState, resumed, type Step, stopping, tally } from '../rollouts/rollout.ts';
+import { rolloutSpecSchema, type Target } from '../rollouts/spec.ts';
+import type { SimController } from './controller.ts';
+import { anyQuality, qualityOf, simModel } from './quality.ts';
+import type { World } from './world.ts';
+
+export interface Forms {
+  readonly models: readonly string[];
+  /** Names of triggers that may be rolled out. */
+  readonly triggers: readonly string[];
+  readonly sites: readonly string[];
+  /** Another form of a trigger that there is. */
+  another(trigger: string): Extract<Target, { kind: 'trigger' }>['trigger'] | undefined;
+}
+
+export class RolloutWishes {
+  readonly #world: World;
+  readonly #controller: SimController;
+  readonly #forms: Forms;
+  /** Of the last version of each model that was made, whoever brings it to the nodes. */
+  readonly #versions = new Map<string, number>();
+  readonly #begun = new Set<string>();
+
+  constructor(world: World, controller: SimController, forms: Forms) {
+    this.#world = world;
+    this.#controller = controller;
+    this.#forms = forms;
+  }
+
+  /** Whether something else may change it now: the controller refuses that while it is rolled out. */
+  isFree(kind: Target['kind'], name: string): boolean {
+    return !this.#active().some(({ rollout: { spec } }) => {
+      const { target } = spec;
+      return target.kind === kind && (target.kind === 'model' ? target.model : target.trigger.name) === name;
+    });
+  }
+
+  nextVersion(model: string): number {
+    const version = (this.#versions.get(model) ?? 1) + 1;
+    this.#versions.set(model, version);
+    return version;
+  }
+
+  start(): void {
+    const { chance, now } = this.#world;
+    const id = `r${this.#begun.size}-${now}`;
+    const target = chance.happens(0.7) ? this.#anyModel() : this.#anyTrigger();
+    if (!target) return;
+    const phases = [{ nodes: chance.between(1, 3) }, { percent: chance.between(10, 60) }];
+    const bySite = chance.happens(0.3) ? [{ labels: { site: chance.pick(this.#forms.sites) } }] : [];
+    const spec = rolloutSpecSchema.parse({
+      ...{ target, phases: [...phases, ...bySite], soakMs: chance.between(0, 3_000) },
+      ...{ phaseTimeoutMs: chance.between(20_000, 40_000), failurePercentMax: chance.happens(0.3) ? 20 : 0 },
+    });
+    if (this.#controller.startRollout(id, spec)) this.#begun.add(id);
+  }
+
+  interfere(): void {
+    const { chance } = this.#world;
+    const active = this.#active();
+    if (active.length === 0) return;
+    const { id } = chance.pick(active).rollout;
+    const orders: ((step: Step) => Step)[] = [
+      ({ rollout, nodes }) => ({ rollout: paused(rollout), nodes }),
+      ({ rollout, nodes }) => ({ rollout: resumed(rollout), nodes }),
+      (step) => stopping(step, 'aborted'),
+    ];
+    this.#controller.orderRollout(id, chance.pick(orders));
+  }
+
+  /** Nobody leaves anything paused. */
+  resumeAll(): void {
+    for (const { rollout } of this.#active())
+      if (rollout.state === 'paused')
+        this.#controller.orderRollout(rollout.id, ({ rollout, nodes }) => ({ rollout: resumed(rollout), nodes }));
+  }
+
+  /** Returns how they ended. */
+  check(): Record<string, number> {
+    const ends: Partial<Record<RolloutState, number>> = {};
+    const { rollouts, versions } = this.#controller.rows;
+    for (const id of this.#begun) {
+      const step = rollouts.get(id);
+      if (!step) this.#world.violate(`rollout ${id} was begun and is lost`);
+      if (!step) continue;
+      const { rollout, nodes } = step;
+      ends[rollout.state] = (ends[rollout.state] ?? 0) + 1;
+      if (isActive(rollout) || rollout.reason === null)
+        this.#world.violate(`rollout ${id} has not ended: ${rollout.state}, phase ${rollout.phase}`);
+      const { target, failurePercentMax } = rollout.spec;
+      const model = target.kind === 'model' ? versions.get(`${target.model}@${target.version}`) : undefined;
+      const doesHarm = model !== undefined && qualityOf(model) !== 'good';
+      if (doesHarm && rollout.state === 'finished' && failurePercentMax === 0)
+        this.#world.violate(`rollout ${id} brought ${qualityOf(model)} to all: ${JSON.stringify(tally(nodes))}`);
+    }
+    return ends;
+  }
+
+  #active(): Step[] {
+    return [...this.#controller.rows.rollouts.values()].filter(({ rollout }) => isActive(rollout));
+  }
+
+  #anyModel(): Target | undefined {
+    const { chance } = this.#world;
+    const model = chance.pick(this.#forms.models);
+    const { rows } = this.#controller;
+    if (!this.isFree('model', model) || !rows.models.has(model)) return undefined;
+    const made = simModel(model, this.nextVersion(model), anyQuality(chance));
+    rows.versions.set(`${model}@${made.version}`, made);
+    return { kind: 'model', model, version: made.version };
+  }
+
+  #anyTrigger(): Target | undefined {
+    const name = this.#world.chance.pick(this.#forms.triggers);
+    const trigger = this.isFree('trigger', name) ? this.#forms.another(name) : undefined;
+    return trigger && { kind: 'trigger', trigger };
+  }
+}
