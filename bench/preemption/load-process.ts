@@ -2,10 +2,13 @@
 import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { preferThisThread } from '../../runtime/engine/thread-priority-io.ts';
 import type { Arrangement, LoadReply, LoadRequest, Served, Stream } from './protocol.ts';
 import { openStation, type Station } from './station.ts';
 
 const BACKGROUND = 3;
+// As a node does. Whoever computes here has the same of it.
+preferThisThread();
 let station: Station | undefined;
 let cores = 1;
 let seed = 1;

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import pino from 'pino';
 import packageFile from '../../package.json' with { type: 'json' };
+import { preferThisThread } from '../../runtime/engine/thread-priority-io.ts';
 import { onStop } from '../../runtime/node/stop-io.ts';
 
 import { LogLines } from './log-lines.ts';
@@ -102,6 +103,10 @@ async function main(): Promise<void> {
   const { level, metrics, ...rest } = options;
   const lines = new LogLines(pino.destination(2));
   const log = pino({ level, base: { node: rest.name } }, lines);
+  if (!preferThisThread())
+    log.debug(
+      'the threads that compute have the same priority as the one that serves messages: see docs/scheduling.md',
+    );
   const measured = await openMeasuring(rest.name, metrics);
   const telemetry = measured?.telemetry;
   const starting = startNode({ ...rest, telemetry, log, logLines: (count) => lines.last(count) });

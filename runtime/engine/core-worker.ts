@@ -3,10 +3,12 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { CoreBlock } from './core-block.ts';
 import { type CoreSetup, nowMs, READY, type Stop } from './core-messages.ts';
 import { loadKernels, prepareV8 } from './kernels.ts';
+import { renouncePreference } from './thread-priority-io.ts';
 
 const port = parentPort;
 if (!port) throw new Error('core-worker.ts runs as a worker thread only');
 
+renouncePreference();
 const { memory, build, module, blocks, index } = workerData as CoreSetup;
 // Not before: V8 keeps Node's own code ready-made for the flags that it was built with, and compiles it anew under others.
 prepareV8(build);

@@ -13,7 +13,7 @@ import type { Core } from './core.ts';
 import type { Stop } from './core-messages.ts';
 import type { LoadedProgram } from './loaded-program.ts';
 import type { RunOptions } from './model.ts';
-import { isDone, outputsOf, type ProgramResult } from './program-result.ts';
+import { copyOutputs, isDone, outputsOf, type ProgramResult } from './program-result.ts';
 import { endedEarly, refused } from './run-error.ts';
 import { DEFAULT_TENANT, isAdmissible, requestOf, SWITCH_US } from './run-request.ts';
 import type { ShortRuns } from './short-runs.ts';
@@ -73,6 +73,8 @@ export class Dispatcher {
   readonly #models = new Set<string>();
   readonly #events: SchedulerEvent[] = [];
   #isTelling = false;
+  /** A core was told to stop for what was submitted last. */
+  #isCoreComing = false;
   #runsBegun = 0;
   /** Cores that the policy knows, and whether the next one's thread is being started, or wanted by a run that could use it. */
   #coresReady = 1;
@@ -137,6 +139,7 @@ export class Dispatcher {
     }
     if ((request.cores as number) > 1) this.#isMoreWanted = true;
     this.#tell({ kind: 'submit', request });
+    if (this.#isCoreComing) this.#prepare(run);
     return run.answer.promise;
   }
 
@@ -195,6 +198,7 @@ export class Dispatcher {
     this.#events.push(event);
     if (this.#isTelling) return;
     this.#isTelling = true;
+    this.#isCoreComing = false;
     for (let next = this.#events.shift(); next; next = this.#events.shift()) {
       const decisions = this.#scheduler.step(next, this.#nowUs());
       this.timeline.note(decisions);
@@ -211,6 +215,7 @@ export class Dispatcher {
         this.#start(this.#runs.get(decision.runs[0] as number) as Run, decision.cores);
         break;
       case 'suspend':
+        this.#isCoreComing = true;
         (this.#cores[decision.core] as Core).block.setFlag(1);
         break;
       case 'refuse': {
@@ -231,15 +236,12 @@ export class Dispatcher {
   }
 
   #start(run: Run, cores: readonly number[]): void {
-    const { program, request } = run;
+    const { program } = run;
     const [place = 0] = cores;
     const core = this.#cores[place] as Core;
     const { block } = core;
     try {
-      if (run.arena === undefined) {
-        run.arena = program.openArena(request.model);
-        program.writeInputs(run.arena, run.inputs);
-      }
+      run.arena ??= openRun(run);
       program.writeBases(block.bases, run.arena);
       const helpers = this.#helpersFor(run, cores);
       block.setHelpers(
@@ -259,6 +261,17 @@ export class Dispatcher {
     } catch (error) {
       run.failure = error;
       this.#tell({ kind: 'stopped', core: place, outcome: 'failed' });
+    }
+  }
+
+  /** While a core stops for the run, its input is copied already. */
+  #prepare(run: Run): void {
+    this.#isCoreComing = false;
+    if (run.arena !== undefined || !this.#runs.has(run.request.id)) return;
+    try {
+      run.arena = openRun(run);
+    } catch {
+      // There may be memory when its turn has come; if not, it is told then.
     }
   }
 
@@ -303,20 +316,28 @@ export class Dispatcher {
     this.#end(run, () => run.answer.reject(reason));
   }
 
+  /** Its core may be at work on another run before the outputs are copied. */
   #finish(run: Run, stop: Stop, account: RunAccount): void {
     const { program, request, submittedMs, arena } = run;
     const startedMs = run.startedMs as number;
     const runMs = stop.endedMs - startedMs;
-    try {
-      const outputs = outputsOf(request.model, program, arena as number, stop);
+    const queueMs = Math.max(0, startedMs - submittedMs);
+    if (isDone(stop)) {
       program.lastMs = runMs;
       program.work.note(run.workUs, account.endedUs);
       if (run.slices === 1) program.sharing.note(run.isShared, runMs);
-      const queueMs = Math.max(0, startedMs - submittedMs);
-      this.#end(run, () => run.answer.resolve({ outputs, queueMs, runMs, accounts: [account] }));
-    } catch (error) {
-      this.#end(run, () => run.answer.reject(error));
     }
+    const copying = copyOutputs(request.model, program, arena as number, stop);
+    const copy = (): void => {
+      try {
+        const { done, value } = copying.next();
+        if (!done) setImmediate(copy);
+        else this.#end(run, () => run.answer.resolve({ outputs: value, queueMs, runMs, accounts: [account] }));
+      } catch (error) {
+        this.#end(run, () => run.answer.reject(error));
+      }
+    };
+    copy();
   }
 
   #cancel(run: Run, reason: unknown): void {
@@ -366,4 +387,11 @@ export class Dispatcher {
       },
     );
   }
+}
+
+/** An arena with the inputs of a run. Throws a MemoryLimitError. */
+function openRun({ program, inputs, request }: Run): number {
+  const arena = program.openArena(request.model);
+  program.writeInputs(arena, inputs);
+  return arena;
 }

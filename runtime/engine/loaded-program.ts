@@ -12,6 +12,8 @@ import { arrayOf, elementBytes, elementCount, type Tensor } from './tensor.ts';
 const GUARD_BYTES = 64;
 const ALIGNMENT_BYTES = 64;
 const OFFSET_MASK = 0x3fffffff;
+/** Of outputs that are copied at a time. Pages of new memory take most of it: up to 17 µs each on a virtual machine. */
+const PIECE_BYTES = 64 << 10;
 
 /** A program whose words and tables lie in the engine's memory, until `free`. */
 export class LoadedProgram {
@@ -82,14 +84,27 @@ export class LoadedProgram {
 
   /** Copies of the outputs. */
   readOutputs(arena: number): Record<string, Tensor> {
-    const outputs = this.program.outputs.map(({ name, type, dims, address }): [string, Tensor] => {
+    const copying = this.copyOutputs(arena);
+    let step = copying.next();
+    while (!step.done) step = copying.next();
+    return step.value;
+  }
+
+  /** The same in pieces, between which others may have their turn. */
+  *copyOutputs(arena: number): Generator<void, Record<string, Tensor>> {
+    const outputs: Record<string, Tensor> = {};
+    for (const { name, type, dims, address } of this.program.outputs) {
       const byteLength = elementCount(dims) * elementBytes(type);
       // Clearing new memory would take as long as the copy itself.
       const copy = Buffer.allocUnsafeSlow(byteLength);
-      copy.set(this.#memory.bytes(this.#place(address, arena), byteLength));
-      return [name, { type, dims, data: new (arrayOf(type))(copy.buffer) }];
-    });
-    return Object.fromEntries(outputs);
+      for (let from = 0; from < byteLength; from += PIECE_BYTES) {
+        if (from > 0) yield;
+        const bytes = Math.min(PIECE_BYTES, byteLength - from);
+        copy.set(this.#memory.bytes(this.#place(address, arena) + from, bytes), from);
+      }
+      outputs[name] = { type, dims, data: new (arrayOf(type))(copy.buffer) };
+    }
+    return outputs;
   }
 
   /** Name of the node that the instruction at `word` was made for. */

@@ -16,18 +16,34 @@ export function isDone({ result, trap }: Halt): boolean {
   return trap === undefined && result === DONE;
 }
 
-/** Of a run that has ended. Throws an Error that names the node when that was before its time, or when there is no memory for them. */
-export function outputsOf(model: string, program: LoadedProgram, arena: number, halt: Halt): Record<string, Tensor> {
+/**
+ * Outputs of a run that has ended, in pieces. Throws an Error that names the node when that was before its time, or when there is no memory
+ * for them.
+ */
+export function* copyOutputs(
+  model: string,
+  program: LoadedProgram,
+  arena: number,
+  halt: Halt,
+): Generator<void, Record<string, Tensor>> {
   if (!isDone(halt)) {
     const what = halt.trap ?? describeFault(-2 - halt.result);
     const node = halt.trap === undefined ? program.nodeAt(halt.faultWord) : 'unknown';
     throw new Error(`model "${model}", node "${node}": the run cannot go on: ${what}`);
   }
   try {
-    return program.readOutputs(arena);
+    return yield* program.copyOutputs(arena);
   } catch (cause) {
     throw new Error(`model "${model}": there is no memory for the outputs`, { cause });
   }
+}
+
+/** The same at once. */
+export function outputsOf(model: string, program: LoadedProgram, arena: number, halt: Halt): Record<string, Tensor> {
+  const copying = copyOutputs(model, program, arena, halt);
+  let step = copying.next();
+  while (!step.done) step = copying.next();
+  return step.value;
 }
 
 /** assembly/opcodes.ts, FAULT_… */

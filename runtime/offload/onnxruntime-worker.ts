@@ -1,8 +1,10 @@
 /** The process behind `loadOnnxruntime`: holds onnxruntime-web and its sessions. */
 import type * as Ort from 'onnxruntime-web';
 import { arrayOf, type DataType, type Tensor, type TypedArray } from '../engine/tensor.ts';
+import { renouncePreference } from '../engine/thread-priority-io.ts';
 import type { Reply, Request } from './onnxruntime-messages.ts';
 
+renouncePreference();
 let loaded: Promise<typeof Ort> | undefined;
 const sessions = new Map<number, Ort.InferenceSession>();
 
