@@ -7,7 +7,10 @@
 const WEIGHT = 0.125;
 /** Runs may take this much longer than any before. */
 const BOUND_SLACK = 1.2;
-/** What lies above the mean is half forgotten after this time: a spike must not keep out for long what is refused because of it. Without any run, the mean too. */
+/**
+ * What lies above the mean is half forgotten after this time: a spike must not keep out for long what is refused because of it. Without any
+ * run, the mean too.
+ */
 const EXCESS_HALF_US = 1_000_000;
 const MEAN_HALF_US = 60_000_000;
 
