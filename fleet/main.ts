@@ -6,15 +6,29 @@ import { onStop } from '../runtime/node/stop-io.ts';
 import { type ControllerOptions, startController } from './controller/controller.ts';
 
 const HELP = `node fleet/main.ts --data DIR [--host ADDRESS] [--mqtt-port N] [--ws-port N] [--http-port N]
-                   [--broker URL] [--public-url URL]
+                   [--broker URL] [--public-url URL] [--database postgres://USER@HOST/NAME [--blobs DIR]]
+Several controllers with one database, one folder of blobs and one broker: one leads, another takes over within 10 s.
 Metrics for Prometheus are at GET /metrics of the HTTP port. Traces go to OTEL_EXPORTER_OTLP_ENDPOINT, where it is set.`;
 
 try {
   const log = pino({ level: process.env.LOG_LEVEL ?? 'info' }, pino.destination(2));
-  const starting = startController({ ...readFlags(process.argv.slice(2)), log, environment: process.env });
+  const waiting = new AbortController();
+  const onLost = (): void => {
+    log.fatal('another controller leads this fleet now; ending, to be started again');
+    process.exit(1);
+  };
+  const environment = process.env;
+  const flags = readFlags(process.argv.slice(2));
+  const starting = startController({ ...flags, log, environment, onLost, signal: waiting.signal });
   onStop((reason) => {
     log.info(`${reason}: stopping`);
-    starting.then((controller) => controller.close()).then(() => process.exit(0));
+    waiting.abort();
+    starting
+      .then(
+        (controller) => controller.close(),
+        () => {},
+      )
+      .then(() => process.exit(0));
   });
   const { mqttUrl, webSocketUrl, httpUrl } = await starting;
   log.info({ mqttUrl: withoutPassword(mqttUrl), webSocketUrl, httpUrl }, 'the controller is ready');
@@ -35,6 +49,8 @@ function readFlags(words: string[]): ControllerOptions {
       'http-port': text,
       broker: text,
       'public-url': text,
+      database: text,
+      blobs: text,
     },
   });
   if (values.data === undefined) throw new Error(`--data: expected a folder for the controller's data\n${HELP}`);
@@ -46,6 +62,8 @@ function readFlags(words: string[]): ControllerOptions {
     httpPort: portOf(values, 'http-port'),
     broker: values.broker,
     publicUrl: values['public-url'],
+    database: values.database ?? process.env.LLMASOS_DATABASE,
+    blobs: values.blobs,
   };
 }
 

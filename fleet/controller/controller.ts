@@ -13,12 +13,13 @@ import { type OpenTelemetry, openTelemetry } from '../../runtime/telemetry/telem
 import { createApi } from '../api/api.ts';
 import { listenHttp } from '../api/server.ts';
 import { type EmbeddedBroker, startBroker } from './broker-io.ts';
-import { type Database, openDatabase } from './database.ts';
+import { type Database, openDatabase, sqliteDialect } from './database.ts';
 import { Fleet, NODES_MAX } from './fleet-service.ts';
 import { type Link, openLink, watchTopics } from './link-io.ts';
 import { createNodeTraffic, type NodeTraffic } from './node-traffic.ts';
 import { readNodeMessage } from './registry.ts';
 import type { ControllerService } from './service.ts';
+import { createStandby, type Standby } from './standby.ts';
 
 export const DEFAULT_PORTS = { mqtt: 1883, webSocket: 9001, http: 7700 } as const;
 
@@ -32,6 +33,14 @@ const CHANNELS = ['presence', 'reported', 'metrics', 'replies', 'task-events'] a
 export interface ControllerOptions {
   /** Folder for database and files; created when missing, and locked. */
   readonly data: string;
+  /** postgres://…: state is kept there, and of several controllers with one address one leads while the others wait. */
+  readonly database?: string | undefined;
+  /** Folder for files in place of one in `data`: controllers with one database need one that they share. */
+  readonly blobs?: string | undefined;
+  /** Stops waiting to lead. */
+  readonly signal?: AbortSignal;
+  /** Another controller leads now; this one can write nothing any more and has to be closed. */
+  readonly onLost?: () => void;
   /** Address that broker and HTTP listen on. */
   readonly host?: string;
   /** 0 lets the system choose. */
@@ -69,17 +78,18 @@ export async function startController(options: ControllerOptions): Promise<Contr
     closers.push(() => telemetry.close());
     await mkdir(options.data, { recursive: true });
     closers.push(lockFolder(options.data, 'controller'));
-    const blobs = await openBlobs(join(options.data, 'blobs'));
-    const database = await openDatabase(join(options.data, 'controller.sqlite'));
-    closers.push(() => database.destroy());
+    const blobs = await openBlobs(options.blobs ?? join(options.data, 'blobs'));
+    const http = await listenHttp(host, options.httpPort ?? DEFAULT_PORTS.http);
+    closers.push(() => http.close());
+    const httpUrl = `http://${reachable(host)}:${http.port}`;
+    const publicUrl = options.publicUrl?.replace(/\/$/, '') ?? httpUrl;
+    const standby = createStandby((app) => http.serve(app), telemetry.scrape, log);
+    const database = await openState(options, publicUrl, standby, closers);
     const broker = options.broker === undefined ? await startOwnBroker(options, host, log, telemetry) : undefined;
     if (broker) closers.push(() => broker.close());
     const mqttUrl = broker ? `mqtt://${reachable(host)}:${broker.tcpPort}` : (options.broker as string);
     const ownUrl = broker ? mqttUrl.replace('//', `//${broker.controllerLogin}@`) : mqttUrl;
-    const http = await listenHttp(host, options.httpPort ?? DEFAULT_PORTS.http);
-    closers.push(() => http.close());
-    const httpUrl = `http://${reachable(host)}:${http.port}`;
-    const files = `${options.publicUrl?.replace(/\/$/, '') ?? httpUrl}/v1/blobs`;
+    const files = `${publicUrl}/v1/blobs`;
     const { fleet, link } = await startFleet({ database, blobs, files, mqttUrl: ownUrl, log, telemetry, closers });
     const webSocketUrl = broker ? `ws://${reachable(host)}:${broker.webSocketPort}` : null;
     const brokerConnected = (): boolean => link.connected;
@@ -92,6 +102,30 @@ export async function startController(options: ControllerOptions): Promise<Contr
     await close();
     throw error;
   }
+}
+
+/** Resolves when the state may be written: at once with a file, with PostgreSQL when this controller leads. */
+async function openState(
+  { data, database: url, signal = new AbortController().signal, onLost = () => {} }: ControllerOptions,
+  publicUrl: string,
+  standby: Standby,
+  closers: (() => Promise<void> | void)[],
+): Promise<Database> {
+  if (url === undefined) {
+    const file = join(data, 'controller.sqlite');
+    const database = await openDatabase(sqliteDialect(file), file);
+    closers.push(() => database.destroy());
+    return database;
+  }
+  const { isPostgres, openPostgres } = await import('./postgres-io.ts');
+  if (!isPostgres(url))
+    throw new Error(`--database: expected an address such as postgres://user@host/name, got "${url.slice(0, 20)}…"`);
+  const { dialect, leadership } = await openPostgres(url, { holder: `${hostname()} ${process.pid}`, url: publicUrl });
+  const database = await openDatabase(dialect, 'the database');
+  closers.push(() => database.destroy());
+  closers.push(() => leadership.release());
+  await leadership.attain(signal, standby.waitFor, onLost);
+  return database;
 }
 
 function startOwnBroker(

@@ -1,9 +1,9 @@
 /**
- * The controller's state: the truth that the broker's retained messages are made from. SQLite through Kysely, so that
- * another dialect (PostgreSQL) can take its place without touching a query: JSON is kept as text, times as milliseconds.
+ * The controller's state: the truth that the broker's retained messages are made from. SQLite through Kysely, or PostgreSQL in its
+ * place (postgres-io.ts) without another query: JSON is kept as text, times as milliseconds.
  */
 import { DatabaseSync } from 'node:sqlite';
-import { Kysely, type SqliteDatabase, SqliteDialect } from 'kysely';
+import { type Dialect, Kysely, type SqliteDatabase, SqliteDialect } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import { type RolloutTables, rolloutMigrations } from '../rollouts/tables.ts';
 
@@ -86,9 +86,14 @@ export interface Tables extends RolloutTables {
 
 export type Database = Kysely<Tables>;
 
-/** Opens or creates the file and brings its schema up to date. Throws when a later version of the program wrote it. */
-export async function openDatabase(file: string): Promise<Database> {
-  const database = new Kysely<Tables>({ dialect: new SqliteDialect({ database: openSqlite(file) }) });
+/** Throws an Error when the file cannot be opened. */
+export function sqliteDialect(file: string): Dialect {
+  return new SqliteDialect({ database: openSqlite(file) });
+}
+
+/** Brings the schema up to date. Throws when a later version of the program wrote it. `place`: what a person calls it. */
+export async function openDatabase(dialect: Dialect, place: string): Promise<Database> {
+  const database = new Kysely<Tables>({ dialect });
   const migrator = new Migrator({
     db: database,
     provider: { getMigrations: async () => ({ ...migrations, ...rolloutMigrations }) },
@@ -98,7 +103,7 @@ export async function openDatabase(file: string): Promise<Database> {
   await database.destroy();
   const reason = error instanceof Error ? error.message : String(error);
   throw new Error(
-    `${file}: its tables cannot be brought up to date (${reason}); if a later version of the program wrote it, install that one again`,
+    `${place}: its tables cannot be brought up to date (${reason}); if a later version of the program wrote it, install that one again`,
     { cause: error },
   );
 }

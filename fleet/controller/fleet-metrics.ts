@@ -6,6 +6,7 @@
 import type { BatchObservableResult, Histogram, Meter } from '@opentelemetry/api';
 import type { Metrics, TriggerMetrics } from '../../runtime/protocol/messages.ts';
 import { SECONDS_BUCKETS } from '../../runtime/telemetry/telemetry.ts';
+import type { Live, StateMessage } from './registry.ts';
 
 export interface FleetReadings {
   readonly connected: boolean;
@@ -56,8 +57,13 @@ export class FleetMeasures {
     this.#refused++;
   }
 
-  /** The next metrics of a node, and those before them. */
-  counted(before: Metrics | null, after: Metrics): void {
+  /** Messages of nodes, and what was known before them. */
+  counted(batch: readonly StateMessage[], live: ReadonlyMap<string, Live>): void {
+    for (const message of batch)
+      if (message.kind === 'metrics') this.#count(live.get(message.node)?.metrics ?? null, message.metrics);
+  }
+
+  #count(before: Metrics | null, after: Metrics): void {
     const known = new Map(before?.triggers.map((trigger) => [trigger.name, trigger]));
     for (const trigger of after.triggers) {
       const totals = this.#totalsOf(trigger.name);

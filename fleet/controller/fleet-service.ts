@@ -303,9 +303,7 @@ export class Fleet implements ControllerService {
       return { ...changes, publications: await refreshDesired(transaction, refresh) };
     });
     this.measures.committed('nodes', performance.now() - beganMs);
-    for (const message of batch)
-      if (message.kind === 'metrics')
-        this.measures.counted(this.#live.get(message.node)?.metrics ?? null, message.metrics);
+    this.measures.counted(batch, this.#live);
     const { publications, live, save } = taken;
     const came = [...live].some(([node, { online }]) => online !== this.#isOnline(node));
     for (const [node, state] of live) this.#live.set(node, state);

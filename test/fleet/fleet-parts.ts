@@ -140,6 +140,24 @@ export class ProtocolNode {
 
 const presence = (online: boolean): string => JSON.stringify({ online, at: Date.now() });
 
+/**
+ * Flags of a controller that keeps its state in a fresh database of the PostgreSQL server at LLMASOS_TEST_POSTGRES, or none:
+ * postgres.test.ts runs other tests once more with it.
+ */
+export async function freshDatabase(): Promise<{ database?: string }> {
+  const server = process.env.LLMASOS_TEST_POSTGRES;
+  if (server === undefined) return {};
+  const { default: pg } = await import('pg');
+  const client = new pg.Client(server);
+  await client.connect();
+  const name = `fleet_${process.pid}_${databases++}`;
+  await client.query(`create database ${name}`);
+  await client.end();
+  return { database: server.replace(/[^/]*$/, name) };
+}
+
+let databases = 0;
+
 export interface ControllerProcess {
   readonly child: ChildProcess;
   readonly mqttUrl: string;

@@ -7,6 +7,7 @@ import { type Controller, startController } from '../../../fleet/controller/cont
 import {
   chunks,
   eventually,
+  freshDatabase,
   hashOf,
   modelBytes,
   ProtocolNode,
@@ -17,7 +18,7 @@ import {
 } from '../fleet-parts.ts';
 
 const data = temporary();
-const options = { data, mqttPort: 0, webSocketPort: 0, httpPort: 0 };
+const options = { data, ...(await freshDatabase()), mqttPort: 0, webSocketPort: 0, httpPort: 0 };
 let controller: Controller = await startController(options);
 // Everything goes over real HTTP: the client is the same interface as the service.
 let service = new ControllerClient(controller.httpUrl);
@@ -321,7 +322,7 @@ test('after a restart everything is there, and desired states are published agai
 
 test('files that nothing names are swept away after an hour, and the others stay', async () => {
   const folder = temporary();
-  const here = { ...options, data: folder };
+  const here = { ...options, ...(await freshDatabase()), data: folder };
   const first = await startController(here);
   const [kept, old, fresh] = [modelBytes, Buffer.from('old'), Buffer.from('fresh')];
   for (const bytes of [kept, old, fresh]) await first.service.putBlob(hashOf(bytes), chunks(bytes));
@@ -353,7 +354,7 @@ test('changes that arrive at once all count, each version once', async () => {
 });
 
 test('a controller that nobody answers for is named with what to do', async () => {
-  const gone = await startController({ ...options, data: temporary() });
+  const gone = await startController({ ...options, ...(await freshDatabase()), data: temporary() });
   await gone.close();
   assert.is(
     await refusalOf(new ControllerClient(gone.httpUrl).nodes()),

@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { openDatabase } from '../../../fleet/controller/database.ts';
+import { openDatabase, sqliteDialect } from '../../../fleet/controller/database.ts';
 import { createNodeTraffic } from '../../../fleet/controller/node-traffic.ts';
 import type { StateMessage } from '../../../fleet/controller/registry.ts';
 import { readNodes, saveNode } from '../../../fleet/controller/store.ts';
@@ -58,7 +58,7 @@ test('names without end take no memory without end', async () => {
 });
 
 test('more names than a statement takes parameters can be asked for', async () => {
-  const database = await openDatabase(':memory:');
+  const database = await openDatabase(sqliteDialect(':memory:'), 'state');
   await saveNode(database, { name: 'n39999', reported: null, lastSeenAt: 1 });
   await saveNode(database, { name: 'other', reported: null, lastSeenAt: 1 });
   const names = Array.from({ length: 40_000 }, (_, index) => `n${index}`);

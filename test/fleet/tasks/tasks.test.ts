@@ -7,6 +7,7 @@ import {
   type ControllerProcess,
   chunks,
   eventually,
+  freshDatabase,
   hashOf,
   killProcesses,
   ProtocolNode,
@@ -17,7 +18,9 @@ import {
 import { largest, scaling, startNodeProcess } from '../scaling-parts.ts';
 
 const data = temporary();
-let controller: ControllerProcess = await startProcess(data);
+const { database } = await freshDatabase();
+const flags = database === undefined ? [] : ['--database', database];
+let controller: ControllerProcess = await startProcess(data, flags);
 const { mqttUrl, httpUrl } = controller;
 const service = new ControllerClient(httpUrl);
 const folders = { north: temporary(), south: temporary() };
@@ -88,7 +91,7 @@ test('kill -9 of a node and of the controller loses nothing and doubles nothing'
   const { id } = await service.tasks.add(inference(values, { priority: 'background' }));
   nodes.north.child.kill('SIGKILL');
   await controller.kill('SIGKILL');
-  controller = await startProcess(data, ['--mqtt-port', port(mqttUrl), '--http-port', port(httpUrl)]);
+  controller = await startProcess(data, [...flags, '--mqtt-port', port(mqttUrl), '--http-port', port(httpUrl)]);
   nodes.north = startNodeProcess(mqttUrl, 'north', folders.north);
   const task = await ended(id);
   assert.is(task.state, 'succeeded', JSON.stringify(task.unitList.find(({ error }) => error !== null)));

@@ -1,0 +1,91 @@
+/**
+ * Which of several controllers on one database leads: a row with a lease, by the database's clock, so that no other has to be
+ * right. The others wait and take over when the lease has ended. A leader that was only slow (a paused machine, a
+ * network that came back) is told by the epoch, which grows with each leader and which every transaction checks: it can
+ * write nothing any more (Kleppmann, "How to do distributed locking", 2016).
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Pool } from 'pg';
+
+const LEASE_S = 6;
+const RENEW_MS = 1_500;
+const LOOK_MS = 1_000;
+
+export interface Leader {
+  readonly holder: string;
+  /** Where it answers. */
+  readonly url: string;
+}
+
+export class Leadership {
+  readonly #pool: Pool;
+  readonly #me: Leader;
+  /** Undefined until this controller leads. */
+  epoch: number | undefined;
+  #renewing: NodeJS.Timeout | undefined;
+
+  constructor(pool: Pool, me: Leader) {
+    this.#pool = pool;
+    this.#me = me;
+  }
+
+  /**
+   * Resolves when this controller leads; rejects when the signal aborts. `onWait` hears who leads meanwhile, `onLost` once
+   * when another controller does later.
+   */
+  async attain(signal: AbortSignal, onWait: (leader: Leader) => void, onLost: () => void): Promise<void> {
+    for (;;) {
+      this.epoch = await this.#claim();
+      if (this.epoch !== undefined) break;
+      const { rows } = await this.#pool.query<Leader>(`select holder, url from leadership where name = 'fleet'`);
+      if (rows[0]) onWait(rows[0]);
+      await pause(LOOK_MS, undefined, { signal });
+    }
+    this.#renewing = setInterval(() => {
+      this.#renew().then(
+        (leads) => {
+          if (leads || this.#renewing === undefined) return;
+          this.#stop();
+          onLost();
+        },
+        // The database is away: nothing can be written meanwhile, here or elsewhere.
+        () => {},
+      );
+    }, RENEW_MS);
+  }
+
+  /** The next controller need not wait for the lease to end. */
+  async release(): Promise<void> {
+    this.#stop();
+    if (this.epoch === undefined) return;
+    await this.#pool
+      .query(`update leadership set until = now() where name = 'fleet' and epoch = $1`, [this.epoch])
+      .catch(() => {});
+  }
+
+  #stop(): void {
+    clearInterval(this.#renewing);
+    this.#renewing = undefined;
+  }
+
+  async #claim(): Promise<number | undefined> {
+    const { rows } = await this.#pool.query<{ epoch: number }>(
+      `insert into leadership (name, holder, url, epoch, until)
+         values ('fleet', $1, $2, 1, now() + make_interval(secs => $3))
+         on conflict (name) do update
+         set holder = excluded.holder, url = excluded.url, epoch = leadership.epoch + 1, until = excluded.until
+         where leadership.until < now()
+         returning epoch`,
+      [this.#me.holder, this.#me.url, LEASE_S],
+    );
+    return rows[0]?.epoch;
+  }
+
+  async #renew(): Promise<boolean> {
+    const { rowCount } = await this.#pool.query(
+      `update leadership set until = now() + make_interval(secs => $2) where name = 'fleet' and epoch = $1`,
+      [this.epoch, LEASE_S],
+    );
+    return rowCount === 1;
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * PostgreSQL in SQLite's place, for the same queries. Transactions take turns as they do there, over all controllers on the
+ * database: what the controller reads in one is still so when it writes. Each commit serves a batch, so that one at a time is enough.
+ */
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  type Driver,
+  PostgresDialect,
+  PostgresDriver,
+  type TransactionSettings,
+} from 'kysely';
+import pg from 'pg';
+import { type Leader, Leadership } from './leadership-io.ts';
+
+const CONNECTIONS_MAX = 8;
+const CONNECT_MS = 5_000;
+const STATEMENT_MS = 60_000;
+/** A controller that was stopped in the midst of a transaction must not keep the turn: shorter than a lease. */
+const IDLE_MS = 5_000;
+/** Of the turn; any number that nobody else on the database uses. */
+const TURN = 7_165_093_424;
+const INT8 = 20;
+
+export interface Postgres {
+  readonly dialect: PostgresDialect;
+  readonly leadership: Leadership;
+}
+
+/** Rejects with an Error for the person who wrote the address when the server cannot be reached or used. */
+export async function openPostgres(url: string, me: Leader): Promise<Postgres> {
+  const pool = new pg.Pool({
+    connectionString: url,
+    Client: TextClient,
+    max: CONNECTIONS_MAX,
+    connectionTimeoutMillis: CONNECT_MS,
+    statement_timeout: STATEMENT_MS,
+    idle_in_transaction_session_timeout: IDLE_MS,
+    application_name: 'llmasos',
+    // Times, counts and versions stay far below 2^53.
+    types: { getTypeParser: (type, format) => (type === INT8 ? Number : pg.types.getTypeParser(type, format)) },
+  });
+  // A connection in the pool may end at any time; who needs one is told then.
+  pool.on('error', () => {});
+  const leadership = new Leadership(pool, me);
+  try {
+    await createLeadership(pool);
+  } catch (cause) {
+    await pool.end();
+    const { message } = cause as Error;
+    const place = withoutLogin(url);
+    throw new Error(
+      `--database ${place}: ${message || 'cannot be reached'}; is PostgreSQL there, and may this user create tables?`,
+      {
+        cause,
+      },
+    );
+  }
+  return { dialect: new TurnsDialect(pool, leadership), leadership };
+}
+
+/** Before the migrations, which themselves may be waited for. */
+async function createLeadership(pool: pg.Pool): Promise<void> {
+  const client = await pool.connect();
+  try {
+    await client.query('begin');
+    await client.query('select pg_advisory_xact_lock($1)', [TURN]);
+    await client.query(
+      `create table if not exists leadership (
+         name text primary key, holder text not null, url text not null, epoch bigint not null, until timestamptz not null)`,
+    );
+    await client.query('commit');
+  } finally {
+    client.release();
+  }
+}
+
+export function isPostgres(place: string): boolean {
+  return /^postgres(ql)?:\/\//.test(place);
+}
+
+function withoutLogin(url: string): string {
+  return url.replace(/\/\/[^@/]*@/, '//');
+}
+
+/** PostgreSQL keeps every character but one: what came as U+0000, from a node's error say, is written as U+FFFD. */
+class TextClient extends pg.Client {
+  // biome-ignore lint/suspicious/noExplicitAny: the overloads of pg, passed on as they are
+  override query(...given: any[]): any {
+    const [query, values, ...rest] = given;
+    const clean = Array.isArray(values) ? values.map(withoutNul) : values;
+    return Reflect.apply(super.query, this, [query, clean, ...rest]);
+  }
+}
+
+function withoutNul(value: unknown): unknown {
+  return typeof value === 'string' ? value.replaceAll('\0', '\uFFFD') : value;
+}
+
+class TurnsDialect extends PostgresDialect {
+  readonly #pool: pg.Pool;
+  readonly #leadership: Leadership;
+
+  constructor(pool: pg.Pool, leadership: Leadership) {
+    super({ pool });
+    this.#pool = pool;
+    this.#leadership = leadership;
+  }
+
+  override createDriver(): Driver {
+    return new TurnsDriver(this.#pool, this.#leadership);
+  }
+}
+
+class TurnsDriver extends PostgresDriver {
+  readonly #leadership: Leadership;
+
+  constructor(pool: pg.Pool, leadership: Leadership) {
+    super({ pool });
+    this.#leadership = leadership;
+  }
+
+  override async beginTransaction(connection: DatabaseConnection, settings: TransactionSettings): Promise<void> {
+    await super.beginTransaction(connection, settings);
+    try {
+      await connection.executeQuery(CompiledQuery.raw('select pg_advisory_xact_lock($1)', [TURN]));
+      await this.#checkEpoch(connection);
+    } catch (error) {
+      await connection.executeQuery(CompiledQuery.raw('rollback')).catch(() => {});
+      throw error;
+    }
+  }
+
+  async #checkEpoch(connection: DatabaseConnection): Promise<void> {
+    const { epoch } = this.#leadership;
+    if (epoch === undefined) return;
+    const query = CompiledQuery.raw(`select 1 from leadership where name = 'fleet' and epoch = $1`, [epoch]);
+    const { rows } = await connection.executeQuery(query);
+    if (rows.length === 0) throw new Error('another controller leads this fleet now');
+  }
+}
