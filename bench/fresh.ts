@@ -67,7 +67,10 @@ export async function freshFigures(
 ): Promise<Map<string, Map<ContenderName, FreshFigures>>> {
   // As a gateway runs it. The others come as they are installed, which is bundled too.
   await bundle(folder, {
-    entries: { 'fresh-process': 'bench/contenders/fresh-process.ts' },
+    entries: {
+      'fresh-process': 'bench/contenders/fresh-process.ts',
+      'compile-worker': 'runtime/engine/compile-worker.ts',
+    },
     workers: { 'core-worker': 'runtime/engine/core-worker.ts' },
   });
   rmSync(cache, { recursive: true, force: true });

@@ -19,7 +19,7 @@ async function buildGateway(folder) {
   // Chunks are named after their content: those of an earlier build would stay beside the new ones.
   for (const name of readdirSync(folder)) if (name.endsWith('.js')) rmSync(join(folder, name));
   await bundle(folder, {
-    entries: { main: 'devices/gateway/main.ts' },
+    entries: { main: 'devices/gateway/main.ts', 'compile-worker': 'runtime/engine/compile-worker.ts' },
     workers: {
       'core-worker': 'runtime/engine/core-worker.ts',
       'onnxruntime-worker': 'runtime/offload/onnxruntime-worker.ts',

@@ -25,6 +25,7 @@ const entries = [
   'fleet/main.ts',
   'fleet/cli/main.ts',
   'fleet/simulator/main.ts',
+  'runtime/engine/compile-worker.ts',
   'runtime/engine/core-worker.ts',
   'runtime/offload/onnxruntime-worker.ts',
 ];

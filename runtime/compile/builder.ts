@@ -37,6 +37,16 @@ export class ConstantKeys {
     }
     return name;
   }
+
+  /** What they describe, and names, but for the first `count`. */
+  since(count: number): (readonly [string, string])[] {
+    return [...this.#names].slice(count);
+  }
+
+  /** Takes over what another table of this generation has named. */
+  learn(names: Iterable<readonly [string, string]>): void {
+    for (const [description, name] of names) this.#names.set(description, name);
+  }
 }
 
 /**

@@ -3,10 +3,13 @@ import { setImmediate } from 'node:timers/promises';
 import { UnsupportedError } from '../compile/program.ts';
 import type { KernelTraits } from '../compile/traits.ts';
 import type { OnnxModel } from '../onnx/graph.ts';
+import { isControlFlow, isHostNode } from '../ops/host/node-kinds.ts';
 import type { RunAccount } from '../schedule/events.ts';
 import { checkInputs } from './check-inputs.ts';
+import type { CompileThread } from './compile-thread.ts';
 import { nowMs } from './core-messages.ts';
 import type { Dispatcher } from './dispatcher.ts';
+import { Elsewhere, type ModelSource } from './elsewhere.ts';
 import { runModel } from './graph-runner.ts';
 import type { WholeProgram } from './kept-programs-io.ts';
 import type { LoadedProgram } from './loaded-program.ts';
@@ -14,16 +17,17 @@ import { MemoryLimitError } from './memory.ts';
 import type { Model, RunOptions, RunResult } from './model.ts';
 import type { ModelMemory } from './model-memory.ts';
 import { ProgramStore } from './program-store.ts';
-import { type Live, Stages } from './stages.ts';
+import { type Live, type Scope, Stages } from './stages.ts';
 import type { DataType, Tensor } from './tensor.ts';
 import type { EngineValue } from './value.ts';
-import { wholeProgramOf } from './whole-program.ts';
+import { isWhole, wholeProgramOf } from './whole-program.ts';
 
 export interface ModelHome {
   readonly memory: ModelMemory;
   readonly dispatcher: Dispatcher;
   /** What programs are made for here. */
   readonly traits: KernelTraits;
+  readonly compiler: CompileThread;
   /** All models that are open. */
   readonly models: Set<Model>;
   /** Is given a program that does all that the model does, when it is made first. */
@@ -41,16 +45,20 @@ export class EngineModel implements Model {
   readonly #runs = new Set<Promise<RunResult>>();
   #mayBeWhole = true;
   #closed = false;
+  readonly #elsewhere: Elsewhere;
+  /** Nothing in it has to be done in JavaScript. */
+  readonly #isPlain: boolean;
 
   /** Throws an UnsupportedError when the kernels lack what the model needs. */
-  constructor(file: OnnxModel, name: string, fileBytes: number, home: ModelHome) {
+  constructor(file: OnnxModel, source: ModelSource, home: ModelHome) {
+    const { name } = source;
     this.name = name;
     this.inputs = file.graph.inputs;
     this.outputs = file.graph.outputs;
     this.#home = home;
     const { memory, traits, keep } = home;
     this.#store = new ProgramStore(file, {
-      ...{ name, weightBytes: fileBytes, memory, traits },
+      ...{ name, weightBytes: source.file.byteLength, memory, traits },
       onFirst:
         keep &&
         ((stage, request, weights) => {
@@ -59,6 +67,11 @@ export class EngineModel implements Model {
         }),
     });
     this.#stages = new Stages(this.#store);
+    const { nodes } = this.#store.model.graph;
+    this.#isPlain = !nodes.some((node) => isControlFlow(node) || isHostNode(node));
+    this.#elsewhere = new Elsewhere({
+      ...{ source, store: this.#store, stages: this.#stages, thread: home.compiler, traits },
+    });
     home.models.add(this);
   }
 
@@ -66,7 +79,7 @@ export class EngineModel implements Model {
    * Compiles ahead where the file fixes every shape, so that the first run is quick and a lack shows at once: throws
    * an UnsupportedError or a MemoryLimitError. Whatever else is wrong may be due to values that only a run has.
    */
-  compileAhead(): void {
+  async compileAhead(): Promise<void> {
     const values = new Map<string, Live>();
     for (const { name, type, dims } of this.inputs) {
       if (!dims.every((dim) => typeof dim === 'number')) return;
@@ -74,8 +87,10 @@ export class EngineModel implements Model {
       const value = isHost ? { type: 'string' as const, dims, data: [] } : placeholder(type, dims);
       values.set(name, { value });
     }
+    const scope: Scope = { graph: this.#store.model.graph, path: '', depth: 0, values };
     try {
-      this.#stages.ahead({ graph: this.#store.model.graph, path: '', depth: 0, values });
+      if (this.#isForThread) await this.#elsewhere.make(scope);
+      if (this.#stages.missing(scope, 0)) this.#stages.ahead(scope);
     } catch (error) {
       if (error instanceof UnsupportedError || error instanceof MemoryLimitError) throw error;
     }
@@ -89,6 +104,7 @@ export class EngineModel implements Model {
       return await run;
     } finally {
       this.#runs.delete(run);
+      this.#home.compiler.noteRun();
       this.#store.sweep();
     }
   }
@@ -96,23 +112,30 @@ export class EngineModel implements Model {
   async #run(inputs: Readonly<Record<string, EngineValue>>, options: RunOptions): Promise<RunResult> {
     const { dispatcher } = this.#home;
     if (this.#closed) throw new Error(`model "${this.name}" is closed`);
-    const whole = this.#wholeProgram(inputs);
-    if (whole) return dispatcher.run(this.name, whole, inputs as Readonly<Record<string, Tensor>>, options);
+    const startedMs = nowMs();
+    const scope = this.#scopeOf(inputs);
+    const making = this.#isForThread ? this.#elsewhere.make(scope) : undefined;
+    if (making) await this.#made(making, scope, options.signal);
+    const whole = this.#wholeProgram(scope);
+    if (whole) {
+      const left = making ? timeLeft(options, nowMs() - startedMs) : options;
+      return dispatcher.run(this.name, whole, inputs as Readonly<Record<string, Tensor>>, left);
+    }
     const steps = runModel(this.#store.model, this.#stages, inputs);
-    const submittedMs = nowMs();
     const accounts: RunAccount[] = [];
     let [queueMs, runMs] = [0, 0];
     let answer: Readonly<Record<string, Tensor>> | undefined;
     for (;;) {
       if (this.#closed) throw new Error(`model "${this.name}" is closed`);
       options.signal?.throwIfAborted();
+      while (this.#elsewhere.busy) await this.#elsewhere.busy;
       const step = steps.next(answer);
       if (step.done) return { outputs: step.value, queueMs, runMs, accounts };
       answer = undefined;
       if (step.value.kind === 'pause') await setImmediate();
       else {
         const { program, inputs } = step.value;
-        const result = await dispatcher.run(this.name, program, inputs, timeLeft(options, nowMs() - submittedMs));
+        const result = await dispatcher.run(this.name, program, inputs, timeLeft(options, nowMs() - startedMs));
         answer = result.outputs;
         accounts.push(...(result.accounts ?? []));
         queueMs += result.queueMs;
@@ -122,15 +145,30 @@ export class EngineModel implements Model {
   }
 
   /** The program that does for these inputs all that the model does, where one does: such a run needs no walk over the graph. */
-  #wholeProgram(inputs: Readonly<Record<string, EngineValue>>): LoadedProgram | undefined {
+  #wholeProgram(scope: Scope): LoadedProgram | undefined {
     if (!this.#mayBeWhole) return undefined;
+    const stage = this.#stages.next(scope, 0);
+    const program = stage.kind === 'program' ? stage.program : undefined;
+    this.#mayBeWhole = program !== undefined && isWhole(scope.graph, stage.end, program.program.outputs);
+    return this.#mayBeWhole ? program : undefined;
+  }
+
+  get #isForThread(): boolean {
+    return this.#mayBeWhole && this.#isPlain && this.#elsewhere.isPossible;
+  }
+
+  #scopeOf(inputs: Readonly<Record<string, EngineValue>>): Scope {
     const values = new Map<string, Live>();
     for (const { name } of this.inputs) values.set(name, { value: inputs[name] as EngineValue });
-    const { graph } = this.#store.model;
-    const stage = this.#stages.next({ graph, path: '', depth: 0, values }, 0);
-    const outputs = stage.kind === 'program' && stage.end === graph.nodes.length && stage.program?.program.outputs;
-    this.#mayBeWhole = outputs ? sameNames(outputs, graph.outputs) : false;
-    return this.#mayBeWhole && stage.kind === 'program' ? stage.program : undefined;
+    return { graph: this.#store.model.graph, path: '', depth: 0, values };
+  }
+
+  /** Waits for a program that is made elsewhere; the run may be cancelled meanwhile, or the model closed. */
+  async #made(making: Promise<void>, scope: Scope, signal: AbortSignal | undefined): Promise<void> {
+    await orAborted(making, signal);
+    // What the thread could not make is made here, when it has left this model alone.
+    while (this.#elsewhere.busy && this.#stages.missing(scope, 0)) await this.#elsewhere.busy;
+    if (this.#closed) throw new Error(`model "${this.name}" is closed`);
   }
 
   async close(): Promise<void> {
@@ -139,6 +177,7 @@ export class EngineModel implements Model {
     this.#home.models.delete(this);
     const reason = new Error(`model "${this.name}" was closed`);
     await this.#home.dispatcher.cancelAll(this.name, this.#store.programs, reason);
+    await this.#elsewhere.close();
     await Promise.allSettled(this.#runs);
     this.#store.close();
   }
@@ -151,8 +190,15 @@ function timeLeft(options: RunOptions, passedMs: number): RunOptions {
   return { ...options, timeoutMs: Math.max(timeoutMs - passedMs, Number.MIN_VALUE) };
 }
 
-function sameNames(a: readonly { name: string }[], b: readonly { name: string }[]): boolean {
-  return a.length === b.length && a.every(({ name }, index) => name === b[index]?.name);
+/** Settles as the promise does, or rejects with the signal's reason before. */
+function orAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (!signal) return promise;
+  const { promise: result, resolve, reject } = Promise.withResolvers<void>();
+  const abort = (): void => reject(signal.reason);
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort, { once: true });
+  promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  return result;
 }
 
 /** A tensor of which only type and shape matter. */

@@ -7,6 +7,7 @@ import { type ByteSource, memorySource } from '../onnx/byte-source.ts';
 import type { TenantSpec } from '../schedule/events.ts';
 import { cacheFolder, keepBuild, recallBuild } from './build-choice-io.ts';
 import type { BuildChoice } from './choose-build.ts';
+import { CompileThread } from './compile-thread.ts';
 import { Core } from './core.ts';
 import { CORES_MAX, CoreBlock } from './core-block.ts';
 import { Dispatcher } from './dispatcher.ts';
@@ -179,8 +180,9 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   /** Under V8's flags this call is compiled by the optimising compiler, if nothing else was. */
   const hasCode = (): boolean => started.isReady && kernels.faultWord() >= 0;
   const models = new Set<Model>();
-  const { compiler = bundleName(import.meta.url) } = options;
-  const programs = compiler ? new KeptPrograms(join(folder, 'programs'), compiler) : undefined;
+  const compiler = new CompileThread(memory.memory);
+  const { compiler: compilerName = bundleName(import.meta.url) } = options;
+  const programs = compilerName ? new KeptPrograms(join(folder, 'programs'), compilerName) : undefined;
   let closed = false;
   return {
     get info() {
@@ -190,7 +192,7 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
       if (closed) throw new Error(`model "${name}": the engine is closed`);
       code.keepSoon(module, hasCode);
       const file = source instanceof Uint8Array ? memorySource(source) : source;
-      const home = { memory: new ModelMemory(memory, name, modelMaxBytes), dispatcher, traits, models };
+      const home = { memory: new ModelMemory(memory, name, modelMaxBytes), dispatcher, compiler, traits, models };
       const open = async (keep?: (whole: WholeProgram) => void): Promise<Model> => {
         const { openModel } = await import('./open-model.ts');
         if (closed) throw new Error(`model "${name}": the engine is closed`);
@@ -211,7 +213,7 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
       closed = true;
       await Promise.all([...models].map((model) => model.close()));
       if (hasCode()) code.keep(module);
-      await Promise.all([...cores.map((each) => each.close()), programs?.settle()]);
+      await Promise.all([...cores.map((each) => each.close()), compiler.close(), programs?.settle()]);
     },
   };
 }

@@ -4,6 +4,7 @@
  */
 import { sameDims } from '../compile/strides.ts';
 import { checkInputs } from './check-inputs.ts';
+import type { CompileThread } from './compile-thread.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { WholeProgram } from './kept-programs-io.ts';
 import { LoadedProgram } from './loaded-program.ts';
@@ -16,6 +17,7 @@ import type { EngineValue } from './value.ts';
 export interface KeptModelHome {
   readonly memory: ModelMemory;
   readonly dispatcher: Dispatcher;
+  readonly compiler: CompileThread;
   /** All models that are open. */
   readonly models: Set<Model>;
   /** Reads and compiles the file. */
@@ -64,6 +66,7 @@ export class KeptModel implements Model {
       const ordered = this.outputs.map(({ name }) => [name, outputs[name] as Tensor] as const);
       return { outputs: Object.fromEntries(ordered), ...times };
     } finally {
+      this.#home.compiler.noteRun();
       this.#sweep();
     }
   }

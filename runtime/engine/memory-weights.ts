@@ -1,10 +1,11 @@
 /** A model's packed weights, placed straight into the engine's memory. */
 import { SPACE_BYTES_MAX } from '../compile/limits.ts';
 import { UnsupportedError, type Weights } from '../compile/program.ts';
+import type { Region, SharedNews } from './compile-messages.ts';
 import type { Blocks } from './memory.ts';
 
 /** A cache line; `instructions.ts` asks for 16. */
-const ALIGNMENT_BYTES = 64;
+export const WEIGHTS_ALIGNMENT = 64;
 
 /**
  * The region grows by moving: programs hold offsets only, and a run takes the region's place anew each time it starts
@@ -41,7 +42,7 @@ export class MemoryWeights implements Weights {
     const known = this.#offsets.get(key);
     if (known !== undefined) return known;
     const made = make();
-    const offset = Math.ceil(this.#length / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+    const offset = Math.ceil(this.#length / WEIGHTS_ALIGNMENT) * WEIGHTS_ALIGNMENT;
     if (offset + made.byteLength >= SPACE_BYTES_MAX) {
       throw new UnsupportedError(`${this.#what} take more than ${SPACE_BYTES_MAX} bytes`);
     }
@@ -67,6 +68,33 @@ export class MemoryWeights implements Weights {
     this.#makeRoom(byteLength);
     this.#length = byteLength;
     return this.bytes;
+  }
+
+  /** Where they lie, and how many there is room for. */
+  get region(): Region {
+    return { offset: this.#region, capacity: this.#capacity };
+  }
+
+  /** What was placed, but for the first `count`, by names; and how many there are. */
+  placedSince(count: number): (readonly [string, number])[] {
+    return [...this.#offsets].slice(count);
+  }
+
+  get count(): number {
+    return this.#offsets.size;
+  }
+
+  /** Room for those that another thread places, who has written up to `usedBytes`. Throws a MemoryLimitError. */
+  makeRoom(usedBytes: number, bytes: number): Region {
+    this.#length = usedBytes;
+    this.#makeRoom(bytes);
+    return this.region;
+  }
+
+  /** Takes note of what another thread has placed. */
+  learn({ offsets, weightBytes }: Pick<SharedNews, 'offsets' | 'weightBytes'>): void {
+    for (const [key, offset] of offsets) this.#offsets.set(key, offset);
+    this.#length = weightBytes;
   }
 
   /** Keeps the present place until `release`. */

@@ -10,6 +10,7 @@ import { hasOperator } from '../ops/index.ts';
 import { EngineModel, type ModelHome } from './engine-model.ts';
 
 export { chooseBuild } from './choose-build.ts';
+export { serveCompiler } from './compile-server.ts';
 
 /** Throws as `Engine.load` rejects. `folder` is where weights beside the file are looked for. */
 export async function openModel(
@@ -19,9 +20,9 @@ export async function openModel(
 ): Promise<EngineModel> {
   const readExternal = folder === undefined ? undefined : externalReader(folder);
   const graph = readModel(file, { readExternal, hasOperator });
-  const model = new EngineModel(graph, name, file.byteLength, home);
+  const model = new EngineModel(graph, { name, folder, file }, home);
   try {
-    model.compileAhead();
+    await model.compileAhead();
   } catch (error) {
     await model.close();
     throw error;

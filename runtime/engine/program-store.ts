@@ -5,7 +5,7 @@ import type { OnnxModel } from '../onnx/graph.ts';
 import { LoadedProgram } from './loaded-program.ts';
 import { MemoryWeights } from './memory-weights.ts';
 import type { ModelMemory } from './model-memory.ts';
-import type { StageStore } from './stages.ts';
+import type { Missing, StageStore } from './stages.ts';
 
 /** Kept of one stage: one for each set of input shapes in use. The one unused for longest makes room. */
 const PROGRAMS_MAX = 32;
@@ -20,7 +20,8 @@ const GROWTH_BYTES_MAX = 32 * 2 ** 20;
 const GROWTH_NAMES_MAX = 10_000;
 
 /** What the programs of a model have in common. */
-interface Shared {
+export interface Shared {
+  readonly generation: number;
   readonly prepared: Prepared;
   readonly weights: MemoryWeights;
   /** Bounds, known from the first program on. */
@@ -80,9 +81,24 @@ export class ProgramStore implements StageStore<LoadedProgram> {
 
   make(key: string, place: string, request: StageRequest): Stage<LoadedProgram> {
     this.#makeRoom(place);
+    const { prepared, weights } = this.#shared;
+    return this.#add(key, place, request, compileStage(prepared, request, weights, this.#options.traits));
+  }
+
+  /** For a stage that another thread makes: nothing else may be made until it has. */
+  beginElsewhere(place: string): Shared {
+    this.#makeRoom(place);
+    return this.#shared;
+  }
+
+  /** Takes a stage that another thread made. */
+  add({ key, place, request }: Missing, made: Stage): void {
+    this.#add(key, place, request, made);
+  }
+
+  #add(key: string, place: string, request: StageRequest, made: Stage): Stage<LoadedProgram> {
     const { prepared, weights, bytesMax } = this.#shared;
-    const { memory, traits, name } = this.#options;
-    const made = compileStage(prepared, request, weights, traits);
+    const { memory, name } = this.#options;
     if (bytesMax === Infinity) {
       this.#shared.bytesMax = 2 * weights.byteLength + GROWTH_BYTES_MAX;
       this.#shared.namesMax = 2 * prepared.keys.size + GROWTH_NAMES_MAX;
@@ -118,10 +134,11 @@ export class ProgramStore implements StageStore<LoadedProgram> {
 
   #prepare(model: OnnxModel): Shared {
     const { memory, name, weightBytes } = this.#options;
-    const prepared = prepare(model, this.#generation++);
+    const generation = this.#generation++;
+    const prepared = prepare(model, generation);
     // A guess: what a file holds besides weights shall not count.
     const weights = new MemoryWeights(memory, name, Math.min(weightBytes, memory.maxBytes / 2));
-    return { prepared, weights, bytesMax: Infinity, namesMax: Infinity };
+    return { generation, prepared, weights, bytesMax: Infinity, namesMax: Infinity };
   }
 
   #drop(key: string): void {

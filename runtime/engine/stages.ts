@@ -27,6 +27,13 @@ export interface Scope {
   readonly outer?: Scope;
 }
 
+/** A stage that is not there yet. */
+export interface Missing {
+  readonly key: string;
+  readonly place: string;
+  readonly request: StageRequest;
+}
+
 /** Keeps stages, bounded. */
 export interface StageStore<Loaded> {
   /** `place` begins the keys of all variants of a stage. */
@@ -68,6 +75,20 @@ export class Stages<Loaded> {
 
   constructor(store: StageStore<Loaded>) {
     this.#store = store;
+  }
+
+  /** What `next` has to make. */
+  missing(scope: Scope, start: number): Missing | undefined {
+    const needs = this.#needsAt(scope, start);
+    const place = placeOf(scope, start);
+    const key = `${place} ${keyOf(scope, needs)}`;
+    return this.#store.find(key) ? undefined : { key, place, request: this.#request(scope, start, needs) };
+  }
+
+  /** Takes note that the stage depends on what these inputs hold. */
+  specialise(scope: Scope, start: number, names: readonly string[]): void {
+    const { specialised } = this.#needsAt(scope, start);
+    for (const name of names) specialised.add(name);
   }
 
   /** The stage that begins at node `start`. */

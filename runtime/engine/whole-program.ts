@@ -1,7 +1,13 @@
 /** A program that does all that its model does, as it can be kept on disk. */
 import type { Stage, StageRequest } from '../compile/compile.ts';
-import type { OnnxModel } from '../onnx/graph.ts';
+import type { Graph, OnnxModel } from '../onnx/graph.ts';
 import type { WholeProgram } from './kept-programs-io.ts';
+
+/** Whether a program of a graph's nodes up to `end` gives all of its outputs. */
+export function isWhole({ nodes, outputs }: Graph, end: number, given: readonly { readonly name: string }[]): boolean {
+  const isSame = given.length === outputs.length && given.every(({ name }, index) => name === outputs[index]?.name);
+  return isSame && end === nodes.length;
+}
 
 /** Undefined when the stage is a part of the model only, or depends on more than the shapes of the inputs. */
 export function wholeProgramOf(

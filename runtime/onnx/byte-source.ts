@@ -8,6 +8,8 @@ export interface ByteSource {
   read(start: number, end: number, room?: Uint8Array): Uint8Array;
   /** Whether `read` gives views and costs nothing. */
   readonly inMemory: boolean;
+  /** Of the file, where it is one: another thread can read it too. */
+  readonly path?: string;
 }
 
 export function memorySource(bytes: Uint8Array): ByteSource {

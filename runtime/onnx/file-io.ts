@@ -42,5 +42,6 @@ export function fileSource(path: string): ByteSource {
     byteLength,
     read: (start, end, room) => withFile(path, (file) => readPart(file, start, end, 'model file', room)),
     inMemory: false,
+    path,
   };
 }
