@@ -30,8 +30,6 @@ import type { Local } from './local.ts';
 
 const METRICS_MS = 2_000;
 const TASKS_MS = 1_000;
-/** How the engine serves runs. */
-const SERVING = { servers: 1, order: 'class' } as const;
 const REPORT_DELAY_MS = 50;
 /** What is in work at the end may still finish; after this it comes again at the next start. */
 const CLOSE_MS = 250;
@@ -202,6 +200,7 @@ export class GatewayNode {
       setLogLevel: (level: string) => {
         this.#log.level = level;
       },
+      recentRuns: this.#loader.recentRuns,
       hold: (reason: string | null) => this.#converge.hold(reason),
     };
     const ports = {
@@ -338,7 +337,7 @@ export class GatewayNode {
       uptimeMs: performance.now() - this.#startedMs,
       residentBytes: process.memoryUsage.rss(),
       ...this.#counts(),
-      load: this.#dispatch.load(SERVING),
+      load: this.#dispatch.load({ servers: this.#loader.cores, order: 'class' }),
     });
   };
 

@@ -1,8 +1,10 @@
 /** The engine, and what triggers are made of, come with the first model: an idle node stays small. */
 import assert from 'node:assert';
+import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import type { Engine } from '../../runtime/engine/engine.ts';
 import type { Model } from '../../runtime/engine/model.ts';
+import type { TimelineRun } from '../../runtime/schedule/timeline.ts';
 
 type Pipelines = typeof import('../../runtime/triggers/pipeline.ts');
 
@@ -12,6 +14,9 @@ export class Loader {
   #pipelines: Pipelines | undefined;
   /** The kernel build in use; undefined until the first model is loaded. */
   simd: string | undefined;
+  /** Cores that compute. */
+  cores = availableParallelism();
+  #recentRuns: () => readonly TimelineRun[] = () => [];
 
   readonly #data: string;
   readonly #modelMaxBytes: number | undefined;
@@ -46,6 +51,9 @@ export class Loader {
     return this.#pipelines.createPipeline(...parameters);
   };
 
+  /** The engine's; none before the first model. */
+  recentRuns = (): readonly TimelineRun[] => this.#recentRuns();
+
   async close(): Promise<void> {
     const engine = await this.#engine?.catch(() => undefined);
     await engine?.close();
@@ -57,6 +65,8 @@ export class Loader {
     const { build, reproducible, notes } = engine.info;
     this.#log.info({ build, reproducible, notes }, 'engine ready');
     this.simd = engine.info.build;
+    this.cores = engine.info.cores;
+    this.#recentRuns = () => engine.recentRuns;
     return engine;
   }
 }

@@ -8,6 +8,7 @@ import { nodes } from './nodes.ts';
 import { placementExplain, placementProblem, placementShow, placementWhatIf } from './placement.ts';
 import { protocol } from './protocol.ts';
 import { rolloutsAbort, rolloutsList, rolloutsPause, rolloutsResume, rolloutsShow, rolloutsStart } from './rollouts.ts';
+import { runs } from './runs.ts';
 import { tasksAdd, tasksCancel, tasksList, tasksShow } from './tasks.ts';
 import { triggersAdd, triggersList, triggersRemove, triggersShow } from './triggers.ts';
 import { watch } from './watch.ts';
@@ -35,6 +36,7 @@ export const commands: readonly Command[] = [
   placementProblem,
   infer,
   capacity,
+  runs,
   tasksAdd,
   tasksList,
   tasksShow,

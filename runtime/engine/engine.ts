@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { KernelTraits } from '../compile/traits.ts';
 import { type ByteSource, memorySource } from '../onnx/byte-source.ts';
 import type { TenantSpec } from '../schedule/events.ts';
+import type { TimelineRun } from '../schedule/timeline.ts';
 import { cacheFolder, keepBuild, recallBuild } from './build-choice-io.ts';
 import type { BuildChoice } from './choose-build.ts';
 import { CompileThread } from './compile-thread.ts';
@@ -60,6 +61,8 @@ export interface EngineInfo {
   readonly choice: 'asked for' | 'tried now' | 'kept from an earlier start';
   /** What was found out about this machine, in sentences. */
   readonly notes: readonly string[];
+  /** That compute. */
+  readonly cores: number;
   readonly memoryUsedBytes: number;
   readonly memoryMaxBytes: number;
 }
@@ -90,6 +93,8 @@ export interface Engine {
    * what the model needs, with a MemoryLimitError when there is no room, with an Error when the file is no valid model.
    */
   load(file: Uint8Array | ByteSource, options: LoadOptions): Promise<Model>;
+  /** What became of the latest runs, in the order in which they ended: schedule/timeline.ts says why each waited. */
+  readonly recentRuns: readonly TimelineRun[];
   /** Ends all runs (they reject) and gives thread and memory back. */
   close(): Promise<void>;
 }
@@ -186,7 +191,10 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   let closed = false;
   return {
     get info() {
-      return { build, reproducible, choice, notes, memoryUsedBytes: memory.usedBytes, memoryMaxBytes };
+      return { build, reproducible, choice, notes, cores: count, memoryUsedBytes: memory.usedBytes, memoryMaxBytes };
+    },
+    get recentRuns() {
+      return dispatcher.timeline.runs;
     },
     async load(source, { name, folder, memoryMaxBytes: modelMaxBytes = memory.maxBytes }) {
       if (closed) throw new Error(`model "${name}": the engine is closed`);

@@ -36,3 +36,10 @@ export function endedEarly(
   const message = `model "${model}": the run was ended ${when}, when ${(workUs / 1000).toFixed(1)} ms were computed`;
   return new RunError(message, isLate ? 'late' : 'timed-out', { account });
 }
+
+/** Whether an error, or what caused it, is a run that came too late or would have. */
+export function isLate(error: unknown): boolean {
+  for (let each = error; each instanceof Error; each = each.cause)
+    if (each instanceof RunError) return each.outcome !== 'refused' || each.refusal === 'deadline';
+  return false;
+}

@@ -13,6 +13,9 @@ export const DEFAULT_TENANT: TenantSpec = { name: 'default', weight: 1, runsMax:
 /** From the wish that a core stops until it can begin something else: its present instruction, two messages, and the system's own scheduler. */
 export const SWITCH_US = 1000;
 
+/** The rest is for what comes before its first instruction. */
+const UNKNOWN_SHARE = 0.9;
+
 interface Work {
   readonly model: string;
   readonly program: Pick<LoadedProgram, 'work' | 'sharing'>;
@@ -30,8 +33,10 @@ export function requestOf(
   const isSafety = priorityOf(priority) === SAFETY;
   return {
     ...{ id, model, tenant, priority },
-    // A program that was never run is taken to need all the time that it is given, which is a bound, as it is ended then.
-    workUs: isSafety ? (work.boundUs(nowUs) ?? Math.max(0, (leftUs ?? 0) - 2 * SWITCH_US)) : work.meanUs(nowUs),
+    // A program that was never run is taken to need nearly all the time that it is given: longer than that it cannot take.
+    workUs: isSafety
+      ? (work.boundUs(nowUs) ?? Math.max(0, UNKNOWN_SHARE * (leftUs ?? 0) - 2 * SWITCH_US))
+      : work.meanUs(nowUs),
     deadlineUs: leftUs === undefined ? undefined : nowUs + leftUs,
     timeoutUs: timeoutMs === undefined ? undefined : timeoutMs * 1000,
     cores: sharing.isWanted ? cores : 1,

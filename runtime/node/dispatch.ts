@@ -217,9 +217,9 @@ class Route {
     const trace = traceMessage(this.#ports.telemetry, this.#name, message, arrivedMs);
     try {
       const { traceparent } = trace ?? {};
-      const { results, dropped, queueMs } = await pipeline.handle({ topic, payload, receivedAt, traceparent });
+      const { results, dropped, waitMs } = await pipeline.handle({ topic, payload, receivedAt, traceparent });
       const doneMs = performance.now();
-      this.counter.computed(doneMs, begunMs - arrivedMs + queueMs, doneMs - begunMs - queueMs);
+      this.counter.computed(doneMs, begunMs - arrivedMs + waitMs, doneMs - begunMs - waitMs);
       trace?.step('wait', arrivedMs, begunMs);
       trace?.step('answer', begunMs, doneMs);
       for (const result of results) checkResult(result);

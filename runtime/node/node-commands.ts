@@ -2,16 +2,20 @@
 import { z } from 'zod';
 import { HOLD_CHARACTERS_MAX } from '../protocol/messages.ts';
 import type { Work } from '../protocol/tasks.ts';
+import type { TimelineRun } from '../schedule/timeline.ts';
 
 export interface NodeCommandPorts {
   /** The newest lines of the node's log, oldest first. */
   logLines(count: number): string[];
   setLogLevel(level: string): void;
+  /** The latest runs of models, in the order in which they ended. */
+  recentRuns(): readonly TimelineRun[];
   /** Nothing that runs is changed until it is called with null. On the disk when it returns. */
   hold(reason: string | null): void;
 }
 
 const LOG_LINES_MAX = 1_000;
+const RUNS_MAX = 200;
 
 interface NodeCommand {
   readonly takes: z.ZodObject;
@@ -33,6 +37,9 @@ const commands: Readonly<Record<string, NodeCommand>> = {
       ports.setLogLevel(level);
       return level;
     },
+  ),
+  runs: define(z.strictObject({ count: z.int().min(1).max(RUNS_MAX).default(60) }), ({ count }, ports) =>
+    ports.recentRuns().slice(-count),
   ),
   hold: define(z.strictObject({ reason: z.string().min(1).max(HOLD_CHARACTERS_MAX) }), ({ reason }, ports) => {
     ports.hold(reason);

@@ -1,6 +1,6 @@
 /**
  * One-off inference on request. The input is read and the answer written as one of the node's triggers does it, when one
- * runs that model on that kind of input: its stages, post-processing and fields, without its rate limit, and without its
+ * runs that model on that kind of input: its stages, post-processing and fields, without its rate limit and deadline, and without its
  * condition unless it looks at a stream in windows. Several results (windows) come back as a list.
  *
  * Without such a trigger the model is run on its own, and the answer is its tensors `{ name: { type, dims, data } }`:
@@ -32,18 +32,18 @@ export interface RequestPorts {
 }
 
 export interface Requests {
-  /** Never rejects: what goes wrong is in the reply. Requests are answered one after the other. */
-  answer(request: Request): Promise<Reply>;
+  /** Never rejects: what goes wrong is in the reply. Requests are answered one after the other. `priority`: the trigger's when absent. */
+  answer(request: Request, priority?: Trigger['priority']): Promise<Reply>;
 }
 
 export function createRequests(ports: RequestPorts): Requests {
   let last: Promise<unknown> = Promise.resolve();
   let waiting = 0;
 
-  const inTurn = async (request: Request): Promise<Reply> => {
+  const inTurn = async (request: Request, priority: Trigger['priority'] | undefined): Promise<Reply> => {
     const { id } = request;
     try {
-      const result = await infer(ports, request);
+      const result = await infer(ports, request, priority);
       if (JSON.stringify(result).length > PAYLOAD_BYTES_MAX - 1000)
         throw new Error(`the answer exceeds ${PAYLOAD_BYTES_MAX} bytes; use a trigger that reduces it`);
       return { id, ok: true, result };
@@ -52,20 +52,24 @@ export function createRequests(ports: RequestPorts): Requests {
     }
   };
   return {
-    answer(request) {
+    answer(request, priority) {
       if (waiting >= WAITING_MAX) {
         const error = `infer ${request.model}: ${WAITING_MAX} requests are waiting already; try again later`;
         return Promise.resolve({ id: request.id, ok: false, error });
       }
       waiting++;
-      const reply = last.then(() => inTurn(request));
+      const reply = last.then(() => inTurn(request, priority));
       last = reply.finally(() => waiting--);
       return reply;
     },
   };
 }
 
-async function infer(ports: RequestPorts, request: Request): Promise<unknown> {
+async function infer(
+  ports: RequestPorts,
+  request: Request,
+  priority: Trigger['priority'] | undefined,
+): Promise<unknown> {
   const late = ports.now() - request.expiresAt;
   if (late > 0) throw new Error(`the request expired ${Math.round(late)} ms ago; send it again`);
   const asked = ports.loaded(request.model);
@@ -78,7 +82,8 @@ async function infer(ports: RequestPorts, request: Request): Promise<unknown> {
   const known = ports
     .triggers()
     .find((trigger) => modelsOf(trigger).includes(request.model) && formatOf(trigger) === format);
-  const trigger = known ? onRequest(known) : plainTrigger(request.model, asked.model, format);
+  const answering = known ? onRequest(known) : plainTrigger(request.model, asked.model, format);
+  const trigger = { ...answering, priority: priority ?? answering.priority };
   const models = (name: string): LoadedModel => {
     const found = ports.loaded(name);
     if (!found) throw new Error(`model "${name}", which trigger "${trigger.name}" also runs, is not ready`);
@@ -99,7 +104,8 @@ function formatOf({ decode }: Trigger): Request['format'] | undefined {
 }
 
 function onRequest(trigger: Trigger): Trigger {
-  const { rate: _, when, ...rest } = trigger;
+  // Who asks once waits for the answer.
+  const { rate: _, deadlineMs: __, when, ...rest } = trigger;
   return rest.window && when !== undefined ? { ...rest, when } : rest;
 }
 

@@ -36,7 +36,7 @@ async function arrival(model: string, signal: AbortSignal, { modelState }: WorkP
 }
 
 async function inferAll(
-  { unit, deadlineAt }: Assignment,
+  { unit, deadlineAt, priority }: Assignment,
   { model, format, inputs }: Work & { kind: 'inference' },
   signal: AbortSignal,
   requests: Requests,
@@ -44,7 +44,8 @@ async function inferAll(
   const results: unknown[] = [];
   for (const input of inputs) {
     if (signal.aborted) return { state: 'cancelled' };
-    const reply = await requests.answer({ id: unit, kind: 'infer', expiresAt: deadlineAt, model, input, format });
+    const request = { id: unit, kind: 'infer', expiresAt: deadlineAt, model, input, format } as const;
+    const reply = await requests.answer(request, priority);
     if (!reply.ok) return { state: 'failed', error: `input ${results.length + 1} of ${inputs.length}: ${reply.error}` };
     results.push(reply.result);
   }

@@ -44,7 +44,7 @@ export class Gate {
     const { deadlineUs, timeoutUs, cores = 1, instead } = request;
     if (!Number.isInteger(cores) || cores < 1) return wrong(`cores: expected a whole number above 0, got ${cores}`);
     if (deadlineUs !== undefined && !(deadlineUs > nowUs))
-      return wrong(`deadline: expected one to come, got one ${milliseconds(nowUs - deadlineUs)} ago`);
+      return { cause: 'deadline', reason: pastDeadline(nowUs - deadlineUs) };
     if (timeoutUs !== undefined && !(timeoutUs > 0))
       return wrong(`time-out: expected a time above 0, got ${milliseconds(timeoutUs)}`);
     const asked = this.#tryModel(request, request.model, request.workUs, priority, tenant, nowUs);
@@ -159,6 +159,10 @@ function safetyEndUs({ job, startedUs }: Slice, nowUs: number): number {
   if (endUs > nowUs) return endUs;
   const { key: endedUs } = job.runs[0] as Run;
   return endedUs < Number.POSITIVE_INFINITY ? endedUs : nowUs + (nowUs - startedUs);
+}
+
+function pastDeadline(us: number): string {
+  return `deadline: expected one to come, got one ${milliseconds(us)} ago`;
 }
 
 function wrong(reason: string): Refused {

@@ -111,7 +111,7 @@ export function explainRun({ request, outcome, reason, degraded, account }: Time
 
 function coresText({ slices }: RunAccount): string {
   const cores = [...new Set(slices.flatMap((slice) => slice.cores))].sort((a, b) => a - b);
-  if (cores.length === 0) return 'no core';
+  if (cores.length === 0) return slices.length === 0 ? 'no core' : 'the calling thread';
   const batch = Math.max(...slices.map((slice) => slice.batch));
   const shared = batch > 1 ? ` in a batch of ${batch}` : '';
   return `core${cores.length > 1 ? 's' : ''} ${cores.join(', ')}${shared}`;

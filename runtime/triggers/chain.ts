@@ -5,10 +5,18 @@ import { type EngineValue, isHostValue } from '../engine/value.ts';
 import { type Image, PIXELS_MAX } from '../media/image.ts';
 import { givenVariables, hasVariable } from './checks.ts';
 import { compileExpression, type Expression, type Scope } from './expressions.ts';
+import { fateOf, type RunFate } from './fate.ts';
 import type { StageSource } from './inputs.ts';
 import { cutOut, turned } from './picture.ts';
 import type { Trigger } from './schema.ts';
-import { createStage, type LoadedModel, type RunningStage, type StageState } from './stage.ts';
+import {
+  createStage,
+  type LoadedModel,
+  type RunningStage,
+  type StageRun,
+  type StageState,
+  withSmaller,
+} from './stage.ts';
 
 /** What a stream remembers, by stage. */
 export type ChainState = Readonly<Record<string, StageState>>;
@@ -22,11 +30,12 @@ export interface ChainRun {
   /** Sums over all runs, in milliseconds. */
   readonly queueMs: number;
   readonly runMs: number;
+  /** Who answered, by stage: a model may change to another engine, or be too slow. */
+  readonly models: readonly { readonly name: string; readonly version: number; readonly engine: string }[];
+  readonly fates: readonly RunFate[];
 }
 
 export interface Chain {
-  /** Who answers at present: a model may change to another engine. */
-  models(): readonly { readonly name: string; readonly version: number; readonly engine: string }[];
   run(source: Omit<StageSource, 'earlier'>, scope: Scope, state: ChainState, options: RunOptions): Promise<ChainRun>;
 }
 
@@ -45,14 +54,18 @@ export function createChain(trigger: Trigger, models: (name: string) => LoadedMo
     const place = `trigger "${trigger.name}", stage "${stage.name}"`;
     const running = createStage(trigger, stage, findModel(models, stage.model, place), outputs);
     stages.push(running);
+    const { smaller } = stage;
+    if (smaller !== undefined) {
+      const other = { ...stage, model: smaller };
+      const instead = createStage(trigger, other, findModel(models, smaller, place), outputs);
+      stages[stages.length - 1] = withSmaller(running, instead);
+    }
     if (stage.turn !== undefined) turns.set(stage.name, compileExpression(stage.turn, [...known, 'item', 'index']));
     if (stage.each !== undefined) continue;
     if (hasVariable(stage)) known.push(stage.name);
     for (const output of running.loaded.model.outputs) outputs.set(`${stage.name}.${output.name}`, output);
   }
   return {
-    models: () =>
-      stages.map(({ stage, loaded: { model, version } }) => ({ name: stage.model, version, engine: model.engine })),
     run: (source, scope, state, options) => runStages(stages, turns, source, scope, state, options),
   };
 }
@@ -79,8 +92,16 @@ async function runStages(
   const next: Record<string, StageState> = { ...state };
   // Two stages with the same `each` look at the same parts of the picture.
   const parts = new Map<string, Image[]>();
+  const fates: RunFate[] = [];
+  const answeredBy = new Map<string, StageRun['answeredBy']>();
   let queueMs = 0;
   let runMs = 0;
+  const note = (stage: string, run: StageRun): void => {
+    queueMs += run.queueMs;
+    runMs += run.runMs;
+    answeredBy.set(stage, run.answeredBy);
+    for (const account of run.accounts ?? []) fates.push(fateOf(stage, run.answeredBy.name, account));
+  };
   for (const running of stages) {
     const { name, each } = running.stage;
     if (each === undefined) {
@@ -90,8 +111,7 @@ async function runStages(
         if (!isHostValue(value)) earlier.set(`${name}.${output}`, value);
       if (running.stage.post) scope[name] = run.result;
       next[name] = run.state;
-      queueMs += run.queueMs;
-      runMs += run.runMs;
+      note(name, run);
       continue;
     }
     const items = regionsOf(scope[each], name, each);
@@ -103,12 +123,15 @@ async function runStages(
       const content = { kind: 'image', image: turned(cut[index] as Image, degrees) } as const;
       const run = await running.run({ content, earlier }, undefined, options);
       extended.push({ ...item, [name]: run.result ?? null });
-      queueMs += run.queueMs;
-      runMs += run.runMs;
+      note(name, run);
     }
     scope[each] = extended;
   }
-  return { scope, outputs, state: next, queueMs, runMs };
+  const models = stages.map(({ stage, loaded }) => {
+    const { name, loaded: answering } = answeredBy.get(stage.name) ?? { name: stage.model, loaded };
+    return { name, version: answering.version, engine: answering.model.engine };
+  });
+  return { scope, outputs, state: next, queueMs, runMs, models, fates };
 }
 
 function regionsOf(value: unknown, stage: string, each: string): readonly object[] {

@@ -15,6 +15,7 @@ export function problemsOf(trigger: Trigger): Problem[] {
     ...decodeProblems(trigger),
     ...stageProblems(trigger),
     ...expressionProblems(trigger),
+    ...lateProblems(trigger),
   ];
 }
 
@@ -75,6 +76,12 @@ function* stageProblems({ stages, decode, output }: Trigger): Generator<Problem>
     }
     if (turn !== undefined && each === undefined)
       yield { path: [...path, 'turn'], message: 'only a stage with "each" turns' };
+    const inputs = Object.values(stage.inputs);
+    if (stage.smaller !== undefined && inputs.some((input) => 'recurrent' in input && input.recurrent !== undefined))
+      yield {
+        path: [...path, 'smaller'],
+        message: 'what one model remembers of a stream means nothing to another one',
+      };
     earlier.set(name, stage);
   }
   const { fields, tensors } = output;
@@ -91,6 +98,14 @@ function* stageProblems({ stages, decode, output }: Trigger): Generator<Problem>
       message: 'nothing to publish: give "fields" or "tensors", or a stage a "post" step such as raw',
     };
   }
+}
+
+function* lateProblems({ deadlineMs, late, stages }: Trigger): Generator<Problem> {
+  if (deadlineMs !== undefined) return;
+  const message = 'nothing is too late without a deadline: give "deadlineMs"';
+  if (late === 'skip') yield { path: ['late'], message };
+  const place = stages.findIndex(({ smaller }) => smaller !== undefined);
+  if (place >= 0) yield { path: ['stages', place, 'smaller'], message };
 }
 
 /** Unknown names, syntax, names that are taken: found here, so that the mistake can be shown with its line. */

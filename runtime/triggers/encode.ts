@@ -2,6 +2,7 @@
 import { type EngineValue, tensorsOf } from '../engine/value.ts';
 import { givenVariables, hasVariable } from './checks.ts';
 import { compileExpression, type Expression, type Scope } from './expressions.ts';
+import type { RunFate } from './fate.ts';
 import { writeSafetensors } from './safetensors.ts';
 import type { Trigger } from './schema.ts';
 import { checkAnswerTopic, parseTemplate, type TopicFilter } from './topic-filter.ts';
@@ -22,6 +23,8 @@ export interface Meta {
   readonly models: readonly { readonly name: string; readonly version: number; readonly engine: string }[];
   readonly queueMs: number;
   readonly runMs: number;
+  /** How each run fared, where the trigger asks for it. */
+  readonly runs?: readonly RunFate[];
   readonly receivedAt: number;
   /** The sender's own id or timestamp of the message. */
   readonly id?: string | number;

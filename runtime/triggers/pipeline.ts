@@ -3,9 +3,11 @@
  * A message passes decode.ts → window.ts → chain.ts (stage by stage, region by region) → encode.ts.
  */
 import type { RunOptions } from '../engine/model.ts';
+import { isLate } from '../engine/run-error.ts';
 import { type ChainState, createChain } from './chain.ts';
 import { createDecoder, type Decoded } from './decode.ts';
 import { createEncoder, type Result } from './encode.ts';
+import { FATES_MAX } from './fate.ts';
 import type { StageSource } from './inputs.ts';
 import { priorities, type Trigger } from './schema.ts';
 import type { LoadedModel } from './stage.ts';
@@ -25,10 +27,10 @@ export interface Message {
 export interface Outcome {
   /** Often empty: a condition was false, or a window is not complete yet. */
   readonly results: readonly Result[];
-  /** Why a result was withheld. */
+  /** Why a result was withheld, or a message skipped. */
   readonly dropped?: string;
-  /** How long all runs for the message waited, in milliseconds. */
-  readonly queueMs: number;
+  /** How long all runs for the message waited, before they began or set aside, in milliseconds. */
+  readonly waitMs: number;
 }
 
 export interface Pipeline {
@@ -101,19 +103,25 @@ export function createPipeline(trigger: Trigger, context: PipelineContext): Pipe
     let state: ChainState = continued?.chain ?? {};
     let sentAt = before?.sentAt ?? [];
     let dropped: string | undefined;
-    let queueMs = 0;
+    let waitMs = 0;
     const results: Result[] = [];
     for (const source of sources) {
       const scope = { topic: levels, message, ...(source.window && { window: source.window }) };
-      const run = await chain.run(source, scope, state, runOptions(trigger, receivedAt));
+      const run = await chain.run(source, scope, state, runOptions(trigger, receivedAt)).catch((error: Error) => error);
+      if (run instanceof Error) {
+        if (trigger.late !== 'skip' || !isLate(run)) throw run;
+        dropped = run.message;
+        continue;
+      }
       state = run.state;
-      queueMs += run.queueMs;
+      waitMs += run.queueMs + run.fates.reduce((sum, { setAsideMs }) => sum + setAsideMs, 0);
       const meta = {
         trigger: trigger.name,
         node: context.node,
-        models: chain.models(),
+        models: run.models,
         queueMs: microseconds(run.queueMs),
         runMs: microseconds(run.runMs),
+        ...(trigger.output.account && { runs: run.fates.slice(0, FATES_MAX) }),
         receivedAt,
         id,
         window: source.window && { start: source.window.start, length: source.window.length },
@@ -130,7 +138,7 @@ export function createPipeline(trigger: Trigger, context: PipelineContext): Pipe
     }
     return [
       { window, chain: state, sentAt, lastAt: receivedAt },
-      { results, dropped, queueMs },
+      { results, dropped, waitMs },
     ];
   }
 }
@@ -153,9 +161,9 @@ function sourcesOf(
   return { sources, window: slid.state };
 }
 
-function runOptions({ priority, deadlineMs }: Trigger, receivedAt: number): RunOptions {
+function runOptions({ priority, deadlineMs, tenant }: Trigger, receivedAt: number): RunOptions {
   return {
-    priority: priorities.indexOf(priority),
+    ...{ priority, tenant },
     deadlineMs: deadlineMs === undefined ? undefined : receivedAt + deadlineMs,
   };
 }

@@ -160,6 +160,11 @@ const postSchema = z
 const stageSchema = z.strictObject({
   name: variable,
   model: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'expected the name of a model'),
+  /** A faster model for the same inputs and outputs: it is run when an answer of the model itself would come too late. */
+  smaller: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/, 'expected the name of a model')
+    .optional(),
   /** Name of an earlier stage whose result is a list of regions: run once for each, on the part of the picture it outlines. */
   each: variable.optional(),
   /** With `each`: how far to turn the cut-out counterclockwise before the model sees it: 0, 90, 180 or 270 degrees. */
@@ -181,6 +186,8 @@ const outputSchema = z
     tensors: z.string().optional(),
     /** One short sentence for people, as a CEL expression that gives text. */
     summary: expression.optional(),
+    /** How each run fared: for what it waited and how long, when and where it was computed. */
+    account: z.boolean().default(false),
   })
   .refine((output) => !(output.fields && output.tensors), { error: 'expected fields or tensors, not both' })
   .refine((output) => !output.fields || !('meta' in output.fields), {
@@ -209,6 +216,13 @@ const triggerObject = z.strictObject({
   priority: z.enum(priorities).default('normal'),
   /** An answer later than this after the message is of no use. */
   deadlineMs: z.number().positive().optional(),
+  /** A message whose answer would come too late, or does, is reported as an error, or skipped and counted. */
+  late: z.enum(['report', 'skip']).default('report'),
+  /** Whose share and quota of the node its runs take. */
+  tenant: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/, 'expected the name of a tenant')
+    .optional(),
 });
 
 /** What one field cannot tell of itself is checked by checks.ts, once every field is right. */
@@ -226,7 +240,9 @@ export type Decode = Trigger['decode'];
 
 /** Names of the models that the trigger runs, each once. */
 export function modelsOf(trigger: Trigger): string[] {
-  return [...new Set(trigger.stages.map((stage) => stage.model))];
+  return [
+    ...new Set(trigger.stages.flatMap(({ model, smaller }) => (smaller === undefined ? [model] : [model, smaller]))),
+  ];
 }
 
 /**

@@ -1,5 +1,6 @@
 /** One stage of a trigger at work: inputs prepared, the model run, its outputs read. */
 import type { Model, RunOptions, RunResult } from '../engine/model.ts';
+import { isLate } from '../engine/run-error.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { type EngineValue, isHostValue } from '../engine/value.ts';
 import type { Placement } from '../media/resize.ts';
@@ -22,6 +23,8 @@ export interface StageState {
 }
 
 export interface StageRun extends RunResult {
+  /** The stage's model, or the smaller one. */
+  readonly answeredBy: { readonly name: string; readonly loaded: LoadedModel };
   readonly result: unknown;
   readonly state: StageState;
 }
@@ -68,13 +71,29 @@ export function createStage(
         recurrentFeeds.map(({ input, given }) => [input.name, remembered(outputs, given.recurrent as string)]),
       );
       const read = post?.({ outputs, inputs, placement, labels, window: source.window, state: state?.post });
-      return { ...done, result: read?.result, state: { recurrent, post: read?.state } };
+      const answeredBy = { name: stage.model, loaded };
+      return { ...done, answeredBy, result: read?.result, state: { recurrent, post: read?.state } };
     } catch (cause) {
       throw new Error(`${place}: ${(cause as Error).message}`, { cause });
     }
   }
 
   return { stage, loaded, run };
+}
+
+/** The stage with another one's model, which takes its place when an answer would come too late. */
+export function withSmaller(own: RunningStage, smaller: RunningStage): RunningStage {
+  return {
+    ...own,
+    async run(...asked) {
+      try {
+        return await own.run(...asked);
+      } catch (error) {
+        if (!isLate(error)) throw error;
+        return smaller.run(...asked);
+      }
+    },
+  };
 }
 
 /** What a stream takes along. NaN would come back with every later message. */

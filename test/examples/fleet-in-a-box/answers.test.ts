@@ -22,7 +22,9 @@ const truth = readTruth();
 
 function pipelineOf(trigger: string): Pipeline {
   const file = join(materialsFolder, '..', 'triggers', `${trigger}.yaml`);
-  return createPipeline(parseTrigger(readFileSync(file, 'utf8'), file), {
+  // Messages are sent as if their devices spoke long ago: all of them would be late.
+  const parsed = { ...parseTrigger(readFileSync(file, 'utf8'), file), deadlineMs: undefined };
+  return createPipeline(parsed, {
     node: 'here',
     models: (name) => models.get(name) as LoadedModel,
   });

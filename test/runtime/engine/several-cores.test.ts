@@ -109,7 +109,7 @@ test('what cannot be in time, or asks for what there is not, is refused at once 
   await refusal(
     dispatcher.run('m', short, { x }, deadline(-50)),
     /deadline: expected one to come, got one \d+\.\d ms ago/,
-    'request',
+    'deadline',
   );
   await refusal(
     dispatcher.run('m', short, { x }, { priority: 'urgent' }),

@@ -33,7 +33,7 @@ test('a result carries its fields, and who answered what and how fast', async ()
   ]);
 });
 
-test('priority and deadline reach the model', async () => {
+test('priority, deadline and tenant reach the model', async () => {
   let seen: RunOptions | undefined;
   const model = modelOf({
     run: (_, options) => {
@@ -41,10 +41,10 @@ test('priority and deadline reach the model', async () => {
       return { y: scalar(1) };
     },
   });
-  await send(pipelineOf({ priority: 'safety', deadlineMs: 50 }, model), { v: 1, id: 1 }, 1000);
-  assert.equal(seen, { priority: 0, deadlineMs: 1050 });
+  await send(pipelineOf({ priority: 'safety', deadlineMs: 50, tenant: 'brakes' }, model), { v: 1, id: 1 }, 1000);
+  assert.equal(seen, { priority: 'safety', deadlineMs: 1050, tenant: 'brakes' });
   await send(pipelineOf({}, model), { v: 1, id: 1 }, 1000);
-  assert.equal(seen, { priority: 2, deadlineMs: undefined });
+  assert.equal(seen, { priority: 'normal', deadlineMs: undefined, tenant: undefined });
 });
 
 test('a condition withholds results, and let names values for it', async () => {

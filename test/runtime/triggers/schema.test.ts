@@ -34,6 +34,17 @@ const mistakes: [from: string, to: string, sentence: string][] = [
     'line 2: topic: topic filter "city/{device}/audio#": level "audio#": a wildcard must fill its whole level: "+", "#" or "{name}"',
   ],
   ['topic: city/{device}/audio', 'topic: city/{device}/audio\nqos: 2', 'line 3: qos: expected 0 or 1, got 2'],
+  ['when:', 'late: skip\nwhen:', 'line 11: late: nothing is too late without a deadline: give "deadlineMs"'],
+  [
+    'model: vad',
+    'model: vad\n    smaller: tiny',
+    'line 8: stages[0].smaller: nothing is too late without a deadline: give "deadlineMs"',
+  ],
+  [
+    'model: vad\n    inputs:\n      sr: { constant: 16000 }',
+    'model: vad\n    smaller: tiny\n    inputs: { sr: { recurrent: next } }',
+    'line 8: stages[0].smaller: what one model remembers of a stream means nothing to another one',
+  ],
   ['raw', 'mp3', 'line 3: decode.format: expected json, raw, audio, image, csv or tensors, got "mp3"'],
   [
     'type: int16',
