@@ -170,7 +170,7 @@ export class Dispatcher {
     try {
       program.writeInputs(arena, inputs);
       const halt = short.execute(program, arena);
-      program.lastMs = halt.ms;
+      program.short.note(halt.ms);
       goesOn = halt.trap === undefined && halt.result >= 0;
       const us = halt.ms * 1000;
       if (goesOn) return { arena, pc: halt.result, startedMs: submittedMs, workUs: us };
@@ -323,7 +323,7 @@ export class Dispatcher {
     const runMs = stop.endedMs - startedMs;
     const queueMs = Math.max(0, startedMs - submittedMs);
     if (isDone(stop)) {
-      program.lastMs = runMs;
+      program.short.note(runMs);
       program.work.note(run.workUs, account.endedUs);
       if (run.slices === 1) program.sharing.note(run.isShared, runMs);
     }

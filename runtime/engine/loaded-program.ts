@@ -6,6 +6,7 @@ import { clearLanes, lanesBytes } from './core-block.ts';
 import type { Blocks } from './memory.ts';
 import type { MemoryWeights } from './memory-weights.ts';
 import { SharingChoice } from './sharing-choice.ts';
+import { ShortChoice } from './short-runs.ts';
 import { arrayOf, elementBytes, elementCount, type Tensor } from './tensor.ts';
 
 /** Kernels may read a vector's width past the last element of a block. */
@@ -25,8 +26,7 @@ export class LoadedProgram {
   readonly #memory: Blocks;
   /** Runs that wait for it or are under way. */
   users = 0;
-  /** How long the last run computed; infinite before the first. */
-  lastMs = Number.POSITIVE_INFINITY;
+  readonly short = new ShortChoice();
   readonly sharing = new SharingChoice();
   readonly work = new WorkEstimate();
 

@@ -34,6 +34,7 @@ export class SharingChoice {
   }
 }
 
-function average(known: number | undefined, ms: number): number {
+/** The moving average; what is much shorter than it counts whole, since nothing makes a run shorter by chance. */
+export function average(known: number | undefined, ms: number): number {
   return known === undefined || ms < known / 2 ? ms : known + WEIGHT * (ms - known);
 }

@@ -7,13 +7,35 @@ import { type Halt, nowMs } from './core-messages.ts';
 import type { Kernels } from './kernels.ts';
 import type { LoadedProgram } from './loaded-program.ts';
 import type { EngineMemory } from './memory.ts';
+import { average } from './sharing-choice.ts';
 import { Stepper } from './stepper.ts';
 
-/** A program is short when its last run took at most this. */
+/** A program becomes short when its runs take at most this, and stays so until they take more than that. */
 const SHORT_MS_MAX = 0.2;
+const STILL_SHORT_MS_MAX = 0.3;
 /** Events wait for this long at most, or for one instruction more: then a run goes on in the core's thread. */
 const HOLD_MS_MAX = 2;
 const CONTROL_BYTES = 16;
+
+/** Whether the runs of a program are short, by what they took: not by the last one alone, and with a gap, so that it does not change its mind all the time. */
+export class ShortChoice {
+  #ms: number | undefined;
+  #isShort = false;
+
+  /** How long a run computes; infinite before the first. */
+  get ms(): number {
+    return this.#ms ?? Number.POSITIVE_INFINITY;
+  }
+
+  get isShort(): boolean {
+    return this.#isShort;
+  }
+
+  note(ms: number): void {
+    this.#ms = average(this.#ms, ms);
+    this.#isShort = this.#ms <= (this.#isShort ? STILL_SHORT_MS_MAX : SHORT_MS_MAX);
+  }
+}
 
 export class ShortRuns {
   readonly #core: Pick<Core, 'isReady'>;
@@ -31,8 +53,8 @@ export class ShortRuns {
     this.#bases = memory.allocate(CONTROL_BYTES, 'short runs');
   }
 
-  takes({ lastMs }: LoadedProgram): boolean {
-    return lastMs <= SHORT_MS_MAX && this.#heldMs + lastMs <= HOLD_MS_MAX && this.#core.isReady;
+  takes({ short }: LoadedProgram): boolean {
+    return short.isShort && this.#heldMs + short.ms <= HOLD_MS_MAX && this.#core.isReady;
   }
 
   /** Executes a program that `takes` accepts; a `result` of 0 or more: it has taken too long and is to go on there. */

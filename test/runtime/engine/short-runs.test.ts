@@ -11,7 +11,7 @@ import { loadKernels, prepareV8 } from '../../../runtime/engine/kernels.ts';
 import { LoadedProgram } from '../../../runtime/engine/loaded-program.ts';
 import { EngineMemory } from '../../../runtime/engine/memory.ts';
 import { MemoryWeights } from '../../../runtime/engine/memory-weights.ts';
-import { ShortRuns } from '../../../runtime/engine/short-runs.ts';
+import { ShortChoice, ShortRuns } from '../../../runtime/engine/short-runs.ts';
 import { assertClose, chain, rejects, x } from './chain.ts';
 
 prepareV8();
@@ -85,7 +85,7 @@ test('a run that takes longer than it took before goes on in the thread, with th
   const steps = 20_000;
   const program = chain(weights, memory, steps);
   const undisturbed = await dispatcher.run('m', program, { x }, {});
-  program.lastMs = 0;
+  program.short.note(0);
   const before = memory.usedBytes;
   const result = await dispatcher.run('m', program, { x }, {});
   assert.ok((given[1] as number) > 0);
@@ -93,7 +93,7 @@ test('a run that takes longer than it took before goes on in the thread, with th
   assert.equal(result.outputs, undisturbed.outputs);
   assert.ok(result.runMs > 1);
 
-  program.lastMs = 0;
+  program.short.note(0);
   const abort = new AbortController();
   const cancelled = rejects(dispatcher.run('m', program, { x }, { signal: abort.signal }), /changed my mind/);
   abort.abort(new Error('changed my mind'));
@@ -111,11 +111,27 @@ test('a fault and a trap end their run with the node, give its memory back and h
   assembler.unary('relu', address(SPACE_ARENA, 0x3fffff00), address(SPACE_ARENA, 0), 64);
   const wild = new LoadedProgram({ ...good.program, ...assembler.finish() }, weights, memory, 'm');
   const before = memory.usedBytes;
-  for (const program of [good, broken, wild]) program.lastMs = 0;
+  for (const program of [good, broken, wild]) program.short.note(0);
   await rejects(dispatcher.run('m', broken, { x }, {}), /model "m", node "step 2": .* the kernels report fault 0/);
   await rejects(dispatcher.run('m', wild, { x }, {}), /model "m".*: the run cannot go on: memory access out of bounds/);
   assertClose(await dispatcher.run('m', good, { x }, {}), 3);
   assert.is(memory.usedBytes, before);
+});
+
+test('one long run does not make a short program long, and what lies at the border stays what it was', () => {
+  const choice = new ShortChoice();
+  assert.not(choice.isShort);
+  const after = (...times: number[]): boolean[] =>
+    times.map((ms) => {
+      choice.note(ms);
+      return choice.isShort;
+    });
+  assert.equal(after(0.22, 0.35, 0.22, 0.35), [false, false, false, false]);
+  assert.equal(after(0.1), [true]);
+  // By turns on either side of 0.2 ms, as the calling thread and the core's take it.
+  assert.equal(after(0.22, 0.35, 0.22, 0.35, 0.22), [true, true, true, true, true]);
+  assert.equal(after(0.1, 0.6, 0.1), [true, true, true]);
+  assert.equal(after(0.6, 0.6, 0.6).at(-1), false);
 });
 
 test.run();
