@@ -6,6 +6,7 @@ import { gemmRow, gemmTile } from './gemm-tile.ts';
 import { NARROW_MAX, narrowGemm } from './narrow-gemm.ts';
 import { copyFloats } from './patches.ts';
 import { scratch } from './scratch.ts';
+import { turn } from './turn.ts';
 import { unary } from './unary.ts';
 
 const TILE_ROWS: i32 = 6;
@@ -143,6 +144,32 @@ export function activate(kind: i32, c: usize, ldc: usize, m: i32, n: i32, alpha:
   }
 }
 
+/** One whole panel of B's rows; returns how many rows of the panel are done. */
+function packRows(source: usize, rowStride: usize, target: usize, k: i32, panel: i32): i32 {
+  for (let p = 0; p < k; p++) {
+    for (let q: usize = 0; q < <usize>panel << 2; q += 32) {
+      const low = v128.load(source + q), high = v128.load(source + q, 16);
+      v128.store(target + q, low);
+      v128.store(target + q, high, 16);
+    }
+    source += rowStride;
+    target += <usize>panel << 2;
+  }
+  return k;
+}
+
+/** The same where B's columns lie one behind the other: four rows of the panel at a time. */
+function packTurned(source: usize, columnStride: usize, target: usize, k: i32, panel: i32): i32 {
+  const step = <usize>panel << 2;
+  let p = 0;
+  for (; p + 4 <= k; p += 4) {
+    for (let q = 0; q < panel; q += 4) turn(source + <usize>q * columnStride, columnStride, target + (<usize>q << 2), step);
+    source += 16;
+    target += step << 2;
+  }
+  return p;
+}
+
 /** Packs columns [begin, end) of B [k, n] (`transposed`: B is [n, k]); begin is a multiple of the panel. */
 export function packMatrix(b: usize, packed: usize, k: i32, n: i32, transposed: bool, panel: i32, begin: i32, end: i32): void {
   const rowStride: usize = transposed ? 4 : <usize>n << 2;
@@ -151,7 +178,13 @@ export function packMatrix(b: usize, packed: usize, k: i32, n: i32, transposed: 
   for (let j = begin; j < end; j += panel) {
     const width = min(panel, n - j), start = target;
     let source = b + <usize>j * columnStride;
-    for (let p = 0; p < k; p++) {
+    let p = 0;
+    if (width == panel) {
+      p = transposed ? packTurned(source, columnStride, target, k, panel) : packRows(source, rowStride, target, k, panel);
+      target += <usize>(p * panel) << 2;
+      source += <usize>p * rowStride;
+    }
+    for (; p < k; p++) {
       let column = source;
       for (let q = 0; q < width; q++) {
         store<f32>(target + (<usize>q << 2), load<f32>(column));

@@ -1,6 +1,7 @@
 // Moving data: strided copies (transpose, slice, concat, expand), fill, gather.
 import { FAULT_INDEX } from '../opcodes.ts';
 import { Copy, at } from '../operands.ts';
+import { turn } from './turn.ts';
 
 @unmanaged
 class Axis {
@@ -73,13 +74,7 @@ function transposeWords(x: usize, y: usize, o: Copy): void {
     let from = x, to = y;
     let column = 0;
     for (; column + 4 <= o.columns; column += 4) {
-      const a = v128.load(from), b = v128.load(from + xColumn), c = v128.load(from + xColumn * 2), d = v128.load(from + xColumn * 3);
-      const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5), cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
-      const abHigh = v128.shuffle<i32>(a, b, 2, 6, 3, 7), cdHigh = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
-      v128.store(to, v128.shuffle<i64>(ab, cd, 0, 2));
-      v128.store(to + yRow, v128.shuffle<i64>(ab, cd, 1, 3));
-      v128.store(to + yRow * 2, v128.shuffle<i64>(abHigh, cdHigh, 0, 2));
-      v128.store(to + yRow * 3, v128.shuffle<i64>(abHigh, cdHigh, 1, 3));
+      turn(from, xColumn, to, yRow);
       from += xColumn * 4;
       to += 16;
     }

@@ -1,7 +1,7 @@
 // 1 / (1 + exp(-x)) and x times that. The constants of a row are read once: loaded for each vector, they take as long as the sums.
 import { clip, madd, splat } from './simd.ts';
 
-// Limits, -1/ln 2, 1.5 * 2^23 (rounds by addition), ln 2 in two parts, and the coefficients of exp(-r) as transcendental.ts has them
+// Limits, -1/ln 2, 1.5 * 2^23 (rounds by addition), ln 2 in two parts, and the coefficients of exp(-r) as exponential.ts has them
 // for exp(r): the signs are in the constants, since V8 does not fuse a pair of negations.
 const K: usize = memory.data<f32>([
   -89, 87, -1.44269504, 12582912, 0.693359375, -2.12194440e-4,

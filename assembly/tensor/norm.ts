@@ -2,16 +2,23 @@
 import { madd } from './simd.ts';
 import { scratch, sumOfScratch } from './scratch.ts';
 
+// Four pairs of sums each: one alone would wait for its own additions.
+
 function rowSum(x: usize, count: i32): f32 {
-  let low = f32x4.splat(0), high = f32x4.splat(0);
-  for (; count >= 8; count -= 8) {
-    low = f32x4.add(low, v128.load(x));
-    high = f32x4.add(high, v128.load(x, 16));
-    x += 32;
+  const zero = f32x4.splat(0);
+  let s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero, s5 = zero, s6 = zero, s7 = zero;
+  for (; count >= 32; count -= 32) {
+    s0 = f32x4.add(s0, v128.load(x));
+    s1 = f32x4.add(s1, v128.load(x, 16));
+    s2 = f32x4.add(s2, v128.load(x, 32));
+    s3 = f32x4.add(s3, v128.load(x, 48));
+    s4 = f32x4.add(s4, v128.load(x, 64));
+    s5 = f32x4.add(s5, v128.load(x, 80));
+    s6 = f32x4.add(s6, v128.load(x, 96));
+    s7 = f32x4.add(s7, v128.load(x, 112));
+    x += 128;
   }
-  v128.store(scratch, low);
-  v128.store(scratch, high, 16);
-  let sum = sumOfScratch();
+  let sum = sumOf(s0, s1, s2, s3, s4, s5, s6, s7);
   for (; count > 0; count--) {
     sum += load<f32>(x);
     x += 4;
@@ -20,23 +27,39 @@ function rowSum(x: usize, count: i32): f32 {
 }
 
 function rowSquares(x: usize, count: i32, mean: f32): f32 {
-  const m = f32x4.splat(mean);
-  let low = f32x4.splat(0), high = f32x4.splat(0);
-  for (; count >= 8; count -= 8) {
-    const l = f32x4.sub(v128.load(x), m), h = f32x4.sub(v128.load(x, 16), m);
-    low = madd(l, l, low);
-    high = madd(h, h, high);
-    x += 32;
+  const zero = f32x4.splat(0), m = f32x4.splat(mean);
+  let s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero, s5 = zero, s6 = zero, s7 = zero;
+  for (; count >= 32; count -= 32) {
+    const x0 = f32x4.sub(v128.load(x), m), x1 = f32x4.sub(v128.load(x, 16), m);
+    const x2 = f32x4.sub(v128.load(x, 32), m), x3 = f32x4.sub(v128.load(x, 48), m);
+    const x4 = f32x4.sub(v128.load(x, 64), m), x5 = f32x4.sub(v128.load(x, 80), m);
+    const x6 = f32x4.sub(v128.load(x, 96), m), x7 = f32x4.sub(v128.load(x, 112), m);
+    s0 = madd(x0, x0, s0);
+    s1 = madd(x1, x1, s1);
+    s2 = madd(x2, x2, s2);
+    s3 = madd(x3, x3, s3);
+    s4 = madd(x4, x4, s4);
+    s5 = madd(x5, x5, s5);
+    s6 = madd(x6, x6, s6);
+    s7 = madd(x7, x7, s7);
+    x += 128;
   }
-  v128.store(scratch, low);
-  v128.store(scratch, high, 16);
-  let sum = sumOfScratch();
+  let sum = sumOf(s0, s1, s2, s3, s4, s5, s6, s7);
   for (; count > 0; count--) {
     const difference = load<f32>(x) - mean;
     sum += difference * difference;
     x += 4;
   }
   return sum;
+}
+
+// @ts-ignore: decorator
+@inline
+function sumOf(s0: v128, s1: v128, s2: v128, s3: v128, s4: v128, s5: v128, s6: v128, s7: v128): f32 {
+  const low = f32x4.add(f32x4.add(s0, s2), f32x4.add(s4, s6)), high = f32x4.add(f32x4.add(s1, s3), f32x4.add(s5, s7));
+  v128.store(scratch, low);
+  v128.store(scratch, high, 16);
+  return sumOfScratch();
 }
 
 /** (x - mean) / sqrt(variance + epsilon) * scale + bias, for rows of `size` floats. Not `centred`: the mean is taken for 0. */

@@ -6,7 +6,7 @@ import { Recurrent, at } from '../operands.ts';
 import { gemm } from './gemm.ts';
 import { madd } from './simd.ts';
 import { sigmoid } from './logistic.ts';
-import { tanh } from './transcendental.ts';
+import { tanh } from './rational.ts';
 
 // @ts-ignore: decorator
 @inline

@@ -1,12 +1,8 @@
 // Softmax and its logarithm over the middle axis of [outer, axis, inner]; the maximum is subtracted first, so that nothing overflows.
-import { maximumOfScratch, scratch, sumOfScratch } from './scratch.ts';
-import { exp, log } from './transcendental.ts';
-
-// @ts-ignore: decorator
-@inline
-function exp1(x: f32): f32 {
-  return f32x4.extract_lane(exp(f32x4.splat(x)), 0);
-}
+import { exp, exponentials } from './exponential.ts';
+import { maximumOfScratch, scratch } from './scratch.ts';
+import { log } from './transcendental.ts';
+import { turn } from './turn.ts';
 
 // @ts-ignore: decorator
 @inline
@@ -29,36 +25,6 @@ function rowMaximum(x: usize, count: i32): f32 {
     x += 4;
   }
   return best;
-}
-
-/** y = exp(x - maximum) (unless only the sum is wanted); returns the sum. */
-// @ts-ignore: decorator
-@inline
-function exponentials(keep: bool, x: usize, y: usize, count: i32, maximum: f32): f32 {
-  const m = f32x4.splat(maximum);
-  let sumLow = f32x4.splat(0), sumHigh = f32x4.splat(0);
-  for (; count >= 8; count -= 8) {
-    const low = exp(f32x4.sub(v128.load(x), m)), high = exp(f32x4.sub(v128.load(x, 16), m));
-    if (keep) {
-      v128.store(y, low);
-      v128.store(y, high, 16);
-    }
-    sumLow = f32x4.add(sumLow, low);
-    sumHigh = f32x4.add(sumHigh, high);
-    x += 32;
-    y += 32;
-  }
-  v128.store(scratch, sumLow);
-  v128.store(scratch, sumHigh, 16);
-  let sum = sumOfScratch();
-  for (; count > 0; count--) {
-    const value = exp1(load<f32>(x) - maximum);
-    if (keep) store<f32>(y, value);
-    sum += value;
-    x += 4;
-    y += 4;
-  }
-  return sum;
 }
 
 function scaleRow(y: usize, count: i32, factor: f32): void {
@@ -184,19 +150,6 @@ function zip(y: usize): void {
   v128.store(y, v128.shuffle<i32>(a, c, 2, 6, 3, 7), 16);
   v128.store(y, v128.shuffle<i32>(b, d, 0, 4, 1, 5), 32);
   v128.store(y, v128.shuffle<i32>(b, d, 2, 6, 3, 7), 48);
-}
-
-/** A block of 4 x 4, turned. */
-// @ts-ignore: decorator
-@inline
-function turn(x: usize, xRow: usize, y: usize, yRow: usize): void {
-  const a = v128.load(x), b = v128.load(x + xRow), c = v128.load(x + xRow * 2), d = v128.load(x + xRow * 3);
-  const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5), cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
-  const abHigh = v128.shuffle<i32>(a, b, 2, 6, 3, 7), cdHigh = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
-  v128.store(y, v128.shuffle<i64>(ab, cd, 0, 2));
-  v128.store(y + yRow, v128.shuffle<i64>(ab, cd, 1, 3));
-  v128.store(y + yRow * 2, v128.shuffle<i64>(abHigh, cdHigh, 0, 2));
-  v128.store(y + yRow * 3, v128.shuffle<i64>(abHigh, cdHigh, 1, 3));
 }
 
 /** Eight rows of four → four columns of eight. */

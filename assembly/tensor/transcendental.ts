@@ -1,65 +1,8 @@
-// exp, log, tanh and erf of four floats. Constants lie in memory (see `splat`); no branch and no rounding instruction, which
+// log and erf of four floats. Constants lie in memory (see `splat`); no branch and no rounding instruction, which
 // would keep V8 from fusing pairs. Errors against float64 are held by test/assembly.
 import { clip, madd, splat } from './simd.ts';
 
-// Coefficients of exp: S. Moshier, Cephes, expf.c.
-const EXP: usize = memory.data<f32>([
-  -104, 89, 1.44269504, 12582912, -0.693359375, 2.12194440e-4, // limits, 1/ln 2, 1.5 * 2^23 (rounds by addition), -ln 2 in two parts
-  1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5, 1,
-], 16);
-
-/** Relative error below 1.3e-7; 0 below -104, Infinity above 88.8, denormal results kept. */
-// @ts-ignore: decorator
-@inline
-export function exp(x: v128): v128 {
-  x = clip(x, splat(EXP), splat(EXP + 4));
-  const magic = splat(EXP + 12), one = splat(EXP + 48);
-  const t = madd(x, splat(EXP + 8), magic); // the integer nearest to x / ln 2, in the low bits
-  const n = f32x4.sub(t, magic);
-  let r = madd(n, splat(EXP + 16), x);
-  r = madd(n, splat(EXP + 20), r);
-  let p = madd(splat(EXP + 24), r, splat(EXP + 28));
-  p = madd(p, r, splat(EXP + 32));
-  p = madd(p, r, splat(EXP + 36));
-  p = madd(p, r, splat(EXP + 40));
-  p = madd(p, r, splat(EXP + 44));
-  p = madd(p, f32x4.mul(r, r), f32x4.add(r, one));
-  // Times 2^n in two steps, since 2^n alone may overflow or be denormal where the result is not.
-  const i = i32x4.sub(t, magic);
-  const half = i32x4.shr_s(i, 1);
-  const low = i32x4.add(i32x4.shl(half, 23), one);
-  const high = i32x4.add(i32x4.shl(i32x4.sub(i, half), 23), one);
-  return f32x4.mul(f32x4.mul(p, low), high);
-}
-
-const ONE: usize = EXP + 48;
-
-// Rational minimax approximation of tanh on [-7.9, 7.9], as used by Eigen (ptanh_float). From there to 9.02, where tanh rounds to
-// 1, it goes beyond 1 by at most 4e-7, so a limit on its results makes both ends exact.
-const TANH: usize = memory.data<f32>([
-  -9.02, 9.02,
-  1.394553628e-8, 2.102733560e-5, 3.520756727e-3, 1.340216100e-1,
-  8.015776984e-7, 3.326951409e-4, 2.597254514e-2, 4.673548340e-1,
-  -1, 1,
-], 16);
-
-/** Relative error below 3.5e-7 everywhere (2.9e-7 where products are fused); exactly -1 and 1 beyond ±9.02. */
-// @ts-ignore: decorator
-@inline
-export function tanh(x: v128): v128 {
-  x = clip(x, splat(TANH), splat(TANH + 4));
-  const one = splat(ONE);
-  const z = f32x4.mul(x, x);
-  let p = madd(splat(TANH + 8), z, splat(TANH + 12));
-  p = madd(p, z, splat(TANH + 16));
-  p = madd(p, z, splat(TANH + 20));
-  p = madd(p, z, one);
-  let q = madd(splat(TANH + 24), z, splat(TANH + 28));
-  q = madd(q, z, splat(TANH + 32));
-  q = madd(q, z, splat(TANH + 36));
-  q = madd(q, z, one);
-  return clip(f32x4.div(f32x4.mul(p, x), q), splat(TANH + 40), splat(TANH + 44));
-}
+const ONE: usize = memory.data<f32>([1], 16);
 
 // Rational minimax approximation of erf, as used by XLA; beyond the limits erf rounds to 1.
 const ERF: usize = memory.data<f32>([

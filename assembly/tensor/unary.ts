@@ -1,17 +1,18 @@
 // One float in, one float out.
 import * as op from '../opcodes.ts';
+import { exp, expRow } from './exponential.ts';
 import { sigmoidRow, siluRow } from './logistic.ts';
+import { geluRow, tanh, tanhRow } from './rational.ts';
 import { clip, madd, splat } from './simd.ts';
-import { erf, exp, log, tanh } from './transcendental.ts';
+import { erf, log } from './transcendental.ts';
 
-const K: usize = memory.data<f32>([0, 1, 0.5, 0.7071067811865476, 0.7978845608028654, 0.044715, -6], 16);
+const K: usize = memory.data<f32>([0, 1, 0.5, 0.7978845608028654, 0.044715, -6], 16);
 const ZERO: usize = K;
 const ONE: usize = K + 4;
 const HALF: usize = K + 8;
-const SQRT_HALF: usize = K + 12;
-const SQRT_TWO_OVER_PI: usize = K + 16;
-const GELU_CUBIC: usize = K + 20;
-const GELU_END: usize = K + 24;
+const SQRT_TWO_OVER_PI: usize = K + 12;
+const GELU_CUBIC: usize = K + 16;
+const GELU_END: usize = K + 20;
 
 /** log(1 + e), exact also where 1 + e rounds to 1 (W. Kahan: log(u) · e / (u - 1) with u = 1 + e). */
 // @ts-ignore: decorator
@@ -41,8 +42,6 @@ function apply(kind: i32, x: v128, alpha: v128, beta: v128): v128 {
   if (kind == op.CLIP) return clip(x, alpha, beta);
   if (kind == op.HARD_SIGMOID) return clip(madd(alpha, x, beta), zero, one);
   if (kind == op.HARD_SWISH) return f32x4.mul(x, clip(madd(alpha, x, beta), zero, one));
-  if (kind == op.TANH) return tanh(x);
-  if (kind == op.EXP) return exp(x);
   if (kind == op.LOG) return log(x);
   if (kind == op.SQRT) return f32x4.sqrt(x);
   if (kind == op.RECIPROCAL) return f32x4.div(one, x);
@@ -53,7 +52,6 @@ function apply(kind: i32, x: v128, alpha: v128, beta: v128): v128 {
   if (kind == op.CEIL) return f32x4.ceil(x);
   if (kind == op.ROUND) return f32x4.nearest(x);
   if (kind == op.ERF) return erf(x);
-  if (kind == op.GELU) return gelu(x, erf(f32x4.mul(x, splat(SQRT_HALF))));
   if (kind == op.GELU_TANH) {
     const cubic = madd(f32x4.mul(splat(GELU_CUBIC), f32x4.mul(x, x)), x, x);
     return gelu(x, tanh(f32x4.mul(cubic, splat(SQRT_TWO_OVER_PI))));
@@ -91,8 +89,8 @@ function sigmoidOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { si
 function siluOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { siluRow(x, y, n); }
 function hardSigmoidOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.HARD_SIGMOID, x, y, n, alpha, beta); }
 function hardSwishOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.HARD_SWISH, x, y, n, alpha, beta); }
-function tanhOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.TANH, x, y, n, alpha, beta); }
-function expOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.EXP, x, y, n, alpha, beta); }
+function tanhOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { tanhRow(x, y, n); }
+function expOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { expRow(x, y, n); }
 function logOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.LOG, x, y, n, alpha, beta); }
 function sqrtOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.SQRT, x, y, n, alpha, beta); }
 function reciprocalOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.RECIPROCAL, x, y, n, alpha, beta); }
@@ -103,7 +101,7 @@ function floorOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(
 function ceilOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.CEIL, x, y, n, alpha, beta); }
 function roundOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.ROUND, x, y, n, alpha, beta); }
 function erfOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.ERF, x, y, n, alpha, beta); }
-function geluOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.GELU, x, y, n, alpha, beta); }
+function geluOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { geluRow(x, y, n); }
 function geluTanhOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.GELU_TANH, x, y, n, alpha, beta); }
 function softplusOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.SOFTPLUS, x, y, n, alpha, beta); }
 function softsignOf(x: usize, y: usize, n: i32, alpha: f32, beta: f32): void { map(op.SOFTSIGN, x, y, n, alpha, beta); }

@@ -98,6 +98,9 @@ function orderAxes(axes: readonly ByteAxis[]): { outer: ByteAxis[]; rows: ByteAx
   return { outer, rows, columns };
 }
 
+/** Elements that lie apart from each other may each miss the cache. */
+const SCATTERED_MAX = ELEMENTS_MAX / 4;
+
 export function assembleCopy(writer: Writer, call: StridedCopy): void {
   const { shape, elementBytes: bytes, xOffset = 0, yOffset = 0 } = call;
   checkAligned(call.x, call.y);
@@ -109,10 +112,11 @@ export function assembleCopy(writer: Writer, call: StridedCopy): void {
   const axes = joined.shape.map((size, axis): ByteAxis => ({ size, x: stride(0, axis), y: stride(1, axis) }));
   const { outer, rows, columns } = orderAxes(axes);
   const blocks = outer.reduce((product, axis) => product * axis.size, 1);
-  writer.inParts(columns.size, ELEMENTS_MAX, (left, right) => {
-    writer.inParts(rows.size, ELEMENTS_MAX / (right - left), (top, bottom) => {
+  const most = columns.x === bytes && columns.y === bytes ? ELEMENTS_MAX : SCATTERED_MAX;
+  writer.inParts(columns.size, most, (left, right) => {
+    writer.inParts(rows.size, most / (right - left), (top, bottom) => {
       const perBlock = (right - left) * (bottom - top);
-      writer.inParts(blocks, ELEMENTS_MAX / perBlock, (begin, end) => {
+      writer.inParts(blocks, most / perBlock, (begin, end) => {
         writer.emit(op.COPY, [
           call.x,
           call.y,

@@ -78,7 +78,7 @@ export class LoadedProgram {
   writeInputs(arena: number, inputs: Readonly<Record<string, Tensor>>): void {
     for (const { name, address } of this.program.inputs) {
       const bytes = bytesOf((inputs[name] as Tensor).data);
-      this.#memory.bytes(this.#place(address, arena), bytes.length).set(bytes);
+      copyBytes(this.#memory.bytes(this.#place(address, arena), bytes.length), bytes);
     }
   }
 
@@ -97,6 +97,7 @@ export class LoadedProgram {
       const byteLength = elementCount(dims) * elementBytes(type);
       // Clearing new memory would take as long as the copy itself.
       const copy = Buffer.allocUnsafeSlow(byteLength);
+<<<<<<< HEAD
       for (let from = 0; from < byteLength; from += PIECE_BYTES) {
         if (from > 0) yield;
         const bytes = Math.min(PIECE_BYTES, byteLength - from);
@@ -105,6 +106,12 @@ export class LoadedProgram {
       outputs[name] = { type, dims, data: new (arrayOf(type))(copy.buffer) };
     }
     return outputs;
+=======
+      copyBytes(copy, this.#memory.bytes(this.#place(address, arena), byteLength));
+      return [name, { type, dims, data: new (arrayOf(type))(copy.buffer) }];
+    });
+    return Object.fromEntries(outputs);
+>>>>>>> 69e2199 (Layer norm, softmax, exp, tanh and GELU wait for nothing and read their constants once; packing by vectors; bytes cross the border by memcpy; scattered copies are cut finer)
   }
 
   /** Name of the node that the instruction at `word` was made for. */

@@ -145,7 +145,7 @@ function sweep(low: number, high: number, count = 50_000): Float32Array {
   return Float32Array.from({ length: count }, (_, i) => low + ((high - low) * i) / (count - 1));
 }
 
-function sweptCase(name: 'tanh' | 'sigmoid', x: Float32Array) {
+function sweptCase(name: 'tanh' | 'sigmoid' | 'exp' | 'gelu', x: Float32Array) {
   return (trial: Trial) =>
     trial.assembler.unary(
       name,
@@ -166,6 +166,32 @@ const sweptRow: Row = {
     sweptCase('tanh', sweep(1, 9.1)),
     sweptCase('tanh', sweep(-9.1, -1)),
     sweptCase('sigmoid', sweep(-87, 17.5)),
+  ],
+};
+
+/** The errors that assembly/tensor/exponential.ts and rational.ts state. */
+const sweptExpRow: Row = {
+  name: 'exp over its whole range',
+  opcodes: [op.UNARY],
+  tolerance: 1.3e-7,
+  relative: true,
+  cases: [
+    sweptCase('exp', sweep(-87, -20)),
+    sweptCase('exp', sweep(-20, -1)),
+    sweptCase('exp', sweep(-1, 1)),
+    sweptCase('exp', sweep(1, 88.7)),
+  ],
+};
+
+const sweptGeluRow: Row = {
+  name: 'gelu over its whole range',
+  opcodes: [op.UNARY],
+  tolerance: 1.2e-6,
+  cases: [
+    sweptCase('gelu', sweep(-12, -5)),
+    sweptCase('gelu', sweep(-5, -1)),
+    sweptCase('gelu', sweep(-1, 1)),
+    sweptCase('gelu', sweep(1, 12)),
   ],
 };
 
@@ -342,6 +368,8 @@ const keys = <Key extends string>(record: Record<Key, unknown>) => Object.keys(r
 export const elementwiseRows: readonly Row[] = [
   ...keys(functions).map(unaryRow),
   sweptRow,
+  sweptExpRow,
+  sweptGeluRow,
   saturatedRow,
   ...keys(binaries).map(binaryRow),
   ...keys(compares).map(compareRow),

@@ -57,6 +57,35 @@ const softmaxRow: Row = {
   ),
 };
 
+/** The error that assembly/tensor/exponential.ts states, that of its argument, and of a sum and a product. */
+const smallSharesRow: Row = {
+  name: 'softmax over the whole range of exponentials',
+  opcodes: [op.SOFTMAX],
+  tolerance: 4e-7,
+  relative: true,
+  cases: [8, 16, 20, 41].map((size) => (trial: Trial) => {
+    const rows = Math.floor(10_000 / size);
+    // In each row a 0, and numbers at even distances from -0.01 to -86.
+    const at = (i: number): number => (i % size === 0 ? 0 : (-86 * (i + 1)) / (rows * size));
+    const x = Float32Array.from({ length: rows * size }, (_, i) => at(i));
+    const expected = reference.softmax(x, rows, size, 1, false);
+    trial.assembler.softmax(trial.input(x), trial.output(expected), rows, size, 1, false);
+  }),
+};
+
+/** As masks of attention have it. */
+const maskedRow: Row = {
+  name: 'softmax with elements that have no share',
+  opcodes: [op.SOFTMAX],
+  tolerance: 0,
+  cases: [8, 17, 32, 100].map((size) => (trial: Trial) => {
+    const masks = [-Infinity, -1e30, -1000];
+    const x = Float32Array.from({ length: 2 * size }, (_, i) => (i % size === 3 ? 2 : (masks[i % 3] as number)));
+    const expected = Array.from(x, (value) => (value === 2 ? 1 : 0));
+    trial.assembler.softmax(trial.input(x), trial.output(expected), 2, size, 1, false);
+  }),
+};
+
 const argMaxRow: Row = {
   name: 'argMax',
   opcodes: [op.ARG_MAX],
@@ -100,6 +129,8 @@ const layerNormRow: Row = {
 export const reduceRows: readonly Row[] = [
   ...(Object.keys(reductions) as ReduceName[]).map(reduceRow),
   softmaxRow,
+  smallSharesRow,
+  maskedRow,
   argMaxRow,
   layerNormRow,
 ];
