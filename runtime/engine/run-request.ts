@@ -13,9 +13,6 @@ export const DEFAULT_TENANT: TenantSpec = { name: 'default', weight: 1, runsMax:
 /** From the wish that a core stops until it can begin something else: its present instruction, two messages, and the system's own scheduler. */
 export const SWITCH_US = 1000;
 
-/** The rest is for what comes before its first instruction. */
-const UNKNOWN_SHARE = 0.9;
-
 interface Work {
   readonly model: string;
   readonly program: Pick<LoadedProgram, 'work' | 'sharing'>;
@@ -33,10 +30,8 @@ export function requestOf(
   const isSafety = priorityOf(priority) === SAFETY;
   return {
     ...{ id, model, tenant, priority },
-    // A program that was never run is taken to need nearly all the time that it is given: longer than that it cannot take.
-    workUs: isSafety
-      ? (work.boundUs(nowUs) ?? Math.max(0, UNKNOWN_SHARE * (leftUs ?? 0) - 2 * SWITCH_US))
-      : work.meanUs(nowUs),
+    workUs: (isSafety ? work.boundUs(nowUs) : undefined) ?? work.meanUs(nowUs),
+    isUnknown: work.boundUs(nowUs) === undefined,
     deadlineUs: leftUs === undefined ? undefined : nowUs + leftUs,
     timeoutUs: timeoutMs === undefined ? undefined : timeoutMs * 1000,
     cores: sharing.isWanted ? cores : 1,

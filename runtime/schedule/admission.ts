@@ -1,6 +1,6 @@
 /** Whether a run would end in time: a proof for safety, a prediction for the other classes. */
 import { isBefore } from './heap.ts';
-import { type Job, remainingUs } from './job.ts';
+import { type Job, type Run, remainingUs } from './job.ts';
 
 /** A core as the proof sees it: when it is free of safety work. */
 export interface SafetyPlan {
@@ -20,7 +20,7 @@ export interface Miss {
 
 /**
  * Plans the safety jobs that wait, with `candidate`, one core each, earliest deadline first, each taking its upper
- * bound, and returns one that misses its deadline. The plan is what the scheduler does, or better: jobs are independent
+ * bound (or all of its time, where none is known), and returns one that misses its deadline. The plan is what the scheduler does, or better: jobs are independent
  * and none goes before another that is ahead of it in the list, so that one that ends early delays none (Ha and Liu,
  * ICDCS 1994). Later runs are admitted only if the new plan holds.
  */
@@ -33,10 +33,11 @@ export function findMiss(plan: SafetyPlan, candidate: Job): Miss | undefined {
     let core = 0;
     for (let other = 1; other < free.length; other++)
       if ((free[other] as number) < (free[core] as number)) core = other;
-    const endUs = (free[core] as number) + remainingUs(job);
-    const deadlineUs = job.runs[0]?.request.deadlineUs;
-    if (deadlineUs !== undefined && endUs > deadlineUs) return { job, endUs };
-    free[core] = endUs + plan.instructionUs;
+    const startUs = free[core] as number;
+    const [{ request, key: endedUs }] = job.runs as [Run];
+    const endUs = startUs + (request.isUnknown ? plan.instructionUs : remainingUs(job));
+    if (request.deadlineUs !== undefined && endUs > request.deadlineUs) return { job, endUs };
+    free[core] = (request.isUnknown ? Math.max(endUs, endedUs) : endUs) + plan.instructionUs;
   }
   return undefined;
 }

@@ -46,6 +46,8 @@ export interface RunRequest {
   readonly priority: string | number;
   /** Time on one core: an upper bound for safety, an estimate for the others. */
   readonly workUs: number;
+  /** Nobody knows how long it takes: a safety run may then take until it is ended, for whatever is promised to others. */
+  readonly isUnknown?: boolean;
   /** When the answer loses its use: the run is ended then. */
   readonly deadlineUs?: number;
   /** The longest that the run may take from its submission, whatever it waits for: a bound, not a wish to be early. */

@@ -344,4 +344,14 @@ test('a run whose time is out is ended where it is, and nothing is refused for i
   assert.match(refusal(scheduler, { id: 3, timeoutUs: 0 }), /time-out: expected a time above 0/);
 });
 
+test('a safety run of unknown length is admitted where it can begin, and others behind it only if they can wait for its end', () => {
+  const scheduler = ready();
+  const safety = { priority: 'safety', workUs: 0 };
+  submit(scheduler, { ...safety, id: 1, isUnknown: true, deadlineUs: 50_000 }, 0);
+  assert.match(refusal(scheduler, { ...safety, id: 2, workUs: 1000, deadlineUs: 40_000 }, 10), /cannot be promised/);
+  assert.is(refusal(scheduler, { ...safety, id: 3, workUs: 1000, deadlineUs: 60_000 }, 10), 'admitted');
+  scheduler.step({ kind: 'stopped', core: 0, outcome: 'done' }, 5000);
+  assert.is(refusal(scheduler, { ...safety, id: 4, workUs: 1000, deadlineUs: 40_000 }, 5000), 'admitted');
+});
+
 test.run();
