@@ -97,21 +97,14 @@ export class LoadedProgram {
       const byteLength = elementCount(dims) * elementBytes(type);
       // Clearing new memory would take as long as the copy itself.
       const copy = Buffer.allocUnsafeSlow(byteLength);
-<<<<<<< HEAD
       for (let from = 0; from < byteLength; from += PIECE_BYTES) {
         if (from > 0) yield;
         const bytes = Math.min(PIECE_BYTES, byteLength - from);
-        copy.set(this.#memory.bytes(this.#place(address, arena) + from, bytes), from);
+        copyBytes(copy.subarray(from), this.#memory.bytes(this.#place(address, arena) + from, bytes));
       }
       outputs[name] = { type, dims, data: new (arrayOf(type))(copy.buffer) };
     }
     return outputs;
-=======
-      copyBytes(copy, this.#memory.bytes(this.#place(address, arena), byteLength));
-      return [name, { type, dims, data: new (arrayOf(type))(copy.buffer) }];
-    });
-    return Object.fromEntries(outputs);
->>>>>>> 69e2199 (Layer norm, softmax, exp, tanh and GELU wait for nothing and read their constants once; packing by vectors; bytes cross the border by memcpy; scattered copies are cut finer)
   }
 
   /** Name of the node that the instruction at `word` was made for. */
