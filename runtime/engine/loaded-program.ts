@@ -2,6 +2,7 @@
 import { type Address, SPACE_ARENA, SPACE_WEIGHTS } from '../compile/instructions.ts';
 import type { Program } from '../compile/program.ts';
 import { WorkEstimate } from '../schedule/work-estimate.ts';
+import { copyBytes } from './copy-bytes.ts';
 import { clearLanes, lanesBytes } from './core-block.ts';
 import type { Blocks } from './memory.ts';
 import type { MemoryWeights } from './memory-weights.ts';
