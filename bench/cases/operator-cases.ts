@@ -107,6 +107,17 @@ function integers(m: number, k: number, n: number): OperatorCase {
   return single('MatMulInteger', `${m}×${k}×${n}`, a, [b]);
 }
 
+/** Weights of 4 bits, each 32 of a column with a scale of their own, as language models have them. */
+function fourBits(m: number, k: number, n: number): OperatorCase {
+  const block = 32;
+  const bytes = Uint8Array.from(randomValues((n * k) / 2, n), (value) => (value + 0.5) * 256);
+  const weights: Tensor = { type: 'uint8', dims: [n, k / block, block / 2], data: bytes };
+  const attributes = { K: k, N: n, bits: 4, block_size: block };
+  const constants = [weights, random([(n * k) / block], 64 * k)];
+  const each = single('MatMulNBits', `${m}×${k}×${n}, 4 bits`, random([m, k]), constants, attributes);
+  return { ...each, nodes: each.nodes.map((node) => ({ ...node, domain: 'com.microsoft' })) };
+}
+
 const [ROWS, WIDTH, HEADS] = [128, 768, 12];
 
 /** Self-attention as exporters write it: three projections, scores of each head, their softmax, and a projection back. */
@@ -201,6 +212,8 @@ const makeCases = (): OperatorCase[] => [
   matMul(7, 13, 31),
   batchedProduct(),
   integers(480, 512, 512),
+  fourBits(1, WIDTH, 4 * WIDTH),
+  fourBits(ROWS, WIDTH, WIDTH),
   single('Gemm', '64×640×128', random([64, 640]), [random([640, 128], 640), random([128])]),
   attention(),
   layerNorm(ROWS),

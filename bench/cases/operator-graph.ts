@@ -10,6 +10,8 @@ type AttributeValue = number | readonly number[] | string;
 
 export interface OperatorNode {
   readonly operator: string;
+  /** ONNX's own when absent. */
+  readonly domain?: string;
   readonly attributes?: Readonly<Record<string, AttributeValue>>;
   /** Names of inputs, constants or results; '' for one that is left out. */
   readonly inputs: readonly string[];
@@ -53,13 +55,14 @@ function initializer([name, tensor]: [string, Tensor]): TensorSpec {
 function fileOf({ opset = 17, inputs, constants, nodes }: OperatorCase): Uint8Array {
   const result = nodes.at(-1) as OperatorNode;
   return writeModel({
-    opsets: { '': opset },
+    opsets: { '': opset, ...Object.fromEntries(nodes.flatMap(({ domain }) => (domain ? [[domain, 1]] : []))) },
     graph: {
       inputs: Object.entries(inputs).map(([name, tensor]) => ({ name, type: typeCode(tensor), dims: tensor.dims })),
       outputs: [{ name: result.output, type: result.operator === 'MatMulInteger' ? 6 : 1 }],
       initializers: Object.entries(constants).map(initializer),
-      nodes: nodes.map(({ operator, attributes = {}, inputs: names, output }) => ({
+      nodes: nodes.map(({ operator, domain, attributes = {}, inputs: names, output }) => ({
         operator,
+        domain,
         inputs: names,
         outputs: [output],
         attributes: Object.entries(attributes).map(attributeOf),

@@ -1,9 +1,9 @@
 /** Instructions that walk tensors element by element: broadcast functions, and copies with strides. */
 import { strict as assert } from 'node:assert';
 import * as op from '../../assembly/opcodes.ts';
-import { type Address, NO_ADDRESS, type StridedCopy } from './instructions.ts';
+import { type Address, type LayerNormCall, NO_ADDRESS, type StridedCopy } from './instructions.ts';
 import { joinAxes, stridesOf } from './strides.ts';
-import { behind, checkAligned, ELEMENTS_MAX, type Writer } from './writer.ts';
+import { behind, checkAligned, ELEMENTS_MAX, floatWord, type Writer } from './writer.ts';
 
 const RANK_MAX = 8;
 
@@ -136,5 +136,13 @@ export function assembleCopy(writer: Writer, call: StridedCopy): void {
         ]);
       });
     });
+  });
+}
+
+export function assembleLayerNorm(writer: Writer, call: LayerNormCall): void {
+  const { x, y, rows, size, scale, bias, epsilon, uncentred } = call;
+  checkAligned(x, y, scale, bias);
+  writer.inParts(rows, ELEMENTS_MAX / Math.max(1, size), (begin, end) => {
+    writer.emit(op.LAYER_NORM, [x, y, scale, bias, size, floatWord(epsilon), begin, end, uncentred ? 0 : 1]);
   });
 }

@@ -5,7 +5,7 @@
 import { strict as assert } from 'node:assert';
 import * as op from '../../assembly/opcodes.ts';
 import { type DataType, elementBytes } from '../engine/tensor.ts';
-import { assembleBroadcast, assembleCopy } from './assemble-elementwise.ts';
+import { assembleBroadcast, assembleCopy, assembleLayerNorm } from './assemble-elementwise.ts';
 import * as integer from './assemble-integer.ts';
 import * as matrix from './assemble-matrix.ts';
 import * as picture from './assemble-picture.ts';
@@ -96,6 +96,11 @@ export class Assembler implements Instructions {
   gemm(call: contract.GemmCall): void {
     checkMatrices(call.a, call.packedB, call.c, call.bias, call.residual);
     matrix.assembleGemm(this.#writer, this.traits.panel, { ...call, ldr: call.ldr ?? call.ldc });
+  }
+
+  /** As `Writer.inChunks` with chunks of one, which are given scratch memory of the core that executes them. */
+  inChunks(count: number, scratch: Address, part: (index: number, scratch: Address) => void): void {
+    this.#writer.inChunks(count, 1, (index) => part(index, this.#writer.lane(scratch)));
   }
 
   packMatrix(b: Address, packed: Address, k: number, n: number, transposed: boolean): void {
@@ -256,11 +261,8 @@ export class Assembler implements Instructions {
     });
   }
 
-  layerNorm({ x, y, rows, size, scale, bias, epsilon, uncentred }: contract.LayerNormCall): void {
-    checkAligned(x, y, scale, bias);
-    this.#writer.inParts(rows, ELEMENTS_MAX / Math.max(1, size), (begin, end) => {
-      this.#writer.emit(op.LAYER_NORM, [x, y, scale, bias, size, floatWord(epsilon), begin, end, uncentred ? 0 : 1]);
-    });
+  layerNorm(call: contract.LayerNormCall): void {
+    assembleLayerNorm(this.#writer, call);
   }
 
   // ---- moving data

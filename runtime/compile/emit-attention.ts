@@ -1,6 +1,6 @@
 /**
  * Attention on the instructions of matrix products and softmax, a block of queries at a time: the scores of a block stay in
- * the cache and are forgotten. Idea: Rabe and Staats, "Self-attention Does Not Need O(n²) Memory", 2021.
+ * the cache and are forgotten, and cores may each take another head. Idea: Rabe and Staats, "Self-attention Does Not Need O(n²) Memory", 2021.
  */
 import { elementCount } from '../engine/tensor.ts';
 import type { Assembler } from './assembler.ts';
@@ -82,10 +82,10 @@ export const attention: Emitter<OperationOf<'attention'>> = {
     const count = elementCount(batch);
     if (count * Math.ceil(m / rows) > MATRICES_MAX)
       throw new UnsupportedError(`node "${node.origin}": attention in ${count} batches is not supported`);
-    const { keys, values, scores } = layScratch(base, sizes, assembler);
     const masked = maskOf(mask, sizes);
     const [qs, ks, vs] = [q, k, v].map((each) => offsetsOf(each, batch)) as [number[], number[], number[]];
-    for (let index = 0; index < count; index++) {
+    assembler.inChunks(count, base, (index, own) => {
+      const { keys, values, scores } = layScratch(own, sizes, assembler);
       assembler.packMatrix(at(k) + (ks[index] as number) * 4, keys, d, n, operation.transposeK);
       assembler.packMatrix(at(v) + (vs[index] as number) * 4, values, n, e, false);
       for (let begin = 0; begin < m; begin += rows) {
@@ -99,6 +99,6 @@ export const attention: Emitter<OperationOf<'attention'>> = {
         const c = at(y) + (index * m + begin) * e * 4;
         assembler.gemm({ a: scores, lda: n, packedB: values, c, ldc: e, m: block, n: e, k: n });
       }
-    }
+    });
   },
 };
