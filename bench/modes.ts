@@ -3,9 +3,11 @@ import { type BenchCase, modelCases } from './cases/model-cases.ts';
 import { isTransformerCase, operatorCases } from './cases/operator-cases.ts';
 import { compareAll, type RatioLine, refusals, summaryOf, summaryText, tableOf } from './comparison.ts';
 import type { ContenderName } from './contenders/contender.ts';
+import { dispatch } from './dispatch.ts';
 import { cold, memory } from './fresh-modes.ts';
 import { placement } from './placement.ts';
 import { preemption } from './preemption/preemption-mode.ts';
+import { scale } from './scale.ts';
 import { scheduler } from './scheduling/scheduler-mode.ts';
 import { threads } from './threads.ts';
 
@@ -115,5 +117,5 @@ const int8: Mode = (options) => {
 
 export const modes: Readonly<Record<string, Mode>> = {
   ...{ models, operators, int8, cold, memory },
-  ...{ scheduler, preemption, placement, threads },
+  ...{ scheduler, preemption, placement, dispatch, scale, threads },
 };

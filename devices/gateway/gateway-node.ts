@@ -28,7 +28,9 @@ import { parseFilter } from '../../runtime/triggers/topic-filter.ts';
 import { Loader } from './loader.ts';
 import type { Local } from './local.ts';
 
+/** Counters that change are told so often; a node that does nothing says so every minute. */
 const METRICS_MS = 2_000;
+const IDLE_METRICS_MS = 60_000;
 const TASKS_MS = 1_000;
 const REPORT_DELAY_MS = 50;
 /** What is in work at the end may still finish; after this it comes again at the next start. */
@@ -82,6 +84,9 @@ export class GatewayNode {
   #reportTimer: NodeJS.Timeout | undefined;
   #closed = false;
   #connectedMs: number | undefined;
+  /** The counters that were told last, and when. */
+  #toldCounts = '';
+  #toldMs = 0;
 
   /** Throws an Error when the queue's file cannot be opened. */
   constructor(options: NodeOptions, state: State, blobs: Blobs) {
@@ -298,6 +303,7 @@ export class GatewayNode {
 
   #onConnected = (resumed: boolean): void => {
     this.#connectedMs = performance.now();
+    this.#toldCounts = '';
     this.#log.info({ broker: withoutPassword(this.#options.broker), resumed }, 'connected to the broker');
     // Subscribed first: the controller may answer at once.
     this.#broker.subscribe(this.#control.filters).then(
@@ -333,6 +339,11 @@ export class GatewayNode {
   #sendMetrics = (): void => {
     this.#converge.checkEngines();
     if (!this.#broker.connected) return;
+    const counted = JSON.stringify(this.#counts());
+    const nowMs = performance.now();
+    if (counted === this.#toldCounts && nowMs - this.#toldMs < IDLE_METRICS_MS) return;
+    this.#toldCounts = counted;
+    this.#toldMs = nowMs;
     this.#control.metrics({
       uptimeMs: performance.now() - this.#startedMs,
       residentBytes: process.memoryUsage.rss(),

@@ -5,6 +5,7 @@ import { basename, dirname, extname } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Model } from '../../runtime/engine/model.ts';
 import type { Request } from '../../runtime/protocol/messages.ts';
+import { DEFAULT_PORTS } from '../controller/controller.ts';
 import { examine } from './doctor.ts';
 import type { Terminal } from './program.ts';
 import { up } from './up.ts';
@@ -26,6 +27,20 @@ export function addLocalCommands(program: Command, terminal: Terminal): void {
     .option('--ws-port <port>', 'MQTT over WebSocket', portOf)
     .option('--http-port <port>', 'the controller', portOf)
     .action((options) => up(options, terminal));
+  program
+    .command('simulate')
+    .description('Load for a controller: nodes that speak the real protocol and compute nothing')
+    .requiredOption('--nodes <count>', 'how many', countOf)
+    .option('--broker <url>', 'address of the broker', `mqtt://127.0.0.1:${DEFAULT_PORTS.mqtt}`)
+    .option('--prefix <name>', 'names are PREFIX-0, PREFIX-1, …', 'simulated')
+    .option('--label <key=value...>', 'labels of all of them', [])
+    .option('--connects <per second>', 'how fast they come at first', countOf, 500)
+    .option('--flapping <share>', 'part of them that loses its connection in a minute, such as 0.1', shareOf, 0)
+    .option('--json', 'print JSON for machines')
+    .action(async (options) => {
+      const { simulate } = await import('./simulate.ts');
+      await simulate(options, options.json || program.opts().json, terminal);
+    });
   passThrough(program, 'controller', 'Start a controller', async () => import('../main.ts'));
   passThrough(program, 'node', 'Start a node', async () => import('../../devices/gateway/main.ts'));
   program
@@ -38,6 +53,18 @@ export function addLocalCommands(program: Command, terminal: Terminal): void {
       terminal.print(options.json || program.opts().json ? JSON.stringify(checks, null, 2) : text);
       if (checks.some(({ state }) => state === 'failed')) process.exitCode = 1;
     });
+}
+
+function countOf(given: string): number {
+  const count = Number(given);
+  if (Number.isInteger(count) && count >= 1) return count;
+  throw new InvalidArgumentError('expected a whole number from 1.');
+}
+
+function shareOf(given: string): number {
+  const share = Number(given);
+  if (share >= 0 && share <= 1) return share;
+  throw new InvalidArgumentError('expected a number from 0 to 1.');
 }
 
 function portOf(given: string): number {

@@ -6,7 +6,7 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { type Duplex, Readable } from 'node:stream';
 import type { Meter } from '@opentelemetry/api';
 import { Aedes, type Client } from 'aedes';
 import type { Logger } from 'pino';
@@ -118,6 +118,8 @@ async function createAedes(log: Logger, secret: string, counts: Counts): Promise
     queueLimit: BROKER_LIMITS.earlyPackets,
     connectTimeout: BROKER_LIMITS.connectMs,
     drainTimeout: BROKER_LIMITS.drainMs,
+    // With a limit mqemitter queues, and empties its queue by recursion: of some ten thousand messages the stack did not take it.
+    concurrency: 0,
     maxInflightInbound: BROKER_LIMITS.unreleased,
     authenticate(client, username, password, done) {
       const refuse = (returnCode: number, problem: string) =>
@@ -176,6 +178,7 @@ async function createAedes(log: Logger, secret: string, counts: Counts): Promise
     log.warn({ client: client.id ?? undefined }, `disconnected an MQTT client: ${error.message}`);
   };
   limitBacklog(aedes, log);
+  findRetainedByTopic(aedes);
   aedes.on('clientError', refused);
   aedes.on('connectionError', refused);
   return aedes;
@@ -246,11 +249,39 @@ function limitBacklog(aedes: Aedes, log: Logger): void {
   };
 }
 
-/** What limitBacklog needs of aedes and of its persistence (aedes-persistence, "API"), which it leaves untyped. */
+/**
+ * aedes looks through all retained messages for each subscription: of ten thousand nodes, each of which subscribes to topics of its
+ * own when it comes, that is a minute of work. Topics without wildcards are looked up here.
+ */
+function findRetainedByTopic(aedes: Aedes): void {
+  const { persistence } = aedes as unknown as AedesParts;
+  const byTopic = new Map<string, RetainedPacket>();
+  const store = persistence.storeRetained.bind(persistence);
+  persistence.storeRetained = (packet) => {
+    if (packet.payload.length > 0) byTopic.set(packet.topic, packet);
+    else byTopic.delete(packet.topic);
+    return store(packet);
+  };
+  const search = persistence.createRetainedStreamCombi.bind(persistence);
+  persistence.createRetainedStreamCombi = (filters) => {
+    const wild = filters.filter((filter) => /[+#]/.test(filter));
+    if (wild.length > 0) return search(filters);
+    return Readable.from(filters.flatMap((filter) => byTopic.get(filter) ?? []));
+  };
+}
+
+interface RetainedPacket {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+}
+
+/** What these need of aedes and of its persistence (aedes-persistence, "API"), which it leaves untyped. */
 interface AedesParts {
   readonly clients: Readonly<Record<string, unknown>>;
   readonly persistence: {
     outgoingEnqueueCombi(subscriptions: { clientId: string }[], packet: { payload: Uint8Array }): Promise<void>;
+    storeRetained(packet: RetainedPacket): Promise<void>;
+    createRetainedStreamCombi(filters: readonly string[]): Readable;
     countOffline(): Promise<{ clientsCount: number }>;
     outgoingClearMessageId(client: { id: string }, packet: object): Promise<{ payload?: Uint8Array } | undefined>;
   };

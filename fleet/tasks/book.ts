@@ -57,6 +57,8 @@ export class TaskBook {
   readonly #tasks = new Map<string, Task>();
   readonly #entries = new Map<string, Entry>();
   readonly #unitsOf = new Map<string, string[]>();
+  /** By task: what waits for a node. */
+  readonly #queued = new Map<string, Set<string>>();
   /** What each node holds, or may hold. */
   readonly #out = new Map<string, Set<string>>();
   #fence: number;
@@ -146,10 +148,10 @@ export class TaskBook {
 
   /** Gives queued units to nodes that have room. */
   dispatch(nodes: readonly NodeFacts[], now: number): void {
-    const queue = [...this.#tasks.values()].sort(moreUrgent).map((task): Dispatchable => {
-      const entries = (this.#unitsOf.get(task.id) ?? []).map((id) => this.#entries.get(id) as Entry);
-      const ready = entries.filter(({ unit }) => unit.state === 'queued' && unit.retryAt <= now);
-      return { task, units: ready.map(({ unit }) => unit) };
+    const waiting = [...this.#queued.keys()].map((id) => this.#tasks.get(id) as Task);
+    const queue = waiting.sort(moreUrgent).map((task): Dispatchable => {
+      const units = [...(this.#queued.get(task.id) ?? [])].map((id) => (this.#entries.get(id) as Entry).unit);
+      return { task, units: units.filter(({ retryAt }) => retryAt <= now) };
     });
     const held = (node: string): number => this.#out.get(node)?.size ?? 0;
     for (const { task, unit, node } of dispatch(queue, nodes, held)) {
@@ -200,6 +202,18 @@ export class TaskBook {
     siblings.push(id);
     this.#unitsOf.set(unit.task, siblings);
     if (isOut(unit)) this.#outOf(unit.node as string).add(id);
+    if (unit.state === 'queued') this.#queue(unit.task, id);
+  }
+
+  #queue(task: string, id: string): void {
+    const waiting = this.#queued.get(task) ?? new Set<string>();
+    this.#queued.set(task, waiting.add(id));
+  }
+
+  #unqueue(task: string, id: string): void {
+    const waiting = this.#queued.get(task);
+    waiting?.delete(id);
+    if (waiting?.size === 0) this.#queued.delete(task);
   }
 
   #attemptsMax(unit: Unit): number {
@@ -228,7 +242,13 @@ export class TaskBook {
   #assign(entry: Entry, task: Task, now: number): void {
     const { unit } = entry;
     entry.repeatAt = now + REPEAT_MS;
-    const told = { unit: unitId(unit), fence: unit.fence, priority: task.spec.priority, deadlineAt: task.deadlineAt };
+    const told = {
+      unit: unitId(unit),
+      fence: unit.fence,
+      priority: task.spec.priority,
+      deadlineAt: task.deadlineAt,
+      acceptedAt: task.addedAt,
+    };
     this.#mailOf(unit.node as string).assigned.push({ ...told, work: workOf(task, unit.index) });
   }
 
@@ -246,13 +266,21 @@ export class TaskBook {
     this.#changedUnits.set(id, next);
     if (isOut(before) && !isOut(next)) this.#outOf(before.node as string).delete(id);
     if (isOut(next)) this.#outOf(next.node as string).add(id);
+    if (next.state === 'queued') this.#queue(next.task, id);
+    else if (before.state === 'queued') this.#unqueue(next.task, id);
     if (hasEnded(next)) this.#countEnded(next.task, now);
   }
 
   #countEnded(id: string, now: number): void {
+    const before = this.#tasks.get(id) as Task;
+    if (before.unitsEnded + 1 < before.units) {
+      this.#tasks.set(id, { ...before, unitsEnded: before.unitsEnded + 1 });
+      this.#changedTasks.add(id);
+      return;
+    }
     const ids = this.#unitsOf.get(id) ?? [];
     const units = ids.map((unit) => (this.#entries.get(unit) as Entry).unit);
-    const task = withProgress(this.#tasks.get(id) as Task, units, now);
+    const task = withProgress(before, units, now);
     this.#tasks.set(id, task);
     this.#changedTasks.add(id);
     if (task.state === 'active') return;

@@ -49,6 +49,7 @@ export class TaskDesk {
   #book: TaskBook;
   #waiting: Waiting[] = [];
   #working: Promise<void> | undefined;
+  #sending: Promise<void> = Promise.resolve();
   #closed = false;
   readonly #timer: NodeJS.Timeout;
 
@@ -108,6 +109,7 @@ export class TaskDesk {
     this.#closed = true;
     clearInterval(this.#timer);
     await this.#working;
+    await this.#sending;
   }
 
   #tell(work: Waiting['work']): void {
@@ -175,7 +177,10 @@ export class TaskDesk {
     this.#ports.committed(performance.now() - beganMs);
     for (const task of changes.tasks) if (task.state !== 'active') this.#ports.trace?.ended(task);
     for (const { committed } of done) committed();
-    await this.#send(messages);
+    // The next batch may be committed while this one is on its way; the one after that waits.
+    const before = this.#sending;
+    this.#sending = this.#send(messages);
+    await before;
   }
 
   async #readAgain(): Promise<void> {

@@ -34,19 +34,16 @@ export function* dispatch(
 ): Generator<{ task: Task; unit: Unit; node: string }> {
   const load = new Map(nodes.map(({ name }) => [name, held(name)]));
   const loadOf = (node: string): number => load.get(node) ?? Number.POSITIVE_INFINITY;
-  const groups = new Map<string, string[]>();
+  const groups = new Map<string, Group>();
   for (const { task, units } of queue) {
     const window = WINDOWS[task.spec.priority];
     for (const unit of units) {
       const able = ableNodes(task, unit, nodes, groups);
-      const free = able.filter((node) => loadOf(node) < window);
-      const fresh = free.filter((node) => !unit.avoid.includes(node));
-      const choice = fresh.length > 0 ? fresh : free;
-      if (choice.length === 0) {
+      const node = able.least(loadOf, window, unit.avoid);
+      if (node === undefined) {
         if (unit.pinned === null) break;
         continue;
       }
-      const node = choice.reduce((best, one) => (loadOf(one) < loadOf(best) ? one : best));
       load.set(node, loadOf(node) + 1);
       yield { task, unit, node };
     }
@@ -54,19 +51,44 @@ export function* dispatch(
 }
 
 /** Tasks that ask for the same have the same nodes. */
-function ableNodes(
-  { spec }: Task,
-  { pinned }: Unit,
-  nodes: readonly NodeFacts[],
-  groups: Map<string, string[]>,
-): readonly string[] {
-  if (pinned !== null) return [pinned];
+function ableNodes({ spec }: Task, { pinned }: Unit, nodes: readonly NodeFacts[], groups: Map<string, Group>): Group {
+  if (pinned !== null) return new Group([pinned]);
   const model = spec.work.kind === 'inference' ? spec.work.model : undefined;
   const key = JSON.stringify([spec.selector, model]);
   const known = groups.get(key);
   if (known) return known;
   const able = nodes.filter((node) => selects(spec.selector, node) && (model === undefined || node.ready.has(model)));
-  const names = able.map(({ name }) => name);
-  groups.set(key, names);
-  return names;
+  const group = new Group(able.map(({ name }) => name));
+  groups.set(key, group);
+  return group;
+}
+
+/** Nodes that may have the same units. Loads only grow while units are given away, so each is looked at once for each step of the least. */
+class Group {
+  readonly #names: readonly string[];
+  #at: number;
+  #least = 0;
+
+  constructor(names: readonly string[]) {
+    this.#names = names;
+    this.#at = names.length;
+  }
+
+  /** The first of the least loaded below the window; those to avoid only when there is no other. */
+  least(loadOf: (node: string) => number, window: number, avoid: readonly string[]): string | undefined {
+    if (avoid.length > 0) {
+      const fresh = new Group(this.#names.filter((name) => !avoid.includes(name)));
+      const node = fresh.least(loadOf, window, []);
+      if (node !== undefined) return node;
+    }
+    for (;;) {
+      if (this.#least >= window) return undefined;
+      for (; this.#at < this.#names.length; this.#at++) {
+        const name = this.#names[this.#at] as string;
+        if (loadOf(name) === this.#least) return name;
+      }
+      this.#least = this.#names.reduce((least, name) => Math.min(least, loadOf(name)), Number.POSITIVE_INFINITY);
+      this.#at = 0;
+    }
+  }
 }

@@ -44,7 +44,13 @@ export const channels: Readonly<Record<NodeChannel | 'errors/{trigger}', Channel
     schema: holdSchema,
     says: 'nothing that runs may be changed, or it may again',
   },
-  metrics: { from: 'node', qos: 0, retain: false, schema: metricsSchema, says: 'counters, every two seconds' },
+  metrics: {
+    from: 'node',
+    qos: 0,
+    retain: false,
+    schema: metricsSchema,
+    says: 'counters: every two seconds while they change, else every minute',
+  },
   requests: { from: 'controller', qos: 1, retain: false, schema: requestSchema, says: 'one inference, now' },
   replies: { from: 'node', qos: 1, retain: false, schema: replySchema, says: 'its answer, by the id of the request' },
   tasks: {

@@ -40,6 +40,7 @@ export const assignmentSchema = unitFence.extend({
   /** A node does not begin after it. */
   deadlineAt: time,
   work: workSchema,
+  acceptedAt: time.optional().describe('when the controller accepted the task'),
   traceparent: traceparentSchema,
 });
 
