@@ -1,4 +1,5 @@
 /** What `npm run bench` can measure. */
+import { blocking } from './blocking.ts';
 import { type BenchCase, modelCases } from './cases/model-cases.ts';
 import { isTransformerCase, operatorCases } from './cases/operator-cases.ts';
 import { compareAll, type RatioLine, refusals, summaryOf, summaryText, tableOf } from './comparison.ts';
@@ -116,6 +117,6 @@ const int8: Mode = (options) => {
 };
 
 export const modes: Readonly<Record<string, Mode>> = {
-  ...{ models, operators, int8, cold, memory },
+  ...{ models, operators, int8, cold, memory, blocking },
   ...{ scheduler, preemption, placement, dispatch, scale, threads },
 };

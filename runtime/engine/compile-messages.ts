@@ -51,6 +51,7 @@ export interface CompiledWhole {
 }
 
 export type FromCompiler =
+  | { readonly kind: 'ready' }
   /** Bytes are needed in all; it waits for the answer in ROOM_… . */
   | { readonly kind: 'room'; readonly usedBytes: number; readonly bytes: number }
   /** Without `whole`: the model is no single program for these inputs. */

@@ -151,6 +151,7 @@ export function serveCompiler(port: MessagePort, setup: CompilerSetup): void {
     say({ kind: 'compiled', whole: { ...whole, stage }, news }, [words.buffer, tables.buffer]);
   };
 
+  say({ kind: 'ready' });
   port.on('message', (order: ToCompiler) => {
     if (order.kind === 'forget') {
       models.delete(order.model);

@@ -2,6 +2,8 @@
  * The thread that compiles while the engine serves: reading, compiling and packing a model for inputs of a new shape takes from 20 ms to
  * seconds, in which no event would get through. It is started with the first such shape and ended when none has come for a while. Weights
  * are packed where they will be used, in the memory that all threads share.
+ *
+ * Until the thread is ready, which takes longer than most programs to compile, small models are compiled on the calling thread.
  */
 import type { Worker } from 'node:worker_threads';
 import { UnsupportedError } from '../compile/program.ts';
@@ -22,7 +24,9 @@ import {
 import { workerUrl } from './worker-url.ts';
 
 /** A thread that has nothing to do holds some 40 MB, and every model that it has read. */
-const IDLE_MS = 10_000;
+const IDLE_MS = 60_000;
+/** Larger files wait for the thread. */
+const SMALL_BYTES_MAX = 16 * 2 ** 20;
 
 export interface CompileJob {
   /**
@@ -56,15 +60,18 @@ export class CompileThread {
   #last: Promise<unknown> = Promise.resolve();
   #idle: NodeJS.Timeout | undefined;
   #isServing = false;
+  #isReady = false;
   #closed = false;
 
   constructor(memory: WebAssembly.Memory) {
     this.#memory = memory;
   }
 
-  /** Somebody is served, who should not wait for a model that is compiled. Before, a thread would only make it later. */
-  get isWanted(): boolean {
-    return this.#isServing && !this.#closed;
+  /** Whether a model of this size is to be compiled here: somebody is served, who should not wait for it. Starts the thread then. */
+  takes(fileBytes: number): boolean {
+    if (!this.#isServing || this.#closed) return false;
+    this.#thread();
+    return this.#isReady || fileBytes > SMALL_BYTES_MAX;
   }
 
   noteRun(): void {
@@ -109,15 +116,24 @@ export class CompileThread {
     } finally {
       this.#current = undefined;
       worker.unref();
-      this.#idle = setTimeout(() => this.#end(), IDLE_MS).unref();
+      this.#endSoon();
     }
   }
 
-  #end(): void {
-    const worker = this.#worker;
+  #endSoon(): void {
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => {
+      const worker = this.#worker;
+      this.#forgetThread();
+      worker?.terminate();
+    }, IDLE_MS).unref();
+  }
+
+  #forgetThread(): void {
+    clearTimeout(this.#idle);
     this.#worker = undefined;
+    this.#isReady = false;
     this.#known.clear();
-    worker?.terminate();
   }
 
   #thread(): Worker {
@@ -135,8 +151,12 @@ export class CompileThread {
   }
 
   #heard(message: FromCompiler): void {
+    if (message.kind === 'ready') {
+      this.#isReady = true;
+      this.#endSoon();
+    }
     const current = this.#current;
-    if (!current) return;
+    if (!current || message.kind === 'ready') return;
     if (message.kind === 'room') this.#giveRoom(current, message);
     else if (message.kind === 'compiled') current.promise.resolve(message);
     else current.promise.reject(current.refusal ?? errorOf(message));
@@ -159,8 +179,7 @@ export class CompileThread {
 
   #lose(worker: Worker, reason: Error): void {
     if (this.#worker !== worker) return;
-    this.#worker = undefined;
-    this.#known.clear();
+    this.#forgetThread();
     this.#current?.promise.reject(reason);
   }
 }

@@ -41,9 +41,10 @@ export class Elsewhere {
     this.#setup = setup;
   }
 
-  /** Only what another thread can read. */
-  get isPossible(): boolean {
-    return this.#setup.thread.isWanted && this.#setup.source.file.path !== undefined;
+  /** Whether it is for the thread to make what is missing: only what it can read. */
+  get isWanted(): boolean {
+    const { thread, source } = this.#setup;
+    return source.file.path !== undefined && thread.takes(source.file.byteLength);
   }
 
   /** Until then the thread has the weights, and no program of the model may be made here. */

@@ -114,8 +114,10 @@ export class EngineModel implements Model {
     if (this.#closed) throw new Error(`model "${this.name}" is closed`);
     const startedMs = nowMs();
     const scope = this.#scopeOf(inputs);
-    const making = this.#isForThread ? this.#elsewhere.make(scope) : undefined;
-    if (making) await this.#made(making, scope, options.signal);
+    const making = this.#isMissing(scope) && this.#isForThread ? this.#elsewhere.make(scope) : undefined;
+    if (making) await this.#made(making, options.signal);
+    // What the thread does not make is made here, when it has left this model alone.
+    while (this.#elsewhere.busy && this.#isMissing(scope)) await this.#elsewhere.busy;
     const whole = this.#wholeProgram(scope);
     if (whole) {
       const left = making ? timeLeft(options, nowMs() - startedMs) : options;
@@ -154,7 +156,11 @@ export class EngineModel implements Model {
   }
 
   get #isForThread(): boolean {
-    return this.#mayBeWhole && this.#isPlain && this.#elsewhere.isPossible;
+    return this.#mayBeWhole && this.#isPlain && this.#elsewhere.isWanted;
+  }
+
+  #isMissing(scope: Scope): boolean {
+    return this.#mayBeWhole && this.#stages.missing(scope, 0) !== undefined;
   }
 
   #scopeOf(inputs: Readonly<Record<string, EngineValue>>): Scope {
@@ -164,10 +170,8 @@ export class EngineModel implements Model {
   }
 
   /** Waits for a program that is made elsewhere; the run may be cancelled meanwhile, or the model closed. */
-  async #made(making: Promise<void>, scope: Scope, signal: AbortSignal | undefined): Promise<void> {
+  async #made(making: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
     await orAborted(making, signal);
-    // What the thread could not make is made here, when it has left this model alone.
-    while (this.#elsewhere.busy && this.#stages.missing(scope, 0)) await this.#elsewhere.busy;
     if (this.#closed) throw new Error(`model "${this.name}" is closed`);
   }
 

@@ -52,6 +52,11 @@ test('the quick benchmark runs a model on two cores, with the same bits as on on
     assert.match(stdout, new RegExp(`^threads: two against one, ${how}: \\d+\\.\\d\\d \\(worst .*; 1 cases\\)$`, 'm'));
 });
 
+test('the quick benchmark sees how long events wait for a new shape', async () => {
+  const { stdout } = await run(process.execPath, [main, 'blocking', '--quick', '--json']);
+  assert.match(stdout, /^events blocked by a new shape, here\/apart: \d/m);
+});
+
 test('the quick benchmark counts the decisions of the scheduler', async () => {
   const { stdout } = await run(process.execPath, [main, 'scheduler', '--quick', '--json']);
   const { figures, queues } = JSON.parse(stdout.split('\n').find((line) => line.startsWith('{')) as string);
