@@ -1,13 +1,13 @@
 /** Instructions that walk tensors element by element: broadcast functions, and copies with strides. */
 import { strict as assert } from 'node:assert';
 import * as op from '../../assembly/opcodes.ts';
-import { type Address, type LayerNormCall, NO_ADDRESS, type StridedCopy } from './instructions.ts';
+import { type Address, type BinaryPlaces, type LayerNormCall, NO_ADDRESS, type StridedCopy } from './instructions.ts';
 import { joinAxes, stridesOf } from './strides.ts';
 import { behind, checkAligned, ELEMENTS_MAX, floatWord, type Writer } from './writer.ts';
 
 const RANK_MAX = 8;
 
-export interface BroadcastCall {
+export interface BroadcastCall extends BinaryPlaces {
   readonly opcode: number;
   readonly kind: number;
   readonly condition?: Address;
@@ -22,8 +22,6 @@ export interface BroadcastCall {
   readonly conditionStrides?: readonly number[];
   readonly aStrides: readonly number[];
   readonly bStrides: readonly number[];
-  /** Elements from one pixel of y to the next, when they are more than there are channels. */
-  readonly yPixelStride?: number;
 }
 
 function checkStrides(shape: readonly number[], ...strides: (readonly number[])[]): void {
@@ -37,7 +35,7 @@ function checkStrides(shape: readonly number[], ...strides: (readonly number[])[
 
 /** The innermost axis becomes a row, cut when it is long; the outer ones are counted by the kernel. */
 export function assembleBroadcast(writer: Writer, call: BroadcastCall): void {
-  const { shape, aStrides, bStrides } = call;
+  const { shape, aStrides, bStrides, aOffset = 0, bOffset = 0 } = call;
   const conditionStrides = call.conditionStrides ?? shape.map(() => 0);
   checkAligned(call.condition, call.a, call.b, call.y);
   checkStrides(shape, conditionStrides, aStrides, bStrides);
@@ -57,8 +55,8 @@ export function assembleBroadcast(writer: Writer, call: BroadcastCall): void {
       writer.emit(call.opcode, [
         call.kind,
         behind(call.condition ?? NO_ADDRESS, left * conditionStep, 1),
-        behind(call.a, left * aStep, call.xBytes),
-        behind(call.b, left * bStep, call.xBytes),
+        behind(call.a, aOffset + left * aStep, call.xBytes),
+        behind(call.b, bOffset + left * bStep, call.xBytes),
         behind(call.y, left, call.yBytes),
         right - left,
         conditionStep,

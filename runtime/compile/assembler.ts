@@ -172,10 +172,10 @@ export class Assembler implements Instructions {
     aStrides: readonly number[],
     bStrides: readonly number[],
     type: DataType = 'float32',
-    yPixelStride?: number,
+    places: contract.BinaryPlaces = {},
   ): void {
     const bytes = elementBytes(type);
-    const operands = { a, b, y, xBytes: bytes, yBytes: bytes, shape, aStrides, bStrides, yPixelStride };
+    const operands = { a, b, y, xBytes: bytes, yBytes: bytes, shape, aStrides, bStrides, ...places };
     assembleBroadcast(this.#writer, { opcode: op.BINARY, kind: typedKind(binaryKinds[name], type), ...operands });
   }
 

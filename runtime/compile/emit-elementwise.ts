@@ -46,8 +46,8 @@ export const binary: Emitter<OperationOf<'binary'>> = {
     const operands = [a, b].map((each) => broadcastStrides(each.dims, y.dims, pixelStride(each)));
     const { shape, strides } = joinAxes(y.dims, [...operands, yStrides]);
     const [aStrides, bStrides] = strides as [number[], number[]];
-    const apart = pixelStride(y) === y.dims.at(-1) ? undefined : pixelStride(y);
-    assembler.binary(name, at(a), at(b), at(y), shape, aStrides, bStrides, type, apart);
+    const yPixelStride = pixelStride(y) === y.dims.at(-1) ? undefined : pixelStride(y);
+    assembler.binary(name, at(a), at(b), at(y), shape, aStrides, bStrides, type, { yPixelStride });
   },
 };
 

@@ -87,6 +87,18 @@ export const lookup: Emitter<OperationOf<'lookup'>> = {
   },
 };
 
+export const pairOpposites: Emitter<OperationOf<'pairOpposites'>> = {
+  emit({ assembler, node, operation, at }) {
+    const [x, reversed, y] = [inputOf(node, 0), inputOf(node, 1), outputOf(node)];
+    requireFloat32(node, x, reversed);
+    const { name, taps, step, first } = operation;
+    const length = x.dims[1] as number;
+    const places = { aOffset: first, bOffset: length - taps };
+    const strides = (along: number): number[] => [length, along, 1];
+    assembler.binary(name, at(x), at(reversed), at(y), y.dims, strides(step), strides(-step), 'float32', places);
+  },
+};
+
 const sizeOf = (node: Node): number => inputOf(node, 0).dims.at(-1) as number;
 
 export const determinant: Emitter<OperationOf<'determinant'>> = {

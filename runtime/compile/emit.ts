@@ -50,6 +50,7 @@ const emitters: { readonly [Kind in Operation['kind']]: Emitter<OperationOf<Kind
   maxPool: matrix.maxPool,
   maxRoiPool: rare.maxRoiPool,
   pad: data.pad,
+  pairOpposites: rare.pairOpposites,
   product: emitProduct,
   quantize: integer.quantize,
   recurrent,

@@ -133,6 +133,14 @@ export interface LayerNormCall {
   readonly uncentred?: boolean;
 }
 
+export interface BinaryPlaces {
+  /** Elements from one row of y's innermost axis to the next, when they are more than it has. */
+  readonly yPixelStride?: number;
+  /** Where in a and b the first element of y finds its operands; 0 when absent. */
+  readonly aOffset?: number;
+  readonly bOffset?: number;
+}
+
 export interface GemmCall {
   /** [m, k], row stride `lda` elements. */
   readonly a: Address;
@@ -289,8 +297,7 @@ export interface Instructions {
     aStrides: readonly number[],
     bStrides: readonly number[],
     type?: DataType,
-    /** Elements from one row of y's innermost axis to the next, when they are more than it has. */
-    yPixelStride?: number,
+    places?: BinaryPlaces,
   ): void;
   compare(
     name: CompareName,

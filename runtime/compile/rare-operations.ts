@@ -69,7 +69,18 @@ export type RareOperation =
    */
   | { readonly kind: 'trees'; readonly name: TreesName; readonly outputs: number; readonly depth: number }
   /** x [..., k] times a constant matrix [k, n] of 4-bit numbers in the form of packBlocks → [..., n]. */
-  | { readonly kind: 'matMulBlocks'; readonly n: number; readonly block: number };
+  | { readonly kind: 'matMulBlocks'; readonly n: number; readonly block: number }
+  /**
+   * x [batch, length] and the same from its end to its beginning → [batch, windows, taps / 2]: of every window of `taps` elements, `step`
+   * apart, sums or differences of those that lie opposite each other, element first + i and the one at taps - 1 - i.
+   */
+  | {
+      readonly kind: 'pairOpposites';
+      readonly taps: number;
+      readonly step: number;
+      readonly first: 0 | 1;
+      readonly name: 'add' | 'sub';
+    };
 
 interface Operand {
   readonly type: DataType;
@@ -136,6 +147,13 @@ export function inferRare(operation: RareOperation, inputs: readonly (Operand | 
     case 'matMulBlocks':
       expect(x.type === 'float32' && x.dims.at(-1) === second.dims[1], 'rows as long as the matrix is high', x, second);
       return [{ type: 'float32', dims: [...x.dims.slice(0, -1), operation.n] }];
+    case 'pairOpposites': {
+      const [batch = 0, length = 0] = x.dims;
+      const { taps, step } = operation;
+      const fits = x.dims.length === 2 && sameDims(x.dims, second.dims) && length >= taps;
+      expect(fits, `two rows of at least ${taps} elements`, x, second);
+      return [{ type: x.type, dims: [batch, Math.floor((length - taps) / step) + 1, taps / 2] }];
+    }
     case 'lookup': {
       const channels = second.dims[1] as number;
       const fits = second.dims.length === 2 && second.dims[0] === 256 && (channels === 1 || channels === x.dims.at(-1));

@@ -12,6 +12,7 @@ import { moveIntegers } from './quantized-moves.ts';
 import { rescaleInPlace } from './rescale.ts';
 import { moveBeforeReshapes } from './reshapes.ts';
 import type { Pass } from './rewrite.ts';
+import { foldSymmetry } from './symmetry.ts';
 
 export const passes: readonly Pass[] = [
   moveTransposes,
@@ -28,6 +29,7 @@ export const passes: readonly Pass[] = [
   multiplyIntegers,
   // What multiplies integers has gone; the steps between the others need no floats either.
   lookUpFunctions,
+  foldSymmetry,
   foldPadding,
   rescaleInPlace,
   foldIntoNext,
@@ -46,6 +48,7 @@ export const passTitles: ReadonlyMap<Pass, string> = new Map([
   [moveIntegers, 'quantised values are moved as integers'],
   [multiplyIntegers, 'quantised products become products of integers'],
   [lookUpFunctions, 'functions of quantised values become tables'],
+  [foldSymmetry, 'inputs that meet equal factors of a long filter are added before they are multiplied'],
   [foldPadding, 'padding goes into convolutions'],
   [rescaleInPlace, 'products of integers come to their 8-bit scale where they are made'],
   [foldIntoNext, 'scales go into the convolution behind them'],
