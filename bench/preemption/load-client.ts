@@ -11,7 +11,9 @@ export class LoadClient {
 
   /** `uncut`: its programs cannot be interrupted. */
   constructor(arrangement: Arrangement, uncut = false) {
-    const execArgv = uncut ? ['--import', new URL('./uncut.ts', import.meta.url).href] : [];
+    // As a node is started.
+    const execArgv = ['--single-threaded-gc'];
+    if (uncut) execArgv.push('--import', new URL('./uncut.ts', import.meta.url).href);
     const stdio = ['ignore', 'ignore', 'inherit', 'ipc'] as const;
     this.#child = fork(file, [arrangement], { serialization: 'advanced', stdio: [...stdio], execArgv });
   }

@@ -14,6 +14,8 @@ export interface Service {
   /** A TypeScript file of the project, or of the bundle. */
   readonly file: string;
   readonly arguments: readonly string[];
+  /** For Node itself. */
+  readonly flags?: readonly string[];
 }
 
 export interface Running {
@@ -73,7 +75,8 @@ class Watched implements Running {
     const startedAt = performance.now();
     // A group of its own, so that Ctrl-C in the terminal reaches only the supervisor, which then stops them in order; and
     // a channel whose end tells the child that the supervisor is gone, however that happened (runtime/node/stop-io.ts).
-    const child = spawn(process.execPath, [this.#service.file, ...this.#service.arguments], {
+    const { flags = [], file, arguments: given } = this.#service;
+    const child = spawn(process.execPath, [...flags, file, ...given], {
       stdio: ['ignore', log, log, 'ipc'],
       detached: true,
     });
