@@ -1,10 +1,11 @@
 /** Convolutions from bytes to bytes by the machine's product of bytes. Layouts: assembly/tensor/byte-gemm.ts. */
 import * as op from '../../assembly/opcodes.ts';
 import { shapeWords } from './assemble-matrix.ts';
-import type { Address, ByteType, ConvShape } from './instructions.ts';
+import { assembleRescaled, type RescaledKernel } from './assemble-rescaled.ts';
+import type { ByteType, ConvShape } from './instructions.ts';
 import { DEPTHWISE_BLOCK, isDepthwise, isPointwise, patchLength, roundUp } from './pack.ts';
 import { BYTE_PANEL, packedBytes, sharesRows } from './pack-bytes.ts';
-import { type QuantizedConvCall, type Rescaling, rescalingWords } from './quantized-call.ts';
+import { type QuantizedConvCall, rescalingWords } from './quantized-call.ts';
 import type { ByteDot } from './traits.ts';
 import { behind, FLOPS_MAX, forCores, TAPS_MAX, type Writer } from './writer.ts';
 
@@ -69,45 +70,14 @@ export function byteConvScratchBytes(shape: ConvShape, type: ByteType, byteDot: 
   return isInPlace(shape, type, byteDot) ? 0 : patchRows(shape) * rowBytes(shape) + SLACK_BYTES;
 }
 
-interface Product {
-  readonly a: Address;
-  readonly lda: number;
-  readonly xZero: number;
-  readonly packedB: Address;
-  readonly y: Address;
-  readonly ldy: number;
-  readonly m: number;
-  readonly n: number;
-  readonly k: number;
-  readonly bias: Address;
-  readonly factor: Address;
-}
-
-function assembleProduct(writer: Writer, panel: number, to: Rescaling, call: Product): void {
-  const { a, lda, xZero, packedB, y, ldy, m, n, k, bias, factor } = call;
-  const columnsMax = Math.floor(PRODUCTS_MAX / TILE_ROWS / k / BYTE_PANEL) * BYTE_PANEL;
-  writer.inParts(n, Math.max(BYTE_PANEL, columnsMax), (left, right) => {
-    const rowsMax = Math.floor(PRODUCTS_MAX / k / (right - left) / TILE_ROWS) * TILE_ROWS;
-    const rows = (top: number, bottom: number): void => {
-      writer.emit(op.BYTE_GEMM, [
-        ...rescalingWords(to),
-        behind(a, top * lda, 1),
-        lda,
-        xZero,
-        behind(packedB, packedBytes(k, left), 1),
-        behind(y, top * ldy + left, 1),
-        ldy,
-        bottom - top,
-        right - left,
-        k,
-        panel,
-        behind(bias, left),
-        behind(factor, left),
-      ]);
-    };
-    writer.inParts(m, forCores(m, Math.max(TILE_ROWS, rowsMax)), rows, TILE_ROWS);
-  });
-}
+const kernel: RescaledKernel = {
+  opcode: op.BYTE_GEMM,
+  elementBytes: 1,
+  tileRows: TILE_ROWS,
+  columns: BYTE_PANEL,
+  productsMax: PRODUCTS_MAX,
+  packedLength: packedBytes,
+};
 
 function assembleDepthwise(writer: Writer, panel: number, byteDot: ByteDot, call: QuantizedConvCall): void {
   const { shape, x, xType, weights, bias, factor, y, to } = call;
@@ -147,7 +117,16 @@ function assemblePatches(writer: Writer, panel: number, byteDot: ByteDot, call: 
   const pixels = shape.batch * shape.outputHeight * shape.outputWidth;
   const product = { xZero, ldy: shape.outputChannels, n, k };
   if (isInPlace(shape, xType, byteDot)) {
-    assembleProduct(writer, panel, to, { ...product, a: x, lda: k, packedB: weights, y, m: pixels, bias, factor });
+    assembleRescaled(writer, panel, kernel, to, {
+      ...product,
+      a: x,
+      lda: k,
+      packedB: weights,
+      y,
+      m: pixels,
+      bias,
+      factor,
+    });
     return;
   }
   const isDirect = isPointwise(shape) && k % 4 === 0;
@@ -166,7 +145,7 @@ function assemblePatches(writer: Writer, panel: number, byteDot: ByteDot, call: 
         begin,
         end,
       ]);
-      assembleProduct(writer, panel, to, {
+      assembleRescaled(writer, panel, kernel, to, {
         ...product,
         a: scratch,
         lda: rowBytes(shape),

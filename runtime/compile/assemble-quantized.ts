@@ -2,12 +2,13 @@
 import * as op from '../../assembly/opcodes.ts';
 import { assembleByteConv } from './assemble-bytes.ts';
 import { checkShape, shapeWords } from './assemble-matrix.ts';
+import { assembleRescaled, type RescaledKernel } from './assemble-rescaled.ts';
 import type { Size2d } from './graph.ts';
-import type { Address, ConvShape } from './instructions.ts';
+import type { ConvShape } from './instructions.ts';
 import { quantizedTypes } from './kinds.ts';
 import { isDepthwise, isPointwise, patchLength, roundUp } from './pack.ts';
 import { INTEGER_PANEL, packedIntegers } from './pack-integer.ts';
-import { type QuantizedConvCall, type Rescaling, rescalingWords } from './quantized-call.ts';
+import { type QuantizedConvCall, rescalingWords } from './quantized-call.ts';
 import { behind, checkAligned, FLOPS_MAX, forCores, TAPS_MAX, type Writer } from './writer.ts';
 
 /** Pointers to taps share the kernels' own memory (assembly/tensor/scratch.ts). */
@@ -69,44 +70,14 @@ function assembleDepthwise(writer: Writer, call: QuantizedConvCall): void {
   });
 }
 
-interface Product {
-  readonly a: Address;
-  readonly lda: number;
-  readonly packedB: Address;
-  readonly y: Address;
-  readonly ldy: number;
-  readonly m: number;
-  readonly n: number;
-  readonly k: number;
-  readonly bias: Address;
-  readonly factor: Address;
-}
-
-/** Cut in rows only: patches are few. */
-function assembleProduct(writer: Writer, panel: number, to: Rescaling, call: Product): void {
-  const { a, lda, packedB, y, ldy, m, n, k, bias, factor } = call;
-  const columnsMax = Math.floor(FLOPS_MAX / 2 / TILE_ROWS / k / (2 * INTEGER_PANEL)) * 2 * INTEGER_PANEL;
-  writer.inParts(n, Math.max(2 * INTEGER_PANEL, columnsMax), (left, right) => {
-    const rowsMax = Math.floor(FLOPS_MAX / 2 / k / (right - left) / TILE_ROWS) * TILE_ROWS;
-    const rows = (top: number, bottom: number): void => {
-      writer.emit(op.QUANTIZED_GEMM, [
-        ...rescalingWords(to),
-        behind(a, top * lda, 2),
-        lda,
-        behind(packedB, packedIntegers(k, left), 2),
-        behind(y, top * ldy + left, 1),
-        ldy,
-        bottom - top,
-        right - left,
-        k,
-        panel,
-        behind(bias, left),
-        behind(factor, left),
-      ]);
-    };
-    writer.inParts(m, forCores(m, Math.max(TILE_ROWS, rowsMax)), rows, TILE_ROWS);
-  });
-}
+const kernel: RescaledKernel = {
+  opcode: op.QUANTIZED_GEMM,
+  elementBytes: 2,
+  tileRows: TILE_ROWS,
+  columns: 2 * INTEGER_PANEL,
+  productsMax: FLOPS_MAX / 2,
+  packedLength: packedIntegers,
+};
 
 /** By patches, group by group. */
 function assemblePatches(writer: Writer, panel: number, call: QuantizedConvCall): void {
@@ -130,7 +101,7 @@ function assemblePatches(writer: Writer, panel: number, call: QuantizedConvCall)
         begin,
         end,
       ]);
-      assembleProduct(writer, panel, to, {
+      assembleRescaled(writer, panel, kernel, to, {
         a: scratch,
         lda: rowElements(shape),
         packedB: behind(weights, group * packedIntegers(k, n), 2),
