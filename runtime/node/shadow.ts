@@ -95,6 +95,6 @@ class Shadow {
   }
 }
 
-function handled({ results, queueMs }: Outcome, begunMs: number): Handled {
-  return { results, ms: Math.max(0, performance.now() - begunMs - queueMs) };
+function handled({ results, waitMs }: Outcome, begunMs: number): Handled {
+  return { results, ms: Math.max(0, performance.now() - begunMs - waitMs) };
 }
