@@ -25,7 +25,8 @@ function install() {
   if (installed + SLACK_MS >= changed) return;
   console.error('Installing packages (once; npm ci) …');
   const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
-  const options = { cwd: root, stdio: 'inherit', shell: process.platform === 'win32' };
+  // What npm says is no part of what the command prints, which may go into a file.
+  const options = { cwd: root, stdio: ['inherit', 2, 2], shell: process.platform === 'win32' };
   const { status } = spawnSync(npm, ['ci', '--no-audit', '--no-fund', '--loglevel=error'], options);
   if (status !== 0)
     fail('npm ci failed (its message is above); the npm registry must be reachable for the first start');
