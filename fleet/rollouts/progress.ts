@@ -49,8 +49,6 @@ export function progressOf(
   const uses = (trigger: Trigger): boolean =>
     wanted.kind === 'model' ? modelsOf(trigger).includes(wanted.model) : trigger.name === wanted.trigger.name;
   const names = new Set(desired.triggers.filter(uses).map(({ name }) => name));
-  // A trigger was changed or taken away meanwhile: the node has no use for it.
-  if (names.size === 0) return { ...CANCELED, details: 'is no longer to have it' };
   const triggers = reported.triggers.filter(({ name }) => names.has(name));
   const model =
     wanted.kind === 'model'

@@ -34,7 +34,6 @@ export type Event =
   | { type: 'engineChanged'; id: string; engine: 'llmasos' | 'onnxruntime'; fallbackReason?: string }
   | { type: 'triggerStarted'; name: string; key: string }
   | { type: 'triggerFailed'; name: string; key: string; error: string }
-  | { type: 'trialFailed'; name: string; key: string; error: string }
   /** Time has passed; see `nextWake`. `served`: what each trigger has done since the process began. */
   | { type: 'tick'; served: ReadonlyMap<string, Served> };
 
@@ -52,9 +51,6 @@ export type Effect =
   /** Replaces a running trigger of that name once the new one is ready. `models`: model name to loaded id. */
   | { type: 'startTrigger'; key: string; trigger: Trigger; models: Record<string, string> }
   | { type: 'stopTrigger'; name: string }
-  /** Runs a new form of a trigger beside the one that serves. */
-  | { type: 'startTrial'; name: string; key: string; trigger: Trigger; models: Record<string, string> }
-  | { type: 'stopTrial'; name: string }
   /** What `describe` returns has changed. */
   | { type: 'report' };
 
@@ -97,8 +93,6 @@ export interface NodeState {
   /** By `modelId`: several versions of one model may be there during a swap. */
   models: Record<string, ModelSlot>;
   triggers: Map<string, TriggerSlot>;
-  /** By trigger: the new form that runs beside it, or why it does not. */
-  trials: Map<string, { readonly id: string; readonly key: string; readonly error?: string }>;
   reached: number;
   described: string;
 }
@@ -114,7 +108,6 @@ export function initialState(name: string): NodeState {
     blobs: {},
     models: {},
     triggers: new Map(),
-    trials: new Map(),
     reached: 0,
     described: '',
   };

@@ -16,7 +16,6 @@ import type { DesiredState } from '../protocol/messages.ts';
 import { describe, isSettled } from './describe.ts';
 import type { Effect, Event, NodeState, WantedModel } from './node-state.ts';
 import { begun, type Form, look, type Proof } from './proof.ts';
-import { startTrials } from './trials.ts';
 import { blobsOf, choices, modelId, modelsToLoad, wantedModels } from './wanted.ts';
 
 const DOWNLOADS_MAX = 2;
@@ -30,12 +29,11 @@ export function step(before: NodeState, event: Event, now: number): { state: Nod
   tryForms(state, effects);
   startLoads(state, effects);
   swapTriggers(state, effects);
-  startTrials(state, effects);
   releaseModels(state, effects);
   removeBlobs(state, effects);
   const described = describe(state);
   if (isSettled(state)) state.reached = state.desired?.version ?? 0;
-  const text = JSON.stringify([described, state.reached, state.hold, [...state.trials]]);
+  const text = JSON.stringify([described, state.reached, state.hold]);
   if (text !== state.described) effects.push({ type: 'report' });
   state.described = text;
   return { state, effects };
@@ -49,13 +47,7 @@ function draftOf(state: NodeState): NodeState {
     name,
     { ...slot, ...(slot.proving && { proving: { ...slot.proving } }) },
   ]);
-  return {
-    ...state,
-    blobs: copied(state.blobs),
-    models: copied(state.models),
-    triggers: new Map(triggers),
-    trials: new Map(state.trials),
-  };
+  return { ...state, blobs: copied(state.blobs), models: copied(state.models), triggers: new Map(triggers) };
 }
 
 /** Takes the event into the state; false when it changes nothing at all. */
@@ -127,12 +119,6 @@ function apply(state: NodeState, event: Event, now: number, effects: Effect[]): 
         survived(state, event.name, effects);
       } else runs(state, event.name, slot.starting, now, effects);
       delete slot.starting;
-      return true;
-    }
-    case 'trialFailed': {
-      const slot = state.trials.get(event.name);
-      if (slot?.key !== event.key) return false;
-      state.trials.set(event.name, { ...slot, error: event.error });
       return true;
     }
     case 'tick':
@@ -278,10 +264,7 @@ function removeBlobs(state: NodeState, effects: Effect[]): void {
   if (!state.desired || state.desired.models.length === 0 || !isSettled(state)) return;
   const inUse = Object.values(state.models).map((slot) => slot.model);
   const good = [...state.proofs.values()].flatMap((proof) => proof.good?.models ?? []);
-  const toLoad = modelsToLoad(state).values();
-  const kept = new Set(
-    blobsOf([...wantedModels(state).values(), ...toLoad, ...inUse, ...good]).map(({ sha256 }) => sha256),
-  );
+  const kept = new Set(blobsOf([...wantedModels(state).values(), ...inUse, ...good]).map(({ sha256 }) => sha256));
   for (const sha256 of state.previousBlobs) kept.add(sha256);
   for (const [sha256, blob] of Object.entries(state.blobs)) {
     if (kept.has(sha256) || blob.state === 'downloading') continue;
