@@ -101,7 +101,8 @@ export function explainRun({ request, outcome, reason, degraded, account }: Time
   const waits = [
     memoryUs > 0 ? `${milliseconds(memoryUs)} for its model to be loaded` : '',
     coreUs > 0 ? `${milliseconds(coreUs)} for a core` : '',
-    asideUs > 0 ? `${milliseconds(asideUs)} set aside${asideText(account)}` : '',
+    // One that was set aside may go on at once, with a core that came free in the same moment.
+    asideUs > 0 || account.preemptions > 0 ? `${milliseconds(asideUs)} set aside${asideText(account)}` : '',
   ].filter(Boolean);
   sentences.push(waits.length > 0 ? `it waited ${waits.join(', ')}` : 'it did not wait');
   if (degraded) sentences.push(`${degraded.model} took the place of ${request.model}: ${degraded.reason}`);
