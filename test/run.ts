@@ -14,7 +14,7 @@ import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { judge, type Verdict } from './verdict.ts';
 
-const FILE_TIMEOUT_MS = 300_000;
+const FILE_TIMEOUT_MS = 600_000;
 const folder = fileURLToPath(new URL('.', import.meta.url));
 const words = process.argv.slice(2);
 

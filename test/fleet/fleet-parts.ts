@@ -55,7 +55,7 @@ export async function refusalOf(promise: Promise<unknown>): Promise<string> {
 
 /** Waits until the value is there; the limit is a safety net, not a measurement. */
 export async function eventually<T>(what: string, read: () => T | undefined | Promise<T | undefined>): Promise<T> {
-  for (let attempt = 0; attempt < 1_000; attempt++) {
+  for (let attempt = 0; attempt < 5_000; attempt++) {
     const value = await read();
     if (value !== undefined && value !== false) return value;
     await new Promise((resolve) => setTimeout(resolve, 20));

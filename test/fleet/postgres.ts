@@ -2,7 +2,8 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { chownSync, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { freePort, isListening } from '../end-to-end/processes.ts';
+import { Client } from 'pg';
+import { freePort } from '../end-to-end/processes.ts';
 import { testWhere } from '../requirement.ts';
 import { eventually, temporary } from './fleet-parts.ts';
 
@@ -44,6 +45,22 @@ export async function startPostgres(): Promise<string> {
   // It keeps the test's process running no longer than the tests do, and goes with it (SIGQUIT: at once).
   server.unref();
   process.once('exit', () => server.kill('SIGQUIT'));
-  await eventually('PostgreSQL listens', () => isListening(port));
-  return `postgres://llmasos@127.0.0.1:${port}/postgres`;
+  const url = `postgres://llmasos@127.0.0.1:${port}/postgres`;
+  await eventually('PostgreSQL answers', () => answers(url));
+  return url;
+}
+
+/** It listens before it takes queries: until then it says that it is starting up (57P03, cannot_connect_now). */
+async function answers(url: string): Promise<boolean> {
+  const client = new Client(url);
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    await client.query('SELECT 1');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await client.end().catch(() => {});
+  }
 }

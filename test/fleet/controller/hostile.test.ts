@@ -172,14 +172,18 @@ test('a client has only so many subscriptions, also in one packet', async () => 
 test('a client that floods is slowed down, loses nothing, and others are served meanwhile', async () => {
   const flood = await enter('flood');
   // Far more bytes than the burst: however slow this machine is, they come faster than the rate.
-  const counts = { at: 1, uptimeMs: 1, residentBytes: 1, outboxItems: 0, triggers: [] };
-  const metrics = JSON.stringify({ ...counts, padding: 'x'.repeat(900_000) });
-  const sent = Array.from({ length: 30 }, () => flood.publishAsync(nodeTopic('flood', 'metrics'), metrics, { qos: 1 }));
+  // They are no JSON from the first byte on, so that reading them costs nothing.
+  const payload = Buffer.alloc(900_000, ']');
+  const refusedBefore = await counted('llmasos_node_messages_refused_total');
+  const sent = Array.from({ length: 30 }, () => flood.publishAsync(nodeTopic('flood', 'metrics'), payload, { qos: 1 }));
   await eventually('it is slowed down', async () => (await counted('llmasos_broker_throttled_total')) > 0);
   await good.report({ site: 'c' }, 0);
   await eventually('the good node is heard', async () => (await viewOf('good'))?.labels.site === 'c');
   await Promise.all(sent);
-  assert.is((await viewOf('flood'))?.online, true);
+  await eventually(
+    'all of them were read',
+    async () => (await counted('llmasos_node_messages_refused_total')) === refusedBefore + sent.length,
+  );
 });
 
 test.run();
