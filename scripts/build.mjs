@@ -1,4 +1,4 @@
-// Builds everything that is out of date: the kernels (WebAssembly) and the bundle that a gateway runs.
+// Builds everything that is out of date: the kernels (WebAssembly), the bundle that a gateway runs, and what is started from a clone.
 //   node scripts/build.mjs [FOLDER]     FOLDER is for the bundle: build/gateway when absent
 import { copyFileSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -6,12 +6,14 @@ import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildKernels } from './build-kernels.mjs';
 import { bundle } from './bundle.mjs';
+import { buildPrograms } from './programs.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const require = createRequire(import.meta.url);
 
 await buildKernels();
 await buildGateway(resolve(process.argv[2] ?? `${root}build/gateway`));
+await buildPrograms();
 
 /** A node in one folder: main.js, its workers beside it, and the WebAssembly they load. No node_modules needed. */
 async function buildGateway(folder) {

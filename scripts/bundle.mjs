@@ -21,18 +21,17 @@ const builtins = {
   },
 };
 
-const options = {
+const common = {
   absWorkingDir: root,
   bundle: true,
-  minify: true,
   platform: 'node',
   target: 'node24',
   format: 'esm',
   // ES modules where a package has both: what nobody uses can be left out of them.
   mainFields: ['module', 'main'],
   plugins: [builtins],
-  // Optional and large: a gateway that needs the fallback installs it beside the bundle.
-  external: ['onnxruntime-web', 'onnxruntime-node'],
+  // Optional and large: a gateway that needs the fallback installs it beside the bundle. HiGHS looks for its WebAssembly beside itself.
+  external: ['onnxruntime-web', 'onnxruntime-node', 'highs'],
   // CommonJS packages inside the bundle ask for Node's own modules by require(). The long name cannot meet one that
   // the minifier makes up: it does not know of the banner.
   banner: {
@@ -41,8 +40,13 @@ const options = {
   logLevel: 'warning',
 };
 
-/** `entries`: file names in the folder, without `.js`, and what each is made of; `workers` likewise. */
-export async function bundle(folder, { entries, workers }) {
+/**
+ * `entries`: file names in the folder, without `.js`, and what each is made of; `workers` likewise. `isForReaders`: names and
+ * lines stay, so that an error's trace can be read.
+ */
+export async function bundle(folder, { entries, workers, isForReaders = false }) {
+  const small = { minifyWhitespace: true, minifySyntax: true };
+  const options = { ...common, ...small, ...(isForReaders ? { lineLimit: 120 } : { minifyIdentifiers: true }) };
   mkdirSync(`${folder}/kernels`, { recursive: true });
   // Files that others import get a hash of their contents in their names: runtime/engine/engine.ts tells builds apart by it.
   await build({ ...options, outdir: folder, entryPoints: entries, splitting: true });

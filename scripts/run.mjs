@@ -1,14 +1,14 @@
 // `npm start` and `npm test`: makes the clone ready, then runs a TypeScript file of the project on the packaged Node.
 //   node scripts/run.mjs FILE [ARGUMENTS…]
 import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { prepare } from './prepare.mjs';
+import { programOf } from './programs.mjs';
 
 const [file, ...rest] = process.argv.slice(2);
 const node = await prepare();
 // As fleet/cli/box.ts starts its nodes: the collector's helpers would wait for processors that compute.
 const flags = file === 'fleet/cli/main.ts' && rest[0] === 'node' ? ['--single-threaded-gc'] : [];
-const child = spawn(node, [...flags, fileURLToPath(new URL(`../${file}`, import.meta.url)), ...rest], {
+const child = spawn(node, [...flags, await programOf(file), ...rest], {
   // The channel's end tells the child when this process is gone without a word (kill -9).
   stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
 });

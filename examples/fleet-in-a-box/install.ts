@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import type { ControllerService } from '../../fleet/controller/service.ts';
 import { parseTrigger } from '../../runtime/triggers/schema.ts';
 import { demoModels } from './models.ts';
+import { demonstration } from './places.ts';
 
-const folder = join(import.meta.dirname, 'triggers');
+const folder = join(demonstration, 'triggers');
 
 export async function install(controller: ControllerService, say: (line: string) => void): Promise<void> {
   const known = new Set((await controller.models()).map(({ name, sha256 }) => `${name} ${sha256}`));

@@ -10,7 +10,7 @@
  * A second answer to the same picture or stretch is wrong, and so is any answer where there is nothing.
  */
 import { z } from 'zod';
-import { decodeNote, SENT_FILTER, type SentNote } from './sent.ts';
+import { SENT_FILTER, type SentNote } from './sent.ts';
 import type { DeviceKind, Truth } from './truth.ts';
 
 export interface Score {
@@ -68,6 +68,11 @@ interface Rule {
   find(open: readonly Expectation[], claim: Claim): Expectation | undefined;
 }
 
+const noteSchema = z.object({
+  kind: z.enum(['city-microphone', 'factory-camera', 'vehicle-camera']),
+  file: z.string(),
+  at: z.number(),
+});
 const meta = z.object({ receivedAt: z.number() });
 const limitResult = z.object({ limit: z.number(), meta });
 const labelResult = z.object({ texts: z.array(z.string()), meta });
@@ -183,6 +188,15 @@ function createCourt(rule: Rule, truth: Truth) {
       return { trigger: rule.trigger, ...score, lastMistake };
     },
   };
+}
+
+/** Gives undefined for a payload that is no note. */
+export function decodeNote(payload: Uint8Array): SentNote | undefined {
+  try {
+    return noteSchema.parse(JSON.parse(new TextDecoder().decode(payload)));
+  } catch {
+    return undefined;
+  }
 }
 
 function claimOf(rule: Rule, payload: Uint8Array): Claim | undefined {

@@ -7,10 +7,11 @@
  *   npm start -- --fresh         forget what the last start kept
  */
 import { rmSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { createLogUpdate } from 'log-update';
 import { type Box, startBox } from '../../fleet/cli/box.ts';
+import { programFile } from '../../fleet/cli/program-file.ts';
 import { createStyle, wantsColour } from '../../fleet/cli/style.ts';
 import { DEFAULT_PORTS } from '../../fleet/controller/controller.ts';
 import type { ControllerService } from '../../fleet/controller/service.ts';
@@ -18,6 +19,7 @@ import { onStop } from '../../runtime/node/stop-io.ts';
 import { install } from './install.ts';
 import { createJudge } from './judge.ts';
 import { listen } from './listen.ts';
+import { projectFolder } from './places.ts';
 import { type Progress, progressOf, renderTable } from './table.ts';
 import { readTruth } from './truth.ts';
 
@@ -31,8 +33,12 @@ const nodes = ['vehicle-1', 'factory-1', 'city-1'].map((name) => ({
   name,
   labels: { place: name.replace(/-\d+$/, '') },
 }));
-const feeds = ['city-microphone', 'factory-camera', 'vehicle-camera'];
-const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+/** Which trigger answers each feed. */
+const feeds = new Map([
+  ['city-speech', 'city-microphone'],
+  ['factory-labels', 'factory-camera'],
+  ['vehicle-speed-limit', 'vehicle-camera'],
+]);
 
 function port(value: string): number {
   const number = Number(value);
@@ -44,7 +50,7 @@ const options = new Command('npm start --')
   .description('A fleet in a box: real models answer real sensor messages on this machine.')
   .option('--once', `end when every trigger has given ${RIGHT_WANTED} right answers`, false)
   .option('--fresh', 'forget models, triggers and state of the last start', false)
-  .option('--data <folder>', 'where everything is kept', here('../../data/fleet-in-a-box'))
+  .option('--data <folder>', 'where everything is kept', join(projectFolder, 'data/fleet-in-a-box'))
   .option('--mqtt-port <port>', 'MQTT over TCP', port)
   .option('--ws-port <port>', 'MQTT over WebSocket', port)
   .option('--http-port <port>', 'the controller', port)
@@ -88,20 +94,22 @@ process.exit();
 async function run({ controller, mqttUrl, httpUrl, supervisor }: Box): Promise<number> {
   await install(controller, say);
   const judge = createJudge(readTruth());
-  await triggersReady(controller, stopping.signal);
-  const ear = await listen(mqttUrl, judge);
-  for (const feed of feeds)
-    supervisor.start({ name: feed, file: here(`feeds/${feed}.ts`), arguments: ['--broker', mqttUrl] });
-  say(`Broker ${mqttUrl} · controller ${httpUrl}`);
   let firstRightMs: number | undefined;
+  const ear = await listen(mqttUrl, judge, () => {
+    if (firstRightMs !== undefined || judge.scores(Date.now()).every(({ right }) => right === 0)) return;
+    firstRightMs = performance.now() - startedAt;
+    say(`First right answer after ${(firstRightMs / 1000).toFixed(1)} s`);
+  });
+  say(`Broker ${mqttUrl} · controller ${httpUrl}`);
+  await whenReady(controller, stopping.signal, (trigger) => {
+    const feed = feeds.get(trigger) as string;
+    const file = programFile(`examples/fleet-in-a-box/feeds/${feed}.ts`);
+    supervisor.start({ name: feed, file, arguments: ['--broker', mqttUrl] });
+  });
   let progress: Progress[] = [];
   while (!stopping.signal.aborted) {
     progress = progressOf(await controller.nodes(), judge.scores(Date.now()));
     const done = progress.every(({ right }) => right >= RIGHT_WANTED);
-    if (firstRightMs === undefined && progress.some(({ right }) => right > 0)) {
-      firstRightMs = performance.now() - startedAt;
-      say(`First right answer after ${(firstRightMs / 1000).toFixed(1)} s`);
-    }
     live?.(`\n${renderTable(progress, style)}\n\n${ownMessages(mqttUrl, httpUrl)}\n\nCtrl-C ends everything.`);
     if (options.once && (done || performance.now() - startedAt > ONCE_MS_MAX)) break;
     await new Promise((resolve) => setTimeout(resolve, REFRESH_MS));
@@ -112,20 +120,31 @@ async function run({ controller, mqttUrl, httpUrl, supervisor }: Box): Promise<n
   return report(progress);
 }
 
-/** A feed that begins before its models are loaded would only prove that they were not. */
-async function triggersReady(controller: ControllerService, signal: AbortSignal): Promise<void> {
+/**
+ * Tells of each of the demonstration's triggers once that it is ready: a feed that begins before its models are loaded would only prove
+ * that they were not. Resolves after the last.
+ */
+async function whenReady(
+  controller: ControllerService,
+  signal: AbortSignal,
+  onReady: (trigger: string) => void,
+): Promise<void> {
   const until = performance.now() + READY_MS_MAX;
+  const awaited = new Set(feeds.keys());
   while (!signal.aborted) {
-    const states = (await controller.triggers()).flatMap(({ trigger, nodes }) =>
-      nodes.length === 0
-        ? [`${trigger.name}: no node yet`]
-        : nodes
-            .filter(({ state }) => state !== 'ready')
-            .map(({ node, state, error }) => `${trigger.name} on ${node}: ${error ?? state}`),
-    );
-    if (states.length === 0) return;
+    const missing: string[] = [];
+    for (const { trigger, nodes } of await controller.triggers()) {
+      if (!awaited.has(trigger.name)) continue;
+      const late = nodes.filter(({ state }) => state !== 'ready');
+      if (nodes.length > 0 && late.length === 0) {
+        awaited.delete(trigger.name);
+        onReady(trigger.name);
+      } else if (nodes.length === 0) missing.push(`${trigger.name}: no node yet`);
+      else missing.push(...late.map(({ node, state, error }) => `${trigger.name} on ${node}: ${error ?? state}`));
+    }
+    if (awaited.size === 0) return;
     if (performance.now() > until)
-      throw new Error(`triggers are not ready after ${READY_MS_MAX / 1000} s: ${states.join('; ')}`);
+      throw new Error(`triggers are not ready after ${READY_MS_MAX / 1000} s: ${missing.join('; ')}`);
     await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
   }
 }

@@ -1,6 +1,7 @@
 /** What is really in each recording and picture: materials/truth.json, written by recipe/make.ts together with them. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { demonstration } from './places.ts';
 
 /** Seconds from the start of the recording. */
 export interface Interval {
@@ -19,7 +20,7 @@ export interface Truth {
 
 export type DeviceKind = keyof Truth;
 
-export const materialsFolder = join(import.meta.dirname, 'materials');
+export const materialsFolder = join(demonstration, 'materials');
 
 export function readTruth(): Truth {
   return JSON.parse(readFileSync(join(materialsFolder, 'truth.json'), 'utf8'));

@@ -1,9 +1,9 @@
 /** A fleet in a box: a controller (with its broker) and nodes as separate processes on this machine, kept running. */
-import { fileURLToPath } from 'node:url';
 import { ControllerClient } from '../api/client.ts';
 import { DEFAULT_PORTS } from '../controller/controller.ts';
 import type { ControllerService } from '../controller/service.ts';
 import { choosePort } from './ports.ts';
+import { programFile } from './program-file.ts';
 import { createSupervisor, type Supervisor } from './supervisor.ts';
 
 const READY_MS_MAX = 30_000;
@@ -32,8 +32,6 @@ export interface Box {
   stop(): Promise<void>;
 }
 
-const file = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-
 /** Resolves when the controller answers and every node has been started. Rejects, with nothing left running, when it never does. */
 export async function startBox(options: BoxOptions): Promise<Box> {
   const mqttPort = await choosePort(
@@ -56,7 +54,7 @@ export async function startBox(options: BoxOptions): Promise<Box> {
   const supervisor = createSupervisor(`${options.data}/logs`, options.onExit);
   supervisor.start({
     name: 'controller',
-    file: file('fleet/main.ts'),
+    file: programFile('fleet/main.ts'),
     arguments: [
       ...['--data', `${options.data}/controller`, '--mqtt-port', `${mqttPort}`],
       ...['--ws-port', `${webSocketPort}`, '--http-port', `${httpPort}`],
@@ -64,7 +62,7 @@ export async function startBox(options: BoxOptions): Promise<Box> {
   });
   const nodes = options.nodes.map(({ name, labels }) => ({
     name,
-    file: file('devices/gateway/main.ts'),
+    file: programFile('devices/gateway/main.ts'),
     // The collector's helpers would wait for processors that compute, and the thread that serves messages for them: up to 20 ms.
     flags: ['--single-threaded-gc'],
     arguments: [

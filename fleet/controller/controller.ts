@@ -178,7 +178,7 @@ async function startFleet({
     markReady = resolve;
   });
   await fleet.start();
-  const link: Link = openLink({
+  const link: Link = await openLink({
     url: mqttUrl,
     clientId: `llmasos-controller-${randomUUID().slice(0, 8)}`,
     filters: CHANNELS.map(allNodes),

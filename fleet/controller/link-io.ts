@@ -1,7 +1,7 @@
 /** The controller's connections to the broker, embedded or not: one for its own topics, and one for each person who watches. */
-import type { Socket } from 'node:net';
-import { connect, type IClientOptions, type MqttClient } from 'mqtt';
-import { describeError, parseBrokerUrl } from '../../runtime/node/broker-stream-io.ts';
+import type { IClientOptions, MqttClient } from 'mqtt';
+import { describeError } from '../../runtime/node/broker-stream-io.ts';
+import { openClient } from '../../runtime/node/mqtt-client-io.ts';
 
 const RECONNECT_MS = 1_000;
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -38,11 +38,10 @@ const settings: IClientOptions = {
   queueQoSZero: false,
 };
 
-/** Throws an Error when the address is not that of a broker; everything else is told through `onDown`. */
-export function openLink(options: LinkOptions): Link {
-  parseBrokerUrl(options.url);
+/** Rejects with an Error when the address is not that of a broker; everything else is told through `onDown`. */
+export async function openLink(options: LinkOptions): Promise<Link> {
   const { clientId } = options;
-  const client = connect(options.url, {
+  const client = await openClient(options.url, {
     ...settings,
     clientId,
     reconnectPeriod: RECONNECT_MS,
@@ -59,7 +58,6 @@ export function openLink(options: LinkOptions): Link {
     told = why;
   };
   client.on('connect', () => {
-    sendAtOnce(client);
     subscribeAll(client, options.filters).then(
       () => {
         up = true;
@@ -99,7 +97,7 @@ export async function watchTopics(
   onMessage: OnMessage,
   signal: AbortSignal,
 ): Promise<void> {
-  const client = connect(url, { ...settings, reconnectPeriod: 0 });
+  const client = await openClient(url, { ...settings, reconnectPeriod: 0 });
   const aborted = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener('abort', () => resolve(), { once: true });
@@ -122,11 +120,6 @@ export async function watchTopics(
     watching.catch(() => {});
     await endClient(client);
   }
-}
-
-/** A request must not wait for the acknowledgement of the packet before it (RFC 896); WebSockets see to it themselves. */
-function sendAtOnce(client: MqttClient): void {
-  (client.stream as Partial<Socket>).setNoDelay?.(true);
 }
 
 async function subscribeAll(client: MqttClient, filters: readonly string[]): Promise<void> {

@@ -9,14 +9,10 @@
  */
 import type { Duplex } from 'node:stream';
 import type { IClientOptions, IPublishPacket, MqttClient } from 'mqtt';
-import clientModule from 'mqtt/lib/client';
 import { describeError, parseBrokerUrl, streamFactory } from './broker-stream-io.ts';
 import type { IncomingMessage } from './incoming.ts';
+import { createClient } from './mqtt-client-io.ts';
 import type { Link, OutgoingMessage } from './outgoing.ts';
-
-/** CommonJS: its default export is a property of what an ES module gets. */
-const { default: Client } = clientModule;
-type StreamBuilder = ConstructorParameters<typeof Client>[0];
 
 const BACKOFF_MS = { first: 500, max: 30_000 };
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -105,7 +101,7 @@ export class Broker implements Link {
   }
 
   #open(openStream: () => Duplex): void {
-    const client = new Client(openStream as unknown as StreamBuilder, this.#settings());
+    const client = createClient(this.#url, openStream, this.#settings());
     this.#client = client;
     let reason = 'the connection ended';
     client.handleMessage = (packet, done) => {
@@ -154,7 +150,6 @@ export class Broker implements Link {
   }
 
   #settings(): IClientOptions {
-    const { username, password } = this.#url;
     return {
       clientId: this.#options.clientId,
       protocolVersion: 4,
@@ -167,8 +162,6 @@ export class Broker implements Link {
       // The cache holds a Buffer for each of 65,536 numbers: 10 MB to save a four-byte allocation.
       writeCache: false,
       timerVariant: 'native',
-      ...(username && { username: decodeURIComponent(username) }),
-      ...(password && { password: decodeURIComponent(password) }),
       will: willOf(this.#options.will()),
     };
   }

@@ -1,10 +1,6 @@
-/**
- * The byte stream to a broker, by the protocol of its address. Made here and not by `mqtt.connect`, which loads every
- * transport there is (WebSocket, SOCKS, …: some 10 MB that a small gateway has a better use for).
- */
+/** The byte stream to a broker, by the protocol of its address. What a protocol needs is loaded with its first address. */
 import { connect, isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { connect as connectSecurely } from 'node:tls';
 
 type Protocol = 'mqtt:' | 'tcp:' | 'mqtts:' | 'ssl:' | 'ws:' | 'wss:';
 
@@ -58,9 +54,10 @@ async function plain(url: URL): Promise<() => Duplex> {
 
 /** A server name is a name, never an address (RFC 6066, section 3). */
 async function secure(url: URL): Promise<() => Duplex> {
+  const { connect } = await import('node:tls');
   const host = hostOf(url);
   return () => {
-    const socket = connectSecurely({ host, port: Number(url.port || 8883), servername: isIP(host) ? '' : host });
+    const socket = connect({ host, port: Number(url.port || 8883), servername: isIP(host) ? '' : host });
     return socket.setNoDelay(true);
   };
 }

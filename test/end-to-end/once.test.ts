@@ -8,13 +8,14 @@ import { cleanUp, newFolder } from '../devices/gateway/bench.ts';
 import { eventually } from '../fleet/fleet-parts.ts';
 import { freePort, isListening } from './processes.ts';
 
-const demonstration = join(import.meta.dirname, '../../examples/fleet-in-a-box/main.ts');
+const run = join(import.meta.dirname, '../../scripts/run.mjs');
+const demonstration = 'examples/fleet-in-a-box/main.ts';
 const data = newFolder();
 const ports = { '--mqtt-port': await freePort(), '--ws-port': await freePort(), '--http-port': await freePort() };
 
 function start(...flags: string[]) {
   const given = Object.entries(ports).flatMap(([flag, port]) => [flag, String(port)]);
-  const child = spawn(process.execPath, [demonstration, '--data', data, ...given, ...flags]);
+  const child = spawn(process.execPath, [run, demonstration, '--data', data, ...given, ...flags]);
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));
   return { child, output: () => output, closed: once(child, 'close') as Promise<[number | null]> };
@@ -48,7 +49,7 @@ test('a second start registers nothing anew, answers, and a signal ends every pr
   const busy = start();
   assert.is((await busy.closed)[0], 1);
   assert.match(busy.output(), /--mqtt-port \d+: the port is in use; stop what listens there or choose another port/);
-  child.kill('SIGINT');
+  child.kill('SIGTERM');
   assert.is((await closed)[0], 0, output());
   await nothingListens();
 });

@@ -1,7 +1,8 @@
 /** A simulated device's connection: what it sends while the broker is away is lost, as with a real one. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { connect, type MqttClient } from 'mqtt';
+import type { MqttClient } from 'mqtt';
+import { openClient } from '../../../runtime/node/mqtt-client-io.ts';
 import { onStop } from '../../../runtime/node/stop-io.ts';
 import { encodeNote, type SentNote, sentTopic } from '../sent.ts';
 
@@ -24,7 +25,7 @@ const USAGE = 'usage: node FEED.ts --broker mqtt://HOST:PORT [--seed NUMBER]';
  */
 export async function runDevice(name: string, play: (device: Device, seed: number) => Promise<never>): Promise<void> {
   const { broker, seed } = readArguments();
-  const client = connect(broker, {
+  const client = await openClient(broker, {
     clientId: `${name}-${process.pid}`,
     reconnectPeriod: 1000,
     connectTimeout: 5000,

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { Aedes } from 'aedes';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { decodeNote } from '../../../examples/fleet-in-a-box/sent.ts';
+import { decodeNote } from '../../../examples/fleet-in-a-box/judge.ts';
 import { type DeviceKind, materialsFolder } from '../../../examples/fleet-in-a-box/truth.ts';
 
 const feeds = join(materialsFolder, '..', 'feeds');
