@@ -15,6 +15,8 @@ const builtins = {
     onResolve({ filter: /^node:/ }, ({ path, kind }) =>
       kind === 'import-statement' ? { path, namespace: 'builtins' } : undefined,
     );
+    // A copy of Node's own streams, for browsers: mqtt.js asks for it everywhere.
+    onResolve({ filter: /^readable-stream$/ }, () => ({ path: 'node:stream', namespace: 'builtins' }));
     onLoad({ filter: /.*/, namespace: 'builtins' }, ({ path }) => ({
       contents: `module.exports = process.getBuiltinModule('${path}');`,
     }));

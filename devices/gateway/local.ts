@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { DesiredState } from '../../runtime/protocol/messages.ts';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
 import type { Blobs } from '../../runtime/store/blobs.ts';
-import { parseTrigger, type Trigger } from '../../runtime/triggers/schema.ts';
+import type { Trigger } from '../../runtime/triggers/schema.ts';
 
 export interface LocalFolders {
   readonly models?: string | undefined;
@@ -64,5 +64,6 @@ async function putLabels(list: string, blobs: Blobs): Promise<string> {
 }
 
 async function readTrigger(path: string): Promise<Trigger> {
+  const { parseTrigger } = await import('../../runtime/triggers/trigger-file.ts');
   return parseTrigger(await readFile(path, 'utf8'), 'trigger');
 }

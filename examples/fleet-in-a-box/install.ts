@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ControllerService } from '../../fleet/controller/service.ts';
-import { parseTrigger } from '../../runtime/triggers/schema.ts';
+import { parseTrigger } from '../../runtime/triggers/trigger-file.ts';
 import { demoModels } from './models.ts';
 import { demonstration } from './places.ts';
 

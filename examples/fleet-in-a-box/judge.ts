@@ -9,7 +9,7 @@
  * - city-speech: right when the intersection of the stretch with a true one, over their union, is at least 0.5.
  * A second answer to the same picture or stretch is wrong, and so is any answer where there is nothing.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { SENT_FILTER, type SentNote } from './sent.ts';
 import type { DeviceKind, Truth } from './truth.ts';
 

@@ -1,5 +1,5 @@
 /** The HTTP side described as OpenAPI 3.1, made from the command table. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Command, hasRoute } from '../commands/command.ts';
 
 const answer = (description: string, schema: object) => ({ description, content: { 'application/json': { schema } } });

@@ -1,6 +1,6 @@
 /** A zod object as flags and positionals of the command line, and back. */
 import { type Command, Option } from 'commander';
-import type { z } from 'zod';
+import type * as z from 'zod';
 
 interface Property {
   readonly type?: string;

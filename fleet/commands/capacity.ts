@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { NodeLoad } from '../../runtime/protocol/messages.ts';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
 import { type Addition, type ClassForecast, forecast, room } from '../../runtime/schedule/capacity.ts';

@@ -1,5 +1,5 @@
 /** A command is one object; the command line, the HTTP route and (later) the console, natural language and audit are made from it. */
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { ControllerService } from '../controller/service.ts';
 
 export interface CommandContext {

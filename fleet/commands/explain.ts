@@ -1,6 +1,6 @@
 /** What the compiler makes of a model file, without running it. */
 import { basename, dirname } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { tensorOf } from '../../runtime/compile/evaluate.ts';
 import type { Counts, Explanation } from '../../runtime/compile/explain.ts';
 import type { InputShape } from '../../runtime/compile/trace.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { hashSchema, nameSchema } from '../../runtime/protocol/messages.ts';
 import type { NodeView } from '../controller/service.ts';
 import { defineCommand } from './command.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { hashSchema, nameSchema } from '../../runtime/protocol/messages.ts';
 import { MODEL_BYTES_MAX } from '../controller/model-file.ts';
 import type { ModelView } from '../controller/service.ts';

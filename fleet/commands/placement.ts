@@ -1,6 +1,6 @@
 /** Which node serves what, why, and what would be if: of the fleet, or of a file for planning before buying. */
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
 import type { FleetProblem } from '../controller/fleet-problem.ts';
 import type { ControllerService } from '../controller/service.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { protocolSchemas } from '../../runtime/protocol/channels.ts';
 import { defineCommand } from './command.ts';
 

@@ -1,7 +1,7 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
 import { NAME_PATTERN } from '../../runtime/protocol/topics.ts';
-import { parseTrigger } from '../../runtime/triggers/schema.ts';
+import { parseTrigger } from '../../runtime/triggers/trigger-file.ts';
 import { type Phase, rolloutSpecSchema } from '../rollouts/spec.ts';
 import type { PhaseView, RolloutDetail, RolloutView } from '../rollouts/view.ts';
 import { defineCommand, type Style } from './command.ts';

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
 import { explainRun, type TimelineRun } from '../../runtime/schedule/timeline.ts';
 import { timelineChart } from '../../runtime/schedule/timeline-chart.ts';

@@ -1,5 +1,5 @@
 /** Which nodes something is for, as it is typed and shown. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
 import { NAME_PATTERN } from '../../runtime/protocol/topics.ts';
 import type { NodeSelector } from '../controller/service.ts';

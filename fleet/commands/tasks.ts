@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
 import { formatSchema } from '../../runtime/protocol/tasks.ts';
 import { priorities } from '../../runtime/triggers/schema.ts';

@@ -1,7 +1,8 @@
 import { stringify } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
-import { modelsOf, parseTrigger, triggerSchema } from '../../runtime/triggers/schema.ts';
+import { modelsOf, triggerSchema } from '../../runtime/triggers/schema.ts';
+import { parseTrigger } from '../../runtime/triggers/trigger-file.ts';
 import { selectorSchema } from '../controller/selector.ts';
 import type { TriggerView } from '../controller/service.ts';
 import { defineCommand, type Style } from './command.ts';

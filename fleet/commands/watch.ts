@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { ALL_ERRORS } from '../../runtime/protocol/topics.ts';
 import { parseTemplate } from '../../runtime/triggers/topic-filter.ts';
 import type { LiveResult, TriggerView } from '../controller/service.ts';

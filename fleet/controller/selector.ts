@@ -1,5 +1,5 @@
 /** Which nodes something is for, as it is asked for. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
 
 export const selectorSchema = z.strictObject({

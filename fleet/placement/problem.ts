@@ -1,5 +1,5 @@
 /** What is to be placed, and where it could go: pure data, checked, with a sentence for each thing that is wrong. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { NAME_PATTERN } from '../../runtime/protocol/topics.ts';
 import { priorities } from '../../runtime/triggers/schema.ts';
 

@@ -1,5 +1,5 @@
 /** A rollout as it is asked for. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
 import { triggerSchema } from '../../runtime/triggers/schema.ts';
 

@@ -1,5 +1,5 @@
 /** A task: what a person asks for, the units that it is split into, and what becomes of it. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
 import { formatSchema, inputSchema, type Work } from '../../runtime/protocol/tasks.ts';
 import { priorities } from '../../runtime/triggers/schema.ts';

@@ -159,8 +159,6 @@ export class Broker implements Link {
       keepalive: 15,
       resubscribe: false,
       queueQoSZero: false,
-      // The cache holds a Buffer for each of 65,536 numbers: 10 MB to save a four-byte allocation.
-      writeCache: false,
       timerVariant: 'native',
       will: willOf(this.#options.will()),
     };

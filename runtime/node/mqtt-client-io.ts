@@ -15,6 +15,8 @@ type StreamBuilder = ConstructorParameters<typeof Client>[0];
 export function createClient(url: URL, openStream: () => Duplex, options: IClientOptions): MqttClient {
   const { username, password } = url;
   return new Client(openStream as unknown as StreamBuilder, {
+    // The cache holds a Buffer for each of 65,536 numbers: 10 MB, and 50 ms of a start, to save a four-byte allocation.
+    writeCache: false,
     ...options,
     ...(username && { username: decodeURIComponent(username) }),
     ...(password && { password: decodeURIComponent(password) }),

@@ -1,5 +1,5 @@
 /** Commands that a node obeys as tasks: a name, what it takes, what it does. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { HOLD_CHARACTERS_MAX } from '../protocol/messages.ts';
 import type { Work } from '../protocol/tasks.ts';
 import type { TimelineRun } from '../schedule/timeline.ts';

@@ -2,7 +2,7 @@
  * What travels on which topic: one row a channel, `llmasos/v1/nodes/{node}/{channel}`. Subscriptions, the published JSON
  * Schemas and docs/protocol.md are made from, or tested against, this table.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import {
   desiredSchema,
   holdSchema,

@@ -1,5 +1,5 @@
 /** Payloads of the topics in topics.ts: UTF-8 JSON, checked on both sides. Unknown keys are ignored, so that versions can differ. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { triggerSchema } from '../triggers/schema.ts';
 import { NAME_PATTERN } from './topics.ts';
 

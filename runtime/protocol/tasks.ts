@@ -8,7 +8,7 @@
  *   ended      → settled (the outcome is on the controller's disk, or nobody wants it any more)
  *   withdrawn  → ended
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { priorities } from '../triggers/schema.ts';
 import { hashSchema, nameSchema, traceparentSchema } from './messages.ts';
 

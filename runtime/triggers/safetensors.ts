@@ -2,7 +2,7 @@
  * The safetensors format, for messages that carry whole tensors: eight bytes of header length (little-endian), a JSON
  * header, then the data. Specification: https://github.com/huggingface/safetensors, README, section "Format".
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { arrayOf, type DataType, elementBytes, elementCount, type Tensor } from '../engine/tensor.ts';
 
 /** The reference reader allows 100 MB; messages here need far less. */

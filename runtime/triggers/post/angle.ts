@@ -2,7 +2,7 @@
  * Which way up a text line is. Source: PaddleOCR's TextClassifier (tools/infer/predict_cls.py): a line is turned only
  * when the classifier is sure, because turning a good one costs more than leaving a bad one.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { floatsOf, outputOf, type PostInput, type PostResult, type PostStep, rounded } from './step.ts';
 
 const options = z.strictObject({

@@ -2,7 +2,7 @@
  * How badly an autoencoder reproduces its input: mean squared error against a threshold. Source: MLPerf Tiny, anomaly
  * detection (Banbury et al., 2021), which scores machine sounds by it (DCASE 2020, task 2).
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { floatsOf, outputOf, type PostInput, type PostResult, type PostStep, rounded } from './step.ts';
 
 const options = z.strictObject({

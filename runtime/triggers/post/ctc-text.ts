@@ -3,7 +3,7 @@
  * step, repetitions merged, blanks removed. Source: Graves et al., "Connectionist Temporal Classification" (2006),
  * section 3.2; confidence as in PaddleOCR's CTCLabelDecode (ppocr/postprocess/rec_postprocess.py).
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { floatsOf, itemDims, outputOf, type PostInput, type PostResult, type PostStep, rounded } from './step.ts';
 
 const options = z.strictObject({

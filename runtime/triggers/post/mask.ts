@@ -1,5 +1,5 @@
 /** Segmentation: each pixel's class, and what share of the picture each class covers. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Placement, toSource } from '../../media/resize.ts';
 import {
   floatsOf,

@@ -1,5 +1,5 @@
 /** The outputs as they are, as JSON: for small tensors, labels and maps, or while a trigger is being set up. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { type EngineValue, isHostValue } from '../../engine/value.ts';
 import { floatsOf, type PostInput, type PostResult, type PostStep } from './step.ts';
 

@@ -3,7 +3,7 @@
  * Source: snakers4/silero-vad, VADIterator in src/silero_vad/utils_vad.py; the shortest segment follows its
  * get_speech_timestamps.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { floatsOf, outputOf, type PostInput, type PostResult, type PostStep, rounded } from './step.ts';
 
 const options = z.strictObject({

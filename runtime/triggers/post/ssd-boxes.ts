@@ -2,7 +2,7 @@
  * Boxes of a single-shot detector that gives class scores and decoded boxes as two outputs.
  * Source: Liu et al., "SSD: Single Shot MultiBox Detector"; defaults of Linzaer/Ultra-Light-Fast-Generic-Face-Detector-1MB.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Candidate, suppress, toDetections } from './nms.ts';
 import { floatsOf, itemDims, outputOf, type PostInput, type PostResult, type PostStep, placementOf } from './step.ts';
 

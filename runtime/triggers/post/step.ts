@@ -2,7 +2,7 @@
  * What a post-processing step is: a pure function from a model's outputs to a result that JSON can carry.
  * The table of steps is index.ts; each step is one file that exports `options` (zod) and `apply`.
  */
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { fromByteFloat } from '../../compile/minifloat.ts';
 import { elementCount, isByteFloat, type Tensor } from '../../engine/tensor.ts';
 import { type EngineValue, isHostValue } from '../../engine/value.ts';

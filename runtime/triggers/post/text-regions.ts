@@ -6,7 +6,7 @@
  * PaddleOCR grows each rectangle with a polygon clipper, rounds its corners and encloses it again. The smallest
  * rectangle around a rectangle grown that way is the rectangle with every side moved out, so no clipper is needed.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Point, Quad } from '../../media/crop.ts';
 import { type Placement, toSource } from '../../media/resize.ts';
 import { cornersOf, grow, type Rectangle, smallestRectangle } from './rectangle.ts';

@@ -1,5 +1,5 @@
 /** The k best classes of a classifier. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { elementCount } from '../../engine/tensor.ts';
 import { floatsOf, labelOf, outputOf, type PostInput, type PostResult, type PostStep, rounded } from './step.ts';
 

@@ -3,7 +3,7 @@
  * Source: Ge et al., "YOLOX: Exceeding YOLO Series in 2021"; Megvii-BaseDetection/YOLOX, demo_postprocess in
  * yolox/utils/demo_utils.py.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Candidate, suppress, toDetections } from './nms.ts';
 import { floatsOf, itemDims, outputOf, type PostInput, type PostResult, type PostStep, placementOf } from './step.ts';
 

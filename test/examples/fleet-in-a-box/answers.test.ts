@@ -10,8 +10,8 @@ import { type DeviceKind, materialsFolder, readTruth } from '../../../examples/f
 import { createEngine } from '../../../runtime/engine/engine.ts';
 import { loadModel } from '../../../runtime/offload/load.ts';
 import { createPipeline, type Pipeline } from '../../../runtime/triggers/pipeline.ts';
-import { parseTrigger } from '../../../runtime/triggers/schema.ts';
 import type { LoadedModel } from '../../../runtime/triggers/stage.ts';
+import { parseTrigger } from '../../../runtime/triggers/trigger-file.ts';
 
 const engine = await createEngine();
 const models = new Map<string, LoadedModel>();

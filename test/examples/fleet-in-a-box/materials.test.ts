@@ -5,7 +5,8 @@ import * as assert from 'uvu/assert';
 import { demoModels } from '../../../examples/fleet-in-a-box/models.ts';
 import { type DeviceKind, materialsFolder, readTruth } from '../../../examples/fleet-in-a-box/truth.ts';
 import { readJpegHeader } from '../../../runtime/media/jpeg-header.ts';
-import { modelsOf, parseTrigger } from '../../../runtime/triggers/schema.ts';
+import { modelsOf } from '../../../runtime/triggers/schema.ts';
+import { parseTrigger } from '../../../runtime/triggers/trigger-file.ts';
 
 const truth = readTruth();
 const counts: Record<DeviceKind, number> = { 'city-microphone': 7, 'factory-camera': 12, 'vehicle-camera': 13 };

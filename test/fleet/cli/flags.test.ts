@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { z } from 'zod';
+import * as z from 'zod';
 import { collectFlags, declareFlags } from '../../../fleet/cli/flags.ts';
 
 const schema = z.strictObject({

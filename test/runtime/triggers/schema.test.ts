@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parse } from 'yaml';
-import { modelsOf, parseTrigger, triggerSchema } from '../../../runtime/triggers/schema.ts';
+import { modelsOf, triggerSchema } from '../../../runtime/triggers/schema.ts';
+import { parseTrigger } from '../../../runtime/triggers/trigger-file.ts';
 import { randomFrom } from '../../random.ts';
 
 const good = `name: street
