@@ -58,6 +58,8 @@ export const UNPACK_BLOCKS = 53;
 export const OPCODE_MAX = UNPACK_BLOCKS;
 /** No kernel: what follows is cut into chunks that cores may share. A core alone passes over it and executes all of them. */
 export const FORK = 240;
+/** No kernel either: what makes a chunk independent of the one before. A core that has done that one passes over it. */
+export const LEAD = 241;
 
 /** What an instruction returns that did not fault. */
 export const OK = -1;

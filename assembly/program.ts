@@ -7,6 +7,8 @@ const DONE: i32 = -1;
 const NOWHERE: u32 = 0xffffffff;
 
 let fault: u32 = 0;
+/** What was executed last is what stands before: the chunk before, if this is the begin of one. */
+let follows: bool = true;
 
 /** Word index of the instruction that faulted last. */
 export function faultWord(): u32 {
@@ -17,6 +19,10 @@ export function setFaultWord(word: u32): void {
   fault = word;
 }
 
+export function setFollows(value: bool): void {
+  follows = value;
+}
+
 /**
  * Runs the program at `words` from word `pc` on. `bases` points to the arena's, weights' and tables' base pointers (u32 each), `flag` to
  * an i32 that is read after every instruction, and where one is not done yet: when it is not zero, the run is suspended.
@@ -24,6 +30,7 @@ export function setFaultWord(word: u32): void {
  */
 export function execute(words: usize, pc: u32, bases: usize, flag: usize): i32 {
   useBases(bases);
+  follows = true;
   return walk(words, pc, NOWHERE, flag);
 }
 
@@ -35,8 +42,8 @@ export function walk(words: usize, pc: u32, end: u32, flag: usize): i32 {
     if ((head & 0xff) == op.END) return DONE;
     const opcode = head & 0xff;
     const code = <i32>opcode < INSTRUCTIONS.length ? unchecked(INSTRUCTIONS[opcode])(instruction + 4)
-      : opcode == op.FORK ? OK : op.FAULT_OPCODE;
-    if (code == OK) pc += head >> 8;
+      : opcode == op.FORK || opcode == op.LEAD ? OK : op.FAULT_OPCODE;
+    if (code == OK) pc += opcode == op.LEAD && !follows ? 1 : head >> 8;
     else if (code != op.AGAIN) {
       fault = pc;
       return -(2 + code);

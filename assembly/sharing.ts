@@ -7,7 +7,7 @@
 // memory, and the core that resumes the run ends them before it opens the section again.
 import * as op from './opcodes.ts';
 import { Fork, useBases, useLane } from './operands.ts';
-import { faultWord, setFaultWord, walk, walkToFork } from './program.ts';
+import { faultWord, setFaultWord, setFollows, walk, walkToFork } from './program.ts';
 
 /** What a core shows to others. Each has its own; runtime/engine/core-block.ts knows its fields. */
 @unmanaged
@@ -48,10 +48,14 @@ const TAKEN_ALL: u64 = 0xffffffff;
 /** Some 20 µs; who sleeps takes as long to wake. */
 const SPINS: i32 = 4000;
 
+/** The ticket of the chunk that this core has done last, in the section that is open. */
+let lastTicket: u64 = 0;
+
 /** As `execute` (program.ts), for the run whose bases and lanes stand on the board; helpers may take part. */
 export function executeShared(words: usize, pc: u32, place: usize): i32 {
   const board = changetype<Board>(place);
   useBases(place + offsetof<Board>('arena'));
+  setFollows(true);
   while (true) {
     let at = walkToFork(words, pc, place);
     if (at < 0 || atomic.load<i32>(place) != 0) return at;
@@ -108,6 +112,8 @@ function share(words: usize, fork: u32, board: Board): i32 {
 /** Takes chunks of the run on the board until `bell` no longer has the value `rings`. The lane belongs to this core alone. */
 export function help(place: usize, lane: u32, bell: usize, rings: i32): void {
   let spins = 0;
+  // Another board counts its sections by itself.
+  lastTicket = 0;
   while (atomic.load<i32>(bell) == rings) {
     if (takeChunk(place, lane)) spins = 0;
     else if (++spins >= SPINS) {
@@ -153,7 +159,10 @@ function takeChunk(place: usize, lane: u32): bool {
   const lanes = changetype<Lanes>(<usize>board.lanes);
   useBases(place + offsetof<Board>('arena'));
   if (lane > 0) useLane(memoryOf(lanes, lane), load<u32>(<usize>board.words + (<usize>fork << 2), 4));
+  setFollows(ticket == lastTicket + 1);
   const at = walk(board.words, pc, end, place);
+  setFollows(true);
+  lastTicket = ticket;
   if (at >= 0 && <u32>at != end) {
     const half = halfOf(lanes, lane);
     store<u32>(half, at);

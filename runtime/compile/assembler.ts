@@ -36,9 +36,9 @@ export class Assembler implements Instructions {
   }
 
   /** Marks the node that the following instructions come from. */
-  begin(node: string, scratchOffset = 0, scratchBytes = 0): number {
-    return this.#writer.begin(node, scratchOffset, scratchBytes);
-  }
+  readonly begin: Writer['begin'] = (...node) => this.#writer.begin(...node);
+  /** As `Writer.lead`. */
+  readonly lead: Writer['lead'] = (emit) => this.#writer.lead(emit);
 
   /** Places bytes that belong to this program only, at a multiple of 16. */
   table(bytes: ArrayBufferView): Address {

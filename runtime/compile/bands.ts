@@ -2,10 +2,14 @@
  * Neighbouring operations on large images are done in bands: some rows of the first, the rows of the second that these allow, and so on,
  * so that what one makes is still in the cache when the next reads it. Results that nobody else reads are kept in a few rows only, a line
  * buffer, whose last rows move up for the next band. As in M. Alwani et al., "Fused-Layer CNN Accelerators", 2016.
+ *
+ * Bands follow each other, so cores share them by slices of the image: some bands each, with line buffers in scratch memory of their core. What
+ * the bands before would have left in them is computed once more by a core that has not done these (Slice.lead).
  */
 import { countUses, type KernelGraph, type Node, type Value } from './graph.ts';
 import { bytesOf, type Group } from './plan.ts';
 import { heightOf, type Part, partOf, type Rows, readsRows, rowBytesOf, rowsNeeded, worksByRows } from './rows.ts';
+import { multiplyAddsOf } from './work.ts';
 
 /** What a band keeps should stay in the second-level cache, which has 512 kB or more, beside weights, scratch and what streams past. */
 const BAND_BYTES = 350_000;
@@ -18,11 +22,21 @@ const SAVED_MIN = 0.75;
 const NODES_MAX = 6;
 const BANDS_MIN = 2;
 const BANDS_GROWTH = 1.5;
+/** From so many bands on their number is a multiple of this, so that slices are alike. */
+const BANDS_MULTIPLE = 4;
 /** The second band is like all that follow. */
 const BANDS_LOOKED_AT = 2;
+/** Slices of an image, the most first: even numbers, as most machines have an even number of cores. */
+const SLICES = [8, 4, 2];
+/** What leads may cost, of all that a group does. */
+const LEADS_MAX = 0.1;
+/** What an element of a result costs besides its products, in products. */
+const ELEMENT_WORK = 8;
 
 export interface BandGroup extends Group {
   readonly bands: number;
+  /** Divides the bands. */
+  readonly slices: number;
 }
 
 export type Step =
@@ -30,6 +44,12 @@ export type Step =
   | { readonly kind: 'part'; readonly node: Node; readonly images: Part['images'] }
   /** Rows [from, from + count) of a line buffer become its first. */
   | { readonly kind: 'move'; readonly value: Value; readonly from: number; readonly count: number };
+
+/** Bands that one core does, after the lead if it has not done those before. */
+export interface Slice {
+  readonly lead: readonly Step[];
+  readonly steps: readonly Step[];
+}
 
 /** An image that a member of a group reads. */
 interface Reading {
@@ -49,6 +69,8 @@ interface Member {
   readonly readings: readonly Reading[];
   /** Which members read the result, and as which input. */
   readonly readers: readonly { readonly member: number; readonly index: number }[];
+  /** What a row of the result costs, in products. */
+  readonly rowWork: number;
 }
 
 /** Rows of a member's result that a band adds, and the first row that is still needed when they come. */
@@ -81,7 +103,8 @@ function membersOf(nodes: readonly Node[], uses: ReadonlyMap<Value, number>): Me
     const output = outputOf(node);
     const readBy = readers[member] as { member: number; index: number }[];
     const isInner = readBy.length === uses.get(output);
-    const own = { height: heightOf(output), rowBytes: rowBytesOf(output) };
+    const [height, rowBytes] = [heightOf(output), rowBytesOf(output)];
+    const own = { height, rowBytes, rowWork: multiplyAddsOf(node) / height + (rowBytes / 4) * ELEMENT_WORK };
     return { node, output, ...own, isInner, readings: readings[member] as Reading[], readers: readBy };
   });
 }
@@ -117,8 +140,14 @@ function firstNeeded(
   return first;
 }
 
+interface Band {
+  readonly added: readonly Addition[];
+  /** Of each member, the rows before this band's that it needs, and those which they are made of. */
+  readonly before: () => readonly Rows[];
+}
+
 /** What each of so many bands adds, band by band. */
-function* additions(members: readonly Member[], bands: number): Generator<Addition[]> {
+function* bandsOf(members: readonly Member[], bands: number): Generator<Band> {
   let done = members.map(() => 0);
   for (let band = 1; band <= bands; band++) {
     const wanted = goals(members, done, band / bands);
@@ -127,9 +156,24 @@ function* additions(members: readonly Member[], bands: number): Generator<Additi
       const rows = { begin: done[member] as number, end: wanted[member] as number };
       if (rows.begin < rows.end) added.push({ member, rows, kept: firstNeeded(members, member, done, wanted) });
     }
+    const begun = done;
+    yield { added, before: () => rowsBefore(members, begun, wanted) };
     done = wanted;
-    yield added;
   }
+}
+
+function rowsBefore(members: readonly Member[], done: readonly number[], wanted: readonly number[]): Rows[] {
+  const before: Rows[] = [];
+  for (let member = members.length - 1; member >= 0; member--) {
+    let begin = firstNeeded(members, member, done, wanted);
+    for (const reader of (members[member] as Member).readers) {
+      const rows = before[reader.member] as Rows;
+      const { node } = members[reader.member] as Member;
+      if (rows.begin < rows.end) begin = Math.min(begin, rowsNeeded(node, reader.index, rows).begin);
+    }
+    before[member] = { begin, end: done[member] as number };
+  }
+  return before;
 }
 
 interface Cost {
@@ -151,10 +195,10 @@ function costOf(members: readonly Member[], bands: number, looked = bands): Cost
     bytes.set(value, Math.max(bytes.get(value) ?? 0, most));
   };
   let [moved, parts, seen] = [0, 0, 0];
-  for (const band of additions(members, bands)) {
+  for (const { added } of bandsOf(members, bands)) {
     /** Rows of whole images that more than one member reads. */
     const read = new Map<Value, Rows>();
-    for (const { member, rows, kept } of band) {
+    for (const { member, rows, kept } of added) {
       const { node, output, isInner, rowBytes, readings } = members[member] as Member;
       parts++;
       if (isInner) {
@@ -190,7 +234,8 @@ function savedBytes(members: readonly Member[]): number {
 /** The least number of bands with which all stays in the cache, and what it costs, in bytes that could go through memory meanwhile. */
 function fewestBands(members: readonly Member[]): { readonly bands: number; readonly cost: number } | undefined {
   const most = Math.min(...members.map(({ height }) => height));
-  for (let bands = BANDS_MIN; bands <= most; bands = Math.ceil(bands * BANDS_GROWTH)) {
+  const next = (bands: number): number => Math.ceil((bands * BANDS_GROWTH) / BANDS_MULTIPLE) * BANDS_MULTIPLE;
+  for (let bands = BANDS_MIN; bands <= most; bands = next(bands)) {
     const { bytes, moved, parts } = costOf(members, bands, BANDS_LOOKED_AT);
     if (bytes <= BAND_BYTES) return { bands, cost: (bands / BANDS_LOOKED_AT) * (2 * moved + parts * PART_BYTES) };
   }
@@ -248,32 +293,90 @@ export function findGroups({ nodes, ...graph }: KernelGraph): BandGroup[] {
     const { count, bands } = best[first] as Choice;
     const last = first + count - 1;
     if (count > 1) {
-      const { buffers } = costOf(membersOf(nodes.slice(first, last + 1), uses), bands);
-      groups.push({ first, last, bands, buffers });
+      const members = membersOf(nodes.slice(first, last + 1), uses);
+      const { buffers } = costOf(members, bands);
+      groups.push({ first, last, bands, buffers, slices: slicesFor(members, bands, buffers) });
     }
     first = last + 1;
   }
   return groups;
 }
 
+/** Where line buffers begin: the row of the image that lies first in each. */
+class LineBuffers {
+  readonly #sizes: ReadonlyMap<Value, number>;
+  readonly #bases = new Map<Value, number>();
+
+  constructor(sizes: ReadonlyMap<Value, number>) {
+    this.#sizes = sizes;
+  }
+
+  baseOf(value: Value): number {
+    return this.#bases.get(value) ?? 0;
+  }
+
+  /** Makes room for rows behind those that are kept: whether these have to move. */
+  makeRoom({ output, rowBytes }: Member, { rows, kept }: Addition): boolean {
+    if ((rows.end - this.baseOf(output)) * rowBytes <= (this.#sizes.get(output) ?? Infinity)) return false;
+    this.#bases.set(output, kept);
+    return rows.begin > kept;
+  }
+}
+
+/** The most slices whose leads can be computed and cost little; 1 where there are none. */
+function slicesFor(members: readonly Member[], bands: number, buffers: ReadonlyMap<Value, number>): number {
+  /** What the lead before each band costs; Infinity where there can be none. */
+  const leads: number[] = [];
+  const lines = new LineBuffers(buffers);
+  for (const { added, before } of bandsOf(members, bands)) {
+    const work = before().map(({ begin, end }, member) => {
+      const { output, isInner, rowWork } = members[member] as Member;
+      if (begin >= end) return 0;
+      // Rows of whole results are made by the core that has the slice before; those that have left the buffer have no place in it.
+      return isInner && begin >= lines.baseOf(output) ? (end - begin) * rowWork : Infinity;
+    });
+    leads.push(work.reduce((sum, each) => sum + each, 0));
+    for (const addition of added) lines.makeRoom(members[addition.member] as Member, addition);
+  }
+  const whole = members.reduce((sum, { height, rowWork }) => sum + height * rowWork, 0);
+  const costOfLeads = (slices: number): number => {
+    const each = bands / slices;
+    return leads.reduce((sum, lead, band) => (band > 0 && band % each === 0 ? sum + lead : sum), 0);
+  };
+  return SLICES.find((slices) => bands % slices === 0 && costOfLeads(slices) <= LEADS_MAX * whole) ?? 1;
+}
+
 /** All that a group does, in order. */
-export function* stepsOf(graph: KernelGraph, { first, last, bands, buffers }: BandGroup): Generator<Step> {
+export function slicesOf(graph: KernelGraph, { first, last, bands, slices, buffers }: BandGroup): Slice[] {
   const members = membersOf(graph.nodes.slice(first, last + 1), countUses(graph));
-  /** Row of the image that lies at the beginning of its line buffer. */
-  const bases = new Map<Value, number>();
-  const baseOf = (value: Value): number => bases.get(value) ?? 0;
-  for (const band of additions(members, bands))
-    for (const { member, rows, kept } of band) {
-      const { node, output, rowBytes } = members[member] as Member;
-      const base = baseOf(output);
-      if ((rows.end - base) * rowBytes > (buffers.get(output) ?? Infinity)) {
-        if (rows.begin > kept) yield { kind: 'move', value: output, from: kept - base, count: rows.begin - kept };
-        bases.set(output, kept);
-      }
-      const part = partOf(node, rows);
-      const images = [...part.images].map(
-        ([value, { whole, row }]) => [value, { whole, row: row - baseOf(whole) }] as const,
+  const lines = new LineBuffers(buffers);
+  const partStep = (node: Node, rows: Rows): Step => {
+    const part = partOf(node, rows);
+    const images = [...part.images].map(
+      ([value, { whole, row }]) => [value, { whole, row: row - lines.baseOf(whole) }] as const,
+    );
+    return { kind: 'part', node: part.node, images: new Map(images) };
+  };
+  const result: { lead: Step[]; steps: Step[] }[] = [];
+  let band = 0;
+  for (const { added, before } of bandsOf(members, bands)) {
+    if (band % (bands / slices) === 0) {
+      const leads = band === 0 ? [] : before();
+      const lead = leads.flatMap((rows, member) =>
+        rows.begin < rows.end ? [partStep((members[member] as Member).node, rows)] : [],
       );
-      yield { kind: 'part', node: part.node, images: new Map(images) };
+      result.push({ lead, steps: [] });
     }
+    band++;
+    const { steps } = result.at(-1) as { steps: Step[] };
+    for (const addition of added) {
+      const { node, output } = members[addition.member] as Member;
+      const { rows, kept } = addition;
+      const base = lines.baseOf(output);
+      if (lines.makeRoom(members[addition.member] as Member, addition))
+        steps.push({ kind: 'move', value: output, from: kept - base, count: rows.begin - kept });
+      steps.push(partStep(node, rows));
+    }
+  }
+  return result;
 }

@@ -2,7 +2,7 @@
 import { elementCount, type TypedArray } from '../engine/tensor.ts';
 import { KEPT_BYTES_MAX } from '../onnx/limits.ts';
 import { Assembler } from './assembler.ts';
-import { type BandGroup, findGroups, type Step, stepsOf } from './bands.ts';
+import { type BandGroup, findGroups, type Step, slicesOf } from './bands.ts';
 import { DerivedTensor } from './builder.ts';
 import type { Emitter, OperationOf } from './emission.ts';
 import { attention } from './emit-attention.ts';
@@ -16,7 +16,7 @@ import * as rare from './emit-rare.ts';
 import type { Constant, KernelGraph, NamedValue, Node, Operation, Value } from './graph.ts';
 import { findInside } from './inside.ts';
 import { type Address, address, SPACE_ARENA, SPACE_WEIGHTS } from './instructions.ts';
-import { planMemory } from './plan.ts';
+import { planMemory, type Scratch } from './plan.ts';
 import type { Program, ProgramValue, Weights } from './program.ts';
 import { recurrent } from './recurrent.ts';
 import { rowBytesOf } from './rows.ts';
@@ -167,14 +167,12 @@ export function emitProgram(
     if (constant) return constants.place(constant, 'plain', (data) => data);
     return address(SPACE_ARENA, plan.offsetOf(value));
   };
-  const emit = (node: Node, scratch: number, isView: boolean, place: (value: Value) => Address): void => {
-    const word = assembler.begin(node.origin, scratch, scratchBytes(node));
-    observe?.(word, node);
+  const emit = (node: Node, scratch: Address, isView: boolean, place: (value: Value) => Address): void => {
     emitterOf(node).emit({
       assembler,
       node,
       operation: node.operation,
-      scratch: address(SPACE_ARENA, scratch),
+      scratch,
       isView,
       at: place,
       pixelStride: (value) => inside.get(value)?.pixelStride ?? value.dims.at(-1) ?? 1,
@@ -183,18 +181,41 @@ export function emitProgram(
       table: (owner, make) => constants.table(owner, make),
     });
   };
-  const emitGroup = (group: BandGroup): void => {
+  const begin = (node: Node, scratch: Scratch, observer?: EmissionObserver): void => {
+    const word = assembler.begin(node.origin, scratch);
+    observer?.(word, node);
+  };
+  /** `base`: where the group's scratch memory lies, with its line buffers. */
+  const emitSteps = (group: BandGroup, steps: readonly Step[], base: Address, observer?: EmissionObserver): void => {
     const scratch = plan.scratchOf(nodes[group.first] as Node);
-    for (const step of stepsOf({ ...graph, nodes }, group)) {
+    const place = (value: Value): Address =>
+      group.buffers.has(value) ? base + plan.offsetOf(value) - scratch.offset : at(value);
+    for (const step of steps) {
       if (step.kind === 'move') {
-        moveUp(assembler, at(step.value), step);
+        moveUp(assembler, place(step.value), step);
         continue;
       }
-      emit(step.node, scratch, false, (value) => {
+      begin(step.node, scratch, observer);
+      emit(step.node, base, false, (value) => {
         const image = step.images.get(value);
-        return image ? at(image.whole) + image.row * rowBytesOf(image.whole) : at(value);
+        return image ? place(image.whole) + image.row * rowBytesOf(image.whole) : place(value);
       });
     }
+  };
+  const emitGroup = (group: BandGroup): void => {
+    const scratch = plan.scratchOf(nodes[group.first] as Node);
+    const slices = slicesOf({ ...graph, nodes }, group);
+    const base = address(SPACE_ARENA, scratch.offset);
+    if (slices.length === 1) {
+      for (const { steps } of slices) emitSteps(group, steps, base, observe);
+      return;
+    }
+    assembler.begin((nodes[group.first] as Node).origin, scratch);
+    assembler.inChunks(slices.length, base, (index, own) => {
+      const { lead, steps } = slices[index] as (typeof slices)[number];
+      if (lead.length > 0) assembler.lead(() => emitSteps(group, lead, own));
+      emitSteps(group, steps, own, observe);
+    });
   };
   const groupAt = new Map(groups.map((group) => [group.first, group]));
   for (let index = 0; index < nodes.length; index++) {
@@ -203,7 +224,11 @@ export function emitProgram(
     if (group) {
       emitGroup(group);
       index = group.last;
-    } else emit(node, plan.scratchOf(node), plan.isView(node), at);
+      continue;
+    }
+    const scratch = plan.scratchOf(node);
+    begin(node, scratch, observe);
+    emit(node, address(SPACE_ARENA, scratch.offset), plan.isView(node), at);
   }
   const described = ({ name, value }: NamedValue): ProgramValue => ({
     name,

@@ -13,14 +13,19 @@ import { sameDims, stridesOf } from './strides.ts';
 const ALIGNMENT = 64;
 const VIEW_ALIGNMENT = 16;
 
+export interface Scratch {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
 export interface Plan {
   readonly arenaBytes: number;
   /** Byte offset in the arena of a value that is no constant. */
   offsetOf(value: Value): number;
   /** Whether the node's output lies inside its input, so that nothing has to be moved. */
   isView(node: Node): boolean;
-  /** Byte offset of a node's scratch memory. */
-  scratchOf(node: Node): number;
+  /** A node's scratch memory in the arena; nodes that are done together have one, with the results that are never there as a whole. */
+  scratchOf(node: Node): Scratch;
 }
 
 /** Nodes [first, last] of a graph, done together. */
@@ -109,13 +114,26 @@ export function planMemory(
   const hosts = new Map<Value, Buffer>();
   const wholes = [...inside.values()].map(({ host }) => [host, { host, offsetBytes: 0 }] as const);
   const parts = new Map<Value, Part>([...wholes, ...inside]);
+  const scratch = new Map<Node, Buffer>();
+  for (const group of groups) {
+    const nodes = graph.nodes.slice(group.first, group.last + 1);
+    let end = Math.max(...nodes.map(scratchBytes));
+    const offsets = [...group.buffers].map(([value, bytes]) => {
+      const offset = Math.ceil(end / ALIGNMENT) * ALIGNMENT;
+      end = offset + bytes;
+      return [value, offset] as const;
+    });
+    const shared = allocate(end, group.first, group.last);
+    for (const node of nodes) scratch.set(node, shared);
+    for (const [value, offset] of offsets) places.set(value, { buffer: shared, offset });
+  }
   graph.nodes.forEach((node, index) => {
     const group = groupAt.get(index);
     if (group) {
       for (const output of node.outputs) {
-        const bytes = group.buffers.get(output) ?? bytesOf(output);
         const last = lastUses.get(output) ?? group.last;
-        places.set(output, { buffer: allocate(bytes, group.first, last), offset: 0 });
+        if (!places.has(output))
+          places.set(output, { buffer: allocate(bytesOf(output), group.first, last), offset: 0 });
       }
       return;
     }
@@ -144,16 +162,10 @@ export function planMemory(
       } else places.set(output, { buffer: allocate(bytesOf(output), index, last), offset: 0 });
     }
   });
-  const scratch = new Map<Node, Buffer>();
   graph.nodes.forEach((node, index) => {
     const bytes = scratchBytes(node);
     if (bytes > 0 && !groupAt.has(index)) scratch.set(node, allocate(bytes, index, index));
   });
-  for (const group of groups) {
-    const nodes = graph.nodes.slice(group.first, group.last + 1);
-    const shared = allocate(Math.max(...nodes.map(scratchBytes)), group.first, group.last);
-    for (const node of nodes) scratch.set(node, shared);
-  }
   const arenaBytes = place(buffers);
   return {
     arenaBytes,
@@ -163,7 +175,7 @@ export function planMemory(
       return found.buffer.offset + found.offset;
     },
     isView: (node) => views.has(node),
-    scratchOf: (node) => scratch.get(node)?.offset ?? 0,
+    scratchOf: (node) => scratch.get(node) ?? { offset: 0, bytes: 0 },
   };
 }
 

@@ -1,9 +1,10 @@
 /** Flat instruction words and program tables, as they grow. */
 import { strict as assert } from 'node:assert';
-import { FORK } from '../../assembly/opcodes.ts';
+import { FORK, LEAD } from '../../assembly/opcodes.ts';
 import { type Address, address, NO_ADDRESS, SPACE_LANE, SPACE_TABLES } from './instructions.ts';
 
 import { WORDS_MAX } from './limits.ts';
+import type { Scratch } from './plan.ts';
 import { type Program, UnsupportedError } from './program.ts';
 
 const OPERANDS_MAX = 0xffffff;
@@ -23,11 +24,15 @@ export type Assembled = Pick<Program, 'words' | 'tables' | 'origins' | 'laneByte
 
 /** Instructions that several cores may share: see `inParts`. */
 interface Section {
-  readonly word: number;
   /** Words at which chunks begin. */
   readonly chunks: number[];
   /** How far chunks are being cut; inside of one they are not. */
   depth: number;
+}
+
+/** Words of the FORK before so many chunks. */
+function headLength(chunks: number): number {
+  return chunks + 4;
 }
 
 export class Writer {
@@ -37,12 +42,12 @@ export class Writer {
   #tableBytes = 0;
   #section: Section | undefined;
   /** The node's scratch memory in the arena. */
-  #scratch = { offset: 0, bytes: 0 };
+  #scratch: Scratch = { offset: 0, bytes: 0 };
   #laneBytes = 0;
 
   /** Returns the word at which the node's instructions begin. The node's scratch memory is what `lane` may be asked for. */
-  begin(node: string, scratchOffset = 0, scratchBytes = 0): number {
-    this.#scratch = { offset: scratchOffset, bytes: scratchBytes };
+  begin(node: string, scratch: Scratch = { offset: 0, bytes: 0 }): number {
+    this.#scratch = scratch;
     const last = this.#origins.at(-1);
     if (last?.word === this.#words.length) this.#origins.pop();
     this.#origins.push({ word: this.#words.length, node });
@@ -60,15 +65,26 @@ export class Writer {
 
   /** As `inParts`, but the instructions of a part are executed in their order, by one core, which has scratch memory of its own: see `lane`. */
   inChunks(count: number, size: number, part: (begin: number, end: number) => void): void {
-    this.#share(() =>
-      inParts(count, size, (begin, end) => {
-        const section = this.#section as Section;
-        if (section.depth === 0) section.chunks.push(this.#words.length);
-        section.depth++;
-        part(begin, end);
-        section.depth--;
-      }),
+    const chunks = Math.ceil(count / Math.max(1, Math.floor(size)));
+    this.#share(
+      () =>
+        inParts(count, size, (begin, end) => {
+          const section = this.#section as Section;
+          if (section.depth === 0) section.chunks.push(this.#words.length);
+          section.depth++;
+          part(begin, end);
+          section.depth--;
+        }),
+      chunks < 2 ? 0 : headLength(chunks),
     );
+  }
+
+  /** At the begin of a chunk: what a core need not execute that has executed the chunk before, in the same scratch memory. */
+  lead(emit: () => void): void {
+    const word = this.#words.length;
+    this.#words.push(LEAD);
+    emit();
+    this.#words[word] = (LEAD | ((this.#words.length - word) << 8)) >>> 0;
   }
 
   /** An address in the node's scratch memory → the same in that of the core which executes the instruction. */
@@ -77,22 +93,28 @@ export class Writer {
     return scratch === NO_ADDRESS ? scratch : address(SPACE_LANE, scratch & OFFSET_MAX);
   }
 
-  /** Cuts what `emit` writes into chunks, unless that is part of a section already. */
-  #share(emit: () => void): void {
+  /**
+   * Cuts what `emit` writes into chunks, unless that is part of a section already. Where several nodes are in one section, room is made for
+   * its head beforehand, as their words are known to others.
+   */
+  #share(emit: () => void, reserved = 0): void {
     if (this.#section) {
       emit();
       return;
     }
-    const section: Section = { word: this.#words.length, chunks: [], depth: 0 };
+    const word = this.#words.length;
+    const section: Section = { chunks: [], depth: 0 };
     this.#section = section;
+    for (let i = 0; i < reserved; i++) this.#words.push(0);
     emit();
     this.#section = undefined;
-    const { word, chunks } = section;
+    const { chunks } = section;
     if (chunks.length < 2) return;
-    const length = chunks.length + 4;
-    const places = [...chunks, this.#words.length].map((chunk) => chunk - word + length);
+    const length = headLength(chunks.length);
+    const missing = length - reserved;
+    const places = [...chunks, this.#words.length].map((chunk) => chunk - word + missing);
     const head = [(FORK | (length << 8)) >>> 0, this.#scratch.offset, chunks.length];
-    this.#words.splice(word, 0, ...head, ...places);
+    this.#words.splice(word, reserved, ...head, ...places);
   }
 
   /** Operands are unsigned or signed 32-bit integers, or words from `floatWord`. */

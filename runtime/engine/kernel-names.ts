@@ -3,6 +3,7 @@ import * as op from '../../assembly/opcodes.ts';
 
 const names: ReadonlyMap<number, string> = new Map([
   [op.FORK, 'chunks that cores may share'],
+  [op.LEAD, 'rows that another core has'],
   [op.GEMM, 'matrix product'],
   [op.PACK_MATRIX, 'pack matrix'],
   [op.IM2COL, 'gather patches'],

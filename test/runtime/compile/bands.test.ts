@@ -1,10 +1,12 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { findGroups, stepsOf } from '../../../runtime/compile/bands.ts';
+import { END, FORK, LEAD } from '../../../assembly/opcodes.ts';
+import { findGroups, slicesOf } from '../../../runtime/compile/bands.ts';
 import type { Builder } from '../../../runtime/compile/builder.ts';
 import type { KernelGraph, Operation, Value } from '../../../runtime/compile/graph.ts';
 import type { Window2d } from '../../../runtime/compile/instructions.ts';
 import { planMemory } from '../../../runtime/compile/plan.ts';
+import type { Program } from '../../../runtime/compile/program.ts';
 import { rowBytesOf } from '../../../runtime/compile/rows.ts';
 import { Random } from '../../random.ts';
 import { build, kindsOf, sameBits } from './graphs.ts';
@@ -101,10 +103,34 @@ function anyLayer(builder: Builder, values: readonly Value[], random: Random): V
   return random.pick(layers)();
 }
 
+/** The chunks of every section in reverse order, each as on a core that has not done the one before. */
+function backwards(program: Program): Program {
+  const { words } = program;
+  const word = (at: number): number => words[at] as number;
+  const changed: number[] = [];
+  let at = 0;
+  while ((word(at) & 0xff) !== END) {
+    const end = at + (word(at) >>> 8);
+    changed.push(...words.subarray(at, end));
+    if ((word(at) & 0xff) !== FORK) {
+      at = end;
+      continue;
+    }
+    const count = word(at + 2);
+    for (let chunk = count - 1; chunk >= 0; chunk--) {
+      const [first, behind] = [at + word(at + 3 + chunk), at + word(at + 4 + chunk)];
+      const hasLead = (word(first) & 0xff) === LEAD;
+      changed.push(hasLead ? LEAD | (1 << 8) : word(first), ...words.subarray(first + 1, behind));
+    }
+    at += word(at + 3 + count);
+  }
+  return { ...program, words: Uint32Array.from([...changed, word(at)]) };
+}
+
 test('done in bands, chains of all kinds of layers give the same bits', () => {
   const seed = Number(process.env.SEED ?? 5);
   console.log(`seed ${seed}`);
-  const [kinds, sizes] = [new Set<string>(), [] as number[]];
+  const [kinds, sizes, slices] = [new Set<string>(), [] as number[], new Set<number>()];
   for (let round = 0; round < 20; round++) {
     const random = new Random(seed * 1000 + round);
     const height = 60 + random.below(20);
@@ -117,15 +143,22 @@ test('done in bands, chains of all kinds of layers give the same bits', () => {
       },
       random,
     );
-    for (const { first, last } of findGroups(graph)) {
+    for (const { first, last, ...group } of findGroups(graph)) {
       sizes.push(last - first + 1);
+      slices.add(group.slices);
       for (const kind of kindsOf({ ...graph, nodes: graph.nodes.slice(first, last + 1) })) kinds.add(kind);
     }
     const whole = withAllResults(graph);
     assert.equal(findGroups(whole), []);
     const [banded, plain] = [runGraph(graph, inputs), runGraph(whole, inputs)];
     assert.ok(sameBits(banded.y0, plain.y0), `round ${round}: ${kindsOf(graph)}`);
+    const { y0 } = runGraph(graph, inputs, undefined, undefined, backwards);
+    assert.ok(sameBits(y0, plain.y0), `round ${round}, slices by themselves: ${kindsOf(graph)}`);
   }
+  assert.ok(
+    [1, 2, 4].every((count) => slices.has(count)),
+    [...slices].join(),
+  );
   assert.ok(sizes.length > 6, `only ${sizes.length} groups`);
   assert.ok(kinds.size > 6, [...kinds].join());
 });
@@ -139,7 +172,9 @@ test('each row of a result is made once, of rows that lie in memory at that time
   assert.ok(groups.length > 0);
   for (const group of groups) {
     const made = new Map<Value, number>();
-    for (const step of stepsOf(graph, group)) {
+    const slices = slicesOf(graph, group);
+    assert.is(slices.length, group.slices);
+    for (const step of slices.flatMap(({ steps }) => steps)) {
       if (step.kind === 'move') continue;
       const [part] = step.node.outputs as [Value];
       const { whole, row } = step.images.get(part) as { whole: Value; row: number };

@@ -79,7 +79,7 @@ test('values that are alive together never overlap, unless one is a part of the 
         if (graph.nodes.some((other) => other.outputs[0] === x && plan.isView(other))) continue;
         const [from, to] = [plan.offsetOf(x), plan.offsetOf(y)];
         assert.ok(from + bytesOf(x) <= to || to + bytesOf(y) <= from, `round ${round}`);
-        const scratch = plan.scratchOf(node);
+        const scratch = plan.scratchOf(node).offset;
         assert.ok(scratch + 48 <= from || from + bytesOf(x) <= scratch, `round ${round}: scratch`);
         pairs++;
       }

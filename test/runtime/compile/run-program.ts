@@ -177,13 +177,14 @@ export class TestModel implements StageStore<Program> {
   }
 }
 
-/** Runs a kernel graph as it is. */
+/** Runs a kernel graph as it is; `changed` may order its instructions in another way. */
 export function runGraph(
   graph: KernelGraph,
   inputs: Tensors,
   build?: KernelBuild,
   madeFor: KernelTraits = traits(build),
+  changed = (program: Program): Program => program,
 ): Record<string, Tensor> {
   const weights = createWeights();
-  return execute(emitProgram(graph, weights, madeFor), weights, inputs, build);
+  return execute(changed(emitProgram(graph, weights, madeFor)), weights, inputs, build);
 }
