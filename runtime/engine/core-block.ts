@@ -1,8 +1,11 @@
 /**
  * What the cores and the engine tell each other in shared memory: a block for each core. First its board, which other cores read that help
- * it (assembly/sharing.ts, Board); then the bell that wakes its thread, and the order that it is to carry out.
+ * it (assembly/sharing.ts, Board); then the bell that wakes its thread, the order that it is to carry out, and how a run stopped after
+ * which it went on by itself. Before all blocks lies the run that it then goes on with (next-run.ts).
  */
+import type { Stop } from './core-messages.ts';
 import type { EngineMemory } from './memory.ts';
+import { NEXT_RUN_BYTES, type NextSegment } from './next-run.ts';
 
 /** assembly/sharing.ts, LANES_MAX. */
 export const CORES_MAX = 16;
@@ -18,6 +21,10 @@ const BELL = 256;
 const ORDER = 264;
 const WORDS = 268;
 const PC = 272;
+const RESULT = 276;
+const FAULT_WORD = 280;
+/** Three times, in milliseconds. */
+const TIMES = 288;
 
 /** Runs, in memory of their own, note here where helpers stand; the lanes of helpers follow. */
 const LANES_HEAD_BYTES = 192;
@@ -31,19 +38,23 @@ export class CoreBlock {
   readonly index: number;
   readonly #first: number;
   readonly #words: Int32Array;
+  readonly #times: Float64Array;
 
   /** `first`: where the block of core 0 lies. */
   constructor(memory: WebAssembly.Memory, first: number, index: number) {
     this.index = index;
     this.#first = first;
     // Memory that grows stays where it is, and so does this view of it.
-    this.#words = new Int32Array(memory.buffer, first + index * BLOCK_BYTES, BLOCK_BYTES / 4);
+    const own = first + index * BLOCK_BYTES;
+    this.#words = new Int32Array(memory.buffer, own, BLOCK_BYTES / 4);
+    this.#times = new Float64Array(memory.buffer, own + TIMES, 3);
   }
 
   static allocate(memory: EngineMemory, count: number): number {
-    const first = memory.allocate(count * BLOCK_BYTES, 'the cores');
-    memory.bytes(first, count * BLOCK_BYTES).fill(0);
-    return first;
+    const bytes = NEXT_RUN_BYTES + count * BLOCK_BYTES;
+    const start = memory.allocate(bytes, 'the cores');
+    memory.bytes(start, bytes).fill(0);
+    return start + NEXT_RUN_BYTES;
   }
 
   /** The board, of this core or of another one. */
@@ -88,6 +99,29 @@ export class CoreBlock {
   setSegment(words: number, pc: number): void {
     this.#set(WORDS, words);
     this.#set(PC, pc);
+  }
+
+  /** The thread goes on with another run, alone. */
+  setNext({ words, pc, bases }: NextSegment): void {
+    this.setSegment(words, pc);
+    bases.forEach((base, i) => {
+      this.#set(BASES + 4 * i, base);
+    });
+    this.setHelpers(0, []);
+    this.setFlag(0);
+  }
+
+  /** How the run stopped after which the thread went on, and when it did. No trap: after one it does not. */
+  get left(): { readonly stop: Stop; readonly atMs: number } {
+    const [startedMs = 0, endedMs = 0, atMs = 0] = this.#times;
+    const result = Atomics.load(this.#words, RESULT >> 2);
+    return { stop: { result, faultWord: this.#get(FAULT_WORD), startedMs, endedMs }, atMs };
+  }
+
+  setLeft({ result, faultWord, startedMs, endedMs }: Stop, atMs: number): void {
+    this.#set(RESULT, result);
+    this.#set(FAULT_WORD, faultWord);
+    this.#times.set([startedMs, endedMs, atMs]);
   }
 
   /** Tells the thread to compute the run of core `index`. */

@@ -1,8 +1,9 @@
 /** The thread behind `Core`: holds the kernels, and computes the run of its own core or helps with that of another one. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { CoreBlock } from './core-block.ts';
-import { type CoreSetup, nowMs, READY, type Stop } from './core-messages.ts';
+import { type CoreSetup, nowMs, READY, type Stop, WENT_ON } from './core-messages.ts';
 import { loadKernels, prepareV8 } from './kernels.ts';
+import { NextRun } from './next-run.ts';
 import { renouncePreference } from './thread-priority-io.ts';
 
 const port = parentPort;
@@ -14,6 +15,7 @@ const { memory, build, module, blocks, index } = workerData as CoreSetup;
 prepareV8(build);
 const kernels = loadKernels(memory, { build, module });
 const block = new CoreBlock(memory, blocks, index);
+const next = new NextRun(memory, blocks);
 
 function run(): Stop {
   const startedMs = nowMs();
@@ -32,6 +34,23 @@ function run(): Stop {
   return { result, faultWord: kernels.faultWord(), trap, startedMs, endedMs: nowMs() };
 }
 
+/** Computes the run that was ordered, and others in its place as long as there are. */
+function serve(): void {
+  let stop = run();
+  while (stop.trap === undefined && takeNext(stop)) {
+    port?.postMessage(WENT_ON);
+    stop = run();
+  }
+  port?.postMessage(stop);
+}
+
+function takeNext(stop: Stop): boolean {
+  return next.take(index, (segment) => {
+    block.setNext(segment);
+    block.setLeft(stop, nowMs());
+  });
+}
+
 function help(owner: number, rings: number): void {
   try {
     kernels.help(block.board(owner), block.laneIn(owner), block.bell, rings);
@@ -46,6 +65,6 @@ for (let carriedOut = 0; ; ) {
   const { order, index: owner } = block.ordered;
   if (order !== 0 && owner !== index) help(owner, rings);
   else if (order === carriedOut) block.sleep(rings);
-  else port.postMessage(run());
+  else serve();
   carriedOut = order;
 }

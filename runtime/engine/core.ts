@@ -1,11 +1,16 @@
 /** One core: a thread that executes programs over the engine's memory, one segment at a time, or helps another core with its run. */
 import type { Worker } from 'node:worker_threads';
 import { CoreBlock } from './core-block.ts';
-import { type CoreSetup, READY, type Segment, type Stop } from './core-messages.ts';
+import { type CoreSetup, READY, type Segment, type Stop, WENT_ON } from './core-messages.ts';
+import { NextRun } from './next-run.ts';
 import { workerUrl } from './worker-url.ts';
 
 export class Core {
   readonly block: CoreBlock;
+  /** The same for all cores. */
+  readonly next: NextRun;
+  /** Is called when the thread has gone on with the next run. */
+  onWentOn: () => void = () => {};
   readonly #setup: CoreSetup;
   #worker: Worker | undefined;
   #ready: PromiseWithResolvers<void> | undefined;
@@ -19,6 +24,7 @@ export class Core {
   constructor(setup: CoreSetup) {
     this.#setup = setup;
     this.block = new CoreBlock(setup.memory, setup.blocks, setup.index);
+    this.next = new NextRun(setup.memory, setup.blocks);
   }
 
   /** Starts the thread ahead of the first segment. Resolves when it is ready, rejects when it cannot be. */
@@ -56,6 +62,14 @@ export class Core {
     return this.#waiting.promise;
   }
 
+  /** The thread has gone on with the next run by itself: how that one stops, in place of the one before. */
+  async goOn(): Promise<Stop> {
+    if (!this.#worker) throw new Error('the computing thread ended');
+    this.#waiting = Promise.withResolvers();
+    this.#helpers = [];
+    return this.#waiting.promise;
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     await this.#worker?.terminate();
@@ -72,10 +86,14 @@ export class Core {
     // Whoever did not wait for it hears from `execute`.
     ready.promise.catch(() => {});
     this.#ready = ready;
-    worker.on('message', (message: Stop | typeof READY) => {
+    worker.on('message', (message: Stop | typeof READY | typeof WENT_ON) => {
       if (message === READY) {
         this.#isReady = true;
         ready.resolve();
+        return;
+      }
+      if (message === WENT_ON) {
+        this.onWentOn();
         return;
       }
       worker.unref();

@@ -11,9 +11,12 @@ import { Timeline } from '../schedule/timeline.ts';
 import { type Clock, machineClock } from './clock-io.ts';
 import type { Core } from './core.ts';
 import type { Stop } from './core-messages.ts';
+import { closeRun, type EngineRun, finishRun, openRun } from './engine-run.ts';
+import { FurtherCores } from './further-cores.ts';
 import type { LoadedProgram } from './loaded-program.ts';
 import type { RunOptions } from './model.ts';
-import { copyOutputs, isDone, outputsOf, type ProgramResult } from './program-result.ts';
+import type { NextRun } from './next-run.ts';
+import { isDone, outputsOf, type ProgramResult } from './program-result.ts';
 import { endedEarly, refused } from './run-error.ts';
 import { DEFAULT_TENANT, isAdmissible, requestOf, SWITCH_US } from './run-request.ts';
 import type { ShortRuns } from './short-runs.ts';
@@ -32,60 +35,34 @@ export interface DispatcherOptions {
   readonly clock?: Clock;
 }
 
-interface Run {
-  readonly request: RunRequest;
-  readonly program: LoadedProgram;
-  readonly inputs: Readonly<Record<string, Tensor>>;
-  readonly submittedMs: number;
-  readonly answer: PromiseWithResolvers<ProgramResult>;
-  /** Stops listening to whoever may cancel it. */
-  readonly forget: () => void;
-  arena?: number;
-  /** Memory of further cores, when they may take part. */
-  lanes?: number;
-  /** The core that has it now; how often one was given to it, and whether others help. */
-  core?: number;
-  slices: number;
-  isShared: boolean;
-  pc: number;
-  startedMs?: number;
-  /** What it has computed, as if by one core. */
-  workUs: number;
-  /** How it ended on its core, or why it could not begin. */
-  stop?: Stop;
-  failure?: unknown;
-  /** Why it was cancelled. */
-  reason?: unknown;
-  /** It has ended for the policy, and waits for its core to let go of its memory. */
-  settle?: () => void;
-}
-
 export class Dispatcher {
   /** What became of the latest runs. */
   readonly timeline = new Timeline();
   readonly #first: Processors['first'];
   readonly #cores: readonly Core[];
+  readonly #next: NextRun;
   readonly #short: ShortRuns | undefined;
   readonly #clock: Clock;
   readonly #scheduler: Scheduler;
-  readonly #runs = new Map<number, Run>();
+  readonly #further: FurtherCores;
+  readonly #runs = new Map<number, EngineRun>();
+  /** What each core works on, as far as is known; and what the one that stops first goes on with. */
+  readonly #current: (EngineRun | undefined)[] = [];
+  #offered: EngineRun | undefined;
   /** Names of the models that the policy knows. */
   readonly #models = new Set<string>();
   readonly #events: SchedulerEvent[] = [];
   #isTelling = false;
-  /** A core was told to stop for what was submitted last. */
-  #isCoreComing = false;
+  /** To be done when the cores have what they are to go on with. */
+  #afterwards: (() => void)[] = [];
   #runsBegun = 0;
-  /** Cores that the policy knows, and whether the next one's thread is being started, or wanted by a run that could use it. */
-  #coresReady = 1;
-  #isStarting = false;
-  #isMoreWanted = false;
   #wakeMs = Number.POSITIVE_INFINITY;
   #stopTimer: (() => void) | undefined;
 
   constructor({ first, cores }: Processors, { short, tenants = [], clock = machineClock }: DispatcherOptions = {}) {
     this.#first = first;
     this.#cores = cores;
+    this.#next = (cores[0] as Core).next;
     this.#short = short;
     this.#clock = clock;
     const spec = {
@@ -98,6 +75,8 @@ export class Dispatcher {
       models: [],
     };
     this.#scheduler = new Scheduler(spec, this.#nowUs());
+    this.#further = new FurtherCores(first, cores, () => this.#tell({ kind: 'core-ready' }));
+    for (const core of cores) core.onWentOn = () => this.#tell({ kind: 'tick' });
   }
 
   /** Runs a program with checked inputs. They must not change until the run has ended. */
@@ -122,8 +101,8 @@ export class Dispatcher {
         : undefined;
     if (begun && 'outputs' in begun) return begun;
     const abort = (): void => this.#cancel(run, signal?.reason);
-    const run: Run = {
-      ...{ pc: 0, slices: 0, isShared: false, workUs: 0 },
+    const run: EngineRun = {
+      ...{ pc: 0, slices: 0, helpers: 0, workUs: 0 },
       ...begun,
       ...{ request, program, inputs, submittedMs },
       answer: Promise.withResolvers(),
@@ -137,9 +116,8 @@ export class Dispatcher {
       this.#models.add(model);
       this.#tell({ kind: 'model-added', model: { name: model, bytes: 0, pinned: true } });
     }
-    if ((request.cores as number) > 1) this.#isMoreWanted = true;
+    if ((request.cores as number) > 1) this.#further.want();
     this.#tell({ kind: 'submit', request });
-    if (this.#isCoreComing) this.#prepare(run);
     return run.answer.promise;
   }
 
@@ -164,7 +142,7 @@ export class Dispatcher {
     inputs: Readonly<Record<string, Tensor>>,
     request: RunRequest,
     submittedMs: number,
-  ): ProgramResult | Pick<Run, 'arena' | 'pc' | 'startedMs' | 'workUs'> {
+  ): ProgramResult | Pick<EngineRun, 'arena' | 'pc' | 'startedMs' | 'workUs'> {
     const arena = program.openArena(request.model);
     let goesOn = false;
     try {
@@ -198,35 +176,78 @@ export class Dispatcher {
     this.#events.push(event);
     if (this.#isTelling) return;
     this.#isTelling = true;
-    this.#isCoreComing = false;
-    for (let next = this.#events.shift(); next; next = this.#events.shift()) {
-      const decisions = this.#scheduler.step(next, this.#nowUs());
-      this.timeline.note(decisions);
-      for (const decision of decisions) this.#carryOut(decision);
-    }
+    this.#noteTaken();
+    for (let next = this.#events.shift(); next; next = this.#events.shift()) this.#step(next, this.#nowUs());
+    this.#offerNext();
     this.#isTelling = false;
+    for (const act of this.#afterwards.splice(0)) act();
     this.#setTimer();
-    this.#startCore();
+    this.#further.start(this.#scheduler.waiting);
+  }
+
+  #step(event: SchedulerEvent, nowUs: number): void {
+    const decisions = this.#scheduler.step(event, nowUs);
+    this.timeline.note(decisions);
+    for (const decision of decisions) this.#carryOut(decision);
+  }
+
+  /** Until the next offer no core goes on by itself. Of one that has, the policy hears first, with the time when that was. */
+  #noteTaken(): void {
+    const place = this.#next.close();
+    const next = this.#offered;
+    if (place === undefined || !next) return;
+    this.#offered = undefined;
+    const core = this.#cores[place] as Core;
+    const { stop, atMs } = core.block.left;
+    const outcome = this.#leave(this.#current[place] as EngineRun, stop);
+    this.#occupy(next, place, core.goOn(), 0);
+    this.#step({ kind: 'stopped', core: place, outcome, next: next.request.id }, atMs * 1000);
+  }
+
+  /** While a core stops for the run, its input is copied already. */
+  #offerNext(): void {
+    const id = this.#first.hasThread ? this.#scheduler.next : undefined;
+    const run = id === undefined ? undefined : this.#runs.get(id);
+    if (this.#offered !== run) this.#withdraw();
+    try {
+      if (run && !this.#offered) {
+        openRun(run);
+        run.program.weights.hold();
+        this.#offered = run;
+      }
+    } catch {
+      // There may be memory when its turn has come; if not, it is told then.
+    }
+    const { program, arena, pc } = this.#offered ?? {};
+    this.#next.open(program && { words: program.words, pc: pc as number, bases: program.basesOf(arena as number) });
+  }
+
+  /** What is on offer no longer is. Of runs that have not begun it alone has memory. */
+  #withdraw(): void {
+    const run = this.#offered;
+    if (!run) return;
+    this.#offered = undefined;
+    run.program.weights.release();
+    if (run.startedMs === undefined) closeRun(run);
   }
 
   #carryOut(decision: Decision): void {
     switch (decision.kind) {
       case 'start':
-        this.#start(this.#runs.get(decision.runs[0] as number) as Run, decision.cores);
+        this.#start(this.#runs.get(decision.runs[0] as number) as EngineRun, decision.cores);
         break;
       case 'suspend':
-        this.#isCoreComing = true;
         (this.#cores[decision.core] as Core).block.setFlag(1);
         break;
       case 'refuse': {
-        const run = this.#runs.get(decision.run) as Run;
+        const run = this.#runs.get(decision.run) as EngineRun;
         this.#end(run, () => run.answer.reject(refused(run.request, decision)));
         break;
       }
       case 'end': {
-        const run = this.#runs.get(decision.run) as Run;
+        const run = this.#runs.get(decision.run) as EngineRun;
         const settle = (): void => this.#settle(run, decision);
-        if (run.core === undefined) settle();
+        if (run.core === undefined) this.#afterwards.push(settle);
         else run.settle = settle;
         break;
       }
@@ -235,14 +256,13 @@ export class Dispatcher {
     }
   }
 
-  #start(run: Run, cores: readonly number[]): void {
-    const { program } = run;
+  #start(run: EngineRun, cores: readonly number[]): void {
     const [place = 0] = cores;
     const core = this.#cores[place] as Core;
     const { block } = core;
+    const { program } = run;
     try {
-      run.arena ??= openRun(run);
-      program.writeBases(block.bases, run.arena);
+      program.writeBases(block.bases, this.#open(run));
       const helpers = this.#helpersFor(run, cores);
       block.setHelpers(
         run.lanes ?? 0,
@@ -250,33 +270,43 @@ export class Dispatcher {
       );
       block.setFlag(0);
       program.weights.hold();
-      run.core = place;
-      run.slices++;
-      run.isShared = helpers.length > 0;
       const segment = { words: program.words, pc: run.pc, bases: block.bases, flag: block.flag };
-      (place === 0 ? this.#first : core).execute(segment, helpers).then(
-        (stop) => this.#stopped(run, place, stop, 1 + helpers.length),
-        (cause) => this.#stopped(run, place, undefined, 1, cause),
-      );
+      this.#occupy(run, place, (place === 0 ? this.#first : core).execute(segment, helpers), helpers.length);
     } catch (error) {
       run.failure = error;
       this.#tell({ kind: 'stopped', core: place, outcome: 'failed' });
     }
   }
 
-  /** While a core stops for the run, its input is copied already. */
-  #prepare(run: Run): void {
-    this.#isCoreComing = false;
-    if (run.arena !== undefined || !this.#runs.has(run.request.id)) return;
+  /** The run's arena. What waits or is to be copied yet gives up its own when there is no room. */
+  #open(run: EngineRun): number {
+    if (this.#offered === run) {
+      this.#offered = undefined;
+      run.program.weights.release();
+    }
     try {
-      run.arena = openRun(run);
+      return openRun(run);
     } catch {
-      // There may be memory when its turn has come; if not, it is told then.
+      this.#withdraw();
+      for (const act of this.#afterwards.splice(0)) act();
+      return openRun(run);
     }
   }
 
+  /** A core has the run now. */
+  #occupy(run: EngineRun, place: number, stopping: Promise<Stop>, helpers: number): void {
+    run.core = place;
+    run.helpers = helpers;
+    run.slices++;
+    this.#current[place] = run;
+    stopping.then(
+      (stop) => this.#stopped(run, place, stop),
+      (cause) => this.#stopped(run, place, undefined, cause),
+    );
+  }
+
   /** The run's further cores, when there is memory for them. */
-  #helpersFor(run: Run, [, ...others]: readonly number[]): readonly Core[] {
+  #helpersFor(run: EngineRun, [, ...others]: readonly number[]): readonly Core[] {
     if (others.length === 0) return [];
     const helpers = others.map((other) => this.#cores[other] as Core).filter((helper) => helper.isReady);
     try {
@@ -287,28 +317,36 @@ export class Dispatcher {
     return helpers;
   }
 
-  #stopped(run: Run, core: number, stop: Stop | undefined, cores: number, cause?: unknown): void {
-    run.core = undefined;
-    run.program.weights.release();
-    let outcome: StopOutcome = 'failed';
-    if (!stop) run.failure = new Error(`model "${run.request.model}": the run was lost`, { cause });
-    else {
-      run.startedMs ??= stop.startedMs;
-      run.workUs += (stop.endedMs - stop.startedMs) * 1000 * speedOf(cores);
-      run.pc = stop.result;
-      run.stop = stop;
-      if (stop.trap === undefined && stop.result >= 0) outcome = 'suspended';
-      else if (isDone(stop)) outcome = 'done';
-    }
-    run.settle?.();
-    this.#tell({ kind: 'stopped', core, outcome });
+  #stopped(run: EngineRun, place: number, stop: Stop | undefined, cause?: unknown): void {
+    // A thread may have gone on with another run before it was lost.
+    if (!stop) this.#tell({ kind: 'tick' });
+    if (this.#current[place] !== run) return;
+    this.#tell({ kind: 'stopped', core: place, outcome: this.#leave(run, stop, cause) });
   }
 
-  #settle(run: Run, end: Extract<Decision, { kind: 'end' }>): void {
+  /** The core has let go of the run. */
+  #leave(run: EngineRun, stop: Stop | undefined, cause?: unknown): StopOutcome {
+    this.#current[run.core as number] = undefined;
+    run.core = undefined;
+    run.program.weights.release();
+    if (run.settle) this.#afterwards.push(run.settle);
+    if (!stop) {
+      run.failure = new Error(`model "${run.request.model}": the run was lost`, { cause });
+      return 'failed';
+    }
+    run.startedMs ??= stop.startedMs;
+    run.workUs += (stop.endedMs - stop.startedMs) * 1000 * speedOf(1 + run.helpers);
+    run.pc = stop.result;
+    run.stop = stop;
+    if (stop.trap === undefined && stop.result >= 0) return 'suspended';
+    return isDone(stop) ? 'done' : 'failed';
+  }
+
+  #settle(run: EngineRun, end: Extract<Decision, { kind: 'end' }>): void {
     const { request, stop, failure } = run;
     const { outcome, account } = end;
     if (stop && (outcome === 'done' || (outcome === 'failed' && failure === undefined))) {
-      this.#finish(run, stop, account);
+      finishRun(run, stop, account, (ended, answer) => this.#end(ended, answer));
       return;
     }
     const reason =
@@ -316,40 +354,14 @@ export class Dispatcher {
     this.#end(run, () => run.answer.reject(reason));
   }
 
-  /** Its core may be at work on another run before the outputs are copied. */
-  #finish(run: Run, stop: Stop, account: RunAccount): void {
-    const { program, request, submittedMs, arena } = run;
-    const startedMs = run.startedMs as number;
-    const runMs = stop.endedMs - startedMs;
-    const queueMs = Math.max(0, startedMs - submittedMs);
-    if (isDone(stop)) {
-      program.short.note(runMs);
-      program.work.note(run.workUs, account.endedUs);
-      if (run.slices === 1) program.sharing.note(run.isShared, runMs);
-    }
-    const copying = copyOutputs(request.model, program, arena as number, stop);
-    const copy = (): void => {
-      try {
-        const { done, value } = copying.next();
-        if (!done) setImmediate(copy);
-        else this.#end(run, () => run.answer.resolve({ outputs: value, queueMs, runMs, accounts: [account] }));
-      } catch (error) {
-        this.#end(run, () => run.answer.reject(error));
-      }
-    };
-    copy();
-  }
-
-  #cancel(run: Run, reason: unknown): void {
+  #cancel(run: EngineRun, reason: unknown): void {
     run.reason ??= reason;
     this.#tell({ kind: 'cancel', run: run.request.id });
   }
 
-  #end(run: Run, answer: () => void): void {
+  #end(run: EngineRun, answer: () => void): void {
     const { program } = run;
-    if (run.arena !== undefined) program.closeArena(run.arena);
-    if (run.lanes !== undefined) program.closeArena(run.lanes);
-    run.arena = run.lanes = undefined;
+    closeRun(run);
     this.#runs.delete(run.request.id);
     program.users--;
     run.forget();
@@ -368,30 +380,4 @@ export class Dispatcher {
       this.#tell({ kind: 'tick' });
     });
   }
-
-  /** Threads are started when there is something to do for them: not before the first one computes, as V8's flags may change until then. */
-  #startCore(): void {
-    const next = this.#cores[this.#coresReady];
-    if (!next || this.#isStarting || !this.#first.hasThread) return;
-    if (this.#scheduler.waiting === 0 && !this.#isMoreWanted) return;
-    this.#isStarting = true;
-    next.start().then(
-      () => {
-        this.#isStarting = false;
-        this.#coresReady++;
-        this.#isMoreWanted = false;
-        this.#tell({ kind: 'core-ready' });
-      },
-      () => {
-        this.#isStarting = false;
-      },
-    );
-  }
-}
-
-/** An arena with the inputs of a run. Throws a MemoryLimitError. */
-function openRun({ program, inputs, request }: Run): number {
-  const arena = program.openArena(request.model);
-  program.writeInputs(arena, inputs);
-  return arena;
 }

@@ -70,10 +70,11 @@ export class LoadedProgram {
 
   /** Writes the base pointers of a run, as the kernels take them. */
   writeBases(at: number, arena: number): void {
-    const bases = this.#memory.words(at, 3);
-    bases[0] = arena;
-    bases[1] = this.weights.offset;
-    bases[2] = this.tables;
+    this.#memory.words(at, 3).set(this.basesOf(arena));
+  }
+
+  basesOf(arena: number): [number, number, number] {
+    return [arena, this.weights.offset, this.tables];
   }
 
   writeInputs(arena: number, inputs: Readonly<Record<string, Tensor>>): void {

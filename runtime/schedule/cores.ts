@@ -1,10 +1,12 @@
 /** The cores of a pool and what each of them works on. */
 import { isBefore } from './heap.ts';
-import type { Slice } from './job.ts';
+import { remainingUs, type Slice } from './job.ts';
 import { PRIORITIES, SAFETY } from './priorities.ts';
 
 /** What a further core adds to the first one: some of each operator is not shared. An estimate; measured times correct it. */
 const FURTHER_CORE = 0.8;
+/** A job that is nearly done is not worth the change to more cores. */
+const WIDEN_US_MIN = 5000;
 
 /** How many times as fast several cores are. */
 export function speedOf(cores: number): number {
@@ -48,6 +50,14 @@ export class Cores {
     return count === 1 ? [this.#idle.pop() as number] : this.#idle.splice(this.#idle.length - count, count);
   }
 
+  /** The first core of the slice that ended last. */
+  takeLast(core: number): number {
+    const place = this.#idle.lastIndexOf(core);
+    if (place < 0) throw new Error(`assertion: core ${core} goes on, expected one that has just stopped`);
+    this.#idle.splice(place, 1);
+    return core;
+  }
+
   begin(slice: Slice): void {
     this.#slices.push(slice);
     slice.job.slice = slice;
@@ -65,6 +75,20 @@ export class Cores {
     for (let i = 0; i < slice.cores.length; i++) this.#idle.push(slice.cores[i] as number);
     this.busy[slice.job.priority] = (this.busy[slice.job.priority] as number) - slice.cores.length;
     return slice;
+  }
+
+  /** A job that could use idle cores as well, to start anew with them: to be set aside costs one instruction. None while one does so. */
+  narrow(nowUs: number): Slice | undefined {
+    let best: Slice | undefined;
+    for (let i = 0; i < this.#slices.length; i++) {
+      const slice = this.#slices[i] as Slice;
+      const { job, cores, startedUs, stopping } = slice;
+      if (stopping) return undefined;
+      const leftUs = remainingUs(job) - (nowUs - startedUs) * speedOf(cores.length);
+      if (job.cores === cores.length || leftUs < WIDEN_US_MIN) continue;
+      if (!best || job.priority < best.job.priority) best = slice;
+    }
+    return best;
   }
 
   /**

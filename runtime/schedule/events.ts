@@ -69,8 +69,8 @@ export type StopOutcome = 'suspended' | 'done' | 'failed';
 export type SchedulerEvent =
   | { readonly kind: 'submit'; readonly request: RunRequest }
   | { readonly kind: 'cancel'; readonly run: number }
-  /** A core, the first one of a decision to start, has stopped. */
-  | { readonly kind: 'stopped'; readonly core: number; readonly outcome: StopOutcome }
+  /** A core, the first one of a decision to start, has stopped; and has begun the run that was `Scheduler.next` already. */
+  | { readonly kind: 'stopped'; readonly core: number; readonly outcome: StopOutcome; readonly next?: number }
   | { readonly kind: 'loaded'; readonly model: string }
   | { readonly kind: 'load-failed'; readonly model: string; readonly reason: string }
   | { readonly kind: 'unloaded'; readonly model: string }

@@ -156,8 +156,9 @@ export class Gate {
 /** When a core will have done its safety work. One that takes longer than its bound said goes on until it is ended, or as long again. */
 function safetyEndUs({ job, startedUs }: Slice, nowUs: number): number {
   const endUs = startedUs + remainingUs(job);
+  const { request, key: endedUs } = job.runs[0] as Run;
+  if (request.isUnknown) return endedUs;
   if (endUs > nowUs) return endUs;
-  const { key: endedUs } = job.runs[0] as Run;
   return endedUs < Number.POSITIVE_INFINITY ? endedUs : nowUs + (nowUs - startedUs);
 }
 

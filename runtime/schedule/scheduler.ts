@@ -8,17 +8,15 @@ import { speedOf } from './cores.ts';
 import type { Decision, EndOutcome, RunRequest, SchedulerEvent, SchedulerSpec, StopOutcome } from './events.ts';
 import { Gate } from './gate.ts';
 import { Heap } from './heap.ts';
-import { type Job, type Lane, type ResidentModel, type Run, remainingUs, type Slice } from './job.ts';
+import { type Job, type Lane, type Run, remainingUs, type Slice } from './job.ts';
 import type { Measured, Meter } from './measure.ts';
 import { Pool } from './pool.ts';
 import { SAFETY } from './priorities.ts';
+import { rebalance } from './rebalance.ts';
 import { Residency } from './residency.ts';
-import { shareOf } from './tenants.ts';
 
 /** Of a run that is set aside more often, the account leaves out what came between. */
 const SLICES_MAX = 64;
-/** A job that is nearly done is not worth the change to more cores. */
-const WIDEN_US_MIN = 5000;
 
 export class Scheduler {
   readonly #cores: Pool;
@@ -68,7 +66,7 @@ export class Scheduler {
     this.#note(event);
     this.#expire();
     this.#residency.settle();
-    if (pools.length > 1) this.#rebalance();
+    if (pools.length > 1) rebalance(pools, nowUs, (job) => this.#wait(job, true));
     for (let i = 0; i < pools.length; i++) {
       const pool = pools[i] as Pool;
       this.#startJobs(pool);
@@ -97,6 +95,21 @@ export class Scheduler {
   /** Jobs that could start if there were a core for them. */
   get waiting(): number {
     return this.#cores.ready.total;
+  }
+
+  /**
+   * The run that a core is given which stops before the next step, whichever it is and for whatever reason: it may begin before the stop is
+   * told. Undefined when nothing waits that can be given so.
+   */
+  get next(): number | undefined {
+    const { cores, ready } = this.#cores;
+    const job = cores.idle > 0 ? undefined : ready.first;
+    if (job?.runs.length !== 1 || this.#mayGrow(job)) return undefined;
+    const level = this.level(job.priority);
+    // One that stops to go on with other cores comes first itself.
+    const isBehind = ({ stopping, job: other }: Slice): boolean =>
+      stopping && other.runs.length > 0 && this.level(other.priority) <= level;
+    return cores.slices.some(isBehind) ? undefined : (job.runs[0] as Run).request.id;
   }
 
   hasTenant(name: string): boolean {
@@ -128,6 +141,7 @@ export class Scheduler {
       }
       case 'stopped':
         this.#stopped(event.core, event.outcome);
+        if (event.next !== undefined) this.#begun(event.next, event.core);
         break;
       case 'loaded':
         this.#residency.loaded(event.model, this.#nowUs);
@@ -277,23 +291,41 @@ export class Scheduler {
     }
   }
 
+  /** A core that stopped has gone on with `next`. */
+  #begun(next: number, core: number): void {
+    const job = this.#runs.get(next)?.job;
+    if (!job || job.slot < 0) throw new Error(`assertion: core ${core} began run ${next}, expected one that waits`);
+    job.pool.queue(job).remove(job);
+    this.#occupy(job, [job.pool.cores.takeLast(core)]);
+  }
+
   #begin(job: Job, cores: readonly number[]): void {
-    const { model, runs, pool } = job;
+    this.#occupy(job, cores);
+    const { runs } = job;
+    const ids = runs.length === 1 ? [(runs[0] as Run).request.id] : runs.map(({ request }) => request.id);
+    this.#decisions.push({ kind: 'start', cores, runs: ids });
+  }
+
+  #occupy(job: Job, cores: readonly number[]): void {
+    const { model, pool } = job;
     if (!job.started) model.started++;
     job.started = true;
     model.usedUs = this.#nowUs;
     const chargedUs = remainingUs(job);
     pool.queue(job).charge(job.share, chargedUs);
     pool.cores.begin({ job, cores, startedUs: this.#nowUs, chargedUs, stopping: false, stoppedFor: undefined });
-    const ids = runs.length === 1 ? [(runs[0] as Run).request.id] : runs.map(({ request }) => request.id);
-    this.#decisions.push({ kind: 'start', cores, runs: ids });
+  }
+
+  /** Others may start together with the job. */
+  #mayGrow({ pool, model, started, priority }: Job): boolean {
+    return model.spec.batch !== undefined && !started && priority !== SAFETY && pool.isPreemptible;
   }
 
   /** Adds waiting runs of the same model, class and tenant to a job that is about to start. */
   #fillBatch(job: Job): void {
     const { pool, model, share } = job;
     const { batch } = model.spec;
-    if (!batch || job.started || job.priority === SAFETY || !pool.isPreemptible) return;
+    if (!batch || !this.#mayGrow(job)) return;
     const { jobs } = share.lanes[model.place] as Lane;
     // While cores are idle, runs of their own end sooner. What is promised to safety is promised to each run alone.
     const most = Math.min(batch.max, 1 + jobs.length, pool.ready.total - pool.cores.idle + 2);
@@ -320,7 +352,8 @@ export class Scheduler {
   #suspendJobs({ cores, ready, floors, levelOf }: Pool): void {
     const { slices } = cores;
     if (ready.total === 0) {
-      if (cores.idle > 0) this.#widen(slices);
+      const narrow = cores.idle > 0 ? cores.narrow(this.#nowUs) : undefined;
+      if (narrow) this.#suspend(narrow);
       return;
     }
     let coming = cores.idle;
@@ -345,56 +378,9 @@ export class Scheduler {
     }
   }
 
-  /** Lets a job that could use idle cores as well start anew with them: to be set aside costs one instruction. */
-  #widen(slices: readonly Slice[]): void {
-    let best: Slice | undefined;
-    for (let i = 0; i < slices.length; i++) {
-      const slice = slices[i] as Slice;
-      const { job, cores, startedUs, stopping } = slice;
-      if (stopping) return;
-      const leftUs = remainingUs(job) - (this.#nowUs - startedUs) * speedOf(cores.length);
-      if (job.cores === cores.length || leftUs < WIDEN_US_MIN) continue;
-      if (!best || job.priority < best.job.priority) best = slice;
-    }
-    if (best) this.#suspend(best);
-  }
-
   #suspend(slice: Slice): void {
     if (slice.stopping) return;
     slice.stopping = true;
     this.#decisions.push({ kind: 'suspend', core: slice.cores[0] as number });
   }
-
-  /** An idle pool takes a job that waits for another one, when it ends earlier here. */
-  #rebalance(): void {
-    for (const pool of this.#pools)
-      for (let idle = pool.cores.idle - pool.ready.total; idle > 0; idle--) {
-        const moved = this.#pools.some((other) => other !== pool && this.#moveOne(other, pool));
-        if (!moved) break;
-      }
-  }
-
-  #moveOne(from: Pool, to: Pool): boolean {
-    for (const { first: job } of from.ready.queues) {
-      if (!job || job.started || (job.priority === SAFETY && !to.isPreemptible)) continue;
-      const [{ request, tenant }] = job.runs as [Run];
-      const workUs = to.workUs(job.model.spec, coreUs(job, request));
-      // What waits first in its class is behind what runs and what is more urgent.
-      const thereUs = from.aheadUs(job.priority, this.#nowUs) / from.cores.count + job.workUs;
-      if (workUs === undefined || workUs >= thereUs) continue;
-      from.queue(job).remove(job);
-      job.pool = to;
-      job.share = shareOf(tenant, to, job.priority);
-      job.workUs = workUs;
-      this.#wait(job, true);
-      return true;
-    }
-    return false;
-  }
-}
-
-/** The time on one core that the request states for the model that was admitted. */
-function coreUs({ model }: Job, { model: asked, workUs, instead = [] }: RunRequest): number {
-  const { name } = (model as ResidentModel).spec;
-  return name === asked ? workUs : (instead.find((each) => each.model === name)?.workUs ?? workUs);
 }

@@ -11,6 +11,7 @@ import { loadKernels, prepareV8 } from '../../../runtime/engine/kernels.ts';
 import { LoadedProgram } from '../../../runtime/engine/loaded-program.ts';
 import { EngineMemory } from '../../../runtime/engine/memory.ts';
 import { MemoryWeights } from '../../../runtime/engine/memory-weights.ts';
+import { NextRun } from '../../../runtime/engine/next-run.ts';
 import { ShortChoice, ShortRuns } from '../../../runtime/engine/short-runs.ts';
 import { assertClose, chain, rejects, x } from './chain.ts';
 
@@ -21,11 +22,13 @@ function setup() {
   const memory = new EngineMemory(32 << 20);
   const kernels = loadKernels(memory.memory, { build: 'plain' });
   memory.reserve(kernels.heapBase);
+  const blocks = CoreBlock.allocate(memory, 1);
   const given: number[] = [];
   const core = {
     isReady: true as boolean,
     hasThread: true,
-    block: new CoreBlock(memory.memory, CoreBlock.allocate(memory, 1), 0),
+    block: new CoreBlock(memory.memory, blocks, 0),
+    next: new NextRun(memory.memory, blocks),
     async execute({ words, pc, bases, flag }: Segment): Promise<Stop> {
       given.push(pc);
       await setImmediate();
@@ -33,7 +36,7 @@ function setup() {
       const result = kernels.execute(words, pc, bases, flag);
       return { result, faultWord: kernels.faultWord(), startedMs, endedMs: startedMs + 0.001 };
     },
-  } satisfies Pick<Core, 'execute' | 'isReady' | 'hasThread' | 'block'>;
+  } satisfies Pick<Core, 'execute' | 'isReady' | 'hasThread' | 'block' | 'next'>;
   const processors = { first: core, cores: [core as unknown as Core] };
   const dispatcher = new Dispatcher(processors, { short: new ShortRuns(core, kernels, memory) });
   return { memory, core, given, dispatcher, weights: new MemoryWeights(memory, 'm', 1 << 16) };

@@ -5,6 +5,7 @@ import type { Clock } from '../../../runtime/engine/clock-io.ts';
 import type { Core } from '../../../runtime/engine/core.ts';
 import type { Segment, Stop } from '../../../runtime/engine/core-messages.ts';
 import type { EngineMemory } from '../../../runtime/engine/memory.ts';
+import { NEXT_RUN_BYTES, NextRun } from '../../../runtime/engine/next-run.ts';
 import { Heap, type HeapItem } from '../../../runtime/schedule/heap.ts';
 import type { Random } from '../../random.ts';
 
@@ -66,8 +67,14 @@ export interface VirtualMachine {
   /** Of runs that are under way, by arena. */
   readonly arenas: Map<number, Progress>;
   readonly instructionMs: number;
+  /** How often a core that stops goes on with the next run by itself. */
+  readonly handOverShare: number;
 }
 
+/** The longest until it is heard that a core has gone on. */
+export const TELL_MS = 0.1;
+/** Where the next run lies, below all that is allocated. */
+const NEXT_RUN_AT = 512;
 /** What each further core adds. */
 const FURTHER_CORE = 0.7;
 const FAULT = -2;
@@ -75,6 +82,8 @@ const FAULT = -2;
 export class VirtualCore {
   /** The number of the run that it computes. */
   current: number | undefined;
+  /** The number of the run that it left for the next one, until that is told. */
+  untold: number | undefined;
   /** How many others help with it; whether this one helps another. */
   helpers = 0;
   helps = false;
@@ -82,14 +91,25 @@ export class VirtualCore {
   isReady: boolean;
   readonly hasThread = true;
   readonly block: Core['block'];
+  readonly next: NextRun;
+  onWentOn = (): void => {};
+  handOvers = 0;
   readonly #machine: VirtualMachine;
+  readonly #index: number;
   #stop: (() => void) | undefined;
+  /** How the run before stopped, and the one that is computed in its place. */
+  #left: Core['block']['left'] | undefined;
+  #going: Promise<Stop> | undefined;
+  #abandoned: (reason: Error) => void = () => {};
 
   constructor(machine: VirtualMachine, index: number) {
     this.#machine = machine;
     this.isReady = index === 0;
+    this.#index = index;
     const bases = machine.memory.allocate(64, 'bases');
-    this.block = { index, bases, flag: 0, setHelpers() {}, setFlag: (value: 0 | 1) => this.#setFlag(value) } as never;
+    this.next = new NextRun(machine.memory.memory, NEXT_RUN_AT + NEXT_RUN_BYTES);
+    const block = { index, bases, flag: 0, setHelpers() {}, setFlag: (value: 0 | 1) => this.#setFlag(value) };
+    this.block = Object.defineProperty(block, 'left', { get: () => this.#left }) as never;
   }
 
   start(): Promise<void> {
@@ -109,12 +129,57 @@ export class VirtualCore {
   }
 
   execute({ pc, bases }: Segment, helpers: readonly VirtualCore[] = []): Promise<Stop> {
+    return this.#begin(pc, this.#machine.memory.words(bases, 1)[0] as number, helpers);
+  }
+
+  goOn(): Promise<Stop> {
+    this.untold = undefined;
+    return this.#going as Promise<Stop>;
+  }
+
+  /** What is told of it comes a little later. */
+  #takeNext(id: number, stop: Stop): boolean {
+    const { time, random, handOverShare } = this.#machine;
+    let begin = (): void => {};
+    const isTaken =
+      random.next() < handOverShare &&
+      this.next.take(this.#index, ({ pc, bases: [arena] }) => {
+        begin = () => {
+          this.#going = this.#begin(pc, arena, []);
+        };
+      });
+    if (!isTaken) return false;
+    this.handOvers++;
+    this.isStopping = false;
+    this.#left = { stop, atMs: time.nowMs() };
+    begin();
+    this.untold = id;
+    time.after(random.next() * TELL_MS, () => this.#tellWentOn());
+    return true;
+  }
+
+  #tellWentOn(): void {
+    if (this.untold !== undefined) this.onWentOn();
+    this.untold = undefined;
+  }
+
+  /** The thread may end before it is heard that it had gone on: then what is waited for is the stop of the run before. */
+  #lose(reject: (reason: Error) => void, reason: Error): void {
+    if (this.untold === undefined) reject(reason);
+    else {
+      this.untold = undefined;
+      this.#going = Promise.reject(reason);
+      this.#going.catch(() => {});
+      this.#abandoned(reason);
+    }
+  }
+
+  #begin(pc: number, arena: number, helpers: readonly VirtualCore[]): Promise<Stop> {
     const { time, memory, courseOf, arenas } = this.#machine;
     for (const core of [this, ...helpers]) {
       assert.ok(core.current === undefined && !core.helps, 'a core is given two runs');
       assert.ok(core.isReady, 'a core is given a run before it is ready');
     }
-    const arena = memory.words(bases, 1)[0] as number;
     const id = new Float32Array(memory.memory.buffer, arena, 1)[0] as number;
     if (pc === 0) arenas.set(arena, { id, doneMs: 0, pc });
     const progress = arenas.get(arena) as Progress;
@@ -134,14 +199,18 @@ export class VirtualCore {
       progress.doneMs += (endedMs - startedMs) * speed;
       const isOver = progress.doneMs >= needMs - 1e-6;
       if (isOver && end === 'lost') {
-        reject(new Error('drawn by lot'));
+        this.#lose(reject, new Error('drawn by lot'));
         return;
       }
       progress.pc = isOver ? 0 : progress.pc + 1;
       // The output is the input doubled, in its place.
       if (isOver) new Float32Array(memory.memory.buffer, arena, 1)[0] = 2 * id;
       const result = !isOver ? progress.pc : end === 'fault' ? FAULT : -1;
-      resolve({ result, faultWord: 0, startedMs, endedMs });
+      const halt = { result, faultWord: 0, startedMs, endedMs };
+      // Messages of a thread come in order.
+      this.#tellWentOn();
+      if (this.#takeNext(id, halt)) this.#abandoned = reject;
+      else resolve(halt);
     };
     this.#stop = stop;
     time.after((needMs - progress.doneMs) / speed, stop);

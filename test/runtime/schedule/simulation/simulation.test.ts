@@ -21,7 +21,7 @@ test('random workloads break no law', () => {
     const { outcomes } = playRandom(seed);
     for (const [outcome, count] of Object.entries(outcomes)) seen[outcome] = (seen[outcome] ?? 0) + count;
   }
-  for (const outcome of ['done', 'refused', 'failed', 'cancelled', 'late', 'preempted', 'degraded'])
+  for (const outcome of ['done', 'refused', 'failed', 'cancelled', 'late', 'preempted', 'degraded', 'handed over'])
     assert.ok((seen[outcome] ?? 0) > 100, `saw only ${seen[outcome]} ${outcome}`);
 });
 

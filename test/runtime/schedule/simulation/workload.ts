@@ -88,6 +88,7 @@ export function playRandom(seed: number): Played {
     outcomes[what] = (outcomes[what] ?? 0) + 1;
   };
   const world = new World(spec, random, {
+    handOverShare: random.next() < 0.7 ? random.next() : 0,
     watch: (each) => laws.check(each),
     onStart: checkOrder,
     onRefuse: (_, { reason }) => {
@@ -105,6 +106,7 @@ export function playRandom(seed: number): Played {
   assert.is(world.live.size, 0);
   assert.is(world.ended + world.refused, runs.length, 'every run ends once');
   if (world.degraded > 0) outcomes.degraded = world.degraded;
+  outcomes['handed over'] = world.handOvers;
   return { runs: runs.length, steps: world.steps, outcomes };
 }
 

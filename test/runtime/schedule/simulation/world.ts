@@ -71,6 +71,8 @@ export interface WorldOptions {
   readonly isDeaf?: boolean;
   /** Takes down what becomes of the runs. */
   readonly timeline?: Timeline;
+  /** How often a core that stops goes on with `Scheduler.next` before anybody is told. */
+  readonly handOverShare?: number;
 }
 
 export type Refusal = Extract<Decision, { kind: 'refuse' }>;
@@ -90,6 +92,7 @@ export class World {
   refused = 0;
   degraded = 0;
   steps = 0;
+  handOvers = 0;
   readonly #random: Random;
   readonly #options: WorldOptions;
   readonly #alarms = new Heap<Alarm>();
@@ -278,9 +281,20 @@ export class World {
     slice.task.doneUs += (this.nowUs - slice.startedUs) * speed(slice.cores.length);
     for (const id of slice.runs) {
       const run = this.live.get(id);
-      if (run?.task === slice.task) run.state = 'suspended';
+      if (run?.task === slice.task && outcome === 'suspended') run.state = 'suspended';
     }
-    this.#step({ kind: 'stopped', core, outcome });
+    const next = this.#handOver(core);
+    this.#step({ kind: 'stopped', core, outcome, next });
+  }
+
+  #handOver(core: number): number | undefined {
+    const { handOverShare = 0 } = this.#options;
+    if (core >= this.spec.cores || handOverShare === 0 || this.#random.next() >= handOverShare) return undefined;
+    const { next } = this.scheduler;
+    if (next === undefined) return undefined;
+    this.handOvers++;
+    this.#start([core], [next]);
+    return next;
   }
 
   #load(model: string): void {

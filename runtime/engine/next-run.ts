@@ -1,0 +1,89 @@
+/**
+ * The run that is given to the core that stops first, in shared memory: the core goes on with it by itself, without a way through the
+ * thread that decides, which may wait for a processor itself. While that one decides, a core that stops waits for a moment.
+ */
+import { nowMs } from './core-messages.ts';
+
+/** Lies before the blocks of the cores: see CoreBlock. */
+export const NEXT_RUN_BYTES = 64;
+
+// Words. State: what it is, and above it the number of the offer or of the core.
+const STATE = 0;
+const OFFERS = 1;
+/** Then the word to begin at, and the three bases. */
+const WORDS = 2;
+const SEGMENT_WORDS = 5;
+
+const EMPTY = 0;
+/** It is being decided. */
+const CLOSED = 1;
+const OFFERED = 2;
+const TAKEN = 3;
+const KIND_BITS = 2;
+const KIND_MASK = 2 ** KIND_BITS - 1;
+const OFFERS_MAX = 2 ** 28;
+
+/** A decision takes less than the time to sleep and wake up again, but the inputs of a large run. */
+const SPIN_MS = 0.05;
+const WAIT_MS = 2;
+
+export interface NextSegment {
+  readonly words: number;
+  readonly pc: number;
+  /** Base pointers: arena, weights, tables. */
+  readonly bases: readonly [number, number, number];
+}
+
+export class NextRun {
+  readonly #words: Int32Array;
+
+  /** `blocks`: where the block of core 0 lies. */
+  constructor(memory: WebAssembly.Memory, blocks: number) {
+    this.#words = new Int32Array(memory.buffer, blocks - NEXT_RUN_BYTES, NEXT_RUN_BYTES / 4);
+  }
+
+  /** Nobody takes anything until it is opened again. The core that took what was on offer, once. */
+  close(): number | undefined {
+    const state = Atomics.exchange(this.#words, STATE, CLOSED);
+    return (state & KIND_MASK) === TAKEN ? state >>> KIND_BITS : undefined;
+  }
+
+  /** Offers a run, or says that there is none. */
+  open(segment?: NextSegment): void {
+    if (segment) {
+      const offers = ((this.#words[OFFERS] as number) + 1) % OFFERS_MAX;
+      this.#words.set([offers, segment.words, segment.pc, ...segment.bases], OFFERS);
+      Atomics.store(this.#words, STATE, (offers << KIND_BITS) | OFFERED);
+    } else Atomics.store(this.#words, STATE, EMPTY);
+    Atomics.notify(this.#words, STATE);
+  }
+
+  /**
+   * For a core that has stopped: true when it has the run on offer. `prepare` is given it before, more than once when it changes meanwhile;
+   * what another thread may see of that counts only when this returns true.
+   */
+  take(core: number, prepare: (segment: NextSegment) => void): boolean {
+    for (;;) {
+      const state = Atomics.load(this.#words, STATE);
+      const kind = state & KIND_MASK;
+      if (kind === EMPTY || kind === TAKEN) return false;
+      if (kind === OFFERED) {
+        prepare(this.#segment());
+        // The number of the offer tells whether all that was read belongs together.
+        if (Atomics.compareExchange(this.#words, STATE, state, (core << KIND_BITS) | TAKEN) === state) return true;
+      } else if (!this.#awaitDecision()) return false;
+    }
+  }
+
+  #segment(): NextSegment {
+    const [words = 0, pc = 0, arena = 0, weights = 0, tables = 0] = this.#words.subarray(WORDS, WORDS + SEGMENT_WORDS);
+    return { words: words >>> 0, pc: pc >>> 0, bases: [arena >>> 0, weights >>> 0, tables >>> 0] };
+  }
+
+  #awaitDecision(): boolean {
+    const until = nowMs() + SPIN_MS;
+    do if (Atomics.load(this.#words, STATE) !== CLOSED) return true;
+    while (nowMs() < until);
+    return Atomics.wait(this.#words, STATE, CLOSED, WAIT_MS) !== 'timed-out';
+  }
+}
