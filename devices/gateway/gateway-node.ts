@@ -18,6 +18,7 @@ import { TaskRunner } from '../../runtime/node/task-runner.ts';
 import { openTaskStore, type TaskStore } from '../../runtime/node/task-store.ts';
 import { doWork } from '../../runtime/node/task-work.ts';
 import type { Inventory } from '../../runtime/protocol/messages.ts';
+import type { TenantSpec } from '../../runtime/schedule/events.ts';
 import type { Blobs } from '../../runtime/store/blobs.ts';
 import type { State } from '../../runtime/store/state.ts';
 import { traceWork } from '../../runtime/telemetry/message-trace.ts';
@@ -49,6 +50,8 @@ export interface NodeOptions {
   readonly triggers?: string | undefined;
   /** Bound on the memory that each model takes. */
   readonly modelMaxBytes?: number | undefined;
+  /** Whose runs are told apart, besides those of nobody in particular. */
+  readonly tenants?: readonly TenantSpec[];
   /** Models give the same bits on every machine; slower. */
   readonly reproducible?: boolean | undefined;
   readonly log: Logger;

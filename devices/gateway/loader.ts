@@ -4,9 +4,18 @@ import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import type { Engine } from '../../runtime/engine/engine.ts';
 import type { Model } from '../../runtime/engine/model.ts';
+import type { TenantSpec } from '../../runtime/schedule/events.ts';
 import type { TimelineRun } from '../../runtime/schedule/timeline.ts';
 
 type Pipelines = typeof import('../../runtime/triggers/pipeline.ts');
+
+export interface LoaderOptions {
+  /** Bounds the memory of each model; what the machine has bounds all of them together. */
+  readonly modelMaxBytes?: number | undefined;
+  /** As the engine's options. */
+  readonly reproducible?: boolean | undefined;
+  readonly tenants?: readonly TenantSpec[];
+}
 
 export class Loader {
   readonly #log: Logger;
@@ -19,22 +28,13 @@ export class Loader {
   #recentRuns: () => readonly TimelineRun[] = () => [];
 
   readonly #data: string;
-  readonly #modelMaxBytes: number | undefined;
-  readonly #reproducible: boolean | undefined;
+  readonly #options: LoaderOptions;
 
-  /**
-   * `data` is the node's folder. `modelMaxBytes` bounds the memory of each model; what the machine has bounds all of them together.
-   * `reproducible`: as the engine's option.
-   */
-  constructor(
-    log: Logger,
-    data: string,
-    { modelMaxBytes, reproducible }: { modelMaxBytes?: number | undefined; reproducible?: boolean | undefined },
-  ) {
+  /** `data` is the node's folder. */
+  constructor(log: Logger, data: string, options: LoaderOptions) {
     this.#log = log;
     this.#data = data;
-    this.#modelMaxBytes = modelMaxBytes;
-    this.#reproducible = reproducible;
+    this.#options = options;
   }
 
   load = async (path: string, name: string): Promise<Model> => {
@@ -42,7 +42,7 @@ export class Loader {
     const { loadModel } = await import('../../runtime/offload/load.ts');
     this.#pipelines = await import('../../runtime/triggers/pipeline.ts');
     this.#engine ??= this.#createEngine();
-    return loadModel(await this.#engine, fileSource(path), { name, memoryMaxBytes: this.#modelMaxBytes });
+    return loadModel(await this.#engine, fileSource(path), { name, memoryMaxBytes: this.#options.modelMaxBytes });
   };
 
   /** No trigger starts before its models are loaded. */
@@ -61,9 +61,10 @@ export class Loader {
 
   async #createEngine(): Promise<Engine> {
     const { createEngine } = await import('../../runtime/engine/engine.ts');
-    const engine = await createEngine({ cacheFolder: this.#data, reproducible: this.#reproducible });
-    const { build, reproducible, notes } = engine.info;
-    this.#log.info({ build, reproducible, notes }, 'engine ready');
+    const { reproducible, tenants } = this.#options;
+    const engine = await createEngine({ cacheFolder: this.#data, reproducible, tenants });
+    const { build, notes } = engine.info;
+    this.#log.info({ build, reproducible: engine.info.reproducible, notes }, 'engine ready');
     this.simd = engine.info.build;
     this.cores = engine.info.cores;
     this.#recentRuns = () => engine.recentRuns;

@@ -7,6 +7,7 @@ import { onStop } from '../../runtime/node/stop-io.ts';
 
 import { LogLines } from './log-lines.ts';
 import { startNode } from './node.ts';
+import { readTenants } from './tenants.ts';
 
 const HELP = `A node: runs models on messages from an MQTT broker.
 
@@ -17,6 +18,8 @@ const HELP = `A node: runs models on messages from an MQTT broker.
   --triggers DIR     its own triggers (*.yaml), controller or not         LLMASOS_TRIGGERS
   --models DIR       its own models (NAME.onnx, NAME.labels.txt)          LLMASOS_MODELS
   --memory MB        memory that one model may take (what is free)        LLMASOS_MEMORY
+  --tenants N=W,N=W:R  whose runs share the cores by weight W, each with at
+                     most R runs of a class unfinished (4096)             LLMASOS_TENANTS
   --reproducible     the same bits on every machine, slower               LLMASOS_REPRODUCIBLE=1
   --metrics PORT     GET /metrics for Prometheus; also ADDRESS:PORT       LLMASOS_METRICS
   --log LEVEL        trace, debug, info, warn, error or silent (info)     LLMASOS_LOG
@@ -38,6 +41,7 @@ function readOptions() {
       triggers: flag,
       models: flag,
       memory: flag,
+      tenants: flag,
       metrics: flag,
       log: flag,
       reproducible: { type: 'boolean' },
@@ -63,6 +67,7 @@ function readOptions() {
     triggers: value('triggers'),
     models: value('models'),
     modelMaxBytes: readMegabytes(value('memory')),
+    tenants: readTenants(value('tenants')),
     metrics: value('metrics'),
     reproducible: values.reproducible ?? readSwitch('LLMASOS_REPRODUCIBLE'),
     level,

@@ -30,7 +30,7 @@ export interface Processors {
 
 export interface DispatcherOptions {
   readonly short?: ShortRuns;
-  /** Besides the default one. */
+  /** Besides the default one, unless that is among them. */
   readonly tenants?: readonly TenantSpec[];
   readonly clock?: Clock;
 }
@@ -71,7 +71,7 @@ export class Dispatcher {
       // Models come and go by their owners' will, and see to their memory themselves.
       memoryBytes: Number.POSITIVE_INFINITY,
       instructionUs: SWITCH_US,
-      tenants: [DEFAULT_TENANT, ...tenants],
+      tenants: tenants.some(({ name }) => name === DEFAULT_TENANT.name) ? tenants : [DEFAULT_TENANT, ...tenants],
       models: [],
     };
     this.#scheduler = new Scheduler(spec, this.#nowUs());

@@ -43,7 +43,7 @@ export interface EngineOptions {
   readonly memoryMaxBytes?: number;
   /** Cores that compute, from 1 to 16: those of the machine when absent. */
   readonly cores?: number;
-  /** Whose runs are told apart, each with its share and its quota, besides the tenant "default". */
+  /** Whose runs are told apart, each with its share and its quota, besides the tenant "default", which may be given others than the usual ones. */
   readonly tenants?: readonly TenantSpec[];
   /** Where the choice of a build, and programs, are kept from one start to the next; the user's cache folder when absent. */
   readonly cacheFolder?: string;

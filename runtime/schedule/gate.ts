@@ -38,7 +38,11 @@ export class Gate {
       return wrong(`priority: expected one of ${names}, got "${request.priority}"`);
     }
     const tenant = this.#tenants.get(request.tenant);
-    if (!tenant) return { cause: 'quota', reason: `tenant "${request.tenant}" has no quota here; give it one first` };
+    if (!tenant)
+      return {
+        cause: 'quota',
+        reason: `tenant "${request.tenant}" has no quota here; name it among the tenants of this node or engine`,
+      };
     const problem = quotaProblem(tenant, priority);
     if (problem) return { cause: 'quota', reason: problem };
     const { deadlineUs, timeoutUs, cores = 1, instead } = request;

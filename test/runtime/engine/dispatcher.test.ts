@@ -12,17 +12,18 @@ import { LoadedProgram } from '../../../runtime/engine/loaded-program.ts';
 import { EngineMemory } from '../../../runtime/engine/memory.ts';
 import { MemoryWeights } from '../../../runtime/engine/memory-weights.ts';
 import type { RunResult } from '../../../runtime/engine/model.ts';
+import type { TenantSpec } from '../../../runtime/schedule/events.ts';
 import { assertClose, chain, chainProgram, expected, rejects, x } from './chain.ts';
 
 prepareV8();
 
-function setup(maxBytes = 32 << 20) {
+function setup(maxBytes = 32 << 20, tenants: readonly TenantSpec[] = []) {
   const memory = new EngineMemory(maxBytes);
   const kernels = loadKernels(memory.memory, { build: 'plain' });
   memory.reserve(kernels.heapBase);
   const blocks = CoreBlock.allocate(memory, 1);
   const core = new Core({ memory: memory.memory, build: kernels.build, module: kernels.module, blocks, index: 0 });
-  const dispatcher = new Dispatcher({ first: core, cores: [core] });
+  const dispatcher = new Dispatcher({ first: core, cores: [core] }, { tenants });
   return { memory, core, dispatcher, weights: new MemoryWeights(memory, 'm', 1 << 16) };
 }
 
@@ -67,6 +68,15 @@ test('a more urgent run interrupts one that computes, which goes on before other
     dispatcher.run('m', short, { x }, { priority: 4 }),
     /refused: priority: expected one of safety, interactive, normal, background, got "4"/,
   );
+  await core.close();
+});
+
+test('whoever names no tenant is "default", which may be given a quota of its own', async () => {
+  const { memory, core, dispatcher, weights } = setup(undefined, [{ name: 'default', weight: 2, runsMax: 1 }]);
+  const program = chain(weights, memory, 100);
+  const first = dispatcher.run('m', program, { x }, {});
+  await rejects(dispatcher.run('m', program, { x }, {}), /tenant "default" has 1 unfinished runs of class normal/);
+  assertClose(await first, 100);
   await core.close();
 });
 
