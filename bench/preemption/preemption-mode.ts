@@ -266,7 +266,7 @@ async function cancellation(jobs: readonly Job[], cores: number, count: number):
   return {
     tables: [],
     lines: [
-      `cancel a running ${LONG}: the next run begins after p50 ${p50} ms, p99 ${p99} ms, at most ${most} ms (${count} times)`,
+      `cancel a running ${LONG}: the next run begins after p50 ${p50} ms, p99 ${p99} ms, at most ${most} ms (${freeMs.length} times)`,
     ],
     record: { cancelMs: freeMs },
   };
