@@ -61,8 +61,9 @@ async function cancel(
   { job, next, count }: Extract<LoadRequest, { kind: 'cancel' }>,
 ): Promise<LoadReply> {
   const freeMs: number[] = [];
-  // Compiles, and starts the threads.
-  for (const name of [job, job, next]) await run(name, { priority: 2 });
+  // Compiles, and starts the threads of all cores.
+  for (const name of [job, next])
+    await Promise.all(Array.from({ length: cores * 2 }, () => run(name, { priority: 2 })));
   for (let i = 0; i < count; i++) {
     const aborts = Array.from({ length: cores }, () => new AbortController());
     const cancelled = aborts.map(({ signal }) => run(job, { priority: 2, signal }).catch(() => {}));
