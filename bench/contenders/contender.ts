@@ -47,7 +47,10 @@ export interface Job {
 
 /** One call. */
 export interface Sample {
-  /** From arrays of numbers to arrays of numbers, as a program calls the engine. */
+  /**
+   * From arrays of numbers to arrays of numbers, as a program calls the engine: into the same ones at each call where the library can do that
+   * (ours, onnxruntime-node), since new memory can cost more than the computation. The others give new ones.
+   */
   readonly ms: number;
   /** The computation alone, on tensors that the engine holds already; absent where the engine does not tell. */
   readonly insideMs?: number;

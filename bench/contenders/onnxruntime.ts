@@ -9,15 +9,20 @@ export async function onnxruntimeWeb(): Promise<Engine> {
   // Threads inside the library need a page's fetch; there is none in Node.
   ort.env.wasm.numThreads = 1;
   ort.env.logLevel = 'error';
-  return engineOf(ort, { executionProviders: ['wasm'] });
+  // Arrays that it is given for results it leaves as they are, and gives new ones.
+  return engineOf(ort, { executionProviders: ['wasm'] }, { writesIntoGiven: false });
 }
 
 export async function onnxruntimeNode(): Promise<Engine> {
   const options = { executionProviders: ['cpu'], intraOpNumThreads: 1, interOpNumThreads: 1 };
-  return engineOf(requirePeer('onnxruntime-node') as typeof Onnxruntime, options);
+  return engineOf(requirePeer('onnxruntime-node') as typeof Onnxruntime, options, { writesIntoGiven: true });
 }
 
-function engineOf(ort: typeof Onnxruntime, options: Onnxruntime.InferenceSession.SessionOptions): Engine {
+function engineOf(
+  ort: typeof Onnxruntime,
+  options: Onnxruntime.InferenceSession.SessionOptions,
+  { writesIntoGiven }: { readonly writesIntoGiven: boolean },
+): Engine {
   return {
     about: ort.env.versions.common ?? '',
     async open({ model, inputs }) {
@@ -33,10 +38,14 @@ function engineOf(ort: typeof Onnxruntime, options: Onnxruntime.InferenceSession
           new ort.Tensor(type as 'float32', data as Float32Array, dims),
         ]),
       );
+      const fetches: Record<string, Onnxruntime.Tensor> = {};
+      if (writesIntoGiven)
+        for (const [name, { type, data, dims }] of Object.entries(await session.run(feeds)))
+          fetches[name] = new ort.Tensor(type as 'float32', (data as Float32Array).slice(), dims);
       return {
         async run() {
           const started = performance.now();
-          const results = await session.run(feeds);
+          const results = await (writesIntoGiven ? session.run(feeds, fetches) : session.run(feeds));
           const ms = performance.now() - started;
           const outputs = Object.entries(results).map(([name, { type, dims, data }]) => [name, { type, dims, data }]);
           return { ms, outputs: Object.fromEntries(outputs) as Tensors };

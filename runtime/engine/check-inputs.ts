@@ -14,15 +14,22 @@ export function checkInputs(
     throw new Error(`model "${model}" has no input "${name}": expected ${known}`);
   }
   for (const input of declared) {
-    const place = `model "${model}", input "${input.name}"`;
     const value = Object.hasOwn(given, input.name) ? given[input.name] : undefined;
-    if (value === undefined) throw new Error(`${place}: expected ${describeInput(input)}, got nothing`);
-    checkValue(place, input, value);
+    if (!isFitting(input, value)) checkValue(`model "${model}", input "${input.name}"`, input, value);
   }
 }
 
+/** Whether a value is the plain tensor that was declared: what nearly all are, told without a word about it. */
+function isFitting(input: ValueDescription, value: EngineValue | undefined): boolean {
+  if (value === undefined || isHostValue(value) || value.type !== input.type || smallRanges[value.type]) return false;
+  const { dims, data } = value;
+  if (!dimsAgree(input.dims, dims) || !dims.every((dim) => Number.isSafeInteger(dim) && dim >= 0)) return false;
+  return data instanceof arrayOf(value.type) && data.length === elementCount(dims);
+}
+
 /** Items are of the declared type inside; an optional input also takes the value itself. */
-function checkValue(place: string, input: ValueDescription, value: EngineValue): void {
+function checkValue(place: string, input: ValueDescription, value: EngineValue | undefined): void {
+  if (value === undefined) throw new Error(`${place}: expected ${describeInput(input)}, got nothing`);
   const [, outer, inner = ''] = /^(seq|sequence|optional|map|tensor)\((.*)\)$/.exec(input.type) ?? [];
   const declared = { ...input, type: inner };
   switch (outer) {

@@ -11,14 +11,14 @@ import { Timeline } from '../schedule/timeline.ts';
 import { type Clock, machineClock } from './clock-io.ts';
 import type { Core } from './core.ts';
 import type { Stop } from './core-messages.ts';
-import { closeRun, type EngineRun, finishRun, openRun } from './engine-run.ts';
+import { type AskedRun, closeRun, type EngineRun, finishRun, openRun } from './engine-run.ts';
 import { FurtherCores } from './further-cores.ts';
 import type { LoadedProgram } from './loaded-program.ts';
 import type { RunOptions } from './model.ts';
 import type { NextRun } from './next-run.ts';
 import { isDone, outputsOf, type ProgramResult } from './program-result.ts';
 import { endedEarly, refused } from './run-error.ts';
-import { DEFAULT_TENANT, isAdmissible, requestOf, SWITCH_US } from './run-request.ts';
+import { accountAtOnce, DEFAULT_TENANT, isAdmissible, requestOf, SWITCH_US } from './run-request.ts';
 import type { ShortRuns } from './short-runs.ts';
 import type { Tensor } from './tensor.ts';
 
@@ -86,25 +86,23 @@ export class Dispatcher {
     inputs: Readonly<Record<string, Tensor>>,
     options: RunOptions,
   ): Promise<ProgramResult> {
-    const { signal } = options;
+    const { signal, outputs: given } = options;
     signal?.throwIfAborted();
+    program.checkGiven(model, given);
     const submittedMs = this.#clock.nowMs();
     const request = requestOf(options, { model, program, cores: this.#cores.length }, ++this.#runsBegun, {
       nowUs: submittedMs * 1000,
       epochMs: () => this.#clock.epochMs(),
     });
-    const begun =
-      this.#short?.takes(program) &&
-      isAdmissible(request, submittedMs * 1000) &&
-      this.#scheduler.hasTenant(request.tenant)
-        ? this.#runAtOnce(this.#short, program, inputs, request, submittedMs)
-        : undefined;
+    const asked: AskedRun = { request, program, inputs, given, submittedMs };
+    const isAtOnce = isAdmissible(request, submittedMs * 1000) && this.#scheduler.hasTenant(request.tenant);
+    const begun = isAtOnce && this.#short?.takes(program) ? this.#runAtOnce(this.#short, asked) : undefined;
     if (begun && 'outputs' in begun) return begun;
     const abort = (): void => this.#cancel(run, signal?.reason);
     const run: EngineRun = {
       ...{ pc: 0, slices: 0, helpers: 0, workUs: 0 },
+      ...asked,
       ...begun,
-      ...{ request, program, inputs, submittedMs },
       answer: Promise.withResolvers(),
       forget: () => signal?.removeEventListener('abort', abort),
     };
@@ -138,10 +136,7 @@ export class Dispatcher {
   /** On this thread: the result, or where the run stands when it has taken too long. */
   #runAtOnce(
     short: ShortRuns,
-    program: LoadedProgram,
-    inputs: Readonly<Record<string, Tensor>>,
-    request: RunRequest,
-    submittedMs: number,
+    { request, program, inputs, given, submittedMs }: AskedRun,
   ): ProgramResult | Pick<EngineRun, 'arena' | 'pc' | 'startedMs' | 'workUs'> {
     const arena = program.openArena(request.model);
     let goesOn = false;
@@ -152,7 +147,7 @@ export class Dispatcher {
       goesOn = halt.trap === undefined && halt.result >= 0;
       const us = halt.ms * 1000;
       if (goesOn) return { arena, pc: halt.result, startedMs: submittedMs, workUs: us };
-      const outputs = outputsOf(request.model, program, arena, halt);
+      const outputs = outputsOf(request.model, program, arena, halt, given);
       const account = this.#noteServed(request, submittedMs * 1000, us);
       program.work.note(us, account.endedUs);
       return { outputs, queueMs: 0, runMs: halt.ms, accounts: [account] };
@@ -163,10 +158,8 @@ export class Dispatcher {
 
   /** A run that asked nobody counts all the same: in what is measured, and among the latest runs. */
   #noteServed(request: RunRequest, submittedUs: number, us: number): RunAccount {
-    const endedUs = submittedUs + us;
-    const slices = [{ fromUs: submittedUs, untilUs: endedUs, cores: [], batch: 1 }];
-    const account = { submittedUs, readyUs: submittedUs, endedUs, runUs: us, preemptions: 0, slices };
-    this.#scheduler.served(priorityOf(request.priority) as number, us, endedUs);
+    const account = accountAtOnce(submittedUs, us);
+    this.#scheduler.served(priorityOf(request.priority) as number, us, account.endedUs);
     this.timeline.served(request, account);
     return account;
   }

@@ -1,15 +1,22 @@
 /** A program's run, from its submission to its answer. */
 import type { RunAccount, RunRequest } from '../schedule/events.ts';
 import type { Stop } from './core-messages.ts';
+import type { GivenOutputs } from './given-outputs.ts';
 import type { LoadedProgram } from './loaded-program.ts';
 import { copyOutputs, isDone, type ProgramResult } from './program-result.ts';
 import type { Tensor } from './tensor.ts';
 
-export interface EngineRun {
+/** What a caller wants. */
+export interface AskedRun {
   readonly request: RunRequest;
   readonly program: LoadedProgram;
   readonly inputs: Readonly<Record<string, Tensor>>;
+  /** Where outputs are written to. */
+  readonly given: GivenOutputs | undefined;
   readonly submittedMs: number;
+}
+
+export interface EngineRun extends AskedRun {
   readonly answer: PromiseWithResolvers<ProgramResult>;
   /** Stops listening to whoever may cancel it. */
   readonly forget: () => void;
@@ -57,7 +64,7 @@ export function finishRun(
   account: RunAccount,
   end: (run: EngineRun, answer: () => void) => void,
 ): void {
-  const { program, request, submittedMs, arena, answer } = run;
+  const { program, request, given, submittedMs, arena, answer } = run;
   const startedMs = run.startedMs as number;
   const runMs = stop.endedMs - startedMs;
   const queueMs = Math.max(0, startedMs - submittedMs);
@@ -66,7 +73,7 @@ export function finishRun(
     program.work.note(run.workUs, account.endedUs);
     if (run.slices === 1) program.sharing.note(run.helpers > 0, runMs);
   }
-  const copying = copyOutputs(request.model, program, arena as number, stop);
+  const copying = copyOutputs(request.model, program, arena as number, stop, given);
   const copy = (): void => {
     try {
       const { done, value } = copying.next();

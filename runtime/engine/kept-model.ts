@@ -6,6 +6,7 @@ import { sameDims } from '../compile/strides.ts';
 import { checkInputs } from './check-inputs.ts';
 import type { CompileThread } from './compile-thread.ts';
 import type { Dispatcher } from './dispatcher.ts';
+import { checkNames } from './given-outputs.ts';
 import type { WholeProgram } from './kept-programs-io.ts';
 import { LoadedProgram } from './loaded-program.ts';
 import type { MemoryWeights } from './memory-weights.ts';
@@ -58,6 +59,7 @@ export class KeptModel implements Model {
 
   async run(inputs: Readonly<Record<string, EngineValue>>, options: RunOptions = {}): Promise<RunResult> {
     checkInputs(this.name, this.inputs, inputs);
+    checkNames(this.name, this.outputs, options.outputs);
     if (this.#closed) throw new Error(`model "${this.name}" is closed`);
     if (this.#whole || !this.#fits(inputs)) return (await this.#open()).run(inputs, options);
     const tensors = inputs as Readonly<Record<string, Tensor>>;

@@ -1,14 +1,17 @@
 /** Programs in the engine's memory, and the tensors that go into a run's arena and come out of it. */
+import { SUPPRESS } from '../../assembly/opcodes.ts';
+import { hasOpcode } from '../compile/instruction-words.ts';
 import { type Address, SPACE_ARENA, SPACE_WEIGHTS } from '../compile/instructions.ts';
 import type { Program } from '../compile/program.ts';
 import { WorkEstimate } from '../schedule/work-estimate.ts';
 import { copyBytes } from './copy-bytes.ts';
 import { clearLanes, lanesBytes } from './core-block.ts';
+import { arrayFor, arrayOfName, type GivenOutputs } from './given-outputs.ts';
 import type { Blocks } from './memory.ts';
 import type { MemoryWeights } from './memory-weights.ts';
 import { SharingChoice } from './sharing-choice.ts';
 import { ShortChoice } from './short-runs.ts';
-import { arrayOf, elementBytes, elementCount, type Tensor } from './tensor.ts';
+import { arrayOf, type DataType, elementBytes, elementCount, type Tensor, type TypedArray } from './tensor.ts';
 
 /** Kernels may read a vector's width past the last element of a block. */
 const GUARD_BYTES = 64;
@@ -16,6 +19,7 @@ const ALIGNMENT_BYTES = 64;
 const OFFSET_MASK = 0x3fffffff;
 /** Of outputs that are copied at a time. Pages of new memory take most of it: up to 17 µs each on a virtual machine. */
 const PIECE_BYTES = 64 << 10;
+const CLEARED_BYTES_MAX = 4096;
 
 /** A program whose words and tables lie in the engine's memory, until `free`. */
 export class LoadedProgram {
@@ -25,6 +29,8 @@ export class LoadedProgram {
   readonly words: number;
   readonly tables: number;
   readonly #memory: Blocks;
+  /** How long its instructions take does not depend on the data, so that a run takes as long as those before. */
+  readonly isEven: boolean;
   /** Runs that wait for it or are under way. */
   users = 0;
   readonly short = new ShortChoice();
@@ -35,6 +41,7 @@ export class LoadedProgram {
     const { words: _words, tables: _tables, ...rest } = program;
     this.program = rest;
     this.weights = weights;
+    this.isEven = !hasOpcode(program.words, SUPPRESS);
     this.#memory = memory;
     // One block, so that there is nothing to give back when it does not fit.
     const tablesAt = Math.ceil(program.words.byteLength / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
@@ -84,6 +91,11 @@ export class LoadedProgram {
     }
   }
 
+  /** Throws an Error that names the output when an array for it does not fit. */
+  checkGiven(model: string, given: GivenOutputs | undefined): void {
+    if (given) for (const output of this.program.outputs) arrayFor(model, output, given);
+  }
+
   /** Copies of the outputs. */
   readOutputs(arena: number): Record<string, Tensor> {
     const copying = this.copyOutputs(arena);
@@ -92,19 +104,19 @@ export class LoadedProgram {
     return step.value;
   }
 
-  /** The same in pieces, between which others may have their turn. */
-  *copyOutputs(arena: number): Generator<void, Record<string, Tensor>> {
+  /** The same in pieces, between which others may have their turn; into `given` arrays, which fit, where there are. */
+  *copyOutputs(arena: number, given?: GivenOutputs): Generator<void, Record<string, Tensor>> {
     const outputs: Record<string, Tensor> = {};
     for (const { name, type, dims, address } of this.program.outputs) {
       const byteLength = elementCount(dims) * elementBytes(type);
-      // Clearing new memory would take as long as the copy itself.
-      const copy = Buffer.allocUnsafeSlow(byteLength);
+      const data = arrayOfName(name, given) ?? newArray(type, byteLength);
+      const copy = bytesOf(data);
       for (let from = 0; from < byteLength; from += PIECE_BYTES) {
         if (from > 0) yield;
         const bytes = Math.min(PIECE_BYTES, byteLength - from);
         copyBytes(copy.subarray(from), this.#memory.bytes(this.#place(address, arena) + from, bytes));
       }
-      outputs[name] = { type, dims, data: new (arrayOf(type))(copy.buffer) };
+      outputs[name] = { type, dims, data };
     }
     return outputs;
   }
@@ -120,6 +132,13 @@ export class LoadedProgram {
     const base = space === SPACE_ARENA ? arena : space === SPACE_WEIGHTS ? this.weights.offset : this.tables;
     return base + (address & OFFSET_MASK);
   }
+}
+
+/** Clearing new memory would take as long as the copy itself, unless there is little of it. */
+function newArray(type: DataType, byteLength: number): TypedArray {
+  const array = arrayOf(type);
+  if (byteLength <= CLEARED_BYTES_MAX) return new array(byteLength / elementBytes(type));
+  return new array(Buffer.allocUnsafeSlow(byteLength).buffer);
 }
 
 function bytesOf(array: ArrayBufferView): Uint8Array {

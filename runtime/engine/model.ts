@@ -1,4 +1,5 @@
 import type { RunAccount } from '../schedule/events.ts';
+import type { GivenOutputs } from './given-outputs.ts';
 import type { ValueDescription } from './tensor.ts';
 import type { EngineValue } from './value.ts';
 
@@ -26,6 +27,12 @@ export interface RunOptions {
   /** Whose run it is; those that the engine knows are named at its start. The default one when absent. */
   readonly tenant?: string;
   readonly signal?: AbortSignal;
+  /**
+   * Arrays that outputs are written to instead of new ones, by name: of the output's type, with as many elements. Who gives the same
+   * again and again spares the pages of new memory, which can take longer than the computation. Nobody may look at them until the run has
+   * ended; what they hold when it fails is undefined.
+   */
+  readonly outputs?: GivenOutputs;
 }
 
 /**

@@ -6,6 +6,7 @@
 import { Assembler } from '../compile/assembler.ts';
 import { compileStage, type Prepared, prepare, type Stage, type StageRequest } from '../compile/compile.ts';
 import type { Node } from '../compile/graph.ts';
+import { opcodeAt, opcodesBetween } from '../compile/instruction-words.ts';
 import { address, SPACE_ARENA } from '../compile/instructions.ts';
 import { subgraphPath } from '../compile/trace.ts';
 import { bytesMoved, multiplyAddsOf, operationName } from '../compile/work.ts';
@@ -92,18 +93,11 @@ function qualified({ domain, operator }: GraphNode): string {
   return domain === '' ? operator : `${domain}:${operator}`;
 }
 
-// assembly/opcodes.ts: the low byte of an instruction's first word is its opcode, the rest its length in words; opcode 0 ends the program.
-function opcodeAt(words: Uint32Array, word: number): number {
-  return (words[word] as number) & 0xff;
-}
-
 function workOf(node: Node, words: Uint32Array, begin: number, end: number): Work {
-  const opcodes = new Set<number>();
-  for (let word = begin; word < end; word += (words[word] as number) >>> 8) opcodes.add(opcodeAt(words, word));
   const operation = operationName(node);
   return {
     operation,
-    algorithm: algorithmOf(operation, opcodes),
+    algorithm: algorithmOf(operation, opcodesBetween(words, begin, end)),
     operations: 2 * multiplyAddsOf(node),
     bytes: bytesMoved(node),
   };

@@ -1,6 +1,7 @@
 /** What a program's run gives when it has ended. */
 import { FAULT_INDEX, FAULT_TRAP } from '../../assembly/opcodes.ts';
 import type { Halt } from './core-messages.ts';
+import type { GivenOutputs } from './given-outputs.ts';
 import type { LoadedProgram } from './loaded-program.ts';
 import type { RunResult } from './model.ts';
 import type { Tensor } from './tensor.ts';
@@ -17,7 +18,7 @@ export function isDone({ result, trap }: Halt): boolean {
 }
 
 /**
- * Outputs of a run that has ended, in pieces. Throws an Error that names the node when that was before its time, or when there is no memory
+ * Outputs of a run that has ended, in pieces, in the arrays that are given for them. Throws an Error that names the node when that was before its time, or when there is no memory
  * for them.
  */
 export function* copyOutputs(
@@ -25,22 +26,24 @@ export function* copyOutputs(
   program: LoadedProgram,
   arena: number,
   halt: Halt,
+  given?: GivenOutputs,
 ): Generator<void, Record<string, Tensor>> {
   if (!isDone(halt)) {
     const what = halt.trap ?? describeFault(-2 - halt.result);
     const node = halt.trap === undefined ? program.nodeAt(halt.faultWord) : 'unknown';
     throw new Error(`model "${model}", node "${node}": the run cannot go on: ${what}`);
   }
+  program.checkGiven(model, given);
   try {
-    return yield* program.copyOutputs(arena);
+    return yield* program.copyOutputs(arena, given);
   } catch (cause) {
     throw new Error(`model "${model}": there is no memory for the outputs`, { cause });
   }
 }
 
 /** The same at once. */
-export function outputsOf(model: string, program: LoadedProgram, arena: number, halt: Halt): Record<string, Tensor> {
-  const copying = copyOutputs(model, program, arena, halt);
+export function outputsOf(...of: Parameters<typeof copyOutputs>): Record<string, Tensor> {
+  const copying = copyOutputs(...of);
   let step = copying.next();
   while (!step.done) step = copying.next();
   return step.value;

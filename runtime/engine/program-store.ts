@@ -49,6 +49,8 @@ export class ProgramStore implements StageStore<LoadedProgram> {
   readonly #options: StoreOptions;
   #shared: Shared;
   #generation = 0;
+  /** Changes whenever a stage comes or goes. */
+  changes = 0;
   /** The least recently used first. */
   readonly #entries = new Map<string, Entry>();
   /** Programs that have left the cache and whose last runs are under way. */
@@ -109,6 +111,7 @@ export class ProgramStore implements StageStore<LoadedProgram> {
     if (program) memory.expect(program.arenaBytes, `a run of model "${name}"`);
     const loaded = program && new LoadedProgram(program, weights, memory, name);
     const stage = made.kind === 'program' ? { ...made, program: loaded } : made;
+    this.changes++;
     this.#entries.set(key, { place, stage });
     return stage;
   }
@@ -143,6 +146,7 @@ export class ProgramStore implements StageStore<LoadedProgram> {
 
   #drop(key: string): void {
     const stage = this.#entries.get(key)?.stage;
+    this.changes++;
     this.#entries.delete(key);
     const program = stage && programOf(stage);
     if (program) this.#leaving.add(program);

@@ -1,5 +1,5 @@
 /** What a caller asks for, as the policy takes it. */
-import type { RunRequest, TenantSpec } from '../schedule/events.ts';
+import type { RunAccount, RunRequest, TenantSpec } from '../schedule/events.ts';
 import { priorityOf, SAFETY } from '../schedule/priorities.ts';
 import type { LoadedProgram } from './loaded-program.ts';
 import type { RunOptions } from './model.ts';
@@ -31,7 +31,7 @@ export function requestOf(
   return {
     ...{ id, model, tenant, priority },
     workUs: (isSafety ? work.boundUs(nowUs) : undefined) ?? work.meanUs(nowUs),
-    isUnknown: work.boundUs(nowUs) === undefined,
+    isUnknown: work.isUnknown,
     deadlineUs: leftUs === undefined ? undefined : nowUs + leftUs,
     timeoutUs: timeoutMs === undefined ? undefined : timeoutMs * 1000,
     cores: sharing.isWanted ? cores : 1,
@@ -43,4 +43,11 @@ export function isAdmissible({ priority, deadlineUs, timeoutUs }: RunRequest, no
   const isInTime = deadlineUs === undefined || deadlineUs > nowUs;
   const hasTime = timeoutUs === undefined || timeoutUs > 0;
   return isInTime && hasTime && priorityOf(priority) !== undefined;
+}
+
+/** Of a run that was computed on the calling thread without asking anybody. */
+export function accountAtOnce(submittedUs: number, us: number): RunAccount {
+  const endedUs = submittedUs + us;
+  const slices = [{ fromUs: submittedUs, untilUs: endedUs, cores: [], batch: 1 }];
+  return { submittedUs, readyUs: submittedUs, endedUs, runUs: us, preemptions: 0, slices };
 }

@@ -61,8 +61,10 @@ export class ShortRuns {
   execute(program: LoadedProgram, arena: number): Halt & { ms: number } {
     const startedMs = nowMs();
     program.writeBases(this.#bases, arena);
-    const leftMs = HOLD_MS_MAX - this.#heldMs;
-    const halt = this.#stepper.run({ words: program.words, pc: 0, bases: this.#bases }, leftMs);
+    const segment = { words: program.words, pc: 0, bases: this.#bases };
+    const halt = program.isEven
+      ? this.#stepper.runWhole(segment)
+      : this.#stepper.run(segment, HOLD_MS_MAX - this.#heldMs);
     const ms = nowMs() - startedMs;
     this.#heldMs += ms;
     if (!this.#isHeld) {

@@ -85,6 +85,12 @@ export class Stages<Loaded> {
     return this.#store.find(key) ? undefined : { key, place, request: this.#request(scope, start, needs) };
   }
 
+  /** Names the stage that begins at node `start`; undefined when it depends on more than shapes. */
+  keyByShapes(scope: Scope, start: number): string | undefined {
+    const needs = this.#needsAt(scope, start);
+    return needs.specialised.size > 0 ? undefined : `${placeOf(scope, start)} ${keyOf(scope, needs)}`;
+  }
+
   /** Takes note that the stage depends on what these inputs hold. */
   specialise(scope: Scope, start: number, names: readonly string[]): void {
     const { specialised } = this.#needsAt(scope, start);

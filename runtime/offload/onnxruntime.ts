@@ -6,6 +6,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { checkInputs } from '../engine/check-inputs.ts';
+import { checkNames, intoGiven } from '../engine/given-outputs.ts';
 import type { Model, RunOptions, RunResult } from '../engine/model.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { type EngineValue, tensorsOf } from '../engine/value.ts';
@@ -171,12 +172,14 @@ class OnnxruntimeModel implements Model {
 
   async run(values: Readonly<Record<string, EngineValue>>, options: RunOptions = {}): Promise<RunResult> {
     checkInputs(this.name, this.inputs, values);
+    checkNames(this.name, this.outputs, options.outputs);
     const inputs = tensorsOf(values);
     const submitted = performance.now();
     // One run of a model is with the process at a time, so that a waiting one can still be called back.
     const result = this.#last.then(async () => {
       options.signal?.throwIfAborted();
-      return this.#runNow(inputs, submitted);
+      const { outputs, ...times } = await this.#runNow(inputs, submitted);
+      return { outputs: intoGiven(this.name, outputs, options.outputs), ...times };
     });
     this.#last = result.catch(() => undefined);
     return result;

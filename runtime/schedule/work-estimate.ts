@@ -29,6 +29,10 @@ export class WorkEstimate {
     this.#atUs = nowUs;
   }
 
+  get isUnknown(): boolean {
+    return this.#runs === 0;
+  }
+
   /** Microseconds; 0 before the first run. */
   meanUs(nowUs: number): number {
     return fade(this.#meanUs, nowUs - this.#atUs, MEAN_HALF_US);
@@ -36,7 +40,7 @@ export class WorkEstimate {
 
   /** What the next run hardly exceeds. Microseconds; undefined before the first run. */
   boundUs(nowUs: number): number | undefined {
-    if (this.#runs === 0) return undefined;
+    if (this.isUnknown) return undefined;
     return this.meanUs(nowUs) + fade(this.#excessUs, nowUs - this.#atUs, EXCESS_HALF_US);
   }
 }

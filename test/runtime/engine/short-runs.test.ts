@@ -83,10 +83,11 @@ test('who asks for one short run after the other leaves room for events', async 
   assert.ok(given.length >= 2);
 });
 
-test('a run that takes longer than it took before goes on in the thread, with the same bits, and can be cancelled there', async () => {
+test('a run whose time depends on its data and is longer than before goes on in the thread, with the same bits, and can be cancelled there', async () => {
   const { memory, given, dispatcher, weights } = setup();
   const steps = 20_000;
   const program = chain(weights, memory, steps);
+  (program as { isEven: boolean }).isEven = false;
   const undisturbed = await dispatcher.run('m', program, { x }, {});
   program.short.note(0);
   const before = memory.usedBytes;
@@ -102,6 +103,17 @@ test('a run that takes longer than it took before goes on in the thread, with th
   abort.abort(new Error('changed my mind'));
   await cancelled;
   assert.is(memory.usedBytes, before);
+});
+
+test('where no time depends on the data a run is computed as a whole', async () => {
+  const { memory, given, dispatcher, weights } = setup();
+  const program = chain(weights, memory, 20_000);
+  assert.ok(program.isEven);
+  await dispatcher.run('m', program, { x }, {});
+  program.short.note(0);
+  const result = await dispatcher.run('m', program, { x }, {});
+  assertClose(result, 20_000);
+  assert.is(given.length, 1);
 });
 
 test('a fault and a trap end their run with the node, give its memory back and harm no other', async () => {
