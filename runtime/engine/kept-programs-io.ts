@@ -73,7 +73,10 @@ export class KeptPrograms {
     }
   }
 
-  /** Keeps a program. Resolves to false where that cannot be. The bytes given are copied before it returns. */
+  /**
+   * Keeps a program. Resolves to false where that cannot be. Weights are not copied: should their memory be used for something else before
+   * they are written, the file's sum does not fit.
+   */
   async keep(file: ByteSource, traits: KernelTraits, whole: WholeProgram): Promise<boolean> {
     const write = this.#write(file, traits, whole);
     this.#writes.add(write);
@@ -95,11 +98,11 @@ export class KeptPrograms {
     if (file.byteLength > MODEL_BYTES_MAX || bytes > FILE_BYTES_MAX) return false;
     const path = this.#pathOf(file, traits);
     const part = `${path}.${process.pid}.part`;
-    const content = this.#format(whole);
+    const parts = this.#format(whole);
     try {
       await promises.mkdir(this.#folder, { recursive: true });
-      this.#makeRoom(content.byteLength);
-      await promises.writeFile(part, content);
+      this.#makeRoom(parts.reduce((sum, { byteLength }) => sum + byteLength, 0));
+      await writeParts(part, parts);
       await promises.rename(part, path);
       return true;
     } catch {
@@ -112,7 +115,7 @@ export class KeptPrograms {
     return join(this.#folder, `${fingerprint(file)}-${traitsName(traits)}.program`);
   }
 
-  #format({ program, weights, ...rest }: WholeProgram): Uint8Array {
+  #format({ program, weights, ...rest }: WholeProgram): Uint8Array[] {
     const { words, tables, ...described } = program;
     const head: Head = {
       ...rest,
@@ -123,10 +126,9 @@ export class KeptPrograms {
       weightsBytes: weights.byteLength,
     };
     const text = new TextEncoder().encode(JSON.stringify(head));
-    const front = [text, bytesOf(words), bytesOf(tables)];
     const lengths = Uint32Array.of(text.length, text.length + words.byteLength + tables.byteLength);
-    const content = Buffer.concat([bytesOf(lengths), ...front, weights]);
-    return Buffer.concat([content, bytesOf(Uint32Array.of(crc32(content)))]);
+    const parts = [bytesOf(lengths), text, bytesOf(words), bytesOf(tables), weights];
+    return [...parts, bytesOf(Uint32Array.of(sumOf(parts)))];
   }
 
   #parse(file: number, place: (byteLength: number) => Uint8Array): WholeProgram | undefined {
@@ -145,7 +147,7 @@ export class KeptPrograms {
     fill(file, weights, LENGTHS_BYTES + frontBytes);
     const sum = new Uint32Array(1);
     fill(file, bytesOf(sum), size - CRC_BYTES);
-    if (sum[0] !== [bytesOf(lengths), front, weights].reduce((crc, bytes) => crc32(bytes, crc), 0)) return undefined;
+    if (sum[0] !== sumOf([bytesOf(lengths), front, weights])) return undefined;
     // The head may end anywhere, words begin at a multiple of four.
     const words = new Uint32Array(front.buffer.slice(headBytes, headBytes + wordsBytes));
     return { ...rest, program: { ...program, words, tables: front.subarray(headBytes + wordsBytes) }, weights };
@@ -166,6 +168,19 @@ export class KeptPrograms {
       sum -= size;
       count--;
     }
+  }
+}
+
+function sumOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((crc, bytes) => crc32(bytes, crc), 0);
+}
+
+async function writeParts(path: string, parts: readonly Uint8Array[]): Promise<void> {
+  const file = await promises.open(path, 'w');
+  try {
+    for (const part of parts) await file.writeFile(part);
+  } finally {
+    await file.close();
   }
 }
 
