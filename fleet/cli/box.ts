@@ -75,9 +75,10 @@ export async function startBox(options: BoxOptions): Promise<Box> {
       ],
     ],
   }));
-  for (const node of nodes) supervisor.start(node);
   try {
+    // Nodes that start beside the controller only take processors from it: they would find no broker, and wait.
     await answering(httpUrl, options.signal);
+    for (const node of nodes) supervisor.start(node);
   } catch (error) {
     await supervisor.stop();
     throw error;

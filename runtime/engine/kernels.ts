@@ -67,8 +67,27 @@ const REVECTORIZE_V8 = [13, 6];
  * threads.
  */
 export function prepareV8(build: KernelBuild = 'revectorized'): void {
+  isPrepared = true;
   v8.setFlagsFromString('--no-liftoff');
   if (build === 'revectorized' && canRevectorize()) v8.setFlagsFromString('--experimental-wasm-revectorize');
+}
+
+let isPrepared = false;
+
+/**
+ * Compiles what is no kernel: whole and quickly, by the compiler that `prepareV8` switches off; V8 optimises what is called often later, in
+ * the background. Otherwise the first picture would wait 200 ms for the optimising compiler.
+ */
+export function compileQuickly(binary: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  if (!isPrepared) return new WebAssembly.Module(binary);
+  v8.setFlagsFromString('--liftoff');
+  v8.setFlagsFromString('--no-wasm-lazy-compilation');
+  try {
+    return new WebAssembly.Module(binary);
+  } finally {
+    v8.setFlagsFromString('--wasm-lazy-compilation');
+    v8.setFlagsFromString('--no-liftoff');
+  }
 }
 
 export function canRevectorize(): boolean {

@@ -6,6 +6,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename } from 'node:path';
+import { compileQuickly } from '../engine/kernels.ts';
 
 export interface Pixels {
   readonly width: number;
@@ -73,7 +74,7 @@ function loadWasm(file: string): WebAssembly.Module {
   const beside = new URL(`./${basename(file)}`, import.meta.url);
   try {
     const installed = () => createRequire(import.meta.url).resolve(file);
-    return new WebAssembly.Module(readFileSync(existsSync(beside) ? beside : installed()));
+    return compileQuickly(readFileSync(existsSync(beside) ? beside : installed()));
   } catch (cause) {
     throw new Error(`image: expected the decoder at ${beside.pathname} or in its package (${file})`, { cause });
   }
