@@ -45,8 +45,8 @@ class Bell {
 }
 
 const TAKEN_ALL: u64 = 0xffffffff;
-/** Some 20 µs; who sleeps takes as long to wake. */
-const SPINS: i32 = 4000;
+/** Some 60 µs: who sleeps takes up to that long to wake, and few instructions between sections take longer. */
+const SPINS: i32 = 12000;
 
 /** The ticket of the chunk that this core has done last, in the section that is open. */
 let lastTicket: u64 = 0;

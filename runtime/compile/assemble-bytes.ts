@@ -85,7 +85,7 @@ function assembleDepthwise(writer: Writer, panel: number, byteDot: ByteDot, call
   const { flip, shift } = flipOf(xType, byteDot);
   const perRow = shape.kernel[0] * shape.kernel[1] * shape.outputWidth * shape.outputChannels;
   const rows = shape.batch * shape.outputHeight;
-  writer.inParts(rows, forCores(rows, (2 * TAPS_MAX) / perRow), (begin, end) => {
+  writer.inShares(rows, (2 * TAPS_MAX) / perRow, 1, (begin, end) => {
     writer.emit(op.BYTE_DEPTHWISE, [
       ...shapeWords(shape),
       ...rescalingWords(to),
@@ -131,7 +131,7 @@ function assemblePatches(writer: Writer, panel: number, byteDot: ByteDot, call: 
   }
   const isDirect = isPointwise(shape) && k % 4 === 0;
   const scratch = writer.lane(call.scratch);
-  writer.inChunks(pixels, patchRows(shape), (begin, end) => {
+  writer.inChunks(pixels, forCores(pixels, patchRows(shape)), TILE_ROWS, (begin, end) => {
     for (let group = 0; group < shape.group; group++) {
       writer.emit(op.BYTE_GATHER, [
         ...shapeWords(shape),

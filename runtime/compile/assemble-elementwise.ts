@@ -3,7 +3,7 @@ import { strict as assert } from 'node:assert';
 import * as op from '../../assembly/opcodes.ts';
 import { type Address, type BinaryPlaces, type LayerNormCall, NO_ADDRESS, type StridedCopy } from './instructions.ts';
 import { joinAxes, stridesOf } from './strides.ts';
-import { behind, checkAligned, ELEMENTS_MAX, floatWord, type Writer } from './writer.ts';
+import { behind, checkAligned, ELEMENTS_MAX, floatWord, LINE, type Writer } from './writer.ts';
 
 const RANK_MAX = 8;
 
@@ -50,8 +50,8 @@ export function assembleBroadcast(writer: Writer, call: BroadcastCall): void {
   const [conditionStep, aStep, bStep] = inner.strides as [number, number, number];
   const rows = axes.reduce((product, axis) => product * axis.size, 1);
   const outer = axes.flatMap(({ size, strides }) => [size, ...strides.slice(0, 3)]);
-  writer.inParts(inner.size, ELEMENTS_MAX, (left, right) => {
-    writer.inParts(rows, ELEMENTS_MAX / (right - left), (begin, end) => {
+  writer.inShares(inner.size, ELEMENTS_MAX, LINE, (left, right) => {
+    writer.inShares(rows, ELEMENTS_MAX / (right - left), 1, (begin, end) => {
       writer.emit(call.opcode, [
         call.kind,
         behind(call.condition ?? NO_ADDRESS, left * conditionStep, 1),
@@ -114,7 +114,7 @@ export function assembleCopy(writer: Writer, call: StridedCopy): void {
   writer.inParts(columns.size, most, (left, right) => {
     writer.inParts(rows.size, most / (right - left), (top, bottom) => {
       const perBlock = (right - left) * (bottom - top);
-      writer.inParts(blocks, most / perBlock, (begin, end) => {
+      writer.inShares(blocks, most / perBlock, 1, (begin, end) => {
         writer.emit(op.COPY, [
           call.x,
           call.y,
@@ -140,7 +140,7 @@ export function assembleCopy(writer: Writer, call: StridedCopy): void {
 export function assembleLayerNorm(writer: Writer, call: LayerNormCall): void {
   const { x, y, rows, size, scale, bias, epsilon, uncentred } = call;
   checkAligned(x, y, scale, bias);
-  writer.inParts(rows, ELEMENTS_MAX / Math.max(1, size), (begin, end) => {
+  writer.inShares(rows, ELEMENTS_MAX / Math.max(1, size), 1, (begin, end) => {
     writer.emit(op.LAYER_NORM, [x, y, scale, bias, size, floatWord(epsilon), begin, end, uncentred ? 0 : 1]);
   });
 }

@@ -93,7 +93,7 @@ export function assembleIntegerGemm(writer: Writer, panel: number, call: Integer
           behind(bias, left),
         ]);
       };
-      writer.inParts(m, forCores(m, Math.max(TILE_ROWS, rowsMax)), rows, TILE_ROWS);
+      writer.inShares(m, Math.max(TILE_ROWS, rowsMax), TILE_ROWS, rows);
     },
     INTEGER_PANEL,
   );
@@ -127,7 +127,8 @@ export function assembleIntegerConv(writer: Writer, panel: number, call: Integer
   const pixels = shape.batch * shape.outputHeight * shape.outputWidth;
   if (isDepthwise(shape)) {
     const taps = shape.kernel[0] * shape.kernel[1] * shape.outputWidth * shape.outputChannels;
-    writer.inParts(shape.batch * shape.outputHeight, TAPS_MAX / taps, (begin, end) => {
+    const rows = shape.batch * shape.outputHeight;
+    writer.inShares(rows, TAPS_MAX / taps, 1, (begin, end) => {
       writer.emit(op.DEPTHWISE_INTEGER, [...shapeWords(shape), x, weights, bias, y, begin, end]);
     });
     return;
@@ -142,7 +143,7 @@ export function assembleIntegerConv(writer: Writer, panel: number, call: Integer
   }
   assert(call.scratch !== undefined, 'a convolution by patches needs scratch memory');
   const scratch = writer.lane(call.scratch);
-  writer.inChunks(pixels, patchRows(shape), (begin, end) => {
+  writer.inChunks(pixels, forCores(pixels, patchRows(shape)), TILE_ROWS, (begin, end) => {
     for (let group = 0; group < shape.group; group++) {
       writer.emit(op.IM2COL_INTEGER, [...shapeWords(shape), x, scratch, group * channels, channels, begin, end]);
       assembleIntegerGemm(writer, panel, {

@@ -116,7 +116,7 @@ export function assembleGemm(writer: Writer, panel: number, call: StridedGemm): 
           call.ldr,
         ]);
       };
-      writer.inParts(m, forCores(m, Math.max(TILE_ROWS, rowsMax)), rows, TILE_ROWS);
+      writer.inShares(m, Math.max(TILE_ROWS, rowsMax), TILE_ROWS, rows);
     },
     panel,
   );
@@ -241,9 +241,9 @@ function bandRows(shape: ConvShape): number {
 function assembleRows(writer: Writer, panel: number, call: ConvCall): void {
   const shape = lying(call.shape);
   const room = isPadded(shape) ? writer.lane(call.scratch) : NO_ADDRESS;
-  const rows = forCores(shape.outputHeight, bandRows(shape));
+  const rows = bandRows(shape);
   for (let image = 0; image < shape.batch; image++)
-    writer.inParts(shape.outputHeight, rows, (begin, end) => {
+    writer.inShares(shape.outputHeight, rows, 1, (begin, end) => {
       writer.emit(op.CONV_ROWS, [
         ...shapeWords(shape),
         ...activationWords(call.activation),
@@ -270,7 +270,8 @@ function assemblePatches(writer: Writer, panel: number, call: ConvCall): void {
   const n = shape.outputChannels / shape.group;
   const k = pack.patchLength(shape);
   const scratch = writer.lane(call.scratch);
-  writer.inChunks(shape.batch * shape.outputHeight * shape.outputWidth, patchRows(shape), (begin, end) => {
+  const pixels = shape.batch * shape.outputHeight * shape.outputWidth;
+  writer.inChunks(pixels, forCores(pixels, patchRows(shape)), TILE_ROWS, (begin, end) => {
     for (let group = 0; group < shape.group; group++) {
       const columns = [call.x, scratch, group * channels, channels, begin, end];
       writer.emit(op.IM2COL, [...shapeWords(shape), ...columns]);
@@ -296,7 +297,7 @@ function assembleDepthwise(writer: Writer, call: ConvCall): void {
   const { shape } = call;
   const taps = shape.kernel[0] * shape.kernel[1] * shape.outputWidth * shape.outputChannels;
   const rows = shape.batch * shape.outputHeight;
-  writer.inParts(rows, forCores(rows, TAPS_MAX / taps), (begin, end) => {
+  writer.inShares(rows, TAPS_MAX / taps, 1, (begin, end) => {
     writer.emit(op.DEPTHWISE, [
       ...shapeWords(shape),
       ...activationWords(call.activation),
@@ -339,7 +340,7 @@ export function assembleSpread(writer: Writer, panel: number, call: ConvTranspos
   const resultBytes = 4 * shape.inputWidth * columnBlock(shape).n;
   const rows = Math.max(1, Math.floor(Math.min(FLOPS_MAX / spreadFlops(shape), B_BLOCK_BYTES / resultBytes)));
   const scratch = writer.lane(call.scratch);
-  writer.inParts(shape.batch * shape.inputHeight, forCores(shape.batch * shape.inputHeight, rows), (begin, end) => {
+  writer.inShares(shape.batch * shape.inputHeight, rows, 1, (begin, end) => {
     const operands = [call.x, call.weights, call.bias, call.y, scratch, panel, begin, end];
     writer.emit(op.CONV_TRANSPOSE_ROWS, [...shapeWords(shape), ...activationWords(call.activation), ...operands]);
   });

@@ -2,7 +2,7 @@
 import * as op from '../../assembly/opcodes.ts';
 import { checkShape, shapeWords } from './assemble-matrix.ts';
 import type { Address, ConvShape, Instructions } from './instructions.ts';
-import { checkAligned, ELEMENTS_MAX, forCores, TAPS_MAX, type Writer } from './writer.ts';
+import { checkAligned, ELEMENTS_MAX, TAPS_MAX, type Writer } from './writer.ts';
 
 /** Averages are divided one by one. */
 const POOL_TAPS_MAX = TAPS_MAX / 4;
@@ -19,7 +19,7 @@ export function assemblePool(
   checkAligned(x, y);
   const taps = shape.kernel[0] * shape.kernel[1] * shape.outputWidth * shape.outputChannels;
   const rows = shape.batch * shape.outputHeight;
-  writer.inParts(rows, forCores(rows, POOL_TAPS_MAX / taps), (begin, end) => {
+  writer.inShares(rows, POOL_TAPS_MAX / taps, 1, (begin, end) => {
     const [, , bottom, right] = shape.pads;
     writer.emit(op.POOL, [...shapeWords(shape), kind, x, y, yPixelStride, bottom, right, begin, end]);
   });
@@ -34,7 +34,9 @@ export function assembleResize(
   const { xPixelStride = channels, yPixelStride = channels } = call;
   checkAligned(x, y, rows, columns);
   const sizes = [inputHeight, inputWidth, outputHeight, outputWidth, channels];
-  writer.inParts(batch * outputHeight, ELEMENTS_MAX / Math.max(1, outputWidth * channels), (begin, end) => {
+  const outputRows = batch * outputHeight;
+  const most = ELEMENTS_MAX / Math.max(1, outputWidth * channels);
+  writer.inShares(outputRows, most, 1, (begin, end) => {
     writer.emit(opcode, [x, xPixelStride, y, yPixelStride, rows, columns, ...sizes, begin, end]);
   });
 }

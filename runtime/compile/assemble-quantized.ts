@@ -51,7 +51,7 @@ function assembleDepthwise(writer: Writer, call: QuantizedConvCall): void {
   const scratch = writer.lane(call.scratch);
   const perRow = shape.kernel[0] * shape.kernel[1] * shape.outputWidth * shape.outputChannels;
   const rows = shape.batch * shape.outputHeight;
-  writer.inParts(rows, forCores(rows, TAPS_MAX / perRow), (begin, end) => {
+  writer.inShares(rows, TAPS_MAX / perRow, 1, (begin, end) => {
     writer.emit(op.QUANTIZED_DEPTHWISE, [
       ...shapeWords(shape),
       ...rescalingWords(to),
@@ -87,7 +87,8 @@ function assemblePatches(writer: Writer, panel: number, call: QuantizedConvCall)
   const n = shape.outputChannels / shape.group;
   const k = patchLength(shape);
   const isDirect = isPointwise(shape) && k % 2 === 0;
-  writer.inChunks(shape.batch * shape.outputHeight * shape.outputWidth, patchRows(shape), (begin, end) => {
+  const pixels = shape.batch * shape.outputHeight * shape.outputWidth;
+  writer.inChunks(pixels, forCores(pixels, patchRows(shape)), TILE_ROWS, (begin, end) => {
     for (let group = 0; group < shape.group; group++) {
       writer.emit(op.QUANTIZED_GATHER, [
         ...shapeWords(shape),

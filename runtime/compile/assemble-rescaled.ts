@@ -1,7 +1,7 @@
 /** Products of bytes, or of bytes as int16, that come to bytes where they are made. */
 import type { Address } from './instructions.ts';
 import { type Rescaling, rescalingWords } from './quantized-call.ts';
-import { behind, forCores, type Writer } from './writer.ts';
+import { behind, type Writer } from './writer.ts';
 
 /** A kernel, and what one instruction of it may do. */
 export interface RescaledKernel {
@@ -60,6 +60,6 @@ export function assembleRescaled(
         behind(factor, left),
       ]);
     };
-    writer.inParts(m, forCores(m, Math.max(tileRows, rowsMax)), rows, tileRows);
+    writer.inShares(m, Math.max(tileRows, rowsMax), tileRows, rows);
   });
 }

@@ -100,7 +100,7 @@ export class Assembler implements Instructions {
 
   /** As `Writer.inChunks` with chunks of one, which are given scratch memory of the core that executes them. */
   inChunks(count: number, scratch: Address, part: (index: number, scratch: Address) => void): void {
-    this.#writer.inChunks(count, 1, (index) => part(index, this.#writer.lane(scratch)));
+    this.#writer.inChunks(count, 1, 1, (index) => part(index, this.#writer.lane(scratch)));
   }
 
   packMatrix(b: Address, packed: Address, k: number, n: number, transposed: boolean): void {
@@ -157,7 +157,7 @@ export class Assembler implements Instructions {
   ): void {
     checkAligned(x, y);
     const [kind, bytes] = [typedKind(unaryKinds[name], type), elementBytes(type)];
-    this.#writer.inParts(count, ELEMENTS_MAX, (begin, end) => {
+    this.#writer.inElements(count, (begin, end) => {
       const [partX, partY] = [behind(x, begin, bytes), behind(y, begin, bytes)];
       this.#writer.emit(op.UNARY, [kind, partX, partY, end - begin, floatWord(alpha), floatWord(beta)]);
     });
@@ -216,7 +216,7 @@ export class Assembler implements Instructions {
 
   cast(x: Address, from: DataType, y: Address, to: DataType, count: number, mode = USUAL_MODE): void {
     checkAligned(x, y);
-    this.#writer.inParts(count, ELEMENTS_MAX, (begin, end) => {
+    this.#writer.inElements(count, (begin, end) => {
       const [partX, partY] = [behind(x, begin, elementBytes(from)), behind(y, begin, elementBytes(to))];
       this.#writer.emit(op.CAST, [partX, partY, elementTypes[from], elementTypes[to], castMode(mode), end - begin]);
     });
@@ -256,7 +256,7 @@ export class Assembler implements Instructions {
   #alongAxis(opcode: number, kind: number, x: Address, y: Address, outer: number, axis: number, inner: number): void {
     checkAligned(x, y);
     assert(inner === 0 || outer === 0 || axis > 0 || opcode === op.REDUCE, 'an empty axis has no largest element');
-    this.#writer.inParts(outer, ELEMENTS_MAX / Math.max(1, axis * inner), (begin, end) => {
+    this.#writer.inShares(outer, ELEMENTS_MAX / Math.max(1, axis * inner), 1, (begin, end) => {
       this.#writer.emit(opcode, [kind, x, y, axis, inner, begin, end]);
     });
   }
@@ -273,7 +273,7 @@ export class Assembler implements Instructions {
 
   fill(y: Address, count: number, value: number): void {
     checkAligned(y);
-    this.#writer.inParts(count, ELEMENTS_MAX, (begin, end) => {
+    this.#writer.inElements(count, (begin, end) => {
       this.#writer.emit(op.FILL, [behind(y, begin), end - begin, floatWord(value)]);
     });
   }

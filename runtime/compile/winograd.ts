@@ -203,6 +203,7 @@ export function assembleWinograd(writer: Writer, panel: number, call: Parameters
     });
   };
   // Cores that each have a block of their own need no data of each other's; with few blocks some would have none.
-  if (tiles >= BLOCKS_MIN * room.tiles) writer.inChunks(tiles, room.tiles, (begin, end) => block(own, begin, end));
+  if (tiles >= BLOCKS_MIN * room.tiles)
+    writer.inChunks(tiles, room.tiles, TILE_ROWS, (begin, end) => block(own, begin, end));
   else inParts(tiles, room.tiles, (begin, end) => block(scratch, begin, end));
 }

@@ -55,20 +55,34 @@ export class Writer {
   }
 
   /**
-   * Calls `part(begin, end)` for consecutive ranges of at most `size` (at least one) of `count`; with `multiple` of sizes alike, all but the
-   * last such a multiple. No instruction of any part may read what another one writes: cores may execute them at the same time, in any order.
+   * Calls `part(begin, end)` for consecutive ranges of at most `size` (at least one) of `count`; with `multiple` of sizes alike, and all begin
+   * at such a multiple. No instruction of any part may read what another one writes: cores may execute them at the same time, in any order.
    */
   inParts(count: number, size: number, part: (begin: number, end: number) => void, multiple?: number): void {
     assert(Number.isInteger(count) && count >= 0, `count ${count} is no size`);
-    this.#share(() => inParts(count, multiple === undefined ? size : alike(count, size, multiple), part));
+    const isShared = this.#section === undefined || this.#section.depth === 0;
+    this.#share(() => {
+      if (multiple === undefined) inParts(count, size, part);
+      else inPartsAlike(partsOf(count, size, multiple, isShared), count, multiple, part);
+    });
+  }
+
+  /** As `inParts`, but cut finer where there are so few parts that cores would wait for each other. */
+  inShares(count: number, size: number, multiple: number, part: (begin: number, end: number) => void): void {
+    this.inParts(count, forCores(count, size), part, multiple);
+  }
+
+  /** Elements that one operation does alike. */
+  inElements(count: number, part: (begin: number, end: number) => void): void {
+    this.inShares(count, ELEMENTS_MAX, LINE, part);
   }
 
   /** As `inParts`, but the instructions of a part are executed in their order, by one core, which has scratch memory of its own: see `lane`. */
-  inChunks(count: number, size: number, part: (begin: number, end: number) => void): void {
-    const chunks = Math.ceil(count / Math.max(1, Math.floor(size)));
+  inChunks(count: number, size: number, multiple: number, part: (begin: number, end: number) => void): void {
+    const chunks = partsOf(count, size, multiple, this.#section === undefined);
     this.#share(
       () =>
-        inParts(count, size, (begin, end) => {
+        inPartsAlike(chunks, count, multiple, (begin, end) => {
           const section = this.#section as Section;
           if (section.depth === 0) section.chunks.push(this.#words.length);
           section.depth++;
@@ -163,10 +177,27 @@ export function behind(base: Address, elements: number, elementBytes = 4): Addre
   return ((base & ~OFFSET_MAX) | offset) >>> 0;
 }
 
-/** Size of as few parts as need be, of which none is much smaller than the others. */
-function alike(count: number, size: number, multiple: number): number {
-  const most = Math.max(1, Math.floor(size / multiple)) * multiple;
-  return Math.ceil(count / Math.max(1, Math.ceil(count / most)) / multiple) * multiple;
+/** From so many parts on one more or less makes little difference. */
+const PARTS_MANY = 16;
+
+/** As few parts as need be; those that cores share are an even number, so that two cores end together. */
+function partsOf(count: number, size: number, multiple: number, isShared: boolean): number {
+  const units = Math.ceil(count / multiple);
+  const parts = Math.ceil(units / Math.max(1, Math.floor(size / multiple)));
+  const isOdd = isShared && parts > 1 && parts < PARTS_MANY && parts % 2 === 1;
+  return isOdd && parts < units ? parts + 1 : parts;
+}
+
+/** Calls `part(begin, end)` for so many consecutive ranges of `count`, alike but for one multiple. */
+function inPartsAlike(
+  parts: number,
+  count: number,
+  multiple: number,
+  part: (begin: number, end: number) => void,
+): void {
+  const units = Math.ceil(count / multiple);
+  const place = (index: number): number => Math.min(count, Math.floor((units * index) / parts) * multiple);
+  for (let index = 0; index < parts; index++) part(place(index), place(index + 1));
 }
 
 /** Calls `part(begin, end)` for consecutive ranges of at most `size` (at least one) of `count`. */
@@ -192,9 +223,11 @@ export function checkAligned(...addresses: (Address | undefined)[]): void {
 export const FLOPS_MAX = 5_000_000;
 export const TAPS_MAX = 1_000_000;
 export const ELEMENTS_MAX = 65_536;
+/** Elements of a cache line, whatever their type: parts that begin at such multiples do not share one. */
+export const LINE = 64;
 
 /**
- * Size of parts for `inParts` where one of `size` takes as long as an instruction may: smaller when there are so few that cores would wait
+ * Size of parts, or of chunks, where one of `size` takes as long as an instruction may: smaller when there are so few that cores would wait
  * for each other, but none so short that sharing it costs more than it brings.
  */
 export function forCores(count: number, size: number): number {
