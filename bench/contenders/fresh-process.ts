@@ -83,8 +83,17 @@ function send(message: FreshMessage): void {
   const bytes = serialize(message);
   const length = Buffer.alloc(4);
   length.writeUInt32LE(bytes.length);
-  for (let rest: Uint8Array = Buffer.concat([length, bytes]); rest.length > 0; )
-    rest = rest.subarray(writeSync(1, rest));
+  for (let rest: Uint8Array = Buffer.concat([length, bytes]); rest.length > 0; ) rest = rest.subarray(write(rest));
+}
+
+/** How much went into the pipe: nothing while it is full, as the reader may have no processor. */
+function write(bytes: Uint8Array): number {
+  try {
+    return writeSync(1, bytes);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return 0;
+    throw error;
+  }
 }
 
 const inputs = deserialize(readFileSync(join(folder, 'inputs'))) as Tensors;

@@ -9,6 +9,7 @@ import { clearLanes, lanesBytes } from './core-block.ts';
 import { arrayFor, arrayOfName, type GivenOutputs } from './given-outputs.ts';
 import type { Blocks } from './memory.ts';
 import type { MemoryWeights } from './memory-weights.ts';
+import { resultBuffer } from './result-memory.ts';
 import { SharingChoice } from './sharing-choice.ts';
 import { ShortChoice } from './short-runs.ts';
 import { arrayOf, type DataType, elementBytes, elementCount, type Tensor, type TypedArray } from './tensor.ts';
@@ -138,7 +139,7 @@ export class LoadedProgram {
 function newArray(type: DataType, byteLength: number): TypedArray {
   const array = arrayOf(type);
   if (byteLength <= CLEARED_BYTES_MAX) return new array(byteLength / elementBytes(type));
-  return new array(Buffer.allocUnsafeSlow(byteLength).buffer);
+  return new array(resultBuffer(byteLength));
 }
 
 function bytesOf(array: ArrayBufferView): Uint8Array {
