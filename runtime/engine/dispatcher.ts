@@ -16,11 +16,13 @@ import { FurtherCores } from './further-cores.ts';
 import type { LoadedProgram } from './loaded-program.ts';
 import type { RunOptions } from './model.ts';
 import type { NextRun } from './next-run.ts';
+import { OFFLOAD, OffloadedRuns } from './offloaded-runs.ts';
 import { isDone, outputsOf, type ProgramResult } from './program-result.ts';
 import { endedEarly, refused } from './run-error.ts';
 import { accountAtOnce, DEFAULT_TENANT, isAdmissible, requestOf, SWITCH_US } from './run-request.ts';
 import type { ShortRuns } from './short-runs.ts';
 import type { Tensor } from './tensor.ts';
+import { WakeTimer } from './wake-timer.ts';
 
 /** The first core's orders may be carried out elsewhere in its first moments: see FirstSteps. */
 export interface Processors {
@@ -38,6 +40,8 @@ export interface DispatcherOptions {
 export class Dispatcher {
   /** What became of the latest runs. */
   readonly timeline = new Timeline();
+  /** Those that another engine computes. */
+  readonly offloaded: OffloadedRuns;
   readonly #first: Processors['first'];
   readonly #cores: readonly Core[];
   readonly #next: NextRun;
@@ -45,6 +49,7 @@ export class Dispatcher {
   readonly #clock: Clock;
   readonly #scheduler: Scheduler;
   readonly #further: FurtherCores;
+  readonly #timer: WakeTimer;
   readonly #runs = new Map<number, EngineRun>();
   /** What each core works on, as far as is known; and what the one that stops first goes on with. */
   readonly #current: (EngineRun | undefined)[] = [];
@@ -56,8 +61,6 @@ export class Dispatcher {
   /** To be done when the cores have what they are to go on with. */
   #afterwards: (() => void)[] = [];
   #runsBegun = 0;
-  #wakeMs = Number.POSITIVE_INFINITY;
-  #stopTimer: (() => void) | undefined;
 
   constructor({ first, cores }: Processors, { short, tenants = [], clock = machineClock }: DispatcherOptions = {}) {
     this.#first = first;
@@ -71,11 +74,19 @@ export class Dispatcher {
       // Models come and go by their owners' will, and see to their memory themselves.
       memoryBytes: Number.POSITIVE_INFINITY,
       instructionUs: SWITCH_US,
+      accelerators: [OFFLOAD],
       tenants: tenants.some(({ name }) => name === DEFAULT_TENANT.name) ? tenants : [DEFAULT_TENANT, ...tenants],
       models: [],
     };
     this.#scheduler = new Scheduler(spec, this.#nowUs());
     this.#further = new FurtherCores(first, cores, () => this.#tell({ kind: 'core-ready' }));
+    this.#timer = new WakeTimer(clock, () => this.#tell({ kind: 'tick' }));
+    this.offloaded = new OffloadedRuns({
+      clock,
+      nextId: () => ++this.#runsBegun,
+      submitted: (request) => this.timeline.submitted(request),
+      tell: (event) => this.#tell(event),
+    });
     for (const core of cores) core.onWentOn = () => this.#tell({ kind: 'tick' });
   }
 
@@ -174,7 +185,7 @@ export class Dispatcher {
     this.#offerNext();
     this.#isTelling = false;
     for (const act of this.#afterwards.splice(0)) act();
-    this.#setTimer();
+    this.#timer.set(this.#scheduler.wakeUs / 1000);
     this.#further.start(this.#scheduler.waiting);
   }
 
@@ -227,17 +238,20 @@ export class Dispatcher {
   #carryOut(decision: Decision): void {
     switch (decision.kind) {
       case 'start':
+        if (this.offloaded.carryOut(decision)) break;
         this.#start(this.#runs.get(decision.runs[0] as number) as EngineRun, decision.cores);
         break;
       case 'suspend':
         (this.#cores[decision.core] as Core).block.setFlag(1);
         break;
       case 'refuse': {
+        if (this.offloaded.carryOut(decision)) break;
         const run = this.#runs.get(decision.run) as EngineRun;
         this.#end(run, () => run.answer.reject(refused(run.request, decision)));
         break;
       }
       case 'end': {
+        if (this.offloaded.carryOut(decision)) break;
         const run = this.#runs.get(decision.run) as EngineRun;
         const settle = (): void => this.#settle(run, decision);
         if (run.core === undefined) this.#afterwards.push(settle);
@@ -359,18 +373,5 @@ export class Dispatcher {
     program.users--;
     run.forget();
     answer();
-  }
-
-  /** A timer that is set earlier than need be costs one question. */
-  #setTimer(): void {
-    const wakeMs = this.#scheduler.wakeUs / 1000;
-    if (wakeMs >= this.#wakeMs) return;
-    this.#stopTimer?.();
-    this.#wakeMs = wakeMs;
-    this.#stopTimer = this.#clock.after(Math.max(0, wakeMs - this.#clock.nowMs()), () => {
-      this.#wakeMs = Number.POSITIVE_INFINITY;
-      this.#stopTimer = undefined;
-      this.#tell({ kind: 'tick' });
-    });
   }
 }

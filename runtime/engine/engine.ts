@@ -21,6 +21,7 @@ import { EngineMemory, MemoryLimitError } from './memory.ts';
 import { MemoryWeights } from './memory-weights.ts';
 import type { Model } from './model.ts';
 import { ModelMemory } from './model-memory.ts';
+import type { OffloadQueue } from './offloaded-runs.ts';
 import { ShortRuns } from './short-runs.ts';
 
 const MEBIBYTE = 2 ** 20;
@@ -95,6 +96,8 @@ export interface Engine {
   load(file: Uint8Array | ByteSource, options: LoadOptions): Promise<Model>;
   /** What became of the latest runs, in the order in which they ended: schedule/timeline.ts says why each waited. */
   readonly recentRuns: readonly TimelineRun[];
+  /** The order of runs that another engine computes for the models that this one cannot run. */
+  readonly offloaded: OffloadQueue;
   /** Ends all runs (they reject) and gives thread and memory back. */
   close(): Promise<void>;
 }
@@ -190,6 +193,7 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   const programs = compilerName ? new KeptPrograms(join(folder, 'programs'), compilerName) : undefined;
   let closed = false;
   return {
+    offloaded: dispatcher.offloaded,
     get info() {
       return { build, reproducible, choice, notes, cores: count, memoryUsedBytes: memory.usedBytes, memoryMaxBytes };
     },

@@ -15,7 +15,7 @@ export const SWITCH_US = 1000;
 
 interface Work {
   readonly model: string;
-  readonly program: Pick<LoadedProgram, 'work' | 'sharing'>;
+  readonly program: Pick<LoadedProgram, 'work'> & { readonly sharing: Pick<LoadedProgram['sharing'], 'isWanted'> };
   /** Those of the engine. */
   readonly cores: number;
 }

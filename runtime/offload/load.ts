@@ -5,6 +5,7 @@ import type { Model, RunOptions, RunResult } from '../engine/model.ts';
 import type { EngineValue } from '../engine/value.ts';
 import type { ByteSource } from '../onnx/byte-source.ts';
 import { loadOnnxruntime } from './onnxruntime.ts';
+import { QueuedModel } from './queued-model.ts';
 
 /**
  * Loads an ONNX model into our own engine, or, where that lacks something the model needs, into onnxruntime: then
@@ -12,7 +13,7 @@ import { loadOnnxruntime } from './onnxruntime.ts';
  * The file must not change afterwards.
  */
 export async function loadModel(engine: Engine, file: Uint8Array | ByteSource, options: LoadOptions): Promise<Model> {
-  const fallBack = (error: unknown): Promise<Model> => {
+  const fallBack = async (error: unknown): Promise<Model> => {
     if (!(error instanceof UnsupportedError)) throw error;
     if (engine.info.reproducible)
       throw new Error(
@@ -20,7 +21,7 @@ export async function loadModel(engine: Engine, file: Uint8Array | ByteSource, o
         { cause: error },
       );
     const bytes = file instanceof Uint8Array ? file : file.read(0, file.byteLength);
-    return loadOnnxruntime(bytes, { ...options, reason: error.message });
+    return new QueuedModel(await loadOnnxruntime(bytes, { ...options, reason: error.message }), engine.offloaded);
   };
   return engine.load(file, options).then((model) => new ModelWithFallback(model, fallBack), fallBack);
 }

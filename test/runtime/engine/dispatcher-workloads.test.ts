@@ -28,6 +28,8 @@ interface Plan extends Course {
   readonly deadlineMs?: number;
   readonly timeoutMs?: number;
   readonly cancelMs?: number;
+  /** Another engine computes it. */
+  readonly isOffloaded: boolean;
 }
 
 function drawPlans(random: Random, programs: number, cores: number): Plan[] {
@@ -50,6 +52,7 @@ function drawPlans(random: Random, programs: number, cores: number): Plan[] {
       deadlineMs: random.next() < 0.5 ? random.next() * 10 * needMs : undefined,
       timeoutMs: random.next() < 0.1 ? random.next() * 4 * needMs : undefined,
       cancelMs: random.next() < 0.1 ? random.next() * 4 * needMs : undefined,
+      isOffloaded: place >= programs * RUNS_TO_LEARN && random.next() < 0.2,
     };
   });
 }
@@ -65,6 +68,8 @@ class Workload {
   readonly #open = new Map<number, Plan>();
   /** Of a program that was run before, so that it is known how long it takes. */
   readonly #promised = new Set<number>();
+  /** What the other engine computes. */
+  #offloaded: number | undefined;
   #problem: unknown;
 
   constructor(random: Random) {
@@ -100,7 +105,10 @@ class Workload {
     this.outcomes['handed over'] = this.#cores.reduce((sum, { handOvers }) => sum + handOvers, 0);
     for (const program of this.#programs) assert.is(program.users, 0);
     await Promise.all(
-      this.#programs.map((program, i) => this.#dispatcher.cancelAll(`model-${i}`, [program], new Error('closed'))),
+      this.#programs.flatMap((program, i) => [
+        this.#dispatcher.cancelAll(`model-${i}`, [program], new Error('closed')),
+        this.#dispatcher.offloaded.close(`model-${i}`, new Error('closed')),
+      ]),
     );
   }
 
@@ -117,7 +125,10 @@ class Workload {
     };
     const data = new Float32Array(64 * 64).fill(id);
     const x = { type: 'float32', dims: [64, 64], data } as const;
-    const run = this.#dispatcher.run(`model-${program}`, this.#programs[program] as never, { x }, options);
+    const model = `model-${program}`;
+    const run: Promise<RunResult> = plan.isOffloaded
+      ? this.#dispatcher.offloaded.run(model, options, () => this.#compute(plan))
+      : this.#dispatcher.run(model, this.#programs[program] as never, { x }, options);
     run
       .then(
         (result) => this.#answered(plan, result),
@@ -126,6 +137,20 @@ class Workload {
       .catch((problem) => {
         this.#problem ??= problem;
       });
+  }
+
+  /** In the other engine, which takes one run after the other. */
+  #compute({ id, needMs, end }: Plan): Promise<RunResult> {
+    assert.is(this.#offloaded, undefined, 'the other engine is given two runs');
+    this.#offloaded = id;
+    return new Promise((resolve, reject) => {
+      this.#machine.time.after(needMs, () => {
+        this.#offloaded = undefined;
+        const y = { type: 'float32', dims: [1], data: Float32Array.of(2 * id) } as const;
+        if (end === 'done') resolve({ outputs: { y }, queueMs: 0, runMs: needMs });
+        else reject(new Error(end === 'lost' ? 'the run was lost' : 'the run cannot go on'));
+      });
+    });
   }
 
   #count(plan: Plan, outcome: string): void {
@@ -139,7 +164,8 @@ class Workload {
     assert.is((outputs.y as { data: Float32Array }).data[0], 2 * plan.id, `run ${plan.id} has another one's answer`);
     const [account] = accounts;
     if (account?.preemptions) this.outcomes.preempted = (this.outcomes.preempted ?? 0) + 1;
-    if (account?.slices.some(({ cores }) => cores[0] !== 0)) this.outcomes.elsewhere = 1;
+    if (plan.isOffloaded) this.outcomes.offloaded = (this.outcomes.offloaded ?? 0) + 1;
+    else if (account?.slices.some(({ cores }) => cores[0] !== 0)) this.outcomes.elsewhere = 1;
     if (plan.deadlineMs !== undefined) assert.ok(this.#passedMs(plan) <= plan.deadlineMs + TELL_MS + 1e-6);
   }
 
@@ -151,6 +177,8 @@ class Workload {
       if (error.outcome === 'refused') {
         assert.ok(passedMs < 1e-6, 'refused at once');
         assert.match(error.message, /expected|quota|promised/);
+        if (plan.isOffloaded && plan.priority === SAFETY)
+          assert.match(error.message, /runs on accelerators only|quota/);
         return;
       }
       const limitMs = (error.outcome === 'late' ? plan.deadlineMs : plan.timeoutMs) as number;
@@ -179,7 +207,10 @@ class Workload {
     // Nobody has heard yet of those that a core has left by itself, nor of the cores that helped it.
     const computing = new Set(this.#cores.flatMap(({ current, untold }) => [current, untold]));
     const isAllTold = this.#cores.every(({ untold }) => untold === undefined);
-    const waiting = [...this.#open.values()].filter(({ id }) => !computing.has(id));
+    const open = [...this.#open.values()];
+    const offloaded = open.filter(({ isOffloaded }) => isOffloaded).length;
+    assert.ok(offloaded === 0 || this.#offloaded !== undefined, `${offloaded} runs wait for an engine that is idle`);
+    const waiting = open.filter(({ id, isOffloaded }) => !isOffloaded && !computing.has(id));
     const ready = this.#cores.filter(({ isReady }) => isReady);
     const idle = ready.filter(({ current, helps }) => current === undefined && !helps);
     if (waiting.length > 0 && isAllTold)
@@ -217,6 +248,7 @@ test('whatever comes, every run ends once, as it should and with its own answer,
     'preempted',
     'elsewhere',
     'handed over',
+    'offloaded',
   ])
     assert.ok((seen[outcome] ?? 0) > 30, `saw only ${seen[outcome]} ${outcome}`);
 });

@@ -47,7 +47,12 @@ test('a model with an operator that our kernels lack runs in onnxruntime, and sa
   const model = await openModel(engine, modelOf('Inverse', 'com.microsoft'), { name: 'inverse' });
   assert.is(model.engine, 'onnxruntime');
   assert.match(model.fallbackReason ?? '', /Inverse/);
-  assert.equal(tensorsOf((await model.run({ x })).outputs).y?.data, Float32Array.of(0.5, 0, 0, 0.25));
+  const { outputs, accounts } = await model.run({ x }, { priority: 'interactive' });
+  assert.equal(tensorsOf(outputs).y?.data, Float32Array.of(0.5, 0, 0, 0.25));
+  const [latest] = engine.recentRuns;
+  assert.is(latest?.request.model, 'inverse (onnxruntime)');
+  assert.is(latest?.request.priority, 'interactive');
+  assert.equal(accounts, [latest?.account]);
 });
 
 test('a model that our kernels run has no reason to give', async () => {

@@ -1,0 +1,50 @@
+/** A model of onnxruntime whose runs take their turns as the engine's policy says. */
+import { checkInputs } from '../engine/check-inputs.ts';
+import type { Model, RunOptions, RunResult } from '../engine/model.ts';
+import type { OffloadQueue } from '../engine/offloaded-runs.ts';
+import type { EngineValue } from '../engine/value.ts';
+
+export class QueuedModel implements Model {
+  readonly engine = 'onnxruntime';
+  readonly #model: Model;
+  readonly #queue: OffloadQueue;
+  #closed = false;
+
+  constructor(model: Model, queue: OffloadQueue) {
+    this.#model = model;
+    this.#queue = queue;
+  }
+
+  get name(): string {
+    return this.#model.name;
+  }
+
+  get fallbackReason(): string | undefined {
+    return this.#model.fallbackReason;
+  }
+
+  get inputs(): Model['inputs'] {
+    return this.#model.inputs;
+  }
+
+  get outputs(): Model['outputs'] {
+    return this.#model.outputs;
+  }
+
+  async run(inputs: Readonly<Record<string, EngineValue>>, options: RunOptions = {}): Promise<RunResult> {
+    checkInputs(this.name, this.inputs, inputs);
+    if (this.#closed) throw this.#reason;
+    return this.#queue.run(this.name, options, () => this.#model.run(inputs));
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    // What is computed ends with the model, or before.
+    await Promise.all([this.#queue.close(this.name, this.#reason), this.#model.close()]);
+  }
+
+  get #reason(): Error {
+    return new Error(`model "${this.name}" is closed`);
+  }
+}
