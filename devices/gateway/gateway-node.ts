@@ -13,6 +13,7 @@ import { Dispatch } from '../../runtime/node/dispatch.ts';
 import { simdOfHost, takeInventory } from '../../runtime/node/inventory-io.ts';
 import { observeNode } from '../../runtime/node/node-metrics.ts';
 import { createRequests, type Requests } from '../../runtime/node/requests.ts';
+import { Shadows } from '../../runtime/node/shadow.ts';
 import { createSubscriptions, type Subscriptions } from '../../runtime/node/subscriptions.ts';
 import { TaskRunner } from '../../runtime/node/task-runner.ts';
 import { openTaskStore, type TaskStore } from '../../runtime/node/task-store.ts';
@@ -77,6 +78,7 @@ export class GatewayNode {
   readonly #control: Control;
   readonly #broker: Broker;
   readonly #subscriptions: Subscriptions;
+  readonly #shadows = new Shadows();
   readonly #running = new Map<string, Trigger>();
   /** Triggers whose messages are subscribed: those that run and those that are about to. */
   readonly #listening = new Map<string, Trigger>();
@@ -161,7 +163,12 @@ export class GatewayNode {
       holdTrigger: this.#holdTrigger,
       startTrigger: this.#startTrigger,
       stopTrigger: this.#stopTrigger,
-      quiet: () => this.#dispatch.quiet(),
+      startTrial: this.#startTrial,
+      stopTrial: (name) => this.#shadows.stop(name),
+      compared: () => this.#shadows.read(),
+      quiet: async () => {
+        await Promise.all([this.#dispatch.quiet(), this.#shadows.quiet()]);
+      },
       saveDesired: (desired) => this.#state.set('desired', desired),
       saveProofs: (proofs) => this.#state.set('proofs', [...proofs]),
       saveHold: (hold) => this.#state.set('hold', hold),
@@ -275,10 +282,19 @@ export class GatewayNode {
     const node = this.#options.name;
     const pipeline = this.#loader.createPipeline(trigger, { node, models: (name) => models[name] as LoadedModel });
     const { match } = parseFilter(trigger.topic);
-    this.#dispatch.set(trigger.name, (topic) => match(topic) !== undefined, pipeline);
+    const followed = this.#shadows.follow(trigger.name, pipeline);
+    this.#dispatch.set(trigger.name, (topic) => match(topic) !== undefined, followed);
     this.#running.set(trigger.name, trigger);
     this.#listen(trigger);
     this.#log.info({ trigger: trigger.name, topic: trigger.topic }, 'trigger started');
+  };
+
+  /** In the lowest class, and without a deadline: its results are for the comparison alone. */
+  #startTrial = (trigger: Trigger, models: Readonly<Record<string, LoadedModel>>): void => {
+    const { deadlineMs: _, ...form } = trigger;
+    const context = { node: this.#options.name, models: (name: string) => models[name] as LoadedModel };
+    const pipeline = this.#loader.createPipeline({ ...form, priority: 'background' }, context);
+    this.#shadows.start(trigger.name, pipeline);
   };
 
   #stopTrigger = (trigger: string): void => {
@@ -341,6 +357,7 @@ export class GatewayNode {
 
   #sendMetrics = (): void => {
     this.#converge.checkEngines();
+    if (this.#shadows.read().size > 0) this.#reportSoon();
     if (!this.#broker.connected) return;
     const counted = JSON.stringify(this.#counts());
     const nowMs = performance.now();

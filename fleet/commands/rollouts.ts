@@ -28,11 +28,19 @@ export const rolloutsStart = defineCommand({
           'who comes when, such as 1,10%,site=north,50%: nodes, share of all, label; the rest comes last (1,10%,50%)',
         ),
       failures: z.coerce.number().optional().describe('per cent of the nodes reached that may fail (0)'),
+      compare: z.coerce
+        .number()
+        .int()
+        .optional()
+        .describe('messages on which the first nodes compare old and new before they change'),
+      agreement: z.coerce.number().optional().describe('per cent of them that must agree (95)'),
+      drift: z.coerce.number().optional().describe("standard deviations that a number's mean may move (0.5)"),
+      latency: z.coerce.number().optional().describe('times as long as before that a message may take (2)'),
       soak: z.coerce.number().optional().describe('seconds between two phases (30)'),
       timeout: z.coerce.number().optional().describe('seconds that a phase may take (3600)'),
       id: nameSchema.optional().describe('the same id again is the same rollout'),
     }),
-    async prepare({ model, version, trigger, phases, failures, soak, timeout, ...rest }, { controller }) {
+    async prepare({ model, version, trigger, phases, failures, soak, timeout, id, ...typed }, { controller }) {
       if ((model === undefined) === (trigger === undefined))
         throw new Error('rollouts start: expected either --model, or --trigger with a file');
       const ms = (seconds: number | undefined) => (seconds === undefined ? undefined : Math.round(seconds * 1000));
@@ -48,7 +56,7 @@ export const rolloutsStart = defineCommand({
               version: version ?? (await controller.modelVersions(model as string))[0]?.version ?? 1,
             };
       return {
-        ...{ ...rest, target, phases: phases === undefined ? undefined : parsePhases(phases) },
+        ...{ id, target, compare: compareOf(typed), phases: phases === undefined ? undefined : parsePhases(phases) },
         ...{ failurePercentMax: failures, soakMs: ms(soak), phaseTimeoutMs: ms(timeout) },
       };
     },
@@ -57,6 +65,20 @@ export const rolloutsStart = defineCommand({
   run: async (spec, { controller }) => controller.rollouts.start(spec),
   render: (rollout, style) => picture(rollout, style),
 });
+
+interface TypedCompare {
+  readonly compare?: number | undefined;
+  readonly agreement?: number | undefined;
+  readonly drift?: number | undefined;
+  readonly latency?: number | undefined;
+}
+
+/** Nothing is compared unless something is said about it. */
+function compareOf({ compare, agreement, drift, latency }: TypedCompare) {
+  if ([compare, agreement, drift, latency].every((one) => one === undefined)) return undefined;
+  const agreementMin = agreement === undefined ? undefined : agreement / 100;
+  return { messages: compare, agreementMin, driftMax: drift, latencyRatioMax: latency };
+}
 
 /** `1,10%,site=north` → phases. Throws an Error that names the part that is none. */
 export function parsePhases(text: string): Phase[] {
@@ -159,5 +181,5 @@ function phaseLine(phase: PhaseView, width: number, style: Style): string {
 function stateText({ state, phase, phases, stage }: RolloutView, style: Style): string {
   if (state === 'finished') return style.good(state);
   if (state === 'stopping' || state === 'stopped') return style.bad(state);
-  return `${state}, phase ${phase} of ${phases}${stage === 'soak' ? ', watched' : ''}`;
+  return `${state}, phase ${phase} of ${phases}${stage === 'soak' ? ', watched' : stage === 'compare' ? ', compared' : ''}`;
 }

@@ -1,5 +1,5 @@
 /** What every node should be: models, triggers and selectors in, one desired state a node out. No I/O, no clock. */
-import { type DesiredState, PAYLOAD_BYTES_MAX } from '../../runtime/protocol/messages.ts';
+import { type DesiredState, PAYLOAD_BYTES_MAX, type Trial } from '../../runtime/protocol/messages.ts';
 import { modelsOf, type Trigger } from '../../runtime/triggers/schema.ts';
 import type { NodeSelector } from './service.ts';
 
@@ -23,6 +23,7 @@ export type AssignedModel = DesiredState['models'][number];
 export interface Overlay {
   readonly models: readonly AssignedModel[];
   readonly triggers: readonly Trigger[];
+  readonly trials: readonly Trial[];
 }
 
 export interface Assignment {
@@ -78,7 +79,7 @@ export function nextDesired(
   return desired;
 }
 
-type Content = Pick<DesiredState, 'files' | 'models' | 'triggers'>;
+type Content = Pick<DesiredState, 'files' | 'models' | 'triggers' | 'trials'>;
 
 function contentFor(node: NodeFacts, { files, models: released, triggers, overlays }: Assignment): Content {
   const overlay = overlays.get(node.name);
@@ -90,6 +91,7 @@ function contentFor(node: NodeFacts, { files, models: released, triggers, overla
     files,
     models: models.filter(({ name }) => used.has(name)).toSorted(byName),
     triggers: chosen.toSorted(byName),
+    ...(overlay && overlay.trials.length > 0 && { trials: [...overlay.trials] }),
   };
 }
 
@@ -102,8 +104,8 @@ function overlaid<T extends { readonly name: string }>(all: readonly T[], instea
 const byName = (a: { name: string }, b: { name: string }): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
 
 /** Both sides were made by `contentFor`, so equal content has equal text. */
-function sameContent(previous: DesiredState, { files, models, triggers }: Content): boolean {
-  return (
-    JSON.stringify([previous.files, previous.models, previous.triggers]) === JSON.stringify([files, models, triggers])
-  );
+function sameContent(previous: DesiredState, next: Content): boolean {
+  const textOf = ({ files, models, triggers, trials }: Content): string =>
+    JSON.stringify([files, models, triggers, trials]);
+  return textOf(previous) === textOf(next);
 }

@@ -1,6 +1,6 @@
 /** What rollouts change in the desired states of the nodes that they have reached. */
 import type { AssignedModel, Overlay } from '../controller/desired.ts';
-import { gets, type Step } from './rollout.ts';
+import { compares, gets, type Step } from './rollout.ts';
 
 /** @param modelVersion a version of a model; undefined when it is not registered (any more) */
 export function overlays(
@@ -11,17 +11,17 @@ export function overlays(
   for (const { rollout, nodes } of steps) {
     const { target } = rollout.spec;
     const model = target.kind === 'model' ? modelVersion(target.model, target.version) : undefined;
-    const adds = {
-      models: model ? [model] : [],
-      triggers: target.kind === 'trigger' ? [target.trigger] : [],
-    };
+    const models = model ? [model] : [];
+    const triggers = target.kind === 'trigger' ? [target.trigger] : [];
     for (const node of nodes) {
-      if (!gets(rollout, node)) continue;
-      const before = result.get(node.node) ?? { models: [], triggers: [] };
-      result.set(node.node, {
-        models: [...before.models, ...adds.models],
-        triggers: [...before.triggers, ...adds.triggers],
-      });
+      const before = result.get(node.node) ?? { models: [], triggers: [], trials: [] };
+      const { trials } = before;
+      if (gets(rollout, node))
+        result.set(node.node, {
+          ...{ models: [...before.models, ...models], triggers: [...before.triggers, ...triggers], trials },
+        });
+      else if (compares(rollout, node))
+        result.set(node.node, { ...before, trials: [...trials, { id: rollout.id, models, triggers }] });
     }
   }
   return result;

@@ -49,6 +49,8 @@ export function progressOf(
   const uses = (trigger: Trigger): boolean =>
     wanted.kind === 'model' ? modelsOf(trigger).includes(wanted.model) : trigger.name === wanted.trigger.name;
   const names = new Set(desired.triggers.filter(uses).map(({ name }) => name));
+  // A trigger was changed or taken away meanwhile: the node has no use for it.
+  if (names.size === 0) return { ...CANCELED, details: 'is no longer to have it' };
   const triggers = reported.triggers.filter(({ name }) => names.has(name));
   const model =
     wanted.kind === 'model'
@@ -61,7 +63,9 @@ export function progressOf(
     if (!model) return SCHEDULED;
     return open(model.state === 'loading' || model.state === 'ready' ? 'proceeding' : 'download');
   }
-  const failed = [...triggers, ...(model ? [model] : [])].find(({ state }) => state === 'failed');
+  const failed = [...triggers, ...(model ? [model] : [])].find(
+    ({ state, error }) => state === 'failed' || error !== undefined,
+  );
   if (failed) return failure(failed.error ?? `"${failed.name}" failed`);
   if (triggers.some(({ provisional }) => provisional)) return open('proceeding', 'proves itself');
   return { execution: 'closed', finished: 'success', details: null };

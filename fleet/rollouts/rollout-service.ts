@@ -9,6 +9,7 @@ import { newest, readModels, readNodes, readTriggers, released, saveTrigger } fr
 import { checkModels } from '../controller/triggers.ts';
 import {
   advance,
+  compares,
   courseOf,
   gets,
   isActive,
@@ -233,7 +234,12 @@ export class RolloutService implements Rollouts {
     const before = await this.#read(database, id);
     const { rollout } = before;
     const names = before.nodes
-      .filter((node) => gets(rollout, node) || (rollout.state === 'stopping' && node.execution !== 'canceled'))
+      .filter(
+        (node) =>
+          gets(rollout, node) ||
+          compares(rollout, node) ||
+          (rollout.state === 'stopping' && node.execution !== 'canceled'),
+      )
       .map(({ node }) => node);
     const nodes = new Map((await readNodes(database, names)).map((node) => [node.name, node]));
     const { target } = rollout.spec;

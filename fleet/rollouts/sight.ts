@@ -2,13 +2,14 @@
 import type { Trigger } from '../../runtime/triggers/schema.ts';
 import { goesTo, type NodeFacts } from '../controller/desired.ts';
 import type { StoredNode, StoredTrigger } from '../controller/store.ts';
-import { progressOf } from './progress.ts';
+import { judge } from './comparison.ts';
+import { progressOf, SCHEDULED } from './progress.ts';
 import type { Candidate, Rollout, Sight } from './rollout.ts';
 import type { Target } from './spec.ts';
 
 /** @param releasedVersion of the target's model: what nodes without the rollout have */
 export function sightOf(
-  { spec, state }: Pick<Rollout, 'spec' | 'state'>,
+  { id, spec, state, stage }: Pick<Rollout, 'id' | 'spec' | 'state' | 'stage'>,
   node: Pick<StoredNode, 'desired' | 'reported'> | undefined,
   online: boolean,
   releasedVersion: number | undefined,
@@ -16,10 +17,15 @@ export function sightOf(
   const { target } = spec;
   const isBack = state === 'stopping' && target.kind === 'model' && releasedVersion !== undefined;
   const wanted = isBack ? { ...target, version: releasedVersion } : target;
-  return {
-    isAble: online && node?.reported?.held === undefined,
-    progress: progressOf(wanted, node?.desired ?? null, node?.reported ?? null),
-  };
+  const reported = node?.reported ?? null;
+  const isAble = online && reported?.held === undefined;
+  if (state !== 'stopping' && stage === 'compare' && spec.compare) {
+    const trials = reported?.trials?.filter((trial) => trial.id === id) ?? [];
+    // A node of an earlier version cannot compare, so it is not waited for.
+    const canCompare = reported?.features?.includes('trials') ?? false;
+    return { isAble: isAble && canCompare, progress: SCHEDULED, verdict: judge(spec.compare, trials) };
+  }
+  return { isAble, progress: progressOf(wanted, node?.desired ?? null, reported) };
 }
 
 /** The nodes that a rollout is for: those that have the model, or run the trigger. */

@@ -20,6 +20,15 @@ const targetSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('trigger'), trigger: triggerSchema }),
 ]);
 
+/** Before the first nodes change, they run the old and the new side by side on the messages that come. */
+const compareSchema = z.strictObject({
+  messages: z.int().min(1).max(1_000_000).default(100).describe('that each node of the first phase compares'),
+  agreementMin: z.number().min(0).max(1).default(0.95),
+  driftMax: z.number().min(0).default(0.5).describe("of a number's mean, in standard deviations"),
+  latencyRatioMax: z.number().gt(0).default(2),
+  failurePercentMax: z.number().min(0).max(100).default(1).describe('of messages, beyond those that failed before'),
+});
+
 export const rolloutSpecSchema = z.strictObject({
   id: nameSchema.optional().describe('chosen by who asks: the same id again is the same rollout, not another one'),
   target: targetSchema,
@@ -29,6 +38,7 @@ export const rolloutSpecSchema = z.strictObject({
     .min(1)
     .max(50)
     .default([{ nodes: 1 }, { percent: 10 }, { percent: 50 }]),
+  compare: compareSchema.optional(),
   /** Of the nodes that were given it: with more failures it is taken back everywhere. */
   failurePercentMax: z.number().min(0).max(100).default(0),
   /** Between the last node of a phase and the first of the next. */

@@ -22,6 +22,7 @@ import { envelopeOf } from '../../runtime/protocol/tasks.ts';
 import { nodeTopic } from '../../runtime/protocol/topics.ts';
 import type { Client, SimBroker } from './broker.ts';
 import { emptyDisk, keepTasks } from './node-disk.ts';
+import { SimTrials } from './node-trials.ts';
 import { qualityOf } from './quality.ts';
 import type { CrashPoint, World } from './world.ts';
 
@@ -43,6 +44,7 @@ export class SimNode implements Client {
   #process = 0;
   #servedAt = 0;
   #counts = new Map<string, Served>();
+  #trials = new SimTrials();
   #alive = false;
   #connected = false;
   #failures = 0;
@@ -98,6 +100,7 @@ export class SimNode implements Client {
     this.illAt = this.#world.now;
     this.#servedAt = this.#world.now;
     this.#counts = new Map();
+    this.#trials = new SimTrials();
     const disk = this.#disk;
     this.#state = initialState(this.name);
     this.#running = new Map();
@@ -117,7 +120,10 @@ export class SimNode implements Client {
     if (!this.#alive) return;
     this.#later(this.#world.chance.between(0, 1_000), () => this.#connect());
     this.#every(TICK_MS, () => this.#tasks?.tick());
-    this.#every(METRICS_MS, () => this.#publish('metrics', { ...METRICS, at: this.#world.now }, 0, false));
+    this.#every(METRICS_MS, () => {
+      this.#publish('metrics', { ...METRICS, at: this.#world.now }, 0, false);
+      if (this.#trials.size > 0) this.#report();
+    });
   }
 
   /** Somebody beside the node says that nothing may change, or that it may again. */
@@ -187,10 +193,11 @@ export class SimNode implements Client {
   }
 
   #report(): void {
-    const about = { at: this.#world.now, labels: this.labels, features: ['tasks'], inventory: INVENTORY };
+    const about = { at: this.#world.now, labels: this.labels, features: ['tasks', 'trials'], inventory: INVENTORY };
     const held = this.#state.hold === null ? {} : { held: this.#state.hold };
     const reached = { desiredVersion: reachedVersion(this.#state), ...describe(this.#state), ...held };
-    this.#publish('reported', { ...about, ...reached }, 1, true);
+    const trials = this.#trials.describe(this.#state, this.#world.now);
+    this.#publish('reported', { ...about, ...reached, ...trials }, 1, true);
   }
 
   #check(text: string): CheckedDesired {
@@ -266,6 +273,14 @@ export class SimNode implements Client {
           this.#world.violate(`${this.name} stops trigger ${effect.name} although it is held`);
         if (this.#state.desired?.triggers.some(({ name }) => name === effect.name))
           this.#world.violate(`${this.name} stops trigger ${effect.name}, which it is to run`);
+        return;
+      case 'startTrial': {
+        if (this.#stopsAt('node: while a new form begins to be compared')) return;
+        this.#trials.start(effect, this.#state, this.#world.now);
+        return;
+      }
+      case 'stopTrial':
+        this.#trials.stop(effect.name);
         return;
       case 'report':
         this.#report();

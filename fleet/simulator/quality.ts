@@ -2,10 +2,11 @@
 import type { AssignedModel } from '../controller/desired.ts';
 import type { Chance } from './random.ts';
 
-export type Quality = 'good' | 'does not load' | 'fails messages' | 'takes the process down';
+export type Quality = 'good' | 'answers otherwise' | 'does not load' | 'fails messages' | 'takes the process down';
 
 const BYTES: Record<Quality, number> = {
   good: 1_000,
+  'answers otherwise': 1_004,
   'does not load': 1_001,
   'fails messages': 1_002,
   'takes the process down': 1_003,

@@ -51,6 +51,7 @@ export class RolloutWishes {
     const bySite = chance.happens(0.3) ? [{ labels: { site: chance.pick(this.#forms.sites) } }] : [];
     const spec = rolloutSpecSchema.parse({
       ...{ target, phases: [...phases, ...bySite], soakMs: chance.between(0, 3_000) },
+      ...(chance.happens(0.5) && { compare: { messages: chance.between(1, 15) } }),
       ...{ phaseTimeoutMs: chance.between(20_000, 40_000), failurePercentMax: chance.happens(0.3) ? 20 : 0 },
     });
     if (this.#controller.startRollout(id, spec)) this.#begun.add(id);
@@ -90,7 +91,9 @@ export class RolloutWishes {
         this.#world.violate(`rollout ${id} has not ended: ${rollout.state}, phase ${rollout.phase}`);
       const { target, failurePercentMax } = rollout.spec;
       const model = target.kind === 'model' ? versions.get(`${target.model}@${target.version}`) : undefined;
-      const doesHarm = model !== undefined && qualityOf(model) !== 'good';
+      // What only answers otherwise is noticed where it is compared.
+      const isSeen = rollout.spec.compare !== undefined || (model && qualityOf(model) !== 'answers otherwise');
+      const doesHarm = model !== undefined && qualityOf(model) !== 'good' && isSeen;
       if (doesHarm && rollout.state === 'finished' && failurePercentMax === 0)
         this.#world.violate(`rollout ${id} brought ${qualityOf(model)} to all: ${JSON.stringify(tally(nodes))}`);
     }

@@ -1,6 +1,6 @@
 /** The controller's side of rollouts: the real machine on simulated rows, in the order of rollout-service.ts. */
 import { overlays } from '../rollouts/overlay.ts';
-import { advance, courseOf, gets, isActive, newRollout, type Step } from '../rollouts/rollout.ts';
+import { advance, courseOf, isActive, newRollout, type Step } from '../rollouts/rollout.ts';
 import { HEAR_MS } from '../rollouts/rollout-service.ts';
 import { candidatesFor, sightOf } from '../rollouts/sight.ts';
 import type { RolloutSpec } from '../rollouts/spec.ts';
@@ -98,6 +98,5 @@ function release(rows: Rows, { rollout }: Step): void {
 /** By node: what rollouts bring it. */
 export function simOverlays({ rollouts, versions }: Rows) {
   const steps = [...rollouts.values()].filter(({ rollout }) => isActive(rollout));
-  const given = steps.map(({ rollout, nodes }) => ({ rollout, nodes: nodes.filter((node) => gets(rollout, node)) }));
-  return overlays(given, (model, version) => versions.get(`${model}@${version}`));
+  return overlays(steps, (model, version) => versions.get(`${model}@${version}`));
 }

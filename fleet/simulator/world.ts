@@ -18,6 +18,7 @@ export const CRASH_POINTS = {
   'node: while a blob is downloaded': 0.02,
   'node: while a model is loaded': 0.02,
   'node: while a trigger is swapped': 0.02,
+  'node: while a new form begins to be compared': 0.05,
   'controller: before tasks are committed': 0.002,
   'controller: after tasks are committed': 0.002,
   'controller: between two messages about tasks': 0.002,

@@ -62,14 +62,16 @@ export function createControl(options: ControlOptions): Control {
   const presence = (online: boolean): OutgoingMessage =>
     json(nodeTopic(node, 'presence'), { online, at: now() } satisfies Presence, 1, true);
   const report = (): void => {
+    const trials = converge.trials();
     const reported: ReportedState = {
       at: now(),
       labels: { ...options.labels },
-      features: ['tasks', 'hold'],
+      features: ['tasks', 'hold', 'trials'],
       inventory: options.inventory(),
       desiredVersion: converge.reached,
       ...converge.describe(),
       ...(converge.held !== null && { held: converge.held }),
+      ...(trials.length > 0 && { trials }),
     };
     options.send(json(nodeTopic(node, 'reported'), reported, 1, true));
   };

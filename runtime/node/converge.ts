@@ -4,11 +4,13 @@ import type { DesiredState } from '../protocol/messages.ts';
 import type { Blobs } from '../store/blobs.ts';
 import type { Trigger } from '../triggers/schema.ts';
 import type { LoadedModel } from '../triggers/stage.ts';
+import type { Compared } from './comparison.ts';
 import { describe } from './describe.ts';
 import { parseLabels } from './labels.ts';
 import { type CheckedDesired, type Effect, type Event, initialState, type NodeState } from './node-state.ts';
 import type { Proofs, Served } from './proof.ts';
 import { nextWake, reachedVersion, step } from './reconcile.ts';
+import { describeTrials } from './trials.ts';
 import { modelId } from './wanted.ts';
 
 export interface ConvergePorts {
@@ -21,6 +23,11 @@ export interface ConvergePorts {
   /** Makes the trigger ready and puts it, or its new form, to work. Throws when its models cannot be fed that way. */
   startTrigger(trigger: Trigger, models: Readonly<Record<string, LoadedModel>>): void;
   stopTrigger(name: string): void;
+  /** Runs a new form beside the trigger that serves. Throws as `startTrigger` does. */
+  startTrial(trigger: Trigger, models: Readonly<Record<string, LoadedModel>>): void;
+  stopTrial(name: string): void;
+  /** By trigger: how the new forms do. */
+  compared(): ReadonlyMap<string, Compared>;
   /** Resolves when no stopped or replaced trigger uses its models any longer. */
   quiet(): Promise<void>;
   /** On the disk when it returns. */
@@ -79,6 +86,10 @@ export class Converge {
 
   describe(): ReturnType<typeof describe> {
     return describe(this.#state);
+  }
+
+  trials(): ReturnType<typeof describeTrials> {
+    return describeTrials(this.#state, this.#ports.compared());
   }
 
   get reached(): number {
@@ -165,6 +176,12 @@ export class Converge {
       case 'stopTrigger':
         this.#ports.stopTrigger(effect.name);
         break;
+      case 'startTrial':
+        this.#startTrial(effect);
+        break;
+      case 'stopTrial':
+        this.#ports.stopTrial(effect.name);
+        break;
       case 'report':
         this.#ports.reportChanged();
     }
@@ -229,12 +246,26 @@ export class Converge {
   #startTrigger({ trigger, models, key }: Effect & { type: 'startTrigger' }): void {
     const { name } = trigger;
     try {
-      const held = Object.entries(models).map(([model, id]) => [model, this.#loaded.get(id) as LoadedModel]);
-      this.#ports.startTrigger(trigger, Object.fromEntries(held));
+      this.#ports.startTrigger(trigger, this.#held(models));
       this.#send({ type: 'triggerStarted', name, key });
     } catch (error) {
       this.#ports.log(`trigger "${name}" could not be started`, error as Error);
       this.#send({ type: 'triggerFailed', name, key, error: (error as Error).message });
     }
+  }
+
+  #startTrial({ name, trigger, models, key }: Effect & { type: 'startTrial' }): void {
+    try {
+      this.#ports.startTrial(trigger, this.#held(models));
+    } catch (error) {
+      this.#ports.log(`the new form of trigger "${name}" could not be tried`, error as Error);
+      this.#send({ type: 'trialFailed', name, key, error: (error as Error).message });
+    }
+  }
+
+  /** @param models name to loaded id */
+  #held(models: Readonly<Record<string, string>>): Record<string, LoadedModel> {
+    const held = Object.entries(models).map(([model, id]) => [model, this.#loaded.get(id) as LoadedModel]);
+    return Object.fromEntries(held);
   }
 }

@@ -66,7 +66,9 @@ function describeTriggers(state: NodeState): Described['triggers'] {
     if (slot?.starting) return { name, state: 'loading' as const };
     const isReady = slot?.running && slot.running.key === wanted?.key;
     if (!isReady) return { name, state: 'waiting' as const };
-    return { name, state: 'ready' as const, ...(slot.proving && { provisional: true as const }) };
+    const { proving } = slot;
+    const doubt = proving?.error !== undefined && { error: proving.error };
+    return { name, state: 'ready' as const, ...(proving && { provisional: true as const }), ...doubt };
   });
   const refused = (state.desired?.refused ?? []).map(({ name, error }) => failed(name, error));
   return [...described, ...refused];

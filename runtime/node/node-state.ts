@@ -34,6 +34,7 @@ export type Event =
   | { type: 'engineChanged'; id: string; engine: 'llmasos' | 'onnxruntime'; fallbackReason?: string }
   | { type: 'triggerStarted'; name: string; key: string }
   | { type: 'triggerFailed'; name: string; key: string; error: string }
+  | { type: 'trialFailed'; name: string; key: string; error: string }
   /** Time has passed; see `nextWake`. `served`: what each trigger has done since the process began. */
   | { type: 'tick'; served: ReadonlyMap<string, Served> };
 
@@ -51,6 +52,9 @@ export type Effect =
   /** Replaces a running trigger of that name once the new one is ready. `models`: model name to loaded id. */
   | { type: 'startTrigger'; key: string; trigger: Trigger; models: Record<string, string> }
   | { type: 'stopTrigger'; name: string }
+  /** Runs a new form of a trigger beside the one that serves. */
+  | { type: 'startTrial'; name: string; key: string; trigger: Trigger; models: Record<string, string> }
+  | { type: 'stopTrial'; name: string }
   /** What `describe` returns has changed. */
   | { type: 'report' };
 
@@ -77,8 +81,11 @@ interface TriggerSlot {
   failed?: { key: string; error: string };
   /** The form that this process has begun to try. */
   tried?: string;
-  /** While the running form is provisional: since when, and what had been served by the first look at it. */
-  proving?: { key: string; sinceMs: number; lookAtMs: number; from?: Served };
+  /**
+   * While the running form is provisional: since when, what had been served by the first look at it, and what speaks against
+   * one that has no predecessor to go back to.
+   */
+  proving?: { key: string; sinceMs: number; lookAtMs: number; from?: Served; error?: string };
 }
 
 export interface NodeState {
@@ -93,6 +100,8 @@ export interface NodeState {
   /** By `modelId`: several versions of one model may be there during a swap. */
   models: Record<string, ModelSlot>;
   triggers: Map<string, TriggerSlot>;
+  /** By trigger: the new form that runs beside it, or why it does not. */
+  trials: Map<string, { readonly id: string; readonly key: string; readonly error?: string }>;
   reached: number;
   described: string;
 }
@@ -108,6 +117,7 @@ export function initialState(name: string): NodeState {
     blobs: {},
     models: {},
     triggers: new Map(),
+    trials: new Map(),
     reached: 0,
     described: '',
   };

@@ -1,7 +1,9 @@
 /**
  * A form of a trigger is its definition and the models that it runs on. A new form is provisional until it has proved itself;
  * the last good one is kept on the disk meanwhile, with its models, and comes back when the new one does not start, fails
- * more messages than its predecessor, or takes the process down again and again. No I/O and no clock.
+ * more messages than its predecessor, or takes the process down again and again. The first form of a trigger has nothing to
+ * go back to: it is good as it is, and provisional all the same, since whoever rolls it out must not take it for proved.
+ * No I/O and no clock.
  */
 import type { Trigger } from '../triggers/schema.ts';
 import type { NodeState, WantedModel } from './node-state.ts';
@@ -21,7 +23,7 @@ export interface Form {
 }
 
 export interface Proof {
-  readonly good?: Form;
+  readonly good?: Form & { readonly isUnproved?: true };
   /** `starts`: processes that have tried it. */
   readonly provisional?: { readonly key: string; readonly starts: number };
   readonly rejected?: { readonly key: string; readonly error: string };
@@ -50,15 +52,18 @@ export function rejected({ good }: Proof, key: string, error: string): Proof {
   return { ...(good && { good }), rejected: { key, error } };
 }
 
-/** What a look at a provisional form says: proved, too bad, or (undefined) neither yet. */
+/**
+ * What a look at a provisional form says: proved, too bad, or (undefined) neither yet.
+ * @param before the share of messages that failed before it
+ */
 export function verdict(
   from: Served,
   now: Served,
   elapsedMs: number,
+  before = from.failed / Math.max(1, from.answered + from.failed),
 ): { healthy: true } | { healthy: false; error: string } | undefined {
   const failed = now.failed - from.failed;
   const messages = now.answered - from.answered + failed;
-  const before = from.failed / Math.max(1, from.answered + from.failed);
   if (failed >= FAILURES.min && failed / messages > FAILURES.share + 2 * before) {
     const share = `${failed} of ${messages} messages failed, before it ${(100 * before).toFixed(0)}%`;
     return { healthy: false, error: share };
@@ -76,13 +81,25 @@ export function look(state: NodeState, served: ReadonlyMap<string, Served>, now:
     const counts = served.get(name) ?? { answered: 0, failed: 0 };
     proving.from ??= counts;
     proving.lookAtMs = now + LOOK_MS;
-    const found = verdict(proving.from, counts, now - proving.sinceMs);
-    if (!found) continue;
-    delete slot.proving;
     const proof = proofs.get(name) ?? {};
-    proofs.set(name, found.healthy ? { good: running } : rejected(proof, running.key, found.error));
+    const isFirst = proof.good?.key === running.key;
+    const found = verdict(proving.from, counts, now - proving.sinceMs, isFirst ? 0 : undefined);
+    if (!found) continue;
+    if (!found.healthy && isFirst) {
+      // The first words stay, so that a sensor without rest does not make a report every few seconds.
+      slot.proving = { ...proving, sinceMs: now, from: counts, error: proving.error ?? found.error };
+      continue;
+    }
+    delete slot.proving;
+    // A first form may be proved while another one is tried, or after that was rejected.
+    const proved = { ...(isFirst && proof), good: plain(running) };
+    proofs.set(name, found.healthy ? proved : rejected(proof, running.key, found.error));
     changed = true;
   }
   state.proofs = proofs;
   return changed;
+}
+
+function plain({ key, trigger, models }: Form): Form {
+  return { key, trigger, models };
 }

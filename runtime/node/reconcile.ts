@@ -16,6 +16,7 @@ import type { DesiredState } from '../protocol/messages.ts';
 import { describe, isSettled } from './describe.ts';
 import type { Effect, Event, NodeState, WantedModel } from './node-state.ts';
 import { begun, type Form, look, type Proof } from './proof.ts';
+import { startTrials } from './trials.ts';
 import { blobsOf, choices, modelId, modelsToLoad, wantedModels } from './wanted.ts';
 
 const DOWNLOADS_MAX = 2;
@@ -29,11 +30,12 @@ export function step(before: NodeState, event: Event, now: number): { state: Nod
   tryForms(state, effects);
   startLoads(state, effects);
   swapTriggers(state, effects);
+  startTrials(state, effects);
   releaseModels(state, effects);
   removeBlobs(state, effects);
   const described = describe(state);
   if (isSettled(state)) state.reached = state.desired?.version ?? 0;
-  const text = JSON.stringify([described, state.reached, state.hold]);
+  const text = JSON.stringify([described, state.reached, state.hold, [...state.trials]]);
   if (text !== state.described) effects.push({ type: 'report' });
   state.described = text;
   return { state, effects };
@@ -47,7 +49,13 @@ function draftOf(state: NodeState): NodeState {
     name,
     { ...slot, ...(slot.proving && { proving: { ...slot.proving } }) },
   ]);
-  return { ...state, blobs: copied(state.blobs), models: copied(state.models), triggers: new Map(triggers) };
+  return {
+    ...state,
+    blobs: copied(state.blobs),
+    models: copied(state.models),
+    triggers: new Map(triggers),
+    trials: new Map(state.trials),
+  };
 }
 
 /** Takes the event into the state; false when it changes nothing at all. */
@@ -121,6 +129,12 @@ function apply(state: NodeState, event: Event, now: number, effects: Effect[]): 
       delete slot.starting;
       return true;
     }
+    case 'trialFailed': {
+      const slot = state.trials.get(event.name);
+      if (slot?.key !== event.key) return false;
+      state.trials.set(event.name, { ...slot, error: event.error });
+      return true;
+    }
     case 'tick':
       if (look(state, event.served, now)) effects.push({ type: 'saveProofs', proofs: state.proofs });
       return true;
@@ -140,15 +154,16 @@ function backoff(attempts: number, salt: string): number {
   return base * (0.75 + ((hash >>> 0) / 2 ** 32) * 0.5);
 }
 
-/** A first form is good as it is, there being nothing to go back to; a successor has to prove itself. */
+/** Every form has to prove itself; a first one is good until then, there being nothing to go back to. */
 function runs(state: NodeState, name: string, form: Form, now: number, effects: Effect[]): void {
   const slot = state.triggers.get(name) ?? {};
   slot.running = form;
   delete slot.proving;
   const proof = state.proofs.get(name);
-  if (choices(state).get(name)?.isLocal || proof?.good?.key === form.key) return;
-  if (proof?.good) slot.proving = { key: form.key, sinceMs: now, lookAtMs: now };
-  else saveProof(state, name, { good: form }, effects);
+  const isGood = proof?.good?.key === form.key;
+  if (choices(state).get(name)?.isLocal || (isGood && !proof.good.isUnproved)) return;
+  slot.proving = { key: form.key, sinceMs: now, lookAtMs: now };
+  if (!proof?.good) saveProof(state, name, { good: { ...form, isUnproved: true } }, effects);
 }
 
 /** A form that failed in a way that can be told did not take the process down: that is not counted against it. */
@@ -264,7 +279,10 @@ function removeBlobs(state: NodeState, effects: Effect[]): void {
   if (!state.desired || state.desired.models.length === 0 || !isSettled(state)) return;
   const inUse = Object.values(state.models).map((slot) => slot.model);
   const good = [...state.proofs.values()].flatMap((proof) => proof.good?.models ?? []);
-  const kept = new Set(blobsOf([...wantedModels(state).values(), ...inUse, ...good]).map(({ sha256 }) => sha256));
+  const toLoad = modelsToLoad(state).values();
+  const kept = new Set(
+    blobsOf([...wantedModels(state).values(), ...toLoad, ...inUse, ...good]).map(({ sha256 }) => sha256),
+  );
   for (const sha256 of state.previousBlobs) kept.add(sha256);
   for (const [sha256, blob] of Object.entries(state.blobs)) {
     if (kept.has(sha256) || blob.state === 'downloading') continue;

@@ -80,7 +80,7 @@ export function problemOf(state: NodeState, name: string, key: string): string |
   return failed?.key === key ? failed.error : undefined;
 }
 
-/** By id: those of the chosen forms and, where nothing runs yet, of the good ones; and those that no trigger uses. */
+/** By id: of the chosen forms and, where nothing runs yet, of the good ones; of forms on trial; and those that no trigger uses. */
 export function modelsToLoad(state: NodeState, all = choices(state)): Map<string, WantedModel> {
   const result = new Map<string, WantedModel>();
   const used = new Set<string>();
@@ -90,6 +90,25 @@ export function modelsToLoad(state: NodeState, all = choices(state)): Map<string
     for (const model of [...(chosen?.models ?? []), ...(stopgap?.models ?? [])]) result.set(modelId(model), model);
   }
   for (const model of wantedModels(state).values()) if (!used.has(modelId(model))) result.set(modelId(model), model);
+  for (const { form } of trialForms(state).values()) for (const model of form.models) result.set(modelId(model), model);
+  return result;
+}
+
+/** By trigger: the new forms that are to run beside those that serve. One at a time; none where it would be the same. */
+export function trialForms(state: NodeState): Map<string, { id: string; key: string; form: Form }> {
+  const result = new Map<string, { id: string; key: string; form: Form }>();
+  for (const { id, models: tried, triggers } of state.desired?.trials ?? []) {
+    const models = new Map([...wantedModels(state), ...tried.map((model) => [model.name, model] as const)]);
+    const instead = new Map(triggers.map((trigger) => [trigger.name, trigger]));
+    for (const [name, trigger] of wantedTriggers(state)) {
+      const running = state.triggers.get(name)?.running;
+      const isConcerned =
+        instead.has(name) || modelsOf(trigger).some((model) => tried.some((one) => one.name === model));
+      const form = running && isConcerned ? wantedForm(instead.get(name) ?? trigger, models) : undefined;
+      if (!running || !form || form.key === running.key || result.has(name) || ownsAny(state, trigger)) continue;
+      result.set(name, { id, form, key: JSON.stringify([id, running.key, form.key]) });
+    }
+  }
   return result;
 }
 

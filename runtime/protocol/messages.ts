@@ -48,6 +48,14 @@ const modelSchema = z.object({
   labels: labelsSchema.optional(),
 });
 
+/** Forms to be run beside those that serve, on the same messages, and compared with them. */
+export const trialSchema = z.object({
+  id: nameSchema.describe('of the rollout'),
+  /** They take the place of models and triggers of the same name. */
+  models: z.array(modelSchema.omit({ labels: true }).extend({ labels: hashSchema.optional() })),
+  triggers: z.array(triggerSchema),
+});
+
 export const desiredSchema = z.object({
   /** Grows with every change; a node ignores what is older than what it has. */
   version: z.number().int().nonnegative(),
@@ -57,21 +65,36 @@ export const desiredSchema = z.object({
   /** `labels` is the hash of a blob that holds them (`labelsSchema` as JSON), fetched like the model. */
   models: z.array(modelSchema.omit({ labels: true }).extend({ labels: hashSchema.optional() })),
   triggers: z.array(triggerSchema),
+  trials: z.array(trialSchema).max(50).optional(),
 });
 
 /**
  * The same before its triggers are checked: a node checks them one by one, so that one which it cannot read (written by a
  * newer controller, say) is reported and does not stop the others.
  */
-export const desiredEnvelopeSchema = desiredSchema.extend({ triggers: z.array(z.looseObject({ name: nameSchema })) });
+export const desiredEnvelopeSchema = desiredSchema.extend({
+  triggers: z.array(z.looseObject({ name: nameSchema })),
+  trials: z.array(z.unknown()).max(50).optional(),
+});
 
 const itemStateSchema = z.object({
   name: z.string(),
   state: z.enum(['waiting', 'downloading', 'loading', 'ready', 'failed']),
-  /** What is wrong, where, what was expected, what to do; only with `failed`. */
+  /** What is wrong, where, what was expected, what to do; only with `failed`, and with triggers that are `provisional`. */
   error: z.string().optional(),
   /** With `failed`: it is tried again by itself. */
   retrying: z.literal(true).optional(),
+});
+
+const comparedSchema = z.object({
+  messages: z.int().nonnegative(),
+  agreed: z.int().nonnegative(),
+  failuresBefore: z.int().nonnegative(),
+  failuresNew: z.int().nonnegative(),
+  skipped: z.int().nonnegative().describe('messages that the new form did not see because the node was busy'),
+  beforeMs: z.number().nonnegative(),
+  newMs: z.number().nonnegative(),
+  drift: z.number().nonnegative().describe("the largest shift of a number's mean, in standard deviations"),
 });
 
 export const reportedSchema = z.object({
@@ -92,10 +115,22 @@ export const reportedSchema = z.object({
   ),
   triggers: z.array(
     itemStateSchema.extend({
-      /** It runs in its new form, which has yet to prove itself; the form before is kept. */
+      /** It runs in its new form, which has yet to prove itself; the form before, if any, is kept. With `error`: what speaks against it. */
       provisional: z.literal(true).optional(),
     }),
   ),
+  /** How the new forms do that run beside those that serve: an entry for each trial and trigger. */
+  trials: z
+    .array(
+      z.object({
+        id: z.string(),
+        trigger: z.string(),
+        state: z.enum(['waiting', 'running', 'failed']),
+        error: z.string().optional(),
+        compared: comparedSchema.optional(),
+      }),
+    )
+    .optional(),
   /** Why nothing that runs is changed at present; absent when it may be. */
   held: z.string().max(HOLD_CHARACTERS_MAX).optional(),
 });
@@ -186,6 +221,7 @@ export const messageErrorSchema = z.object({
 export type Hold = z.infer<typeof holdSchema>;
 export type Presence = z.infer<typeof presenceSchema>;
 export type Inventory = z.infer<typeof inventorySchema>;
+export type Trial = z.infer<typeof trialSchema>;
 export type DesiredState = z.infer<typeof desiredSchema>;
 export type ReportedState = z.infer<typeof reportedSchema>;
 export type TriggerMetrics = z.infer<typeof triggerMetricsSchema>;

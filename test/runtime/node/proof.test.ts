@@ -46,6 +46,7 @@ class TestNode {
 
   start(): void {
     this.running = undefined;
+    this.served = { answered: 0, failed: 0 };
     this.state = initialState('n');
     const { desired, hold, blobs } = this.disk;
     const proofs = new Map(this.disk.proofs as []) as Proofs;
@@ -108,7 +109,7 @@ function onVersion1(): TestNode {
   const node = new TestNode();
   node.send({ type: 'desired', desired: desired(1) });
   assert.is(node.running, 1);
-  assert.equal(node.trigger, { name: 't', state: 'ready' }, 'a first form has nothing to be measured against');
+  assert.equal(node.trigger, { name: 't', state: 'ready', provisional: true });
   return node;
 }
 
@@ -125,6 +126,32 @@ test('a new form is provisional until messages, or half a minute, have proved it
   node.pass(12_000, { answered: 2 });
   assert.equal(node.trigger, { name: 't', state: 'ready' }, '20 messages are enough');
   assert.is(nextWake(node.state), undefined);
+});
+
+test('a first form has nothing to go back to: it goes on while it fails, says so, also after restarts, and is proved when it answers', () => {
+  const node = onVersion1();
+  const doubted = { name: 't', state: 'ready', provisional: true, error: '5 of 5 messages failed, before it 0%' };
+  node.pass(100_000, { failed: 1 });
+  assert.equal([node.running, node.trigger], [1, doubted]);
+  node.start();
+  assert.equal(node.trigger, { name: 't', state: 'ready', provisional: true });
+  node.pass(10_000, { failed: 1 });
+  assert.equal([node.running, node.trigger], [1, doubted]);
+  node.pass(40_000, { answered: 1 });
+  assert.equal(node.trigger, { name: 't', state: 'ready' });
+  node.start();
+  assert.equal(node.trigger, { name: 't', state: 'ready' });
+});
+
+test('what was rejected stays so when the first form, which serves again, is proved', () => {
+  const node = onVersion1();
+  node.deadly.add(3);
+  node.send({ type: 'desired', desired: desired(3) });
+  node.start();
+  assert.is(node.running, 1);
+  node.pass(40_000, { answered: 1 });
+  assert.match(node.trigger?.error ?? '', /stopped each of the 3 times/);
+  assert.ok((node.disk.proofs as [string, { good: object }][]).every(([, { good }]) => !('isUnproved' in good)));
 });
 
 test('a form that fails more messages than the one before it is taken back, and stays rejected after a restart', () => {

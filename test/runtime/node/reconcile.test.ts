@@ -75,7 +75,7 @@ test('names that JavaScript objects have by themselves are names like any other'
     const [start] = effects;
     assert.ok(start?.type === 'startTrigger' && Object.values(start.models)[0] === modelId(m), name);
     send(started(effects));
-    assert.equal(describe(state()).triggers, [{ name, state: 'ready' }]);
+    assert.equal(describe(state()).triggers, [{ name, state: 'ready', provisional: true }]);
     assert.equal(
       send({ type: 'desired', desired: desired(2, [], []) }).map(({ type }) => type),
       ['saveDesired', 'stopTrigger', 'unload'],
