@@ -119,7 +119,7 @@ export interface TestClient {
   readonly mqtt: MqttClient;
   readonly heard: Heard[];
   send(topic: string, value: unknown, qos?: 0 | 1): Promise<unknown>;
-  /** The first message, past or future, that fits. Rejects with `what` after ten seconds. */
+  /** The first message, past or future, that fits. Rejects with `what` after a minute, a safety net. */
   wait(what: string, fits: (message: Heard) => boolean): Promise<Heard>;
 }
 
@@ -146,7 +146,7 @@ export async function connectClient(url: string, filters: string[], options: ICl
         const timer = setTimeout(() => {
           listeners.delete(look);
           reject(new Error(`${what} did not come; heard ${JSON.stringify(heard.slice(-5))}`));
-        }, 10_000);
+        }, 60_000);
         const look = (): void => {
           const found = heard.find(fits);
           if (!found) return;

@@ -274,6 +274,13 @@ test('while the broker is away a node stays up; results of before and after arri
   const { client, close } = await setUp(localFiles());
   await ready(client);
   const ids = Array.from({ length: 300 }, (_, index) => index + 1000);
+  // At the broker itself: a client may be back later than the node, and miss what it sends meanwhile.
+  const answered = new Set<number>();
+  const hear = ({ payload }: { payload: string | Buffer }, done: () => void): void => {
+    answered.add(JSON.parse(payload.toString()).id);
+    done();
+  };
+  await new Promise<void>((resolve) => broker.aedes.subscribe('answers/order', hear, resolve));
   for (const [index, id] of ids.entries()) {
     if (index === 100) {
       await broker.cut();
@@ -283,12 +290,9 @@ test('while the broker is away a node stays up; results of before and after arri
     void client.send('sensors/order/values', { id, v: [1, 2, 3] });
     if (index % 20 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  await client.wait(
-    'the last answer',
-    (message) => message.json?.id === ids.at(-1) && message.topic === 'answers/order',
-  );
-  const firsts = [...new Set(client.heard.filter(({ topic }) => topic === 'answers/order').map(({ json }) => json.id))];
-  assert.equal(firsts, ids);
+  for (let waited = 0; !answered.has(ids.at(-1) as number) && waited < 60_000; waited += 20)
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal([...answered], ids);
   await close();
 });
 
