@@ -25,11 +25,19 @@ export function wantedTriggers(state: NodeState): Map<string, Trigger> {
   return new Map(all.map((trigger) => [trigger.name, trigger]));
 }
 
+/** The last form of each trigger: a step asks for it a dozen times, and writing out its key is most of a step's work. */
+const formsMade = new WeakMap<Trigger, Form>();
+
 /** The form that the desired state asks for; undefined when a model of it is nowhere named. */
 export function wantedForm(trigger: Trigger, models: ReadonlyMap<string, WantedModel>): Form | undefined {
-  const found = modelsOf(trigger).flatMap((name) => models.get(name) ?? []);
-  if (found.length < modelsOf(trigger).length) return undefined;
-  return { key: JSON.stringify([trigger, found.map(modelId)]), trigger, models: found };
+  const made = formsMade.get(trigger);
+  if (made?.models.every((model) => models.get(model.name) === model)) return made;
+  const names = modelsOf(trigger);
+  const found = names.flatMap((name) => models.get(name) ?? []);
+  if (found.length < names.length) return undefined;
+  const form = { key: JSON.stringify([trigger, found.map(modelId)]), trigger, models: found };
+  formsMade.set(trigger, form);
+  return form;
 }
 
 export interface Choice {
