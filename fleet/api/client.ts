@@ -14,6 +14,8 @@ import type {
 } from '../controller/service.ts';
 import type { Rollouts } from '../rollouts/rollout-service.ts';
 import type { RolloutDetail, RolloutView } from '../rollouts/view.ts';
+import type { Schedule } from '../tasks/schedule.ts';
+import type { Schedules } from '../tasks/schedule-service.ts';
 import type { Tasks } from '../tasks/task-service.ts';
 import type { TaskDetail, TaskView } from '../tasks/view.ts';
 
@@ -85,6 +87,12 @@ export class ControllerClient implements ControllerService {
     list: (state) => this.command('tasks.list', { state }) as Promise<TaskView[]>,
     show: (id, results) => this.command('tasks.show', { id, results }) as Promise<TaskDetail>,
     cancel: (id) => this.command('tasks.cancel', { id }) as Promise<TaskView>,
+  };
+
+  readonly schedules: Schedules = {
+    put: (spec) => this.command('schedules.add', spec) as Promise<Schedule>,
+    list: () => this.command('schedules.list', {}) as Promise<Schedule[]>,
+    remove: async (name) => void (await this.command('schedules.remove', { name })),
   };
 
   readonly rollouts: Rollouts = {

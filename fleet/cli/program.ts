@@ -21,6 +21,7 @@ const groups: Readonly<Record<string, string>> = {
   triggers: 'Which messages are answered, and how',
   rollouts: 'New versions and forms, phase by phase',
   placement: 'Which node serves what, why, and what would be if',
+  schedules: 'Tasks that come again and again',
   tasks: 'Work for the fleet: once, over many inputs, or on every node',
 };
 

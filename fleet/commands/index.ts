@@ -9,6 +9,7 @@ import { placementExplain, placementProblem, placementShow, placementWhatIf } fr
 import { protocol } from './protocol.ts';
 import { rolloutsAbort, rolloutsList, rolloutsPause, rolloutsResume, rolloutsShow, rolloutsStart } from './rollouts.ts';
 import { runs } from './runs.ts';
+import { schedulesAdd, schedulesList, schedulesRemove } from './schedules.ts';
 import { tasksAdd, tasksCancel, tasksList, tasksShow } from './tasks.ts';
 import { triggersAdd, triggersList, triggersRemove, triggersShow } from './triggers.ts';
 import { watch } from './watch.ts';
@@ -41,6 +42,9 @@ export const commands: readonly Command[] = [
   tasksList,
   tasksShow,
   tasksCancel,
+  schedulesAdd,
+  schedulesList,
+  schedulesRemove,
   watch,
   protocol,
 ];

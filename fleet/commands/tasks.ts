@@ -4,7 +4,7 @@ import { formatSchema } from '../../runtime/protocol/tasks.ts';
 import { priorities } from '../../runtime/triggers/schema.ts';
 import { taskSpecSchema } from '../tasks/task.ts';
 import type { TaskDetail, TaskView } from '../tasks/view.ts';
-import { defineCommand, type Style } from './command.ts';
+import { type CommandContext, defineCommand, type Style } from './command.ts';
 import { inputFrom } from './files-io.ts';
 import { selectorFlags, selectorOf } from './selector-text.ts';
 import { printable, timeText } from './text.ts';
@@ -12,49 +12,60 @@ import { printable, timeText } from './text.ts';
 const id = nameSchema.describe('task');
 const states = ['active', 'succeeded', 'failed', 'cancelled', 'expired'] as const;
 
+/** What a task is, as it is typed. */
+export const taskFlags = {
+  model: nameSchema.optional().describe('model to run; with --inputs'),
+  inputs: z.array(z.string()).min(1).optional().describe('files, one input each; split over the nodes'),
+  format: formatSchema.default('image').describe('what the files are'),
+  inputsPerUnit: z.coerce.number().int().optional().describe('how many inputs a node gets at a time (16)'),
+  reduce: z.string().optional().describe('one answer from all results, as CEL: size(results.filter(r, r.score > 0.5))'),
+  command: nameSchema.optional().describe('command for every node that is selected, such as logs'),
+  argument: z.array(z.string()).optional().describe('key=value for the command, such as lines=20'),
+  ...selectorFlags,
+  priority: z.enum(priorities).default('normal'),
+  attempts: z.coerce.number().int().optional().describe('how often a unit is tried (3)'),
+  timeout: z.coerce.number().optional().describe('seconds until what has not ended expires (86400)'),
+};
+
+const typedSchema = z.strictObject(taskFlags);
+
+/** @param command the words that were typed, for what is refused */
+export async function typedTask(
+  command: string,
+  typed: z.output<typeof typedSchema>,
+  controller: CommandContext['controller'],
+): Promise<Omit<z.input<typeof taskSpecSchema>, 'id'>> {
+  if ((typed.model === undefined) === (typed.command === undefined))
+    throw new Error(`${command}: expected either --model with --inputs, or --command`);
+  const rest = {
+    selector: selectorOf(typed.node, typed.label),
+    priority: typed.priority,
+    attemptsMax: typed.attempts,
+    timeoutMs: typed.timeout === undefined ? undefined : Math.round(typed.timeout * 1000),
+  };
+  if (typed.command !== undefined)
+    return { work: { kind: 'command', command: typed.command, arguments: parseGiven(typed.argument) }, ...rest };
+  const { model, inputs = [], format, inputsPerUnit, reduce } = typed;
+  if (inputs.length === 0) throw new Error(`${command}: --inputs: expected at least one file`);
+  const placed = [];
+  for (const file of inputs) placed.push(await inputFrom(file, controller));
+  return {
+    work: { kind: 'inference', model: model as string, format, inputs: placed, inputsPerUnit, reduce },
+    ...rest,
+  };
+}
+
 export const tasksAdd = defineCommand({
   name: ['tasks', 'add'],
   summary: 'Give the fleet a task: a model over one input or many, or a command for nodes',
   arguments: taskSpecSchema,
   local: {
     arguments: z.strictObject({
-      model: nameSchema.optional().describe('model to run; with --inputs'),
-      inputs: z.array(z.string()).min(1).optional().describe('files, one input each; split over the nodes'),
-      format: formatSchema.default('image').describe('what the files are'),
-      inputsPerUnit: z.coerce.number().int().optional().describe('how many inputs a node gets at a time (16)'),
-      reduce: z
-        .string()
-        .optional()
-        .describe('one answer from all results, as CEL: size(results.filter(r, r.score > 0.5))'),
-      command: nameSchema.optional().describe('command for every node that is selected, such as logs'),
-      argument: z.array(z.string()).optional().describe('key=value for the command, such as lines=20'),
-      ...selectorFlags,
-      priority: z.enum(priorities).default('normal'),
-      attempts: z.coerce.number().int().optional().describe('how often a unit is tried (3)'),
-      timeout: z.coerce.number().optional().describe('seconds until what has not ended expires (86400)'),
+      ...taskFlags,
       id: nameSchema.optional().describe('the same id again is the same task'),
     }),
-    async prepare(typed, { controller }) {
-      const { model, inputs = [], command } = typed;
-      if ((model === undefined) === (command === undefined))
-        throw new Error('tasks add: expected either --model with --inputs, or --command');
-      const rest = {
-        id: typed.id,
-        selector: selectorOf(typed.node, typed.label),
-        priority: typed.priority,
-        attemptsMax: typed.attempts,
-        timeoutMs: typed.timeout === undefined ? undefined : Math.round(typed.timeout * 1000),
-      };
-      if (command !== undefined)
-        return { work: { kind: 'command' as const, command, arguments: parseGiven(typed.argument) }, ...rest };
-      if (inputs.length === 0) throw new Error('tasks add: --inputs: expected at least one file');
-      const placed = [];
-      for (const file of inputs) placed.push(await inputFrom(file, controller));
-      const { format, inputsPerUnit, reduce } = typed;
-      return {
-        work: { kind: 'inference' as const, model: model as string, format, inputs: placed, inputsPerUnit, reduce },
-        ...rest,
-      };
+    async prepare({ id, ...typed }, { controller }) {
+      return { id, ...(await typedTask('tasks add', typed, controller)) };
     },
   },
   permission: 'write',

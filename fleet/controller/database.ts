@@ -6,8 +6,9 @@ import { DatabaseSync } from 'node:sqlite';
 import { type Dialect, Kysely, type SqliteDatabase, SqliteDialect } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import { type RolloutTables, rolloutMigrations } from '../rollouts/tables.ts';
+import { type ScheduleTables, scheduleMigrations } from '../tasks/schedule-tables.ts';
 
-export interface Tables extends RolloutTables {
+export interface Tables extends RolloutTables, ScheduleTables {
   nodes: {
     name: string;
     /** JSON: ReportedState, the last one that the node sent. */
@@ -96,7 +97,7 @@ export async function openDatabase(dialect: Dialect, place: string): Promise<Dat
   const database = new Kysely<Tables>({ dialect });
   const migrator = new Migrator({
     db: database,
-    provider: { getMigrations: async () => ({ ...migrations, ...rolloutMigrations }) },
+    provider: { getMigrations: async () => ({ ...migrations, ...rolloutMigrations, ...scheduleMigrations }) },
   });
   const { error } = await migrator.migrateToLatest();
   if (error === undefined) return database;

@@ -13,6 +13,7 @@ import type { Trigger } from '../../runtime/triggers/schema.ts';
 import { parseFilter } from '../../runtime/triggers/topic-filter.ts';
 import { HoldDown } from '../placement/hold-down.ts';
 import { RolloutService } from '../rollouts/rollout-service.ts';
+import { ScheduleService } from '../tasks/schedule-service.ts';
 import { TaskService } from '../tasks/task-service.ts';
 import { createTaskTrace } from '../tasks/task-trace.ts';
 import type { Database } from './database.ts';
@@ -78,6 +79,7 @@ export class Fleet implements ControllerService {
   readonly #facts = new FactBook();
   readonly rollouts: RolloutService;
   #tasks: TaskService | undefined;
+  #schedules: ScheduleService | undefined;
   readonly #live = new Map<string, Live>();
   readonly #holdDown: HoldDown;
   #watchers = 0;
@@ -121,6 +123,8 @@ export class Fleet implements ControllerService {
       allNodes: () => this.#facts.all(),
     };
     this.#tasks = await TaskService.open(ports, blobs);
+    const listening = { connected: ports.connected, watch: this.#options.watchTopics };
+    this.#schedules = new ScheduleService({ database, now, log, ...listening, tasks: this.#tasks });
   }
 
   /** Brings desired states up to date after a start: the address of the files may be another one now. */
@@ -130,12 +134,18 @@ export class Fleet implements ControllerService {
 
   async close(): Promise<void> {
     await this.rollouts.close();
+    await this.#schedules?.close();
     await this.#tasks?.desk.close();
   }
 
   get tasks(): TaskService {
     assert(this.#tasks, 'tasks were asked for before the start');
     return this.#tasks;
+  }
+
+  get schedules(): ScheduleService {
+    assert(this.#schedules, 'schedules were asked for before the start');
+    return this.#schedules;
   }
 
   /** A message that did not fit its schema. */

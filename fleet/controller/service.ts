@@ -3,6 +3,7 @@ import type { ValueDescription } from '../../runtime/engine/tensor.ts';
 import type { Metrics, ReportedState, Request } from '../../runtime/protocol/messages.ts';
 import type { Trigger } from '../../runtime/triggers/schema.ts';
 import type { Rollouts } from '../rollouts/rollout-service.ts';
+import type { Schedules } from '../tasks/schedule-service.ts';
 import type { Tasks } from '../tasks/task-service.ts';
 import type { FleetProblem } from './fleet-problem.ts';
 
@@ -82,6 +83,7 @@ export interface ControllerService {
   /** One-off inference on a named node. */
   infer(node: string, request: InferRequest, timeoutMs: number): Promise<unknown>;
   readonly tasks: Tasks;
+  readonly schedules: Schedules;
   readonly rollouts: Rollouts;
   /** The fleet as a problem of placement, with where its triggers are now and why. */
   placement(): Promise<FleetProblem>;

@@ -5,6 +5,7 @@
 import type { ModelDescription } from '../../runtime/onnx/describe.ts';
 import type { DesiredState } from '../../runtime/protocol/messages.ts';
 import type { Trigger } from '../../runtime/triggers/schema.ts';
+import { readSchedules } from '../tasks/schedule-store.ts';
 import type { TaskSpec } from '../tasks/task.ts';
 import type { Database, Tables } from './database.ts';
 import type { NodeRecord } from './registry.ts';
@@ -185,10 +186,12 @@ export async function deleteTrigger(database: Database, name: string): Promise<b
 export async function referencedBlobs(database: Database): Promise<Set<string>> {
   const rows = await database.selectFrom('models').select(['sha256', 'labels_sha256']).execute();
   const tasks = await database.selectFrom('tasks').select('spec').where('state', '=', 'active').execute();
-  const inputs = tasks.flatMap(({ spec }) => {
-    const { work } = JSON.parse(spec) as TaskSpec;
-    return work.kind === 'inference' ? work.inputs : [];
-  });
+  const schedules = await readSchedules(database);
+  const works = [
+    ...tasks.map(({ spec }) => (JSON.parse(spec) as TaskSpec).work),
+    ...schedules.map(({ spec }) => spec.task.work),
+  ];
+  const inputs = works.flatMap((work) => (work.kind === 'inference' ? work.inputs : []));
   return new Set([
     ...rows.flatMap(({ sha256, labels_sha256 }) => (labels_sha256 ? [sha256, labels_sha256] : [sha256])),
     ...inputs.flatMap((input) => ('sha256' in input ? [input.sha256] : [])),

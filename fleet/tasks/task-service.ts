@@ -39,13 +39,18 @@ export class TaskService implements Tasks {
   }
 
   async add(spec: TaskSpec): Promise<TaskView> {
+    return taskView(await this.desk.add(await this.check(spec)));
+  }
+
+  /** The task with its large inputs as blobs. Rejects with what is wrong with it. */
+  async check<Spec extends Pick<TaskSpec, 'work'>>(spec: Spec): Promise<Spec> {
     const { work } = spec;
-    if (work.kind === 'command') return taskView(await this.desk.add(spec));
+    if (work.kind === 'command') return spec;
     if (work.reduce !== undefined) compileExpression(work.reduce, ['results']);
     await this.#checkModel(work.model);
     const inputs: typeof work.inputs = [];
     for (const input of work.inputs) inputs.push(await placeInput(this.#blobs, input, INLINE_BASE64_MAX));
-    return taskView(await this.desk.add({ ...spec, work: { ...work, inputs } }));
+    return { ...spec, work: { ...work, inputs } };
   }
 
   async list(state?: TaskState): Promise<TaskView[]> {

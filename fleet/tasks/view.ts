@@ -41,10 +41,13 @@ export interface TaskDetail extends TaskView {
 
 export function taskView(task: Task): TaskView {
   const { id, state, cancelled, spec, units, unitsEnded, addedAt, deadlineAt, endedAt } = task;
-  const { work, priority } = spec;
-  const what = work.kind === 'inference' ? `inference ${work.model}` : `command ${work.command}`;
+  const { priority } = spec;
   const ending = state === 'active' && cancelled;
-  return { id, state, ending, what, priority, units, unitsEnded, addedAt, deadlineAt, endedAt };
+  return { id, state, ending, what: whatText(spec), priority, units, unitsEnded, addedAt, deadlineAt, endedAt };
+}
+
+export function whatText({ work }: Pick<TaskSpec, 'work'>): string {
+  return work.kind === 'inference' ? `inference ${work.model}` : `command ${work.command}`;
 }
 
 export function taskDetail(

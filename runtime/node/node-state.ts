@@ -88,6 +88,15 @@ interface TriggerSlot {
   proving?: { key: string; sinceMs: number; lookAtMs: number; from?: Served; error?: string };
 }
 
+export interface TrialSlot {
+  readonly id: string;
+  readonly key: string;
+  readonly error?: string;
+  /** Since when it has run, until it has shown that the process outlives it. */
+  readonly startedMs?: number;
+  readonly isOn?: true;
+}
+
 export interface NodeState {
   name: string;
   desired: CheckedDesired | null;
@@ -100,8 +109,8 @@ export interface NodeState {
   /** By `modelId`: several versions of one model may be there during a swap. */
   models: Record<string, ModelSlot>;
   triggers: Map<string, TriggerSlot>;
-  /** By trigger: the new form that runs beside it, or why it does not. */
-  trials: Map<string, { readonly id: string; readonly key: string; readonly error?: string }>;
+  /** By trigger: the new form that is to run beside it, or why it does not. */
+  trials: Map<string, TrialSlot>;
   reached: number;
   described: string;
 }

@@ -9,12 +9,12 @@ import type { Trigger } from '../triggers/schema.ts';
 import type { NodeState, WantedModel } from './node-state.ts';
 
 /** How long a form is provisional, and how many answered messages prove it earlier. */
-const PROOF = { ms: 30_000, messages: 20 };
+export const PROOF = { ms: 30_000, messages: 20 };
 export const LOOK_MS = 1_000;
 /** So many failures, and such a share of the messages beyond twice the share before, are too many. */
 const FAILURES = { min: 5, share: 0.1 };
 /** Processes that may end while a form is tried: fewer where there is another one to serve. */
-const STARTS_MAX = { successor: 3, first: 10 };
+export const STARTS_MAX = { successor: 3, first: 10 };
 
 export interface Form {
   readonly key: string;
@@ -27,6 +27,8 @@ export interface Proof {
   /** `starts`: processes that have tried it. */
   readonly provisional?: { readonly key: string; readonly starts: number };
   readonly rejected?: { readonly key: string; readonly error: string };
+  /** Processes that have run a form beside the one that serves, and have yet to show that they outlive it. */
+  readonly trial?: { readonly key: string; readonly starts: number };
 }
 
 /** By trigger. */
@@ -44,8 +46,11 @@ export function begun(proof: Proof, key: string): Proof {
   const { rejected: _, ...rest } = proof;
   if (starts < (proof.good ? STARTS_MAX.successor : STARTS_MAX.first))
     return { ...rest, provisional: { key, starts: starts + 1 } };
-  const error = `the node stopped each of the ${starts} times that it was tried, before it had proved itself`;
-  return rejected(proof, key, error);
+  return rejected(proof, key, stoppedText(starts));
+}
+
+export function stoppedText(starts: number): string {
+  return `the node stopped each of the ${starts} times that it was tried, before it had proved itself`;
 }
 
 export function rejected({ good }: Proof, key: string, error: string): Proof {

@@ -16,7 +16,7 @@ import type { DesiredState } from '../protocol/messages.ts';
 import { describe, isSettled } from './describe.ts';
 import type { Effect, Event, NodeState, WantedModel } from './node-state.ts';
 import { begun, type Form, look, type Proof } from './proof.ts';
-import { startTrials } from './trials.ts';
+import { outlived, startTrials, trialWakes, tryTrials } from './trials.ts';
 import { blobsOf, choices, modelId, modelsToLoad, wantedModels } from './wanted.ts';
 
 const DOWNLOADS_MAX = 2;
@@ -28,17 +28,22 @@ export function step(before: NodeState, event: Event, now: number): { state: Nod
   if (!apply(state, event, now, effects)) return { state: before, effects };
   startDownloads(state, now, effects);
   tryForms(state, effects);
+  tryTrials(state, effects);
   startLoads(state, effects);
   swapTriggers(state, effects);
-  startTrials(state, effects);
+  startTrials(state, now, effects);
   releaseModels(state, effects);
   removeBlobs(state, effects);
   const described = describe(state);
   if (isSettled(state)) state.reached = state.desired?.version ?? 0;
-  const text = JSON.stringify([described, state.reached, state.hold, [...state.trials]]);
+  const text = JSON.stringify([described, state.reached, state.hold, trialsText(state)]);
   if (text !== state.described) effects.push({ type: 'report' });
   state.described = text;
   return { state, effects };
+}
+
+function trialsText({ trials }: NodeState): string {
+  return JSON.stringify([...trials].map(([name, { key, error, isOn }]) => [name, key, error, isOn]));
 }
 
 /** Copies what a step writes to; a desired state and forms are replaced as a whole. */
@@ -133,6 +138,7 @@ function apply(state: NodeState, event: Event, now: number, effects: Effect[]): 
       const slot = state.trials.get(event.name);
       if (slot?.key !== event.key) return false;
       state.trials.set(event.name, { ...slot, error: event.error });
+      outlived(state, event.name, effects);
       return true;
     }
     case 'tick':
@@ -300,6 +306,7 @@ export function reachedVersion(state: NodeState): number {
 export function nextWake(state: NodeState): number | undefined {
   const retries = downloading(state) >= DOWNLOADS_MAX ? [] : Object.values(state.blobs);
   const times = retries.flatMap((blob) => (blob.state === 'waiting' ? [blob.retryAt] : []));
+  times.push(...trialWakes(state));
   for (const { proving } of state.triggers.values()) if (proving) times.push(proving.lookAtMs);
   return times.length > 0 ? Math.min(...times) : undefined;
 }

@@ -98,7 +98,10 @@ export function modelsToLoad(state: NodeState, all = choices(state)): Map<string
     for (const model of [...(chosen?.models ?? []), ...(stopgap?.models ?? [])]) result.set(modelId(model), model);
   }
   for (const model of wantedModels(state).values()) if (!used.has(modelId(model))) result.set(modelId(model), model);
-  for (const { form } of trialForms(state).values()) for (const model of form.models) result.set(modelId(model), model);
+  for (const [name, { form }] of trialForms(state)) {
+    if (state.trials.get(name)?.error !== undefined) continue;
+    for (const model of form.models) result.set(modelId(model), model);
+  }
   return result;
 }
 

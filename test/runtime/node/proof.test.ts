@@ -11,6 +11,7 @@ import {
 } from '../../../runtime/node/node-state.ts';
 import { type Proofs, verdict } from '../../../runtime/node/proof.ts';
 import { nextWake, step } from '../../../runtime/node/reconcile.ts';
+import { describeTrials } from '../../../runtime/node/trials.ts';
 import type { Trigger } from '../../../runtime/triggers/schema.ts';
 
 const model = (version: number) => ({ name: 'm', version, sha256: `${version}`.padStart(64, '0'), bytes: 10 });
@@ -187,6 +188,31 @@ test('a form that takes the process down three times is given up, and the good o
   node.send({ type: 'desired', desired: desired(2) });
   assert.is(node.running, 1);
   assert.match(node.trigger?.error ?? '', /stopped each of the 3 times/);
+});
+
+test('a form on trial that takes the process down is given up after three processes, also later, and holds nobody up', () => {
+  const node = onVersion1();
+  node.deadly.add(2);
+  const trials = [{ id: 'r', models: [model(2)], triggers: [] }];
+  node.send({ type: 'desired', desired: { ...desired(2, 1), trials } });
+  const told = () => describeTrials(node.state, new Map())[0];
+  const failed = { id: 'r', trigger: 't', state: 'failed' };
+  assert.equal(told(), {
+    ...failed,
+    error: 'the node stopped each of the 3 times that it was tried, before it had proved itself',
+  });
+  assert.equal([node.running, node.state.reached], [1, 2]);
+  node.start();
+  assert.is(told()?.state, 'failed');
+  node.send({
+    type: 'desired',
+    desired: { ...desired(3, 1), trials: [{ id: 'again', models: [model(3)], triggers: [] }] },
+  });
+  for (let count = 0; count < 5; count++) {
+    assert.is(told()?.state, 'waiting', 'it runs, and nothing was compared yet');
+    node.pass(31_000);
+    node.start();
+  }
 });
 
 test('after a restart the good form serves while the new one does not load, or is not there', () => {
