@@ -182,11 +182,17 @@ function renderExplanation(result: Result, style: Style): string {
         ['peak memory', `${bytesText(program.arenaBytes + program.weightBytes + program.programBytes)}`],
         ['  results of a run', bytesText(program.arenaBytes)],
         ['  packed weights', bytesText(program.weightBytes)],
+        ['    without Winograd', bytesText(program.directWeightBytes)],
+        ['    not packed', bytesText(program.plainWeightBytes)],
         ['  program and tables', bytesText(program.programBytes)],
       ],
     ),
     `${style.good('runs')} on our kernels; nothing falls back`,
   );
+  if (program.directWeightBytes < program.weightBytes)
+    parts.push(
+      "Convolutions by Winograd's algorithm trade memory for time; where a node's limit for models (--memory) is too small for their weights, it does without.",
+    );
   if (program.endsBefore !== undefined)
     parts.push(`This is the first part of the model; what follows is planned during the run: ${program.endsBefore}`);
   return parts.join('\n\n');

@@ -5,8 +5,9 @@ import { inTwoSteps } from '../ops/two-steps.ts';
 import { ConstantKeys } from './builder.ts';
 import { checkKnown, type InputShape, NeedsValueError, traceStart } from './compile.ts';
 import { emitProgram } from './emit.ts';
-import type { KernelGraph } from './graph.ts';
+import type { KernelGraph, Value } from './graph.ts';
 import { passes, passTitles } from './passes/index.ts';
+import { bytesOf } from './plan.ts';
 import { UnsupportedError, type Weights } from './program.ts';
 import { multiplyAddsOf, operationName } from './work.ts';
 
@@ -41,6 +42,9 @@ export interface Explanation {
     /** Bytes of a run's intermediate results at the fullest moment, and of the weights as the kernels want them. */
     readonly arenaBytes: number;
     readonly weightBytes: number;
+    /** What the weights would take as they are in the file, and packed without Winograd's algorithm, as where memory is short. */
+    readonly plainWeightBytes: number;
+    readonly directWeightBytes: number;
     /** Instructions and tables. */
     readonly programBytes: number;
     /** Why all this is the first part of the model only; the rest is planned during the run. */
@@ -109,8 +113,10 @@ function explainProgram(model: OnnxModel, inputs: Readonly<Record<string, InputS
     }
     graph = result;
   }
-  const weights = new WeightsSize();
+  const [weights, direct] = [new WeightsSize(), new WeightsSize()];
   const program = emitProgram(graph, weights, { panel: 8 });
+  emitProgram(graph, direct, { panel: 8, direct: true });
+  const constants = new Set(graph.nodes.flatMap(({ inputs: values }) => values.filter((value) => value?.constant)));
   return {
     traced: countOperations(traced),
     final: countOperations(graph),
@@ -118,6 +124,8 @@ function explainProgram(model: OnnxModel, inputs: Readonly<Record<string, InputS
     multiplyAdds: graph.nodes.reduce((sum, node) => sum + multiplyAddsOf(node), 0),
     arenaBytes: program.arenaBytes,
     weightBytes: weights.byteLength,
+    plainWeightBytes: [...constants].reduce((sum, value) => sum + bytesOf(value as Value), 0),
+    directWeightBytes: direct.byteLength,
     programBytes: program.words.byteLength + program.tables.byteLength,
     endsBefore: obstacle?.message,
   };

@@ -29,6 +29,8 @@ test('it counts before and after, names the passes and says what is assumed', as
     /additions and activations go into the operation before them/,
     /multiply-adds a run +\d+\.\d million/,
     /peak memory +\d+\.\d MB/,
+    /packed weights +\d+\.\d MB/,
+    /without Winograd +\d+\.\d MB/,
     /runs on our kernels; nothing falls back/,
   ])
     assert.match(out, line);

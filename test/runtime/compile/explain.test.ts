@@ -33,6 +33,10 @@ test('a convolution with what is fused into it: counts, products, bytes', () => 
   // Input and output of the convolution have to be there together.
   assert.ok(program && program.arenaBytes >= 2 * 10 * 12 * (8 + 16) * 4);
   assert.ok(program && program.weightBytes >= 16 * 8 * 9 * 4 && program.weightBytes < 100_000);
+  assert.is(program?.plainWeightBytes, (16 * 8 * 9 + 16) * 4);
+  // 36 products for 9 weights, and what both have besides.
+  const saved = (program?.weightBytes ?? 0) - (program?.directWeightBytes ?? 0);
+  assert.is(saved, 16 * 8 * (36 - 9) * 4);
   assert.equal(program?.passes.at(-1)?.changes, { conv: -1, relu: -1, 'conv + clip': 1 });
 });
 
