@@ -41,8 +41,8 @@ export async function ownEngine(build?: Exclude<KernelBuild, 'revectorized'>): P
         async run() {
           const started = performance.now();
           const { outputs: values, runMs } = await model.run(inputs, { outputs: into });
-          const outputs = tensorsOf(values);
           const ms = performance.now() - started;
+          const outputs = tensorsOf(values);
           if (!turned) return { ms, insideMs: runMs, outputs };
           return { ms, insideMs: (await turned.run(channelsLast.inputs, { outputs: turnedInto })).runMs, outputs };
         },

@@ -1,5 +1,5 @@
 /** Fewer bytes are moved before Node has looked at the arguments. */
-const SMALL_BYTES = 4096;
+const SMALL_BYTES = 2048;
 
 /**
  * Copies as many bytes into `to` as `from` has. Into shared memory and out of it `TypedArray.set` moves word after word; Node's `fill` with

@@ -97,21 +97,25 @@ export class LoadedProgram {
     if (given) for (const output of this.program.outputs) arrayFor(model, output, given);
   }
 
-  /** Copies of the outputs. */
-  readOutputs(arena: number): Record<string, Tensor> {
-    const copying = this.copyOutputs(arena);
-    let step = copying.next();
-    while (!step.done) step = copying.next();
-    return step.value;
+  /** Copies of the outputs, in the `given` arrays, which fit, where there are. */
+  readOutputs(arena: number, given?: GivenOutputs): Record<string, Tensor> {
+    const outputs: Record<string, Tensor> = {};
+    for (const { name, type, dims, address } of this.program.outputs) {
+      const data = arrayOfName(name, given) ?? newArray(type, elementCount(dims));
+      const copy = bytesOf(data);
+      copyBytes(copy, this.#memory.bytes(this.#place(address, arena), copy.length));
+      outputs[name] = { type, dims, data };
+    }
+    return outputs;
   }
 
-  /** The same in pieces, between which others may have their turn; into `given` arrays, which fit, where there are. */
+  /** The same in pieces, between which others may have their turn. */
   *copyOutputs(arena: number, given?: GivenOutputs): Generator<void, Record<string, Tensor>> {
     const outputs: Record<string, Tensor> = {};
     for (const { name, type, dims, address } of this.program.outputs) {
-      const byteLength = elementCount(dims) * elementBytes(type);
-      const data = arrayOfName(name, given) ?? newArray(type, byteLength);
+      const data = arrayOfName(name, given) ?? newArray(type, elementCount(dims));
       const copy = bytesOf(data);
+      const byteLength = copy.length;
       for (let from = 0; from < byteLength; from += PIECE_BYTES) {
         if (from > 0) yield;
         const bytes = Math.min(PIECE_BYTES, byteLength - from);
@@ -136,9 +140,10 @@ export class LoadedProgram {
 }
 
 /** Clearing new memory would take as long as the copy itself, unless there is little of it. */
-function newArray(type: DataType, byteLength: number): TypedArray {
+function newArray(type: DataType, count: number): TypedArray {
   const array = arrayOf(type);
-  if (byteLength <= CLEARED_BYTES_MAX) return new array(byteLength / elementBytes(type));
+  const byteLength = count * elementBytes(type);
+  if (byteLength <= CLEARED_BYTES_MAX) return new array(count);
   return new array(resultBuffer(byteLength));
 }
 

@@ -39,8 +39,6 @@ export class EngineMemory implements Blocks {
   /** Unused blocks, by offset; no two touch. */
   readonly #free: Block[] = [];
   readonly #used = new Map<number, number>();
-  /** That of the memory, or a shorter one over the same bytes from before it grew. Asking the memory costs more than a small copy. */
-  #buffer: ArrayBuffer;
   /** Everything from here on was never handed out. */
   #top: number;
   #usedBytes = 0;
@@ -54,7 +52,6 @@ export class EngineMemory implements Blocks {
       shared: true,
     });
     this.#top = 0;
-    this.#buffer = this.memory.buffer as unknown as ArrayBuffer;
   }
 
   /** Bytes in use by blocks. */
@@ -114,17 +111,12 @@ export class EngineMemory implements Blocks {
   }
 
   bytes(offset: number, bytes: number): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.#bufferUntil(offset + bytes), offset, bytes);
+    // The memory is shared, but only one side uses a block at a time, and `set` and `slice` work alike on both kinds.
+    return new Uint8Array(this.memory.buffer as unknown as ArrayBuffer, offset, bytes);
   }
 
   words(offset: number, count: number): Uint32Array<ArrayBuffer> {
-    return new Uint32Array(this.#bufferUntil(offset + 4 * count), offset, count);
-  }
-
-  #bufferUntil(end: number): ArrayBuffer {
-    // The memory is shared, but only one side uses a block at a time, and `set` and `slice` work alike on both kinds.
-    if (end > this.#buffer.byteLength) this.#buffer = this.memory.buffer as unknown as ArrayBuffer;
-    return this.#buffer;
+    return new Uint32Array(this.memory.buffer as unknown as ArrayBuffer, offset, count);
   }
 
   #extend(bytes: number, what: string): number {

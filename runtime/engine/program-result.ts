@@ -18,8 +18,8 @@ export function isDone({ result, trap }: Halt): boolean {
 }
 
 /**
- * Outputs of a run that has ended, in pieces, in the arrays that are given for them. Throws an Error that names the node when that was before its time, or when there is no memory
- * for them.
+ * Outputs of a run that has ended, in pieces, in the arrays that are given for them. Throws an Error that names the node when that was before
+ * its time, or when there is no memory for them.
  */
 export function* copyOutputs(
   model: string,
@@ -28,25 +28,41 @@ export function* copyOutputs(
   halt: Halt,
   given?: GivenOutputs,
 ): Generator<void, Record<string, Tensor>> {
-  if (!isDone(halt)) {
-    const what = halt.trap ?? describeFault(-2 - halt.result);
-    const node = halt.trap === undefined ? program.nodeAt(halt.faultWord) : 'unknown';
-    throw new Error(`model "${model}", node "${node}": the run cannot go on: ${what}`);
-  }
+  requireDone(model, program, halt);
+  // Arrays that fitted when the run began may lie in other threads now.
   program.checkGiven(model, given);
   try {
     return yield* program.copyOutputs(arena, given);
   } catch (cause) {
-    throw new Error(`model "${model}": there is no memory for the outputs`, { cause });
+    throw withoutMemory(model, cause);
   }
 }
 
-/** The same at once. */
-export function outputsOf(...of: Parameters<typeof copyOutputs>): Record<string, Tensor> {
-  const copying = copyOutputs(...of);
-  let step = copying.next();
-  while (!step.done) step = copying.next();
-  return step.value;
+/** The same at once, before anybody could do anything to the given arrays. */
+export function outputsOf(
+  model: string,
+  program: LoadedProgram,
+  arena: number,
+  halt: Halt,
+  given?: GivenOutputs,
+): Record<string, Tensor> {
+  requireDone(model, program, halt);
+  try {
+    return program.readOutputs(arena, given);
+  } catch (cause) {
+    throw withoutMemory(model, cause);
+  }
+}
+
+function requireDone(model: string, program: LoadedProgram, halt: Halt): void {
+  if (isDone(halt)) return;
+  const what = halt.trap ?? describeFault(-2 - halt.result);
+  const node = halt.trap === undefined ? program.nodeAt(halt.faultWord) : 'unknown';
+  throw new Error(`model "${model}", node "${node}": the run cannot go on: ${what}`);
+}
+
+function withoutMemory(model: string, cause: unknown): Error {
+  return new Error(`model "${model}": there is no memory for the outputs`, { cause });
 }
 
 /** assembly/opcodes.ts, FAULT_… */
