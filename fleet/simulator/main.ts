@@ -2,8 +2,10 @@
  * Simulated fleets, one a seed (simulation.ts).
  *   npm run sim -- --seeds 100 --from 1 --nodes 50
  *   npm run sim -- --seed 17 --trace          one of them again, and what happened
+ *   npm run sim -- --offline-days 90 --nodes 1 --seeds 10     nodes that are cut off for so long (offline.ts)
  */
 import { parseArgs } from 'node:util';
+import { simulateOffline } from './offline.ts';
 import { simulate } from './simulation.ts';
 import { CRASH_POINTS } from './world.ts';
 
@@ -12,10 +14,11 @@ const { values } = parseArgs({
   options: {
     ...{ seeds: { ...text, default: '100' }, from: { ...text, default: '1' }, nodes: { ...text, default: '50' } },
     ...{ seed: text, trace: { type: 'boolean' }, minutes: { ...text, default: '10' } },
+    'offline-days': text,
   },
 });
 
-function wholeNumber(flag: 'seeds' | 'from' | 'nodes' | 'seed' | 'minutes'): number {
+function wholeNumber(flag: 'seeds' | 'from' | 'nodes' | 'seed' | 'minutes' | 'offline-days'): number {
   const number = Number(values[flag]);
   if (!Number.isInteger(number) || number < 0)
     throw new Error(`--${flag}: expected a whole number, got "${values[flag]}"`);
@@ -26,6 +29,20 @@ const first = values.seed === undefined ? wholeNumber('from') : wholeNumber('see
 const seeds = values.seed === undefined ? wholeNumber('seeds') : 1;
 const times = { faultMs: wholeNumber('minutes') * 60_000, healMs: wholeNumber('minutes') * 60_000 };
 const trace = values.trace ? (line: string) => process.stdout.write(`${line}\n`) : undefined;
+
+function offline(days: number): number {
+  let violations = 0;
+  for (let seed = first; seed < first + seeds; seed++) {
+    const result = simulateOffline({ seed, nodes: wholeNumber('nodes'), days, trace });
+    violations += result.violations.length;
+    console.log(`seed ${seed}: nodes restarted ${result.restarts} times, seen serving ${result.looks} times`);
+    for (const violation of result.violations.slice(0, 5)) console.log(`seed ${seed}, ${violation}`);
+  }
+  console.log(`${days} days offline: ${seeds} seeds, ${violations} violations`);
+  return violations;
+}
+
+if (values['offline-days'] !== undefined) process.exit(offline(wholeNumber('offline-days')) > 0 ? 1 : 0);
 
 const crashes = new Map<string, number>();
 const tasks: Record<string, number> = {};

@@ -23,7 +23,7 @@ import { nodeTopic } from '../../runtime/protocol/topics.ts';
 import type { Client, SimBroker } from './broker.ts';
 import { emptyDisk, keepTasks } from './node-disk.ts';
 import { SimTrials } from './node-trials.ts';
-import { qualityOf } from './quality.ts';
+import { answerTo, qualityOf } from './quality.ts';
 import type { CrashPoint, World } from './world.ts';
 
 const TICK_MS = 5_000;
@@ -77,6 +77,10 @@ export class SimNode implements Client {
 
   get isWell(): boolean {
     return this.#connected && this.#alive;
+  }
+
+  get isAlive(): boolean {
+    return this.#alive;
   }
 
   get heldUnits(): number {
@@ -386,11 +390,6 @@ export class SimNode implements Client {
     };
     this.#later(this.#world.chance.between(1, periodMs), again);
   }
-}
-
-/** What the simulated model says to an input. */
-export function answerTo(text: string): string {
-  return `answer to ${text}`;
 }
 
 const METRICS = { uptimeMs: 1, residentBytes: 1, outboxItems: 0, triggers: [] };

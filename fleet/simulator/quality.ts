@@ -1,4 +1,5 @@
-/** Versions of simulated models, some of which do harm; how much is written into their size. */
+/** Triggers and models of simulated nodes; some versions do harm, and how much is written into their size. */
+import { type Trigger, triggerSchema } from '../../runtime/triggers/schema.ts';
 import type { AssignedModel } from '../controller/desired.ts';
 import type { Chance } from './random.ts';
 
@@ -24,4 +25,20 @@ export function qualityOf({ bytes }: Pick<AssignedModel, 'bytes'>): Quality {
 
 export function anyQuality(chance: Chance): Quality {
   return chance.happens(0.5) ? 'good' : chance.pick(QUALITIES);
+}
+
+/** What a simulated model says to an input. */
+export function answerTo(text: string): string {
+  return `answer to ${text}`;
+}
+
+/** @param revision makes another form of it */
+export function simTrigger(name: string, model: string, revision: number): Trigger {
+  return triggerSchema.parse({
+    name,
+    topic: `sensors/${revision}`,
+    decode: { format: 'json', values: '$.v' },
+    stages: [{ name: 'answer', model }],
+    output: { topic: 'answers', fields: { at: 'message.receivedAt' } },
+  });
 }

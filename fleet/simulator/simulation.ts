@@ -3,14 +3,14 @@
  * fleet should be and give it tasks; then a time in which nothing does. In the first nothing may be broken, by the end of the
  * second everything must have come to rest as it was asked for. After the method of FoundationDB and TigerBeetle's VOPR.
  */
-import { priorities, type Trigger, triggerSchema } from '../../runtime/triggers/schema.ts';
+import { priorities, type Trigger } from '../../runtime/triggers/schema.ts';
 import { selects } from '../controller/desired.ts';
 import type { NodeSelector } from '../controller/service.ts';
 import { type TaskSpec, taskSpecSchema } from '../tasks/task.ts';
 import { SimBroker } from './broker.ts';
 import { SimController } from './controller.ts';
-import { answerTo, SimNode } from './node.ts';
-import { simModel } from './quality.ts';
+import { SimNode } from './node.ts';
+import { answerTo, simModel, simTrigger } from './quality.ts';
 import { RolloutWishes } from './rollout-wishes.ts';
 import { type CrashPoint, World } from './world.ts';
 
@@ -108,7 +108,7 @@ class Fleet {
         versions.set(`${name}@1`, simModel(name, 1));
       }
       // Model "detect" is to be everywhere.
-      triggers.set('everywhere', { trigger: triggerOf('everywhere', 'detect', 1), selector: {} });
+      triggers.set('everywhere', { trigger: simTrigger('everywhere', 'detect', 1), selector: {} });
     });
     if (!done) this.#world.clock.after(1_000, () => this.#setUp());
   }
@@ -213,7 +213,7 @@ class Fleet {
     if (this.#controller.rows.models.size < MODELS.length) return;
     const name = chance.pick(TRIGGERS);
     if (!this.#rollouts.isFree('trigger', name)) return;
-    const trigger = triggerOf(name, chance.pick(MODELS), chance.between(1, 5));
+    const trigger = simTrigger(name, chance.pick(MODELS), chance.between(1, 5));
     const selector = this.#anySelector();
     this.#controller.change(({ triggers }) => {
       if (chance.happens(0.3)) triggers.delete(name);
@@ -234,7 +234,7 @@ class Fleet {
   #anotherForm(name: string): Trigger | undefined {
     const { chance } = this.#world;
     const before = this.#controller.rows.triggers.get(name)?.trigger;
-    return before && triggerOf(name, chance.pick(MODELS), chance.between(6, 1_000));
+    return before && simTrigger(name, chance.pick(MODELS), chance.between(6, 1_000));
   }
 
   #hold(node: SimNode): void {
@@ -342,14 +342,4 @@ class Fleet {
     for (const { state } of this.#controller.rows.tasks.values()) counts[state] = (counts[state] ?? 0) + 1;
     return counts;
   }
-}
-
-function triggerOf(name: string, model: string, revision: number): Trigger {
-  return triggerSchema.parse({
-    name,
-    topic: `sensors/${revision}`,
-    decode: { format: 'json', values: '$.v' },
-    stages: [{ name: 'answer', model }],
-    output: { topic: 'answers', fields: { at: 'message.receivedAt' } },
-  });
 }
