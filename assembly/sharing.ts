@@ -56,6 +56,8 @@ export function executeShared(words: usize, pc: u32, place: usize): i32 {
   const board = changetype<Board>(place);
   useBases(place + offsetof<Board>('arena'));
   setFollows(true);
+  // It may be one of a section of another board.
+  lastTicket = 0;
   while (true) {
     let at = walkToFork(words, pc, place);
     if (at < 0 || atomic.load<i32>(place) != 0) return at;

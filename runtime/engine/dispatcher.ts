@@ -211,7 +211,9 @@ export class Dispatcher {
   /** While a core stops for the run, its input is copied already. */
   #offerNext(): void {
     const id = this.#first.hasThread ? this.#scheduler.next : undefined;
-    const run = id === undefined ? undefined : this.#runs.get(id);
+    const waiting = id === undefined ? undefined : this.#runs.get(id);
+    // A core goes on alone. What several have begun may stand amid a section, which their lanes know of.
+    const run = waiting?.lanes === undefined ? waiting : undefined;
     if (this.#offered !== run) this.#withdraw();
     try {
       if (run && !this.#offered) {

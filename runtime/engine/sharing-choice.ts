@@ -7,30 +7,43 @@
 const SHARED_MS_MIN = 0.4;
 /** Two cores are worth it when they save this share of the time. */
 const GAIN_MIN = 0.05;
-/** The first runs say little: code is compiled, memory touched. */
+/** The first runs of either way say little: code is compiled, memory touched, threads begin. */
 const FIRST_RUNS = 3;
-/** Of so many runs one goes the other way. */
-const TRY_EVERY = 32;
+/** So often the other way is tried anew, for so many runs in a row: one alone may have met anything. */
+const TRY_EVERY = 64;
+const TRY_RUNS = 3;
 /** What the last run counts for in the average. */
 const WEIGHT = 0.25;
 
 export class SharingChoice {
-  #aloneMs: number | undefined;
-  #sharedMs: number | undefined;
+  readonly #alone = new Way();
+  readonly #shared = new Way();
   #runs = 0;
 
   get isWanted(): boolean {
-    if (this.#runs < FIRST_RUNS || this.#aloneMs === undefined || this.#aloneMs < SHARED_MS_MIN) return false;
-    if (this.#sharedMs === undefined) return true;
-    const isBetter = this.#sharedMs < this.#aloneMs * (1 - GAIN_MIN);
-    return this.#runs % TRY_EVERY === 0 ? !isBetter : isBetter;
+    const aloneMs = this.#alone.ms;
+    if (aloneMs === undefined || aloneMs < SHARED_MS_MIN) return false;
+    const sharedMs = this.#shared.ms;
+    if (sharedMs === undefined) return true;
+    const isBetter = sharedMs < aloneMs * (1 - GAIN_MIN);
+    return this.#runs % TRY_EVERY < TRY_RUNS ? !isBetter : isBetter;
   }
 
   /** Takes note of a whole run that one core computed, or several. */
   note(isShared: boolean, ms: number): void {
     this.#runs++;
-    if (isShared) this.#sharedMs = average(this.#sharedMs, ms);
-    else this.#aloneMs = average(this.#aloneMs, ms);
+    (isShared ? this.#shared : this.#alone).note(ms);
+  }
+}
+
+/** What the runs of one way take. */
+class Way {
+  ms: number | undefined;
+  #runs = 0;
+
+  note(ms: number): void {
+    this.#runs++;
+    if (this.#runs >= FIRST_RUNS) this.ms = average(this.ms, ms);
   }
 }
 
