@@ -20,7 +20,7 @@ type FloatRow = (
 
 /**
  * What weights are multiplied and moved by, without a call for each element: V8 puts each number that is passed to a function it does not
- * know on the heap, 200 MB of garbage for a model of 10 MB.
+ * know on the heap, some 200 MB of garbage in folding the weights of a model of 10 MB.
  */
 const floatRows: Partial<Record<BinaryName, FloatRow>> = {
   add(to, first, count, a, i, iStep, b, j, jStep) {
