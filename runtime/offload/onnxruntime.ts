@@ -6,7 +6,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { checkInputs } from '../engine/check-inputs.ts';
-import { checkNames, intoGiven } from '../engine/given-outputs.ts';
 import type { Model, RunOptions, RunResult } from '../engine/model.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { type EngineValue, tensorsOf } from '../engine/value.ts';
@@ -170,16 +169,17 @@ class OnnxruntimeModel implements Model {
     return home;
   }
 
-  async run(values: Readonly<Record<string, EngineValue>>, options: RunOptions = {}): Promise<RunResult> {
+  async run(
+    values: Readonly<Record<string, EngineValue>>,
+    options: Pick<RunOptions, 'signal'> = {},
+  ): Promise<RunResult> {
     checkInputs(this.name, this.inputs, values);
-    checkNames(this.name, this.outputs, options.outputs);
     const inputs = tensorsOf(values);
     const submitted = performance.now();
     // One run of a model is with the process at a time, so that a waiting one can still be called back.
     const result = this.#last.then(async () => {
       options.signal?.throwIfAborted();
-      const { outputs, ...times } = await this.#runNow(inputs, submitted);
-      return { outputs: intoGiven(this.name, outputs, options.outputs), ...times };
+      return this.#runNow(inputs, submitted);
     });
     this.#last = result.catch(() => undefined);
     return result;
@@ -206,7 +206,7 @@ class OnnxruntimeModel implements Model {
   }
 }
 
-/** Loads a model into onnxruntime. Rejects with an Error when the file is no valid model, or the library is missing or refuses it. */
+/** Loads a model into onnxruntime; of a run's options it obeys the signal, QueuedModel the others. Rejects with an Error when the file is no valid model, or the library is missing or refuses it. */
 export async function loadOnnxruntime(bytes: Uint8Array, options: OnnxruntimeOptions): Promise<Model> {
   const model = new OnnxruntimeModel(bytes, options);
   openModels.add(model);

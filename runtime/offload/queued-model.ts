@@ -1,5 +1,6 @@
 /** A model of onnxruntime whose runs take their turns as the engine's policy says. */
 import { checkInputs } from '../engine/check-inputs.ts';
+import { checkNames, intoGiven } from '../engine/given-outputs.ts';
 import type { Model, RunOptions, RunResult } from '../engine/model.ts';
 import type { OffloadQueue } from '../engine/offloaded-runs.ts';
 import type { EngineValue } from '../engine/value.ts';
@@ -33,8 +34,11 @@ export class QueuedModel implements Model {
 
   async run(inputs: Readonly<Record<string, EngineValue>>, options: RunOptions = {}): Promise<RunResult> {
     checkInputs(this.name, this.inputs, inputs);
+    checkNames(this.name, this.outputs, options.outputs);
     if (this.#closed) throw this.#reason;
-    return this.#queue.run(this.name, options, () => this.#model.run(inputs));
+    const result = await this.#queue.run(this.name, options, () => this.#model.run(inputs));
+    // Only now: the library goes on with a run that was ended early, when the caller may use the arrays for something else.
+    return { ...result, outputs: intoGiven(this.name, result.outputs, options.outputs) };
   }
 
   async close(): Promise<void> {

@@ -4,7 +4,6 @@ import { floats, type NodeSpec, writeModel } from '../../../bench/write-model.ts
 import { createEngine } from '../../../runtime/engine/engine.ts';
 import type { Model } from '../../../runtime/engine/model.ts';
 import type { Tensor, TypedArray } from '../../../runtime/engine/tensor.ts';
-import { loadOnnxruntime } from '../../../runtime/offload/onnxruntime.ts';
 
 const FLOAT = 1;
 const INT64 = 7;
@@ -133,19 +132,6 @@ test('an array that is handed to another thread during the run is refused, and t
     const { outputs } = await model.run(input(values));
     assert.is((outputs.y as Tensor).data[39_999], 6);
   });
-});
-
-test('a model that onnxruntime runs writes into given arrays as ours do', async () => {
-  const model = await loadOnnxruntime(file([doubled], [{ name: 'y', type: FLOAT }]), { name: 'm', reason: 'a test' });
-  const y = new Float32Array(3);
-  const { outputs } = await model.run(input([1, 2, 3]), { outputs: { y } });
-  assert.is((outputs.y as Tensor).data, y);
-  assert.equal([...y], [2, 4, 6]);
-  await rejects(
-    model.run(input([1, 2, 3, 4]), { outputs: { y } }),
-    'model "m", output "y": expected Float32Array of 4 elements to write to, got Float32Array of 3',
-  );
-  await model.close();
 });
 
 test.run();

@@ -55,6 +55,23 @@ test('a model with an operator that our kernels lack runs in onnxruntime, and sa
   assert.equal(accounts, [latest?.account]);
 });
 
+test('onnxruntime writes its outputs to the arrays that the caller gives, and refuses what does not fit', async () => {
+  const engine = await openEngine();
+  const model = await openModel(engine, modelOf('Inverse', 'com.microsoft'), { name: 'inverse' });
+  const y = new Float32Array(4);
+  const { outputs } = await model.run({ x }, { outputs: { y } });
+  assert.is(tensorsOf(outputs).y?.data, y);
+  assert.equal(y, Float32Array.of(0.5, 0, 0, 0.25));
+  const refusals = [
+    [{ z: y }, /has no output "z" to write to an array: expected "y"/],
+    [{ y: new Float32Array(3) }, /output "y": expected Float32Array of 4 elements to write to, got Float32Array of 3/],
+  ] as const;
+  for (const [given, message] of refusals) {
+    const refusal = await model.run({ x }, { outputs: given as Record<string, Float32Array> }).catch(String);
+    assert.match(String(refusal), message);
+  }
+});
+
 test('a model that our kernels run has no reason to give', async () => {
   const engine = await openEngine();
   const model = await openModel(engine, modelOf('Neg'), { name: 'negative' });
