@@ -5,49 +5,85 @@
 
 /** Shorter runs are left to one core: further ones would hardly have begun. */
 const SHARED_MS_MIN = 0.4;
-/** Two cores are worth it when they save this share of the time. */
-const GAIN_MIN = 0.05;
-/** The first runs of either way say little: code is compiled, memory touched, threads begin. */
-const FIRST_RUNS = 3;
-/** So often the other way is tried anew, for so many runs in a row: one alone may have met anything. */
-const TRY_EVERY = 64;
-const TRY_RUNS = 3;
-/** What the last run counts for in the average. */
-const WEIGHT = 0.25;
+/** Two cores are worth it when they save this share of the time: the second one has other things to do. */
+const GAIN_MIN = 0.1;
+/** What a way takes is the median of so many runs: one alone may have met anything. */
+const JUDGED_RUNS = 3;
+/**
+ * So many runs after it has been chosen, a way is compared with the other one anew: soon at first, since the first runs say little (code is
+ * compiled, memory touched, threads begin), then twice as late each time that it proves right.
+ */
+const RUNS_MIN = 8;
+const RUNS_MAX = 128;
+/** A way that takes so many times as long as when it was chosen is compared at once: something else has come to the machine, or left it. */
+const CHANGE = 1.3;
 
 export class SharingChoice {
   readonly #alone = new Way();
   readonly #shared = new Way();
+  /** The way that is kept, and since how many runs. */
+  #isShared = false;
   #runs = 0;
+  #runsMax = RUNS_MIN;
+  /** What it took when it was chosen. */
+  #chosenMs = 0;
+  /** The other way is being tried. */
+  #isTrial = false;
 
   get isWanted(): boolean {
-    const aloneMs = this.#alone.ms;
-    if (aloneMs === undefined || aloneMs < SHARED_MS_MIN) return false;
-    const sharedMs = this.#shared.ms;
-    if (sharedMs === undefined) return true;
-    const isBetter = sharedMs < aloneMs * (1 - GAIN_MIN);
-    return this.#runs % TRY_EVERY < TRY_RUNS ? !isBetter : isBetter;
+    return this.#isShared !== this.#isTrial;
   }
 
   /** Takes note of a whole run that one core computed, or several. */
   note(isShared: boolean, ms: number): void {
-    this.#runs++;
     (isShared ? this.#shared : this.#alone).note(ms);
+    if (this.#isTrial) {
+      // With no core to spare, a run that was to be shared is not.
+      const tried = (this.#isShared ? this.#alone : this.#shared).ms;
+      if (tried !== undefined) this.#choose(tried);
+      return;
+    }
+    this.#runs++;
+    if (!this.#isDue) return;
+    this.#isTrial = true;
+    (this.#isShared ? this.#alone : this.#shared).forget();
+  }
+
+  /** Whether the other way is to be tried. */
+  get #isDue(): boolean {
+    const { ms } = this.#isShared ? this.#shared : this.#alone;
+    if (ms === undefined || (!this.#isShared && ms < SHARED_MS_MIN)) return false;
+    if (this.#chosenMs === 0 || this.#runs >= this.#runsMax) return true;
+    return this.#runs >= RUNS_MIN && ms > this.#chosenMs * CHANGE;
+  }
+
+  #choose(triedMs: number): void {
+    const keptMs = (this.#isShared ? this.#shared : this.#alone).ms as number;
+    const isBetter = this.#isShared ? keptMs > triedMs * (1 - GAIN_MIN) : triedMs < keptMs * (1 - GAIN_MIN);
+    this.#runsMax = isBetter || this.#chosenMs === 0 ? RUNS_MIN : Math.min(2 * this.#runsMax, RUNS_MAX);
+    this.#isShared = this.#isShared !== isBetter;
+    this.#chosenMs = isBetter ? triedMs : keptMs;
+    this.#runs = 0;
+    this.#isTrial = false;
   }
 }
 
-/** What the runs of one way take. */
+/** What the latest runs of one way took. */
 class Way {
-  ms: number | undefined;
-  #runs = 0;
+  readonly #latest: number[] = [];
+
+  /** Unknown before the first few. */
+  get ms(): number | undefined {
+    if (this.#latest.length < JUDGED_RUNS) return undefined;
+    return this.#latest.toSorted((a, b) => a - b)[JUDGED_RUNS >> 1];
+  }
 
   note(ms: number): void {
-    this.#runs++;
-    if (this.#runs >= FIRST_RUNS) this.ms = average(this.ms, ms);
+    this.#latest.push(ms);
+    if (this.#latest.length > JUDGED_RUNS) this.#latest.shift();
   }
-}
 
-/** The moving average; what is much shorter than it counts whole, since nothing makes a run shorter by chance. */
-export function average(known: number | undefined, ms: number): number {
-  return known === undefined || ms < known / 2 ? ms : known + WEIGHT * (ms - known);
+  forget(): void {
+    this.#latest.length = 0;
+  }
 }

@@ -7,7 +7,6 @@ import { type Halt, nowMs } from './core-messages.ts';
 import type { Kernels } from './kernels.ts';
 import type { LoadedProgram } from './loaded-program.ts';
 import type { EngineMemory } from './memory.ts';
-import { average } from './sharing-choice.ts';
 import { Stepper } from './stepper.ts';
 
 /** A program becomes short when its runs take at most this, and stays so until they take more than that. */
@@ -16,6 +15,8 @@ const STILL_SHORT_MS_MAX = 0.3;
 /** Events wait for this long at most, or for one instruction more: then a run goes on in the core's thread. */
 const HOLD_MS_MAX = 2;
 const CONTROL_BYTES = 16;
+/** What the last run counts for in the average. */
+const WEIGHT = 0.25;
 
 /** Whether the runs of a program are short, by what they took: not by the last one alone, and with a gap, so that it does not change its mind all the time. */
 export class ShortChoice {
@@ -76,4 +77,9 @@ export class ShortRuns {
     }
     return { ...halt, ms };
   }
+}
+
+/** The moving average; what is much shorter than it counts whole, since nothing makes a run shorter by chance. */
+function average(known: number | undefined, ms: number): number {
+  return known === undefined || ms < known / 2 ? ms : known + WEIGHT * (ms - known);
 }
