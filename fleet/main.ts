@@ -5,10 +5,22 @@ import { withoutPassword } from '../runtime/node/broker-stream-io.ts';
 import { onStop } from '../runtime/node/stop-io.ts';
 import { type ControllerOptions, startController } from './controller/controller.ts';
 
-const HELP = `node fleet/main.ts --data DIR [--host ADDRESS] [--mqtt-port N] [--ws-port N] [--http-port N]
-                   [--broker URL] [--public-url URL] [--database postgres://USER@HOST/NAME [--blobs DIR]]
-Several controllers with one database, one folder of blobs and one broker: one leads, another takes over within 10 s.
-Metrics for Prometheus are at GET /metrics of the HTTP port. Traces go to OTEL_EXPORTER_OTLP_ENDPOINT, where it is set.`;
+const HELP = `A controller: says what each node should have and do.
+
+  --data DIR         folder for all that it keeps; made when absent
+  --host ADDRESS     where it listens (127.0.0.1)
+  --http-port N      commands and files (7700)
+  --mqtt-port N      its own broker (1883)
+  --ws-port N        the same over WebSockets (9001)
+  --broker URL       another broker, in place of its own: mqtt:// or mqtts://
+  --public-url URL   where nodes reach its HTTP side, if not where it listens
+  --database URL     state in PostgreSQL: postgres://USER@HOST/NAME          LLMASOS_DATABASE
+  --blobs PLACE      files in another folder, or in a bucket: s3://BUCKET/FOLDER
+
+Several controllers with one database, one place for files and one broker: one leads, another takes over within 10 s.
+Keys and address of the bucket are those of AWS's own tools: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL_S3 …
+Metrics for Prometheus are at GET /metrics of the HTTP port. Traces go to OTEL_EXPORTER_OTLP_ENDPOINT, where it is set.
+`;
 
 try {
   const log = pino({ level: process.env.LOG_LEVEL ?? 'info' }, pino.destination(2));
@@ -19,6 +31,10 @@ try {
   };
   const environment = process.env;
   const flags = readFlags(process.argv.slice(2));
+  if (flags === undefined) {
+    process.stdout.write(HELP);
+    process.exit(0);
+  }
   const starting = startController({ ...flags, log, environment, onLost, signal: waiting.signal });
   onStop((reason) => {
     log.info(`${reason}: stopping`);
@@ -37,9 +53,12 @@ try {
   process.exit(2);
 }
 
-function readFlags(words: string[]): ControllerOptions {
+/** Undefined where help is asked for. */
+function readFlags(words: string[]): ControllerOptions | undefined {
   const text = { type: 'string' } as const;
-  const { values } = parseArgs({
+  const {
+    values: { help, ...values },
+  } = parseArgs({
     args: words,
     options: {
       data: text,
@@ -51,9 +70,12 @@ function readFlags(words: string[]): ControllerOptions {
       'public-url': text,
       database: text,
       blobs: text,
+      help: { type: 'boolean', short: 'h' },
     },
   });
-  if (values.data === undefined) throw new Error(`--data: expected a folder for the controller's data\n${HELP}`);
+  if (help) return undefined;
+  if (values.data === undefined)
+    throw new Error('--data is missing: a folder for all that it keeps; --help names all flags');
   return {
     data: values.data,
     host: values.host,

@@ -11,10 +11,10 @@ import { AssertionError } from 'node:assert';
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { Logger } from 'pino';
-import type { Blobs } from '../../runtime/store/blobs.ts';
 import { SCRAPE_HEADERS } from '../../runtime/telemetry/telemetry-io.ts';
 import { type Command, hasRoute, parseArguments } from '../commands/command.ts';
 import { commands } from '../commands/index.ts';
+import type { BlobStore } from '../controller/blob-store.ts';
 import type { FleetMeasures } from '../controller/fleet-metrics.ts';
 import type { ControllerService } from '../controller/service.ts';
 import { blobRoutes } from './blob-routes.ts';
@@ -27,7 +27,7 @@ const COMMAND_BYTES_MAX = 8 * 2 ** 20;
 
 export interface ApiOptions {
   readonly service: ControllerService;
-  readonly blobs: Blobs;
+  readonly blobs: BlobStore;
   /** Address that the port listens on. */
   readonly boundTo: string;
   readonly brokerConnected: () => boolean;

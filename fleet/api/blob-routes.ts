@@ -1,10 +1,10 @@
 /** Files by content. A file never changes under its name, so the name is the strong validator (RFC 9110, section 8.8.3). */
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import type { Context, Hono } from 'hono';
 import { hashSchema } from '../../runtime/protocol/messages.ts';
-import { BLOB_BYTES_MAX, type Blobs } from '../../runtime/store/blobs.ts';
+import { BLOB_BYTES_MAX } from '../../runtime/store/blobs.ts';
+import type { BlobStore } from '../controller/blob-store.ts';
 import type { ControllerService } from '../controller/service.ts';
 import { parseRange } from './range.ts';
 
@@ -13,7 +13,7 @@ const READ_BYTES = 2 ** 20;
 const LINGER_BYTES_MAX = 64 * 2 ** 20;
 const LINGER_MS_MAX = 2_000;
 
-export function blobRoutes(app: Hono, service: ControllerService, blobs: Blobs): void {
+export function blobRoutes(app: Hono, service: ControllerService, blobs: BlobStore): void {
   app.use('/v1/blobs/:sha256', async (context, next) => {
     await next();
     // The rest of a refused upload is still on its way: no next request can share this connection (RFC 9112, 9.3).
@@ -39,10 +39,9 @@ export function blobRoutes(app: Hono, service: ControllerService, blobs: Blobs):
   // Hono answers HEAD with this too, without the body.
   app.get('/v1/blobs/:sha256', async (context) => {
     const sha256 = hashOf(context);
-    const path = blobs.path(sha256);
-    const found = await stat(path).catch(() => undefined);
-    if (!found) return context.json({ ok: false, error: `blob ${sha256} is not here` }, 404);
-    return answer(context, path, found.size, `"${sha256}"`);
+    const bytes = await blobs.size(sha256);
+    if (bytes === undefined) return context.json({ ok: false, error: `blob ${sha256} is not here` }, 404);
+    return answer(context, () => blobs.place(sha256), bytes, `"${sha256}"`);
   });
 }
 
@@ -64,7 +63,12 @@ async function linger(body: ReadableStream<Uint8Array>): Promise<void> {
   }
 }
 
-function answer(context: Context, path: string, bytes: number, tag: string): Response {
+async function answer(
+  context: Context,
+  findPlace: () => ReturnType<BlobStore['place']>,
+  bytes: number,
+  tag: string,
+): Promise<Response> {
   const { req } = context;
   const headers: Record<string, string> = {
     etag: tag,
@@ -84,7 +88,11 @@ function answer(context: Context, path: string, bytes: number, tag: string): Res
   headers['content-length'] = String(end - start + 1);
   const status = range === 'whole' ? 200 : 206;
   if (req.method === 'HEAD' || bytes === 0) return new Response(null, { status, headers });
-  const stream = createReadStream(path, { start, end, highWaterMark: READ_BYTES });
+  const place = await findPlace();
+  // 307 keeps the method, and whoever follows it asks there for the same range. The address is good for some time only.
+  if ('url' in place)
+    return new Response(null, { status: 307, headers: { location: place.url, 'cache-control': 'no-store' } });
+  const stream = createReadStream(place.path, { start, end, highWaterMark: READ_BYTES });
   return new Response(Readable.toWeb(stream) as ReadableStream, { status, headers });
 }
 

@@ -7,11 +7,11 @@ import { type Logger, pino } from 'pino';
 import packageFile from '../../package.json' with { type: 'json' };
 import { withoutPassword } from '../../runtime/node/broker-stream-io.ts';
 import { allNodes, parseNodeTopic } from '../../runtime/protocol/topics.ts';
-import { type Blobs, openBlobs } from '../../runtime/store/blobs.ts';
 import { lockFolder } from '../../runtime/store/lock.ts';
 import { type OpenTelemetry, openTelemetry } from '../../runtime/telemetry/telemetry-io.ts';
 import { createApi } from '../api/api.ts';
 import { listenHttp } from '../api/server.ts';
+import { type BlobStore, openFolder } from './blob-store.ts';
 import { type EmbeddedBroker, startBroker } from './broker-io.ts';
 import { type Database, openDatabase, sqliteDialect } from './database.ts';
 import { Fleet, NODES_MAX } from './fleet-service.ts';
@@ -35,7 +35,7 @@ export interface ControllerOptions {
   readonly data: string;
   /** postgres://…: state is kept there, and of several controllers with one address one leads while the others wait. */
   readonly database?: string | undefined;
-  /** Folder for files in place of one in `data`: controllers with one database need one that they share. */
+  /** Folder, or s3://bucket/folder, for files in place of a folder in `data`: controllers with one database need one that they share. */
   readonly blobs?: string | undefined;
   /** Stops waiting to lead. */
   readonly signal?: AbortSignal;
@@ -78,7 +78,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     closers.push(() => telemetry.close());
     await mkdir(options.data, { recursive: true });
     closers.push(lockFolder(options.data, 'controller'));
-    const blobs = await openBlobs(options.blobs ?? join(options.data, 'blobs'));
+    const blobs = await openBlobStore(options);
     const http = await listenHttp(host, options.httpPort ?? DEFAULT_PORTS.http);
     closers.push(() => http.close());
     const httpUrl = `http://${reachable(host)}:${http.port}`;
@@ -102,6 +102,12 @@ export async function startController(options: ControllerOptions): Promise<Contr
     await close();
     throw error;
   }
+}
+
+async function openBlobStore({ data, blobs = join(data, 'blobs') }: ControllerOptions): Promise<BlobStore> {
+  if (!blobs.startsWith('s3:')) return openFolder(blobs);
+  const { openBucket } = await import('./bucket-io.ts');
+  return openBucket(blobs, join(data, 'incoming'));
 }
 
 /** Resolves when the state may be written: at once with a file, with PostgreSQL when this controller leads. */
@@ -140,7 +146,7 @@ function startOwnBroker(
 
 interface FleetParts {
   readonly database: Database;
-  readonly blobs: Blobs;
+  readonly blobs: BlobStore;
   readonly files: string;
   readonly mqttUrl: string;
   readonly log: Logger;

@@ -1,12 +1,10 @@
 /** ControllerService over the database, the blobs and the broker: every change is committed first and published then. */
 import assert from 'node:assert';
 import { randomUUID } from 'node:crypto';
-import { stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { requestSchema } from '../../runtime/protocol/messages.ts';
 import type { TaskEvent } from '../../runtime/protocol/tasks.ts';
 import { nodeTopic } from '../../runtime/protocol/topics.ts';
-import type { Blobs } from '../../runtime/store/blobs.ts';
 import { traceAsking } from '../../runtime/telemetry/message-trace.ts';
 import type { OpenTelemetry } from '../../runtime/telemetry/telemetry-io.ts';
 import type { Trigger } from '../../runtime/triggers/schema.ts';
@@ -16,6 +14,7 @@ import { RolloutService } from '../rollouts/rollout-service.ts';
 import { ScheduleService } from '../tasks/schedule-service.ts';
 import { TaskService } from '../tasks/task-service.ts';
 import { createTaskTrace } from '../tasks/task-trace.ts';
+import type { BlobStore } from './blob-store.ts';
 import type { Database } from './database.ts';
 import { FleetMeasures } from './fleet-metrics.ts';
 import { type FleetProblem, fleetProblem } from './fleet-problem.ts';
@@ -60,7 +59,7 @@ const UNNAMED_BLOB_MS = 3_600_000;
 
 export interface FleetOptions {
   readonly database: Database;
-  readonly blobs: Blobs;
+  readonly blobs: BlobStore;
   /** Base URL that nodes fetch model files from. */
   readonly files: string;
   readonly link: Pick<Link, 'connected' | 'publish'>;
@@ -344,11 +343,8 @@ export class Fleet implements ControllerService {
       await this.tasks.forget();
       await this.rollouts.forget();
       const { blobs } = this.#options;
-      const old: string[] = [];
-      for (const sha256 of (await blobs.list()).present) {
-        const { mtimeMs } = await stat(blobs.path(sha256));
-        if (this.#options.now() - mtimeMs > UNNAMED_BLOB_MS) old.push(sha256);
-      }
+      const before = this.#options.now() - UNNAMED_BLOB_MS;
+      const old = (await blobs.list()).filter(({ cameMs }) => cameMs < before).map(({ sha256 }) => sha256);
       return removeUnreferenced(this.#database, blobs, old);
     });
   }

@@ -1,9 +1,9 @@
 /** Inputs of models, as they are given: in the request itself, or as a blob. */
-import type { Blobs } from '../../runtime/store/blobs.ts';
+import type { BlobStore } from './blob-store.ts';
 
 /** A large input becomes a blob, since a control message has to stay small. Rejects when a blob that is named is not here. */
 export async function placeInput<Input extends { base64: string } | { sha256: string }>(
-  blobs: Blobs,
+  blobs: BlobStore,
   input: Input,
   inlineBase64Max: number,
 ): Promise<Input | { sha256: string }> {

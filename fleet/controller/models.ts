@@ -1,8 +1,7 @@
 /** The model registry: versions of files by content, each checked before it is taken in. */
-import { stat } from 'node:fs/promises';
-import type { Blobs } from '../../runtime/store/blobs.ts';
 import { modelsOf } from '../../runtime/triggers/schema.ts';
 import { readReleases, refuseWhileRolledOut, saveRelease } from '../rollouts/store.ts';
+import type { BlobStore } from './blob-store.ts';
 import type { Database } from './database.ts';
 import { once } from './inputs.ts';
 import { encodeLabels, inspectModel, MODEL_BYTES_MAX } from './model-file.ts';
@@ -35,7 +34,7 @@ export interface NewModel {
 
 interface ModelPorts {
   readonly database: Database;
-  readonly blobs: Blobs;
+  readonly blobs: BlobStore;
   readonly now: number;
   /** Commits the work with what follows from it. */
   change(work: (transaction: Database) => Promise<void>): Promise<void>;
@@ -71,9 +70,9 @@ async function takeIn(
   { name, sha256, labels }: NewModel,
   store: (model: StoredModel) => Promise<void>,
 ): Promise<StoredModel> {
-  if (!(await blobs.has(sha256)))
+  const size = await blobs.size(sha256);
+  if (size === undefined)
     throw new Error(`model "${name}": blob ${sha256} is not here; upload it first, with PUT /v1/blobs/${sha256}`);
-  const { size } = await stat(blobs.path(sha256));
   if (size > MODEL_BYTES_MAX)
     throw new Error(`model "${name}": expected at most ${MODEL_BYTES_MAX} bytes, got ${size}`);
   const encoded = labels && encodeLabels(name, labels);
@@ -115,7 +114,11 @@ export async function unknownModel(database: Database, name: string): Promise<Er
 }
 
 /** Resolves with the number of files removed. */
-export async function removeUnreferenced(database: Database, blobs: Blobs, hashes: readonly string[]): Promise<number> {
+export async function removeUnreferenced(
+  database: Database,
+  blobs: BlobStore,
+  hashes: readonly string[],
+): Promise<number> {
   const kept = await referencedBlobs(database);
   const unnamed = hashes.filter((sha256) => !kept.has(sha256));
   for (const sha256 of unnamed) await blobs.remove(sha256);

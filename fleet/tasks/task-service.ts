@@ -1,6 +1,6 @@
 /** What can be asked about tasks: checks what is asked, puts large inputs where nodes can fetch them, and shows what is known. */
-import type { Blobs } from '../../runtime/store/blobs.ts';
 import { compileExpression } from '../../runtime/triggers/expressions.ts';
+import type { BlobStore } from '../controller/blob-store.ts';
 import { placeInput } from '../controller/inputs.ts';
 import { readModels } from '../controller/store.ts';
 import { type DeskPorts, TaskDesk } from './desk.ts';
@@ -26,15 +26,15 @@ export interface Tasks {
 export class TaskService implements Tasks {
   readonly desk: TaskDesk;
   readonly #ports: DeskPorts;
-  readonly #blobs: Blobs;
+  readonly #blobs: BlobStore;
 
-  private constructor(ports: DeskPorts, blobs: Blobs, desk: TaskDesk) {
+  private constructor(ports: DeskPorts, blobs: BlobStore, desk: TaskDesk) {
     this.#ports = ports;
     this.#blobs = blobs;
     this.desk = desk;
   }
 
-  static async open(ports: DeskPorts, blobs: Blobs): Promise<TaskService> {
+  static async open(ports: DeskPorts, blobs: BlobStore): Promise<TaskService> {
     return new TaskService(ports, blobs, await TaskDesk.open(ports));
   }
 

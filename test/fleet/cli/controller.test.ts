@@ -48,6 +48,16 @@ test.after(async () => {
   await controller.close();
 });
 
+test('what is started in its place explains its flags, and names one that it does not know', async () => {
+  for (const program of ['controller', 'node']) {
+    const out = await succeed(program, '--help');
+    assert.match(out, /^ {2}--data DIR /m);
+    const { code, err } = await llmasos(program, '--no-such-flag');
+    assert.is(code, 2);
+    assert.match(err, /--no-such-flag/);
+  }
+});
+
 test("nodes are a table for people and the service's own view for machines", async () => {
   const out = await succeed('nodes');
   assert.match(out, /^node +state +labels/m);

@@ -5,12 +5,12 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ControllerClient } from '../../../fleet/api/client.ts';
 import { schedulesAdd, schedulesList } from '../../../fleet/commands/schedules.ts';
+import { openFolder } from '../../../fleet/controller/blob-store.ts';
 import { startController } from '../../../fleet/controller/controller.ts';
 import { openDatabase, sqliteDialect } from '../../../fleet/controller/database.ts';
 import { after, newSchedule, type Schedule, scheduleSpecSchema, taskAt } from '../../../fleet/tasks/schedule.ts';
 import { type SchedulePorts, ScheduleService } from '../../../fleet/tasks/schedule-service.ts';
 import { TaskService } from '../../../fleet/tasks/task-service.ts';
-import { openBlobs } from '../../../runtime/store/blobs.ts';
 import { eventually, ProtocolNode, refusalOf, temporary } from '../fleet-parts.ts';
 
 const at = (text: string): number => Date.parse(text);
@@ -65,7 +65,7 @@ async function onOneDisk() {
   const folder = temporary();
   const file = join(folder, 'controller.sqlite');
   const database = await openDatabase(sqliteDialect(file), file);
-  const blobs = await openBlobs(join(folder, 'blobs'));
+  const blobs = await openFolder(join(folder, 'blobs'));
   const clock = { now: at('2026-11-30T00:00:30Z') };
   const log = pino({ enabled: false });
   const node = { name: 'n', labels: {} };
