@@ -3,15 +3,29 @@
  * read, compiled and packed. What is kept can always be made again: whatever is wrong with a file, it counts as absent.
  *
  * A file: the length of the head and of the front (u32 each), the front (the head in JSON, instruction words, tables), weights, and a
- * CRC-32 of all that. Weights are read to where they will be used: memory that was never touched before is what costs at a start.
+ * CRC-32 of all that. Its name tells the contents of the model's file; a symbolic link to it, the file's place on the disk, so that mostly
+ * they need not be read. Weights are summed in a buffer that stays in the cache, on their way to where they will be used: memory that was
+ * never touched before is what costs at a start, and read into by the system, it costs twice.
  */
-import { closeSync, fstatSync, openSync, promises, readdirSync, readSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  closeSync,
+  fstatSync,
+  lstatSync,
+  openSync,
+  promises,
+  readdirSync,
+  readSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { Program } from '../compile/program.ts';
 import { type KernelTraits, traitsName } from '../compile/traits.ts';
 import type { ByteSource } from '../onnx/byte-source.ts';
+import { copyBytes } from './copy-bytes.ts';
 import { MemoryLimitError } from './memory.ts';
+import { fingerprintOf, placeOf } from './model-file-io.ts';
 import type { ValueDescription } from './tensor.ts';
 
 /** A program that is all of a model for inputs of these shapes. */
@@ -35,19 +49,20 @@ interface Head extends Omit<WholeProgram, 'program' | 'weights'> {
 /** Larger models take long enough to load anyway, and much room on small disks. */
 const MODEL_BYTES_MAX = 64 * 2 ** 20;
 const FILE_BYTES_MAX = 64 * 2 ** 20;
-/** Of all files together; those that were written first make room. */
+/** Of all files together, links among them; those that were written first make room. */
 const FOLDER_BYTES_MAX = 512 * 2 ** 20;
-const FILES_MAX = 64;
+const FILES_MAX = 128;
 
 const CRC_BYTES = 4;
 const LENGTHS_BYTES = 8;
-/** Of a model file at a time, to know it again. */
+/** Of a model's file, or of weights, at a time. */
 const PART_BYTES = 65_536;
 
 export class KeptPrograms {
   readonly #folder: string;
   readonly #compiler: string;
   readonly #writes = new Set<Promise<boolean>>();
+  readonly #part = new Uint8Array(PART_BYTES);
 
   /** `compiler` names the code that compiles: programs of any other do not count. */
   constructor(folder: string, compiler: string) {
@@ -61,9 +76,20 @@ export class KeptPrograms {
    */
   recall(file: ByteSource, traits: KernelTraits, place: (byteLength: number) => Uint8Array): WholeProgram | undefined {
     if (file.byteLength > MODEL_BYTES_MAX) return undefined;
+    const placed = placeOf(file);
+    const link = placed && this.#pathOf(placed, traits);
+    const known = link && this.#read(link, place);
+    if (known) return known;
+    const path = this.#pathOf(fingerprintOf(file, this.#part), traits);
+    const whole = this.#read(path, place);
+    if (whole && link) linkTo(path, link);
+    return whole;
+  }
+
+  #read(path: string, place: (byteLength: number) => Uint8Array): WholeProgram | undefined {
     let kept: number | undefined;
     try {
-      kept = openSync(this.#pathOf(file, traits), 'r');
+      kept = openSync(path, 'r');
       return this.#parse(kept, place);
     } catch (error) {
       if (error instanceof MemoryLimitError) throw error;
@@ -96,7 +122,7 @@ export class KeptPrograms {
     const { program, weights } = whole;
     const bytes = program.words.byteLength + program.tables.byteLength + weights.byteLength;
     if (file.byteLength > MODEL_BYTES_MAX || bytes > FILE_BYTES_MAX) return false;
-    const path = this.#pathOf(file, traits);
+    const path = this.#pathOf(fingerprintOf(file, this.#part), traits);
     const part = `${path}.${process.pid}.part`;
     const parts = this.#format(whole);
     try {
@@ -111,8 +137,8 @@ export class KeptPrograms {
     }
   }
 
-  #pathOf(file: ByteSource, traits: KernelTraits): string {
-    return join(this.#folder, `${fingerprint(file)}-${traitsName(traits)}.program`);
+  #pathOf(model: string, traits: KernelTraits): string {
+    return join(this.#folder, `${model}-${traitsName(traits)}.program`);
   }
 
   #format({ program, weights, ...rest }: WholeProgram): Uint8Array[] {
@@ -144,10 +170,16 @@ export class KeptPrograms {
     if (compiler !== this.#compiler || headBytes + wordsBytes + tablesBytes !== frontBytes) return undefined;
     if (LENGTHS_BYTES + frontBytes + weightsBytes + CRC_BYTES !== size) return undefined;
     const weights = place(weightsBytes);
-    fill(file, weights, LENGTHS_BYTES + frontBytes);
-    const sum = new Uint32Array(1);
-    fill(file, bytesOf(sum), size - CRC_BYTES);
-    if (sum[0] !== sumOf([bytesOf(lengths), front, weights])) return undefined;
+    let sum = sumOf([bytesOf(lengths), front]);
+    for (let at = 0; at < weightsBytes; at += PART_BYTES) {
+      const part = this.#part.subarray(0, Math.min(PART_BYTES, weightsBytes - at));
+      fill(file, part, LENGTHS_BYTES + frontBytes + at);
+      sum = crc32(part, sum);
+      copyBytes(weights.subarray(at), part);
+    }
+    const wanted = new Uint32Array(1);
+    fill(file, bytesOf(wanted), size - CRC_BYTES);
+    if (wanted[0] !== sum) return undefined;
     // The head may end anywhere, words begin at a multiple of four.
     const words = new Uint32Array(front.buffer.slice(headBytes, headBytes + wordsBytes));
     return { ...rest, program: { ...program, words, tables: front.subarray(headBytes + wordsBytes) }, weights };
@@ -156,7 +188,7 @@ export class KeptPrograms {
   #makeRoom(bytes: number): void {
     const files = readdirSync(this.#folder).map((name) => {
       const path = join(this.#folder, name);
-      const { size, mtimeMs } = statSync(path);
+      const { size, mtimeMs } = lstatSync(path);
       return { path, size, mtimeMs };
     });
     files.sort((one, other) => one.mtimeMs - other.mtimeMs);
@@ -175,6 +207,14 @@ function sumOf(parts: readonly Uint8Array[]): number {
   return parts.reduce((crc, bytes) => crc32(bytes, crc), 0);
 }
 
+function linkTo(path: string, link: string): void {
+  try {
+    symlinkSync(basename(path), link);
+  } catch {
+    // Another process was first, or there are no links here: then the next start reads the model's file again.
+  }
+}
+
 async function writeParts(path: string, parts: readonly Uint8Array[]): Promise<void> {
   const file = await promises.open(path, 'w');
   try {
@@ -191,21 +231,6 @@ function fill(file: number, target: Uint8Array, start: number): void {
     if (got === 0) throw new Error('the file ends too early');
     at += got;
   }
-}
-
-/** Tells model files apart: its length and the CRC-32 of its quarters. No guard against files that are made to look alike. */
-function fingerprint(file: ByteSource): string {
-  const { byteLength } = file;
-  const quarter = Math.ceil(byteLength / 4);
-  const part = new Uint8Array(Math.min(PART_BYTES, quarter));
-  const sums = [0, 1, 2, 3].map((index) => {
-    const end = Math.min((index + 1) * quarter, byteLength);
-    let sum = 0;
-    for (let start = index * quarter; start < end; start += part.length)
-      sum = crc32(file.read(start, Math.min(start + part.length, end), part), sum);
-    return sum;
-  });
-  return [byteLength, ...sums].map((sum) => sum.toString(16).padStart(8, '0')).join('');
 }
 
 function bytesOf(array: ArrayBufferView): Uint8Array {

@@ -4,7 +4,7 @@
  * The computing thread loads this file at each start of a process, so that it imports next to nothing.
  */
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import v8 from 'node:v8';
 import type { KernelTraits } from '../compile/traits.ts';
 
@@ -98,15 +98,15 @@ export function canRevectorize(): boolean {
 
 /** From `kernels/` beside a bundle, else from the checkout's build/. */
 function readKernels(name: 'plain' | 'relaxed'): Uint8Array<ArrayBuffer> {
-  const folders = [new URL('./kernels/', import.meta.url), new URL('../../build/', import.meta.url)];
+  const folders = ['kernels', '../../build'].map((each) => join(import.meta.dirname, each));
   let cause: unknown;
   for (const each of folders)
     try {
-      return readFileSync(new URL(`kernels-${name}.wasm`, each));
+      return readFileSync(join(each, `kernels-${name}.wasm`));
     } catch (error) {
       cause = error;
     }
-  const places = folders.map((each) => fileURLToPath(each)).join(' or ');
+  const places = folders.join(' or ');
   throw new Error(`kernels-${name}.wasm: expected it in ${places}; run npm run build`, { cause });
 }
 

@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert';
 import type { KernelTraits } from '../../../runtime/compile/traits.ts';
 import { KeptPrograms, type WholeProgram } from '../../../runtime/engine/kept-programs-io.ts';
 import { type ByteSource, memorySource } from '../../../runtime/onnx/byte-source.ts';
+import { fileSource } from '../../../runtime/onnx/file-io.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'llmasos-programs-'));
 test.after(() => rmSync(root, { recursive: true }));
@@ -58,6 +59,35 @@ test('a program comes back as it was kept, for the same model, kernels and compi
   assert.is(recall(programs, memorySource(model.read(0, 99)), wide), undefined);
 });
 
+test('a model file that lies where it lay is not read again, and its damaged program is none', async () => {
+  const folder = newFolder();
+  const programs = new KeptPrograms(folder, 'one');
+  const file = fileSource(import.meta.filename);
+  const unread: ByteSource = {
+    ...file,
+    read: () => {
+      throw new Error('it was read');
+    },
+  };
+  assert.ok(await programs.keep(file, wide, whole));
+  assert.throws(() => recall(programs, unread, wide), /it was read/);
+  assert.ok(recall(programs, file, wide));
+  const { weights } = recall(programs, unread, wide) as WholeProgram;
+  assert.equal(Uint8Array.from(weights), whole.weights);
+  assert.throws(() => recall(programs, unread, { panel: 8 }), /it was read/);
+  assert.throws(() => recall(new KeptPrograms(folder, 'two'), unread, wide), /it was read/);
+  for (const name of readdirSync(folder)) writeFileSync(join(folder, name), 'damaged');
+  assert.is(recall(programs, file, wide), undefined);
+});
+
+test('weights of many parts come back', async () => {
+  const programs = new KeptPrograms(newFolder(), 'one');
+  const weights = Uint8Array.from({ length: 3 * 65_536 + 5 }, (_, i) => i % 251);
+  assert.ok(await programs.keep(model, wide, { ...whole, weights }));
+  const back = recall(programs, model, wide) as WholeProgram;
+  assert.ok(Buffer.from(weights).equals(back.weights));
+});
+
 test('a damaged file is no program', async () => {
   const folder = newFolder();
   const programs = new KeptPrograms(folder, 'one');
@@ -91,12 +121,12 @@ test('where nothing can be written nothing is kept, and nothing is left behind',
 test('old programs make room for new ones', async () => {
   const folder = newFolder();
   const programs = new KeptPrograms(folder, 'one');
-  for (let i = 0; i < 80; i++) {
+  for (let i = 0; i < 150; i++) {
     assert.ok(await programs.keep(memorySource(Uint8Array.of(i)), wide, whole));
     assert.ok(recall(programs, memorySource(Uint8Array.of(i)), wide), `program ${i}`);
   }
   const left = readdirSync(folder).length;
-  assert.ok(left <= 64, `${left} files`);
+  assert.ok(left <= 128, `${left} files`);
 });
 
 test('two that keep the same program at a time leave a whole one', async () => {
