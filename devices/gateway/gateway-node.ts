@@ -104,7 +104,9 @@ export class GatewayNode {
     this.#delivery = openDelivery({
       file: join(options.data, 'queue.db'),
       handle: (message, answered) => {
-        if (!this.#control.receive(message, answered)) this.#dispatch.deliver(message, answered);
+        if (this.#control.receive(message, answered)) return;
+        if (message.retain && this.#subscriptions.isRepeat(message)) answered();
+        else this.#dispatch.deliver(message, answered);
       },
       onDisk: this.#onDisk,
     });

@@ -138,11 +138,12 @@ export class Broker implements Link {
     this.#options.onDisconnected(reason, delay);
   }
 
-  #take(client: MqttClient, { topic, qos, messageId, payload }: IPublishPacket): void {
+  #take(client: MqttClient, { topic, qos, retain, messageId, payload }: IPublishPacket): void {
     const message = {
       topic,
       payload: payload as Buffer,
       qos: qos === 0 ? (0 as const) : (1 as const),
+      retain,
       receivedAt: Date.now(),
     };
     if (qos === 0 || messageId === undefined) this.#options.onMessage(message);

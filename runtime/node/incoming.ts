@@ -11,6 +11,8 @@ import type { Inbox, InboxMessage } from '../store/inbox.ts';
 
 export interface IncomingMessage extends InboxMessage {
   readonly qos: 0 | 1;
+  /** Sent because we subscribed, not because it was published now [MQTT-3.3.1-8]. */
+  readonly retain: boolean;
 }
 
 /** One look may come a moment after the message; two are a period apart. */
@@ -81,7 +83,7 @@ export function createIncoming(
       if (!entry.answered) schedule();
     },
     replay() {
-      for (const { id, ...message } of inbox.all()) handle({ ...message, qos: 1 }, () => forget(id));
+      for (const { id, ...message } of inbox.all()) handle({ ...message, qos: 1, retain: false }, () => forget(id));
     },
     disconnected() {
       unacknowledged = [];

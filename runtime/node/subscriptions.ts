@@ -1,9 +1,17 @@
 /**
  * Keeps the broker's list of our subscriptions equal to what the running triggers need. The broker remembers it while we
- * are away (`clean: false`), so a subscription is not repeated on a resumed session: the broker would send every retained
- * message again [MQTT-3.8.4-3]. After a start of this process all are made anew, since the last one may have died between
- * asking and being granted; what the broker may still list besides is kept on disk and unsubscribed.
+ * are away (`clean: false`), and yet everything is subscribed on every connection: a broker that was killed comes back with
+ * the copy of its sessions that it wrote last (mosquitto: half an hour ago, unless told otherwise), and says "session present"
+ * although what was granted since is not in it. It then sends every retained message again [MQTT-3.8.4-3]; those that
+ * came before with the same content are repeats. What it may still list of earlier connections and processes is kept on disk and
+ * unsubscribed.
  */
+import { createHash } from 'node:crypto';
+import { parseFilter } from '../triggers/topic-filter.ts';
+
+/** Retained messages on further topics are handled again after each interruption. */
+const RETAINED_TOPICS_MAX = 10_000;
+
 export type Filters = Readonly<Record<string, 0 | 1>>;
 
 export interface SubscriptionPorts {
@@ -20,30 +28,37 @@ export interface SubscriptionPorts {
 }
 
 export interface Subscriptions {
-  /** `resumed`: the broker still lists what was subscribed on the connection before. */
+  /** `resumed`: the broker says that it still lists what was subscribed on the connection before. */
   connected(resumed: boolean): void;
   want(filters: Filters): void;
+  /** Whether this retained message was sent because we subscribed once more, and came before. To be asked once for each. */
+  isRepeat(message: { readonly topic: string; readonly payload: Uint8Array }): boolean;
 }
 
 export function createSubscriptions(ports: SubscriptionPorts): Subscriptions {
-  /** What the broker lists for certain, once it has answered. */
-  let known: Filters = {};
+  /** What was asked for on this connection. */
+  let asked: Filters = {};
+  /** Topics whose retained message came in this session, with a digest of it. */
+  const retained = new Map<string, string>();
+  /** Those of them that came before this connection, and will come once more. */
+  let due = new Map<string, string>();
   /** What it may list, whoever asked for it. */
   let possible = ports.load();
   let wanted: Filters = {};
 
   const synchronize = (): void => {
     if (!ports.connected()) return;
-    const added = Object.entries(wanted).filter(([filter, qos]) => known[filter] !== qos);
-    const gone = [...new Set([...possible, ...Object.keys(known)])].filter((filter) => !(filter in wanted));
+    const added = Object.entries(wanted).filter(([filter, qos]) => asked[filter] !== qos);
+    const gone = [...new Set([...possible, ...Object.keys(asked)])].filter((filter) => !(filter in wanted));
     if (added.length === 0 && gone.length === 0) return;
-    known = { ...wanted };
+    asked = { ...wanted };
     // Saved before they are asked for: a subscription that was forgotten would stay at the broker for ever.
-    remember([...Object.keys(wanted), ...gone]);
+    remember([...Object.keys(wanted), ...gone].sort());
     if (gone.length > 0) void unsubscribe(gone);
     if (added.length > 0) void subscribe(Object.fromEntries(added));
   };
   const remember = (filters: string[]): void => {
+    if (filters.join('\n') === possible.join('\n')) return;
     possible = filters;
     ports.save(filters);
   };
@@ -54,8 +69,7 @@ export function createSubscriptions(ports: SubscriptionPorts): Subscriptions {
       const granted = Object.keys(filters).filter((filter) => !refused.includes(filter));
       if (granted.length > 0) ports.onGranted(granted);
     } catch {
-      // The connection ended: ask again on the next one, whether or not the session is resumed.
-      known = Object.fromEntries(Object.entries(known).filter(([filter]) => !(filter in filters)));
+      // The connection ended: the next one asks for all of them.
     }
   };
   const unsubscribe = async (filters: string[]): Promise<void> => {
@@ -65,14 +79,29 @@ export function createSubscriptions(ports: SubscriptionPorts): Subscriptions {
     );
   };
 
+  /** Whoever subscribes to these later is to get their retained messages. */
+  const forget = (filters: readonly string[]): void => {
+    for (const { match } of filters.map(parseFilter))
+      for (const topic of retained.keys()) if (match(topic) && retained.delete(topic)) due.delete(topic);
+  };
+
   return {
     connected(resumed) {
-      if (!resumed) known = {};
+      if (!resumed) retained.clear();
+      due = new Map(retained);
+      asked = {};
       synchronize();
     },
     want(filters) {
+      forget(Object.keys(wanted).filter((filter) => !(filter in filters)));
       wanted = { ...filters };
       synchronize();
+    },
+    isRepeat({ topic, payload }) {
+      const digest = createHash('sha256').update(payload).digest('base64');
+      if (due.get(topic) === digest) return due.delete(topic);
+      if (retained.has(topic) || retained.size < RETAINED_TOPICS_MAX) retained.set(topic, digest);
+      return false;
     },
   };
 }

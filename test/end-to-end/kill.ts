@@ -1,16 +1,17 @@
 /**
- * Kills controller, nodes and broker at random moments, under load, and checks afterwards that nothing acknowledged is lost.
+ * Kills controller, nodes and broker at random moments, and cuts nodes off, under load, and checks afterwards that nothing
+ * acknowledged is lost.
  *
- *   node test/end-to-end/kill.ts --kills 50 [--pause-ms 5000] [--seed N]
+ *   npm run kill -- --kills 50 [--nodes 2] [--broker mosquitto] [--pause-ms 5000] [--seed N]
  *
- * Half of the kills are on the embedded broker (it dies with its controller), half on mosquitto as a process of its own.
- * A supervisor starts again what died, later and later, as on a real machine; it may be killed while it starts.
+ * Unless a broker is named, half of the kills are on the embedded broker (it dies with its controller), half on mosquitto as a
+ * process of its own. A supervisor starts again what died, later and later, as on a real machine; it may be killed while it starts.
  *
  * What is promised, and asserted:
  *   - what the controller acknowledged over HTTP (a model's version, a trigger, a removal) is there, and every node is known;
  *   - the nodes converge to it: the version that they report is the one that is desired, everything ready;
  *   - a QoS 1 message that a node acknowledged (PUBACK, seen on the wire) is answered, and the broker has confirmed the answer;
- *   - a sender that repeats what has no answer gets it: every message has a right answer in the end;
+ *   - a sender that repeats what has no answer until there is one gets it: every message has a right answer in the end;
  *   - nobody ends by itself.
  * Not promised: that a message survives in a broker that is killed. Brokers confirm what they only hold in memory, and, once
  * they have forgotten everything, what nobody has subscribed to again yet. The line "repeated by the sender" counts what
@@ -37,7 +38,12 @@ const BROKER_RESTART_MS = 250;
 const OPEN_MS_MAX = 2_000;
 /** While answers come, at least one comes in this time. */
 const REST_MS = 1_000;
-const NODES = ['north', 'south'];
+/** How often the sender repeats what has no answer: its node may still be on its way back to the broker. */
+const REPETITIONS = 100;
+/** For how long a node hears nothing, at most: longer than its keep-alive notices. */
+const CUT_MS_MAX = 20_000;
+/** How many of a node's turns cut it off instead of killing it. */
+const CUT_SHARE = 0.3;
 const file = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -45,7 +51,9 @@ export type BrokerKind = 'embedded' | 'mosquitto';
 
 export interface KillOptions {
   readonly broker: BrokerKind;
+  /** Kills and cuts. */
   readonly kills: number;
+  readonly nodes: number;
   readonly seed: number;
   /** How long, at most, a process is left alone before its kill, and the fleet after it. */
   readonly pauseMs: number;
@@ -67,6 +75,8 @@ interface Victim {
 interface Fleet {
   readonly controller: ControllerService;
   readonly brokerUrl: string;
+  /** Of nodes. */
+  readonly names: readonly string[];
   readonly victims: readonly Victim[];
   readonly taps: readonly Tap[];
   /** Processes that ended although nobody killed them. */
@@ -75,12 +85,13 @@ interface Fleet {
 }
 
 /** Rejects when the fleet cannot be started, or does not come to rest afterwards. */
-export async function runKills({ broker, kills, seed, pauseMs }: KillOptions): Promise<KillReport> {
+export async function runKills({ broker, kills, nodes, seed, pauseMs }: KillOptions): Promise<KillReport> {
   const folder = temporary();
-  const fleet = await startFleet(folder, broker);
+  const names = ['north', 'south', ...Array.from({ length: nodes }, (_, index) => `node-${index + 3}`)].slice(0, nodes);
+  const fleet = await startFleet(folder, broker, names);
   try {
-    await install(fleet.controller);
-    const topics = NODES.map((name) => `sensors/${name}/values`);
+    await install(fleet);
+    const topics = names.map((name) => `sensors/${name}/values`);
     const sensor = await startSensor(fleet.brokerUrl, topics);
     const person = startPerson(fleet.controller, { model: 'slow' });
     const killed = await killAtRandom(fleet.victims, { kills, pauseMs }, createRandom(seed));
@@ -96,7 +107,7 @@ export async function runKills({ broker, kills, seed, pauseMs }: KillOptions): P
   }
 }
 
-async function startFleet(folder: string, kind: BrokerKind): Promise<Fleet> {
+async function startFleet(folder: string, kind: BrokerKind, names: readonly string[]): Promise<Fleet> {
   const ends: string[] = [];
   const supervisor = createSupervisor(join(folder, 'logs'), (name, reason) => {
     if (!reason.startsWith('was ended by SIGKILL')) ends.push(`${name} ${reason}`);
@@ -113,8 +124,8 @@ async function startFleet(folder: string, kind: BrokerKind): Promise<Fleet> {
     file: file('fleet/main.ts'),
     arguments: ['--data', join(folder, 'controller'), '--http-port', `${httpPort}`, ...flags],
   });
-  const taps = await Promise.all(NODES.map(() => startTap(mqttPort)));
-  const nodes = NODES.map((name, index) =>
+  const taps = await Promise.all(names.map(() => startTap(mqttPort)));
+  const nodes = names.map((name, index) =>
     supervisor.start({
       name,
       file: file('devices/gateway/main.ts'),
@@ -136,7 +147,7 @@ async function startFleet(folder: string, kind: BrokerKind): Promise<Fleet> {
       ...nodes.map(({ name, pid }, index) => ({ name, pid, tap: taps[index] })),
       ...(mosquitto ? [mosquitto] : []),
     ],
-    ...{ brokerUrl, taps, ends },
+    ...{ brokerUrl, names, taps, ends },
     async stop() {
       await supervisor.stop();
       await mosquitto?.stop();
@@ -179,21 +190,22 @@ function keepMosquitto(port: number, folder: string, ends: string[]): Victim & {
 }
 
 /** One trigger a node, so that every message has exactly one node that answers it. */
-async function install(controller: ControllerService): Promise<void> {
-  await eventually('the nodes are known', async () => (await controller.nodes()).length === NODES.length);
+async function install({ controller, names }: Pick<Fleet, 'controller' | 'names'>): Promise<void> {
+  await eventually('the nodes are known', async () => (await controller.nodes()).length === names.length);
   const bytes = slowModel();
   await controller.putBlob(hashOf(bytes), chunks(bytes));
   await controller.addModel('slow', hashOf(bytes));
-  for (const name of NODES) {
+  for (const name of names) {
     const trigger = { ...largestTrigger(`answer-${name}`, 'slow'), topic: `sensors/${name}/values` };
     const output = { ...trigger.output, topic: `answers/${name}` };
     await controller.putTrigger(triggerSchema.parse({ ...trigger, output }), { labels: { site: name } });
   }
-  await converged(controller);
+  await converged(controller, names.length);
 }
 
 interface Kills {
   readonly counts: ReadonlyMap<string, number>;
+  readonly cuts: number;
   /** Messages that nodes had acknowledged and not answered when they were killed. */
   readonly open: number;
 }
@@ -208,6 +220,7 @@ async function killAtRandom(
   random: () => number,
 ): Promise<Kills> {
   const counts = new Map(victims.map(({ name }) => [name, 0]));
+  const cuts: Promise<void>[] = [];
   let open = 0;
   let waiting: Victim[] = [];
   for (let kill = 0; kill < kills; kill++) {
@@ -216,6 +229,10 @@ async function killAtRandom(
     await eventually(`${victim.name} has been started again`, victim.pid);
     await pause(random() * pauseMs);
     const { tap } = victim;
+    if (tap && random() < CUT_SHARE) {
+      cuts.push(tap.cut(random() * CUT_MS_MAX));
+      continue;
+    }
     const until = performance.now() + OPEN_MS_MAX;
     if (tap && random() < 0.5) while (tap.open().length === 0 && performance.now() < until) await pause(1);
     const pid = victim.pid();
@@ -225,21 +242,24 @@ async function killAtRandom(
     counts.set(victim.name, (counts.get(victim.name) ?? 0) + 1);
     await pause(random() * pauseMs);
   }
-  return { counts, open };
+  await Promise.all(cuts);
+  return { counts, cuts: cuts.length, open };
 }
 
 async function audit(fleet: Fleet, person: Person, sensor: Sensor): Promise<string[]> {
   await eventually('every process runs', () => fleet.victims.every(({ pid }) => pid() !== undefined));
   const losses = await eventually('the controller answers again', () => person.losses().catch(() => undefined));
-  await converged(fleet.controller);
+  await converged(fleet.controller, fleet.names.length);
   const unanswered = () => fleet.taps.flatMap((tap) => tap.open());
   await eventually('every acknowledged message is answered', () => unanswered().length === 0).catch(() => {});
   for (const id of unanswered()) losses.push(`message ${id}: acknowledged by its node, never answered`);
   // Only now the sender may help, with what died in a broker: its repetition would hide what a node has lost.
   await answersStop(sensor);
-  sensor.repeat();
-  await eventually('every message is answered', () => sensor.unanswered().length === 0).catch(() => {});
-  for (const id of sensor.unanswered()) losses.push(`message ${id}: sent twice, never answered`);
+  for (let round = 0; round < REPETITIONS && sensor.unanswered().length > 0; round++) {
+    sensor.repeat();
+    await answersStop(sensor);
+  }
+  for (const id of sensor.unanswered()) losses.push(`message ${id}: sent again and again, never answered`);
   for (const node of await fleet.controller.nodes())
     if (node.labels.site !== node.name) losses.push(`node ${node.name}: its labels are ${JSON.stringify(node.labels)}`);
   for (const refusal of person.refused) losses.push(`refused: ${refusal}`);
@@ -255,7 +275,7 @@ async function answersStop(sensor: Sensor): Promise<void> {
 }
 
 /** All nodes are there, have reached the newest desired version, and everything on them is ready. */
-async function converged(controller: ControllerService): Promise<void> {
+async function converged(controller: ControllerService, count: number): Promise<void> {
   let state = 'nothing';
   const look = async (): Promise<boolean> => {
     const nodes = await controller.nodes();
@@ -265,7 +285,7 @@ async function converged(controller: ControllerService): Promise<void> {
       triggers: triggers.map(({ nodes }) => nodes),
     });
     return (
-      nodes.length === NODES.length &&
+      nodes.length === count &&
       nodes.every(({ online, desiredVersion, reported }) => online && reported?.desiredVersion === desiredVersion) &&
       triggers.every((trigger) => trigger.nodes.length > 0 && trigger.nodes.every(({ state }) => state === 'ready'))
     );
@@ -281,6 +301,7 @@ function figuresOf(run: { broker: BrokerKind; killed: Kills; fleet: Fleet; perso
   return {
     broker,
     kills: [...killed.counts.values()].reduce((sum, count) => sum + count, 0),
+    'cut off instead': killed.cuts,
     victims: [...killed.counts].map(([name, count]) => `${name} ${count}`).join(', '),
     'model versions acknowledged': person.acknowledged.models,
     'triggers acknowledged': person.acknowledged.triggers,
@@ -313,26 +334,42 @@ export function printReport({ figures, losses }: KillReport): boolean {
   return losses.length === 0;
 }
 
+function wholeNumber(flag: string, text: string, min: number): number {
+  const number = Number(text);
+  if (!Number.isSafeInteger(number) || number < min)
+    throw new Error(`${flag}: expected a whole number from ${min} on, got "${text}"`);
+  return number;
+}
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       kills: { type: 'string', default: '50' },
+      nodes: { type: 'string', default: '2' },
+      broker: { type: 'string' },
       'pause-ms': { type: 'string', default: '5000' },
       seed: { type: 'string' },
     },
   });
-  const kills = Number(values.kills);
-  const pauseMs = Number(values['pause-ms']);
-  const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
+  const kills = wholeNumber('--kills', values.kills, 1);
+  const nodes = wholeNumber('--nodes', values.nodes, 1);
+  const pauseMs = wholeNumber('--pause-ms', values['pause-ms'], 0);
+  const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : wholeNumber('--seed', values.seed, 0);
   console.log(`seed ${seed}\n`);
-  const kinds: BrokerKind[] = hasMosquitto ? ['embedded', 'mosquitto'] : ['embedded'];
+  const all: BrokerKind[] = hasMosquitto ? ['embedded', 'mosquitto'] : ['embedded'];
+  const kinds = all.filter((kind) => values.broker === undefined || kind === values.broker);
+  if (kinds.length === 0) throw new Error(`--broker: expected ${all.join(' or ')}, got "${values.broker}"`);
   if (!hasMosquitto) console.log("mosquitto is missing (Debian's package of that name): the embedded broker only\n");
   for (const [index, broker] of kinds.entries()) {
     const share = Math.floor((kills + index) / kinds.length);
-    const report = await runKills({ broker, kills: share, seed: seed + index, pauseMs });
+    const report = await runKills({ broker, kills: share, nodes, seed: seed + index, pauseMs });
     if (!printReport(report)) process.exitCode = 1;
     console.log();
   }
 }
 
-if (import.meta.main) await main();
+if (import.meta.main)
+  await main().catch((error: Error) => {
+    console.error(error.message);
+    process.exitCode = 1;
+  });

@@ -15,6 +15,8 @@ export interface Tap {
   readonly answered: ReadonlySet<number>;
   /** Ids that the node acknowledged and whose answers the broker does not have. */
   open(): number[];
+  /** For so long no byte passes and nobody is told; then all connections end, and it resolves. */
+  cut(ms: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -23,6 +25,9 @@ export async function startTap(brokerPort: number): Promise<Tap> {
   const acknowledged = new Set<number>();
   const answered = new Set<number>();
   let journalled = 0;
+  /** That overlap: it passes again after the last of them. */
+  let cuts = 0;
+  const passes = (): boolean => cuts === 0;
   const sockets = new Set<Socket>();
   const server = createServer((node) => {
     const broker = connect(brokerPort, '127.0.0.1');
@@ -37,11 +42,11 @@ export async function startTap(brokerPort: number): Promise<Tap> {
           broker.destroy();
         });
     }
-    follow(broker, node, 'sensors/', (id) => {
+    follow(passes, broker, node, 'sensors/', (id) => {
       acknowledged.add(id);
       if (!answered.has(id)) journalled++;
     });
-    follow(node, broker, 'answers/', (id) => answered.add(id));
+    follow(passes, node, broker, 'answers/', (id) => answered.add(id));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
@@ -51,12 +56,24 @@ export async function startTap(brokerPort: number): Promise<Tap> {
       return journalled;
     },
     open: () => [...acknowledged].filter((id) => !answered.has(id)),
+    async cut(ms) {
+      cuts++;
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      cuts--;
+      if (cuts === 0) for (const socket of sockets) socket.destroy();
+    },
     close: () => closeAll(server, sockets),
   };
 }
 
 /** Tells the id of every QoS 1 message on a `prefix` topic that went from one end and was confirmed by the other. */
-function follow(from: Socket, to: Socket, prefix: string, confirmed: (id: number) => void): void {
+function follow(
+  passes: () => boolean,
+  from: Socket,
+  to: Socket,
+  prefix: string,
+  confirmed: (id: number) => void,
+): void {
   const onTheWay = new Map<number, number>();
   const sent = parser({ protocolVersion: 4 }).on('packet', (packet: Packet) => {
     if (packet.cmd !== 'publish' || packet.qos !== 1 || !packet.topic.startsWith(prefix)) return;
@@ -67,10 +84,13 @@ function follow(from: Socket, to: Socket, prefix: string, confirmed: (id: number
     if (id !== undefined) confirmed(id);
   });
   from.on('data', (bytes: Buffer) => {
+    if (!passes()) return;
     sent.parse(bytes);
     to.write(bytes);
   });
-  to.on('data', (bytes: Buffer) => received.parse(bytes));
+  to.on('data', (bytes: Buffer) => {
+    if (passes()) received.parse(bytes);
+  });
 }
 
 async function closeAll(server: Server, sockets: ReadonlySet<Socket>): Promise<void> {

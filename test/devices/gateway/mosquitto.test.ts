@@ -1,10 +1,12 @@
 /** The same node with a broker and clients that are not ours: Debian's mosquitto. */
 import { execFile, spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
+import { connectAsync } from 'mqtt';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { eventually } from '../../fleet/fleet-parts.ts';
 import { findProgram, testWhere } from '../../requirement.ts';
 import { cleanUp, connectClient, localFiles, newFolder, spawnNode } from './bench.ts';
 
@@ -37,9 +39,11 @@ async function listening(port: number): Promise<void> {
   throw new Error(`nothing listens on port ${port}`);
 }
 
-async function startMosquitto(port: number, folder: string) {
+/** @param settings further lines of mosquitto.conf(5) */
+async function startMosquitto(port: number, folder: string, settings = 'persistence false') {
   const file = join(folder, 'mosquitto.conf');
-  writeFileSync(file, `listener ${port} 127.0.0.1\nallow_anonymous true\npersistence false\n`);
+  // As root it gives up its rights for those of a user who may not write into our folder.
+  writeFileSync(file, `user root\nlistener ${port} 127.0.0.1\nallow_anonymous true\n${settings}\n`);
   const child = spawn(mosquitto as string, ['-c', file], { stdio: 'ignore' });
   const exited = new Promise((resolve) => child.on('close', resolve));
   test.after(() => void child.kill('SIGKILL'));
@@ -47,9 +51,11 @@ async function startMosquitto(port: number, folder: string) {
   const client = await connectClient(`mqtt://127.0.0.1:${port}`, ['answers/#', 'llmasos/#']);
   return {
     client,
-    async stop() {
+    /** mosquitto(8): it writes its sessions and retained messages to the disk now. */
+    save: () => void child.kill('SIGUSR1'),
+    async stop(signal: NodeJS.Signals = 'SIGTERM') {
       await client.mqtt.endAsync(true);
-      child.kill('SIGTERM');
+      child.kill(signal);
       await exited;
     },
   };
@@ -112,6 +118,40 @@ testMosquitto(
     await new Promise((resolve) => setTimeout(resolve, 200));
     await second.client.send('sensors/a/values', { id: 500, v: [1, 2, 3] });
     await second.client.wait('an answer', (message) => message.json?.id === 500);
+    assert.is(await node.stop('SIGTERM'), 0);
+    await second.stop();
+  },
+);
+
+testMosquitto(
+  'a broker that comes back from a copy older than the subscriptions sends messages again, and retained ones not twice',
+  async () => {
+    const [port, folder] = [await freePort(), newFolder()];
+    const url = `mqtt://127.0.0.1:${port}`;
+    const settings = `persistence true\npersistence_location ${folder}/`;
+    const first = await startMosquitto(port, folder, settings);
+    await first.client.mqtt.publishAsync('sensors/kept/values', '{"id":1,"v":[1,2,3]}', { qos: 1, retain: true });
+    // The session that the copy remembers: the node's, as it was before it had subscribed to anything.
+    const earlier = await connectAsync(url, { protocolVersion: 4, clientId: 'm', clean: false });
+    await earlier.endAsync();
+    first.save();
+    await eventually('the copy is written', () => existsSync(join(folder, 'mosquitto.db')));
+    const node = spawnNode({ name: 'm', broker: url, data: newFolder(), ...localFiles() });
+    await node.said('"resumed":true');
+    await first.client.wait('the answer to the retained message', ({ topic }) => topic === 'answers/kept');
+    await first.stop('SIGKILL');
+    await node.said('no connection to the broker');
+
+    const second = await startMosquitto(port, folder, settings);
+    await second.client.wait('presence', ({ topic, json }) => topic.endsWith('/presence') && json.online);
+    await eventually('the node answers', async () => {
+      await second.client.send('sensors/a/values', { id: 2, v: [1, 2, 3] });
+      return second.client.heard.some(({ topic }) => topic === 'answers/a');
+    });
+    assert.equal(
+      second.client.heard.filter(({ topic }) => topic === 'answers/kept'),
+      [],
+    );
     assert.is(await node.stop('SIGTERM'), 0);
     await second.stop();
   },

@@ -9,6 +9,7 @@ const input = (words: string, qos: 0 | 1 = 0) => ({
   topic: 't',
   payload: new TextEncoder().encode(words),
   qos,
+  retain: false,
   receivedAt: 1,
 });
 const result = (words: string) => ({
