@@ -12,7 +12,8 @@ const HELP = `A controller: says what each node should have and do.
   --http-port N      commands and files (7700)
   --mqtt-port N      its own broker (1883)
   --ws-port N        the same over WebSockets (9001)
-  --broker URL       another broker, in place of its own: mqtt:// or mqtts://
+  --broker URL       another broker, in place of its own: mqtt:// or mqtts://; of a
+                     cluster the servers with commas between them
   --public-url URL   where nodes reach its HTTP side, if not where it listens
   --database URL     state in PostgreSQL: postgres://USER@HOST/NAME          LLMASOS_DATABASE
   --blobs PLACE      files in another folder, or in a bucket: s3://BUCKET/FOLDER

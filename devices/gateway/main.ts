@@ -12,7 +12,8 @@ import { readTenants } from './tenants.ts';
 const HELP = `A node: runs models on messages from an MQTT broker.
 
   --name NAME        this node's name: letters, digits, _ and -           LLMASOS_NAME
-  --broker URL       mqtt://, mqtts://, ws:// or wss://                   LLMASOS_BROKER
+  --broker URL       mqtt://, mqtts://, ws:// or wss://; of a cluster     LLMASOS_BROKER
+                     the servers with commas between them
   --data DIR         folder for all that it keeps; made when absent       LLMASOS_DATA
   --labels K=V,K=V   labels by which triggers are assigned                LLMASOS_LABELS
   --triggers DIR     its own triggers (*.yaml), controller or not         LLMASOS_TRIGGERS

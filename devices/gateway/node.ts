@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { parseBrokerUrl } from '../../runtime/node/broker-stream-io.ts';
+import { parseBrokerAddress } from '../../runtime/node/broker-stream-io.ts';
 import type { Kept } from '../../runtime/node/converge.ts';
 import { checkDesired } from '../../runtime/node/desired.ts';
 import type { CheckedDesired } from '../../runtime/node/node-state.ts';
@@ -26,7 +26,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { name, data, log } = options;
   if (!nameSchema.safeParse(name).success)
     throw new Error(`node name "${name}": expected letters, digits, _ and - only, 1 to 64 of them`);
-  parseBrokerUrl(options.broker);
+  parseBrokerAddress(options.broker);
   await mkdir(data, { recursive: true });
   const releases = [lockFolder(data, 'node')];
   const release = (): void => {

@@ -1,7 +1,7 @@
 /** Many light nodes in one process, and what can be read off them from second to second. */
 import { setTimeout as pause } from 'node:timers/promises';
 import packageFile from '../../package.json' with { type: 'json' };
-import { parseBrokerUrl, streamFactory } from '../../runtime/node/broker-stream-io.ts';
+import { parseBrokerAddress, streamFactory } from '../../runtime/node/broker-stream-io.ts';
 import { LightNode, type Tally } from './light-node-io.ts';
 
 const TICK_MS = 1_000;
@@ -38,7 +38,7 @@ const HEADER_BYTES = 52;
 /** Runs until the signal aborts; `onReading` is told once a second. */
 export async function runSwarm(options: SwarmOptions, onReading: (reading: SwarmReading) => void): Promise<void> {
   const { signal } = options;
-  const openStream = await streamFactory(parseBrokerUrl(options.broker));
+  const openStream = await streamFactory(parseBrokerAddress(options.broker));
   const delivered: number[] = [];
   const tally: Tally = {
     ...{ connected: 0, connects: 0, uplinkBytes: 0, uplinkPackets: 0, downlinkBytes: 0, unitsDone: 0 },

@@ -9,7 +9,7 @@
  */
 import type { Duplex } from 'node:stream';
 import type { IClientOptions, IPublishPacket, MqttClient } from 'mqtt';
-import { describeError, parseBrokerUrl, streamFactory } from './broker-stream-io.ts';
+import { type BrokerAddress, describeError, parseBrokerAddress, streamFactory } from './broker-stream-io.ts';
 import type { IncomingMessage } from './incoming.ts';
 import { createClient } from './mqtt-client-io.ts';
 import type { Link, OutgoingMessage } from './outgoing.ts';
@@ -21,6 +21,7 @@ const CONFIRM_MS = 30_000;
 const CLOSE_MS = 200;
 
 export interface BrokerOptions {
+  /** One address, or those of a cluster's servers with commas between them: the next one is tried when one is lost. */
   readonly url: string;
   readonly clientId: string;
   /** Published by the broker when this connection dies. */
@@ -35,7 +36,7 @@ export interface BrokerOptions {
 
 export class Broker implements Link {
   readonly #options: BrokerOptions;
-  readonly #url: URL;
+  readonly #address: BrokerAddress;
   #client: MqttClient | undefined;
   #retry: NodeJS.Timeout | undefined;
   /** QoS 1 messages of this connection, oldest first. */
@@ -46,7 +47,7 @@ export class Broker implements Link {
   /** Throws an Error when the URL is not the address of a broker. */
   constructor(options: BrokerOptions) {
     this.#options = options;
-    this.#url = parseBrokerUrl(options.url);
+    this.#address = parseBrokerAddress(options.url);
   }
 
   get connected(): boolean {
@@ -54,7 +55,7 @@ export class Broker implements Link {
   }
 
   async start(): Promise<void> {
-    const openStream = await streamFactory(this.#url);
+    const openStream = await streamFactory(this.#address);
     if (!this.#closed) this.#open(openStream);
   }
 
@@ -101,7 +102,7 @@ export class Broker implements Link {
   }
 
   #open(openStream: () => Duplex): void {
-    const client = createClient(this.#url, openStream, this.#settings());
+    const client = createClient(this.#address, openStream, this.#settings());
     this.#client = client;
     let reason = 'the connection ended';
     client.handleMessage = (packet, done) => {

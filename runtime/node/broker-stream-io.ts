@@ -13,12 +13,32 @@ const factories: Record<Protocol, (url: URL) => Promise<() => Duplex>> = {
   'wss:': webSocket,
 };
 
-/** Throws an Error when the text is not the address of a broker. */
-export function parseBrokerUrl(text: string): URL {
+/** A broker, or the servers of one that is a cluster, with the name and password that all of them know. */
+export interface BrokerAddress {
+  readonly urls: readonly URL[];
+  readonly username: string;
+  readonly password: string;
+}
+
+/** Of one address, or several with commas between them. Throws an Error when it is none of a broker. */
+export function parseBrokerAddress(text: string): BrokerAddress {
+  const urls = text.split(',').map((one) => parseUrl(one.trim(), text));
+  const [{ username, password }] = urls as [URL];
+  const other = urls.find((url) => (url.username || url.password) && loginOf(url) !== loginOf(urls[0] as URL));
+  if (other)
+    throw new Error(
+      `broker ${withoutPassword(other.href)}: expected one name and password for all servers of a cluster`,
+    );
+  return { urls, username: decodeURIComponent(username), password: decodeURIComponent(password) };
+}
+
+const loginOf = ({ username, password }: URL): string => `${username}:${password}`;
+
+function parseUrl(text: string, whole: string): URL {
   const url = URL.parse(text);
   if (!url || !(url.protocol in factories) || url.hostname === '')
     throw new Error(
-      `broker "${text}": expected an address such as mqtt://host:1883, mqtts://host:8883 or ws://host:9001`,
+      `broker "${whole.replace(/^.*@/, '***@')}": expected an address such as mqtt://host:1883, mqtts://host:8883 or ws://host:9001 (and "%2C" for a comma in a name or password)`,
     );
   try {
     decodeURIComponent(url.username + url.password);
@@ -30,10 +50,7 @@ export function parseBrokerUrl(text: string): URL {
 
 /** A broker's address as it may be shown and logged. */
 export function withoutPassword(address: string): string {
-  const url = URL.parse(address);
-  if (!url?.password) return address;
-  url.password = '***';
-  return url.href;
+  return address.replace(/(:\/\/[^:/@,]*:)[^@,]*@/g, '$1***@');
 }
 
 /** Several addresses of one host fail together (happy eyeballs, RFC 8305), and that error has no message of its own. */
@@ -42,9 +59,11 @@ export function describeError(error: Error): string {
   return error.message || String(error);
 }
 
-/** Resolves with a function that opens a new stream each time. */
-export function streamFactory(url: URL): Promise<() => Duplex> {
-  return factories[url.protocol as Protocol](url);
+/** Resolves with a function that opens a new stream each time: to the next server, as the one before was lost or not there. */
+export async function streamFactory({ urls }: BrokerAddress): Promise<() => Duplex> {
+  const openers = await Promise.all(urls.map((url) => factories[url.protocol as Protocol](url)));
+  let turn = 0;
+  return () => (openers[turn++ % openers.length] as () => Duplex)();
 }
 
 /** `noDelay`: small packets must not wait for the acknowledgement of the ones before (RFC 896). */

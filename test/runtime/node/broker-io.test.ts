@@ -5,7 +5,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createWebSocketStream, WebSocketServer } from 'ws';
 import { Broker, type BrokerOptions } from '../../../runtime/node/broker-io.ts';
-import { parseBrokerUrl } from '../../../runtime/node/broker-stream-io.ts';
+import { parseBrokerAddress, withoutPassword } from '../../../runtime/node/broker-stream-io.ts';
 
 const aedes = await Aedes.createBroker();
 aedes.authenticate = (_, user, password, done) => {
@@ -99,11 +99,42 @@ test('an unacknowledged message comes again on the next connection, an acknowled
   assert.equal(heard.slice(6), ['1', '2', '3']);
 });
 
+test('of several servers the next one is tried, with one login for all', async () => {
+  const { urls, username, password } = parseBrokerAddress('mqtt://me:p%40ss@a:1, mqtt://b:2,mqtt://me:p%40ss@c:3');
+  assert.equal([urls.map(({ host }) => host), username, password], [['a:1', 'b:2', 'c:3'], 'me', 'p@ss']);
+  assert.throws(
+    () => parseBrokerAddress('mqtt://me:a@a,mqtt://me:b@b'),
+    /broker mqtt:\/\/me:\*\*\*@b.*: expected one name and/,
+  );
+  assert.throws(
+    () => parseBrokerAddress('mqtt://me:se,cret@a'),
+    (error: Error) => !/se|cret/.test(error.message),
+  );
+  assert.is(withoutPassword('mqtt://me:se@a:1,mqtt://b'), 'mqtt://me:***@a:1,mqtt://b');
+  // Nobody listens on the first (port 9, RFC 863).
+  const servers = `mqtt://${login}:9,mqtt://127.0.0.1:${port}`;
+  const lost = await new Promise<string>((resolve, reject) => {
+    let reason = '';
+    const broker = new Broker({
+      ...{ url: servers, clientId: 'roaming', will: () => farewell, onMessage() {} },
+      onConnected: () => void broker.close(farewell).then(() => resolve(reason)),
+      onDisconnected(why) {
+        reason = why;
+      },
+    });
+    broker.start().catch(reject);
+  });
+  assert.match(lost, /ECONNREFUSED 127\.0\.0\.1:9/);
+});
+
 test('an address that is none is refused with an example of one', () => {
   for (const text of ['', 'nonsense', 'http://host', 'mqtt://', '127.0.0.1:1883'])
-    assert.throws(() => parseBrokerUrl(text), /expected an address such as mqtt:\/\/host:1883/);
-  for (const text of ['mqtt://h', 'mqtts://h:1', 'ws://h/mqtt', 'mqtt://[::1]:1883']) parseBrokerUrl(text);
-  assert.throws(() => parseBrokerUrl('mqtt://user:50%@h'), /\*\*\*@h: write a "%" in its name or password as "%25"/);
+    assert.throws(() => parseBrokerAddress(text), /expected an address such as mqtt:\/\/host:1883/);
+  for (const text of ['mqtt://h', 'mqtts://h:1', 'ws://h/mqtt', 'mqtt://[::1]:1883']) parseBrokerAddress(text);
+  assert.throws(
+    () => parseBrokerAddress('mqtt://user:50%@h'),
+    /\*\*\*@h: write a "%" in its name or password as "%25"/,
+  );
 });
 
 test.after(() => {
