@@ -102,12 +102,12 @@ export class CoreBlock {
   }
 
   /** The thread goes on with another run, alone. */
-  setNext({ words, pc, bases }: NextSegment): void {
+  setNext({ words, pc, bases, lanes }: NextSegment): void {
     this.setSegment(words, pc);
     bases.forEach((base, i) => {
       this.#set(BASES + 4 * i, base);
     });
-    this.setHelpers(0, []);
+    this.setHelpers(lanes, []);
     this.setFlag(0);
   }
 

@@ -11,7 +11,7 @@ import { Timeline } from '../schedule/timeline.ts';
 import { type Clock, machineClock } from './clock-io.ts';
 import type { Core } from './core.ts';
 import type { Stop } from './core-messages.ts';
-import { type AskedRun, closeRun, type EngineRun, finishRun, openRun } from './engine-run.ts';
+import { type AskedRun, closeRun, type EngineRun, finishRun, openRun, segmentOf } from './engine-run.ts';
 import { FurtherCores } from './further-cores.ts';
 import type { LoadedProgram } from './loaded-program.ts';
 import type { RunOptions } from './model.ts';
@@ -211,9 +211,7 @@ export class Dispatcher {
   /** While a core stops for the run, its input is copied already. */
   #offerNext(): void {
     const id = this.#first.hasThread ? this.#scheduler.next : undefined;
-    const waiting = id === undefined ? undefined : this.#runs.get(id);
-    // A core goes on alone. What several have begun may stand amid a section, which their lanes know of.
-    const run = waiting?.lanes === undefined ? waiting : undefined;
+    const run = id === undefined ? undefined : this.#runs.get(id);
     if (this.#offered !== run) this.#withdraw();
     try {
       if (run && !this.#offered) {
@@ -224,8 +222,7 @@ export class Dispatcher {
     } catch {
       // There may be memory when its turn has come; if not, it is told then.
     }
-    const { program, arena, pc } = this.#offered ?? {};
-    this.#next.open(program && { words: program.words, pc: pc as number, bases: program.basesOf(arena as number) });
+    this.#next.open(this.#offered && segmentOf(this.#offered));
   }
 
   /** What is on offer no longer is. Of runs that have not begun it alone has memory. */

@@ -3,6 +3,7 @@ import type { RunAccount, RunRequest } from '../schedule/events.ts';
 import type { Stop } from './core-messages.ts';
 import type { GivenOutputs } from './given-outputs.ts';
 import type { LoadedProgram } from './loaded-program.ts';
+import type { NextSegment } from './next-run.ts';
 import { copyOutputs, isDone, type ProgramResult } from './program-result.ts';
 import type { Tensor } from './tensor.ts';
 
@@ -48,6 +49,11 @@ export function openRun(run: EngineRun): number {
   program.writeInputs(arena, inputs);
   run.arena = arena;
   return arena;
+}
+
+/** What a core needs to go on with an open run alone: with its lanes, as it may stand amid a section that several had begun. */
+export function segmentOf({ program, arena, lanes = 0, pc }: EngineRun): NextSegment {
+  return { words: program.words, pc, bases: program.basesOf(arena as number), lanes };
 }
 
 export function closeRun(run: EngineRun): void {

@@ -10,9 +10,9 @@ export const NEXT_RUN_BYTES = 64;
 // Words. State: what it is, and above it the number of the offer or of the core.
 const STATE = 0;
 const OFFERS = 1;
-/** Then the word to begin at, and the three bases. */
+/** Then the word to begin at, the three bases, and the lanes. */
 const WORDS = 2;
-const SEGMENT_WORDS = 5;
+const SEGMENT_WORDS = 6;
 
 const EMPTY = 0;
 /** It is being decided. */
@@ -32,6 +32,8 @@ export interface NextSegment {
   readonly pc: number;
   /** Base pointers: arena, weights, tables. */
   readonly bases: readonly [number, number, number];
+  /** Where several cores noted how far they are: 0 when one alone has had the run. */
+  readonly lanes: number;
 }
 
 export class NextRun {
@@ -52,7 +54,7 @@ export class NextRun {
   open(segment?: NextSegment): void {
     if (segment) {
       const offers = ((this.#words[OFFERS] as number) + 1) % OFFERS_MAX;
-      this.#words.set([offers, segment.words, segment.pc, ...segment.bases], OFFERS);
+      this.#words.set([offers, segment.words, segment.pc, ...segment.bases, segment.lanes], OFFERS);
       Atomics.store(this.#words, STATE, (offers << KIND_BITS) | OFFERED);
     } else Atomics.store(this.#words, STATE, EMPTY);
     Atomics.notify(this.#words, STATE);
@@ -76,8 +78,9 @@ export class NextRun {
   }
 
   #segment(): NextSegment {
-    const [words = 0, pc = 0, arena = 0, weights = 0, tables = 0] = this.#words.subarray(WORDS, WORDS + SEGMENT_WORDS);
-    return { words: words >>> 0, pc: pc >>> 0, bases: [arena >>> 0, weights >>> 0, tables >>> 0] };
+    const own = this.#words.subarray(WORDS, WORDS + SEGMENT_WORDS);
+    const [words = 0, pc = 0, arena = 0, weights = 0, tables = 0, lanes = 0] = new Uint32Array(own);
+    return { words, pc, bases: [arena, weights, tables], lanes };
   }
 
   #awaitDecision(): boolean {
