@@ -109,6 +109,7 @@ export class GatewayNode {
         else this.#dispatch.deliver(message, answered);
       },
       onDisk: this.#onDisk,
+      now: Date.now,
     });
     this.#dispatch = new Dispatch({ publish: this.#delivery.outgoing.publish, refuse: this.#refuse }, this.#telemetry);
     this.#converge = this.#createConverge();

@@ -3,7 +3,7 @@
  * All that has gathered for a moment is one transaction, one fsync.
  */
 import { inboxSchema, openInbox } from '../store/inbox.ts';
-import { openOutbox, outboxSchema } from '../store/outbox.ts';
+import { openOutbox, outboxSchema, outboxStreams } from '../store/outbox.ts';
 import { openDatabase, transaction } from '../store/state.ts';
 import { createIncoming, type Incoming, type IncomingMessage } from './incoming.ts';
 import { Outgoing } from './outgoing.ts';
@@ -20,6 +20,8 @@ export interface DeliveryOptions {
   readonly handle: (message: IncomingMessage, answered: () => void) => void;
   /** The disk refuses (`error`) or takes again (`undefined`). */
   readonly onDisk: (error: Error | undefined) => void;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
   readonly fileBytesMax?: number;
 }
 
@@ -33,9 +35,9 @@ export interface Delivery {
 }
 
 /** Throws when the file cannot be opened. */
-export function openDelivery({ file, handle, onDisk, fileBytesMax = FILE_BYTES_MAX }: DeliveryOptions): Delivery {
-  const database = openDatabase(file, [outboxSchema, inboxSchema], { bytesMax: fileBytesMax });
-  const outbox = openOutbox(database, OUTBOX);
+export function openDelivery({ file, handle, onDisk, now, fileBytesMax = FILE_BYTES_MAX }: DeliveryOptions): Delivery {
+  const database = openDatabase(file, [outboxSchema, inboxSchema, outboxStreams], { bytesMax: fileBytesMax });
+  const outbox = openOutbox(database, OUTBOX, now);
   const inbox = openInbox(database, INBOX);
   let timer: NodeJS.Timeout | undefined;
   let broken = false;

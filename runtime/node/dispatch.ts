@@ -13,7 +13,7 @@ import type { Result } from '../triggers/encode.ts';
 import type { Pipeline } from '../triggers/pipeline.ts';
 import type { IncomingMessage } from './incoming.ts';
 import { createCounter, nodeLoad, type TriggerCounter } from './metrics.ts';
-import type { OutgoingMessage } from './outgoing.ts';
+import type { ResultMessage } from './outgoing.ts';
 import type { Served } from './proof.ts';
 
 const QUEUE = { qos0: 256, messages: 10_000, bytes: 64 * 2 ** 20 };
@@ -35,7 +35,7 @@ type Matches = (topic: string) => boolean;
 
 export interface DispatchPorts {
   /** `safe` is called when the result is confirmed or durable. */
-  publish(message: OutgoingMessage, safe: () => void): void;
+  publish(message: ResultMessage, safe: () => void): void;
   /** A message could not be answered. */
   refuse(trigger: string, topic: string, error: string): void;
 }
@@ -233,8 +233,9 @@ class Route {
         answered();
       };
       // An answer to a QoS 1 message is as safe as the message was.
+      const stream = { name: this.#name, urgency: pipeline.priority, ...pipeline.keep };
       for (const { topic, payload, qos: own, retain } of results)
-        this.#ports.publish({ topic, payload, qos: own === 1 ? 1 : qos, retain }, safe);
+        this.#ports.publish({ topic, payload, qos: own === 1 ? 1 : qos, retain, stream }, safe);
       this.counter.answered(performance.now() - arrivedMs, results.length, results.at(-1)?.summary);
       if (dropped !== undefined) this.counter.dropped(1);
       safe();

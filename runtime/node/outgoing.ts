@@ -6,7 +6,7 @@
  *
  * Nothing here writes by itself: `write` runs inside the caller's transaction (delivery.ts), then `written` or `failed`.
  */
-import type { Outbox, StoredItem } from '../store/outbox.ts';
+import type { Outbox, StoredItem, Stream } from '../store/outbox.ts';
 
 const WINDOW = { messages: 1_000, bytes: 16 * 2 ** 20 };
 const DRAIN = { messages: 100, bytes: 8 * 2 ** 20, step: 20 };
@@ -20,6 +20,11 @@ export interface OutgoingMessage {
   readonly retain: boolean;
 }
 
+/** An answer, which is kept while it cannot be delivered. */
+export interface ResultMessage extends OutgoingMessage {
+  readonly stream: Stream;
+}
+
 /** The connection to the broker as seen from here. */
 export interface Link {
   /** `confirmed`: at QoS 1 the broker has it (PUBACK), at QoS 0 it was written. Never called after the connection ended. */
@@ -27,7 +32,7 @@ export interface Link {
 }
 
 interface Waiting {
-  readonly message: OutgoingMessage;
+  readonly message: ResultMessage;
   /** Called once when the broker or the disk has the message. */
   readonly safe: () => void;
 }
@@ -56,8 +61,8 @@ export class Outgoing {
     this.#schedule = schedule;
   }
 
-  /** Sends or keeps a message; `safe` is called once when the broker has confirmed it or it is in the outbox. */
-  publish = (message: OutgoingMessage, safe: () => void): void => {
+  /** Sends or keeps a message; `safe` is called once when the broker has confirmed it, it is in the outbox, or was given up. */
+  publish = (message: ResultMessage, safe: () => void): void => {
     const waiting = { message, safe };
     const { topic, qos } = message;
     if (!this.#link || this.#outbox.has(topic) || this.#toDiskTopics.has(topic)) this.#keep(waiting);
@@ -92,13 +97,14 @@ export class Outgoing {
     return this.#toDisk.length > 0 || this.#confirmed.length > 0;
   }
 
-  /** Messages given up because neither broker nor disk took them in time. */
+  /** Messages given up because neither broker nor disk took them in time, or their stream did not want more. */
   get dropped(): number {
     return this.#dropped + this.#outbox.dropped;
   }
 
   removeConfirmed(): void {
     for (const id of this.#confirmed) this.#outbox.remove(id);
+    this.#outbox.expire();
   }
 
   write(): void {

@@ -15,7 +15,7 @@ export class Shadows {
   /** The trigger's pipeline, followed by the new form of the same trigger whenever there is one. */
   follow(trigger: string, pipeline: Pipeline): Pipeline {
     return {
-      priority: pipeline.priority,
+      ...pipeline,
       handle: async (message) => {
         const begunMs = performance.now();
         try {

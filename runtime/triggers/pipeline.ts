@@ -36,6 +36,8 @@ export interface Outcome {
 export interface Pipeline {
   /** The trigger's class: 0 safety … 3 background. */
   readonly priority: number;
+  /** What may wait of its results while they cannot be delivered. */
+  readonly keep?: Trigger['output']['keep'];
   /**
    * Messages of one topic are handled one after the other, in the order of the calls; those of different topics may
    * interleave. Rejects with an Error for a message that cannot be answered. When it could not even be decoded, its
@@ -73,6 +75,7 @@ export function createPipeline(trigger: Trigger, context: PipelineContext): Pipe
 
   return {
     priority: priorities.indexOf(trigger.priority),
+    keep: trigger.output.keep,
     async handle(message) {
       const levels = filter.match(message.topic);
       if (!levels) throw new Error(`topic "${message.topic}" does not match the trigger's "${trigger.topic}"`);

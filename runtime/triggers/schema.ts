@@ -171,6 +171,20 @@ const stageSchema = z.strictObject({
   post: postSchema.optional(),
 });
 
+/** What may wait of the trigger's results while the broker is away. */
+const keepSchema = z
+  .strictObject({
+    /** Topics and payloads together; the oldest of the trigger's results makes room. */
+    bytesMax: positive.max(128 * 2 ** 20).optional(),
+    /** A result that has waited longer is of no use. */
+    ageMsMax: z.number().positive().optional(),
+    /** A result takes the place of those before it on its topic. */
+    newestOnly: z.boolean().optional(),
+  })
+  .refine((keep) => Object.values(keep).some((value) => value !== undefined), {
+    error: 'expected bytesMax, ageMsMax or newestOnly',
+  });
+
 const outputSchema = z
   .strictObject({
     topic: z.string().max(1000),
@@ -184,6 +198,7 @@ const outputSchema = z
     summary: expression.optional(),
     /** How each run fared: for what it waited and how long, when and where it was computed. */
     account: z.boolean().default(false),
+    keep: keepSchema.optional(),
   })
   .refine((output) => !(output.fields && output.tensors), { error: 'expected fields or tensors, not both' })
   .refine((output) => !output.fields || !('meta' in output.fields), {

@@ -4,19 +4,20 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Delivery, type DeliveryOptions, openDelivery } from '../../../runtime/node/delivery.ts';
-import type { Link, OutgoingMessage } from '../../../runtime/node/outgoing.ts';
+import type { Link, ResultMessage } from '../../../runtime/node/outgoing.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'delivery-'));
 let files = 0;
 const newFile = () => join(folder, `${files++}.db`);
 const open = (options: Partial<DeliveryOptions> = {}): Delivery =>
-  openDelivery({ file: newFile(), handle: () => {}, onDisk: () => {}, ...options });
+  openDelivery({ file: newFile(), handle: () => {}, onDisk: () => {}, now: () => 0, ...options });
 const commit = () => new Promise((resolve) => setTimeout(resolve, 120));
-const message = (topic: string, words: string, qos: 0 | 1 = 1): OutgoingMessage => ({
+const message = (topic: string, words: string, qos: 0 | 1 = 1): ResultMessage => ({
   topic,
   payload: new TextEncoder().encode(words),
   qos,
   retain: false,
+  stream: { name: 'trigger', urgency: 2 },
 });
 const incoming = (words: string) => ({ ...message('in', words), receivedAt: 1 });
 
@@ -49,6 +50,25 @@ test('with the broker there a result leaves at once and touches no disk', async 
   broker.confirmAll();
   assert.is(safe, 2);
   assert.not.ok(outgoing.hasWork);
+  close();
+});
+
+test('a broker that comes back gets of each stream what it wants to keep, in order', async () => {
+  const { outgoing, close } = open();
+  const state = { name: 'state', urgency: 2, newestOnly: true };
+  const [old, log] = [{ name: 'old', urgency: 2, ageMsMax: 0 }, message('log', '1')];
+  outgoing.publish({ ...message('state/a', '1'), stream: state }, () => {});
+  outgoing.publish({ ...message('old', '1'), stream: old }, () => {});
+  outgoing.publish(log, () => {});
+  await commit();
+  outgoing.publish({ ...message('state/a', '2'), stream: state }, () => {});
+  await commit();
+  const broker = link();
+  outgoing.connected(broker);
+  assert.equal(broker.texts(), ['log 1', 'state/a 2']);
+  broker.confirmAll();
+  await commit();
+  assert.is(outgoing.dropped, 1);
   close();
 });
 

@@ -55,6 +55,16 @@ const drain = async (waiting: (() => void)[]) => {
   }
 };
 
+test('a result goes out as one of its trigger: with its class, and what may wait of it', async () => {
+  const streams: unknown[] = [];
+  const dispatch = new Dispatch({ publish: ({ stream }) => streams.push(stream), refuse() {} });
+  const { pipeline, waiting } = held();
+  dispatch.set('state', () => true, { ...pipeline, keep: { newestOnly: true, ageMsMax: 1000 } });
+  dispatch.deliver(input('1'), () => {});
+  await drain(waiting);
+  assert.equal(streams, [{ name: 'state', urgency: 2, newestOnly: true, ageMsMax: 1000 }]);
+});
+
 test('messages of one trigger are answered one after the other, at the QoS they came with', async () => {
   const { dispatch, published } = setUp();
   const { pipeline, waiting } = held();

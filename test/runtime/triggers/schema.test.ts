@@ -125,6 +125,8 @@ const mistakes: [from: string, to: string, sentence: string][] = [
     'llmasos/v1/nodes/{device}/desired',
     'line 13: output.topic: "llmasos/v1/nodes/device/desired" belongs to the broker or the fleet itself',
   ],
+  ['output:\n', 'output:\n  keep: {}\n', 'line 13: output.keep: expected bytesMax, ageMsMax or newestOnly'],
+  ['output:\n', 'output:\n  keep: { ageMsMax: 0 }\n', 'line 13: output.keep.ageMsMax: expected more than 0, got 0'],
   ['score: speech[0].score', 'meta: "1"', 'line 14: output.fields: "meta" is added by the node'],
   [
     '  fields:\n    score: speech[0].score',
