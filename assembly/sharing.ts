@@ -1,7 +1,9 @@
 // Several cores on one run. A program marks sections of chunks that do not depend on each other (FORK). The core that has the run opens a
-// section on its board; it and its helpers take one chunk after the other until there is none left. The section is over when the chunks that
-// were taken are done, so that a helper which the system has set aside delays nothing but its own chunk, and one that comes late finds
-// nothing to take: epoch and index of the next chunk are one word.
+// section on its board; it and its helpers take one chunk after the other until there is none left. Each begins in a range of its own, and goes
+// on at the end of another's when its own is empty (affinity scheduling: E. Markatos and T. LeBlanc, 1994): so a core mostly reads what
+// it has written itself, and the word that it counts in stays in its own cache. The section is over when the chunks that were taken are
+// done, so that a helper which the system has set aside delays nothing but its own chunk, and one that comes late finds nothing to take:
+// epoch and chunks left of a range are one word.
 //
 // A run that is suspended leaves chunks half done, each in the lane (scratch memory) where it was computed. They are noted in the run's own
 // memory, and the core that resumes the run ends them before it opens the section again.
@@ -17,22 +19,33 @@ class Board {
   fault: i32; faultWord: u32; // the first of the section; 0 for none
   arena: u32; weights: u32; tables: u32; // base pointers of the run
   lanes: u32; // the run's Lanes
-  words: u32; fork: u32; places: u32; count: u32; begin: u32; // the open section
+  words: u32; fork: u32; places: u32; // the open section
+  count: u32; ranges: u32; // chunks that it has been opened with, and the ranges they lie in
   isOpen: u32; epoch: u32;
-  isWaiting: i32; // the core sleeps until `done` changes
-  // @64: epoch << 32 | index of the next chunk; @128: chunks that are done; @192: bells of the helpers
+  isWaiting: i32; // the core sleeps until this is 0
+  // @64: the ranges, a cache line each; @960: bells of the helpers
 }
-const TICKET: usize = 64;
-const DONE: usize = 128;
-const HELPERS: usize = 192;
+const RANGES: usize = 64;
+const HELPERS: usize = 960;
+
+/** Chunks of a section that nobody has taken. */
+@unmanaged
+class Range {
+  left: u64; // epoch << 32 | end << 16 | next
+  done: i32; // chunks, of any range, that the core of this lane has done
+}
+const RANGE_SHIFT: usize = 6;
+const RANGES_MAX: u32 = 14;
+const CLOSED: u64 = 0xffff;
 
 /** Where a run that was suspended goes on, and memory of the lanes behind the first. */
 @unmanaged
 class Lanes {
-  next: u32; // chunk of the section at which it stands
+  ranges: u32; // of the section at which it stands; 0 when none of it was begun
   bytes: u32; // of one lane
-  // @64: for each lane the word at which its chunk stands, 0 for none, and the word where that ends; @192: the lanes' memory
+  // @8: of each range end << 16 | next; @64: for each lane the word at which its chunk stands, 0 for none, and the word where that ends; @192: the lanes' memory
 }
+const RESTS: usize = 8;
 const HALVES: usize = 64;
 const LANE_MEMORY: usize = 192;
 /** Cores at most; the first lane is the arena's. */
@@ -44,12 +57,11 @@ class Bell {
   rings: i32; isAsleep: i32;
 }
 
-const TAKEN_ALL: u64 = 0xffffffff;
 /** Some 60 µs: who sleeps takes up to that long to wake, and few instructions between sections take longer. */
 const SPINS: i32 = 12000;
 
-/** The ticket of the chunk that this core has done last, in the section that is open. */
-let lastTicket: u64 = 0;
+/** epoch << 32 | index of the chunk that this core has done last, in the section that is open. */
+let lastChunk: u64 = 0;
 
 /** As `execute` (program.ts), for the run whose bases and lanes stand on the board; helpers may take part. */
 export function executeShared(words: usize, pc: u32, place: usize): i32 {
@@ -57,7 +69,7 @@ export function executeShared(words: usize, pc: u32, place: usize): i32 {
   useBases(place + offsetof<Board>('arena'));
   setFollows(true);
   // It may be one of a section of another board.
-  lastTicket = 0;
+  lastChunk = 0;
   while (true) {
     let at = walkToFork(words, pc, place);
     if (at < 0 || atomic.load<i32>(place) != 0) return at;
@@ -86,17 +98,13 @@ function share(words: usize, fork: u32, board: Board): i32 {
   board.words = <u32>words;
   board.fork = fork;
   board.places = <u32>places;
-  board.count = count;
-  board.begin = lanes.next;
   board.fault = 0;
   board.isOpen = 1;
-  board.epoch++;
-  atomic.store<i32>(place + DONE, 0);
-  atomic.store<u64>(place + TICKET, <u64>board.epoch << 32 | board.begin);
+  open(board, lanes, count);
   wakeHelpers(place);
   while (takeChunk(place, 0)) {}
-  const taken = close(place, count);
-  awaitDone(place, taken);
+  const left = close(place);
+  awaitDone(place, board.count - left);
   board.isOpen = 0;
   useBases(place + offsetof<Board>('arena'));
   const fault = atomic.load<i32>(place + offsetof<Board>('fault'));
@@ -104,10 +112,9 @@ function share(words: usize, fork: u32, board: Board): i32 {
     setFaultWord(board.faultWord);
     return -fault;
   }
-  lanes.next += taken;
-  if (lanes.next < count) return fork;
+  if (left > 0) return fork;
   for (let lane: u32 = 0; lane < LANES_MAX; lane++) if (load<u32>(halfOf(lanes, lane)) != 0) return fork;
-  lanes.next = 0;
+  lanes.ranges = 0;
   return fork + load<u32>(places + (<usize>count << 2));
 }
 
@@ -115,7 +122,7 @@ function share(words: usize, fork: u32, board: Board): i32 {
 export function help(place: usize, lane: u32, bell: usize, rings: i32): void {
   let spins = 0;
   // Another board counts its sections by itself.
-  lastTicket = 0;
+  lastChunk = 0;
   while (atomic.load<i32>(bell) == rings) {
     if (takeChunk(place, lane)) spins = 0;
     else if (++spins >= SPINS) {
@@ -133,74 +140,124 @@ export function abandon(place: usize): void {
   const board = changetype<Board>(place);
   if (board.isOpen == 0) return;
   // The chunk that trapped is never done.
-  awaitDone(place, close(place, board.count) - 1);
+  awaitDone(place, board.count - close(place) - 1);
   board.isOpen = 0;
 }
 
 /** After a trap of a helper: its chunk counts as done, and the run cannot go on. */
-export function failChunk(place: usize): void {
-  finishChunk(place, 2 + op.FAULT_TRAP, 0);
+export function failChunk(place: usize, lane: u32): void {
+  finishChunk(place, lane, 2 + op.FAULT_TRAP, 0);
 }
 
 function hasChunk(place: usize): bool {
-  const board = changetype<Board>(place);
-  const isStopped = atomic.load<i32>(place) != 0 || atomic.load<i32>(place + offsetof<Board>('fault')) != 0;
-  return !isStopped && <u32>atomic.load<u64>(place + TICKET) < board.count;
+  if (isStopped(place)) return false;
+  const ranges = changetype<Board>(place).ranges;
+  for (let i: u32 = 0; i < ranges; i++) if (hasLeft(atomic.load<u64>(rangeOf(place, i)))) return true;
+  return false;
+}
+
+function isStopped(place: usize): bool {
+  return atomic.load<i32>(place) != 0 || atomic.load<i32>(place + offsetof<Board>('fault')) != 0;
 }
 
 /** False when there is none, or the run is to stop. */
 function takeChunk(place: usize, lane: u32): bool {
+  if (isStopped(place)) return false;
+  const ranges = changetype<Board>(place).ranges;
+  for (let i: u32 = 0; i < ranges; i++) {
+    const owner = (lane + i) % ranges, isOwn = owner == lane;
+    const range = rangeOf(place, owner), left = atomic.load<u64>(range);
+    if (!hasLeft(left)) continue;
+    // Had the section ended meanwhile, the word would be another one: what is read of the board then is the section's own.
+    if (atomic.cmpxchg<u64>(range, left, isOwn ? left + 1 : left - 0x10000) == left)
+      computeChunk(place, lane, left >> 32, isOwn ? <u32>left & 0xffff : (<u32>left >> 16) - 1);
+    return true;
+  }
+  return false;
+}
+
+function computeChunk(place: usize, lane: u32, epoch: u64, index: u32): void {
   const board = changetype<Board>(place);
-  const ticket = atomic.load<u64>(place + TICKET);
-  const index = <usize>(<u32>ticket);
-  if (!hasChunk(place)) return false;
-  // Had the section ended meanwhile, the word would be another one: what is read now is the section's own.
-  if (atomic.cmpxchg<u64>(place + TICKET, ticket, ticket + 1) != ticket) return true;
-  const fork = board.fork, places = <usize>board.places + (index << 2);
+  const fork = board.fork, places = <usize>board.places + (<usize>index << 2);
   const pc = fork + load<u32>(places), end = fork + load<u32>(places, 4);
   const lanes = changetype<Lanes>(<usize>board.lanes);
   useBases(place + offsetof<Board>('arena'));
   if (lane > 0) useLane(memoryOf(lanes, lane), load<u32>(<usize>board.words + (<usize>fork << 2), 4));
-  setFollows(ticket == lastTicket + 1);
+  const chunk = epoch << 32 | <u64>index;
+  setFollows(chunk == lastChunk + 1);
   const at = walk(board.words, pc, end, place);
   setFollows(true);
-  lastTicket = ticket;
+  lastChunk = chunk;
   if (at >= 0 && <u32>at != end) {
     const half = halfOf(lanes, lane);
     store<u32>(half, at);
     store<u32>(half, end, 4);
   }
-  finishChunk(place, at < 0 ? -at : 0, faultWord());
-  return true;
+  finishChunk(place, lane, at < 0 ? -at : 0, faultWord());
 }
 
-function finishChunk(place: usize, fault: i32, word: u32): void {
+function finishChunk(place: usize, lane: u32, fault: i32, word: u32): void {
   const board = changetype<Board>(place);
   if (fault != 0 && atomic.cmpxchg<i32>(place + offsetof<Board>('fault'), 0, fault) == 0) board.faultWord = word;
-  atomic.add<i32>(place + DONE, 1);
-  if (atomic.load<i32>(place + offsetof<Board>('isWaiting')) != 0) atomic.notify(place + DONE, 1);
+  atomic.add<i32>(rangeOf(place, lane % RANGES_MAX) + offsetof<Range>('done'), 1);
+  const isWaiting = place + offsetof<Board>('isWaiting');
+  if (atomic.load<i32>(isWaiting) == 0) return;
+  atomic.store<i32>(isWaiting, 0);
+  atomic.notify(isWaiting, 1);
 }
 
-/** Nobody takes a chunk from now on. Returns how many were taken since the section was opened. */
-function close(place: usize, count: u32): i32 {
-  const board = changetype<Board>(place);
-  while (true) {
-    const ticket = atomic.load<u64>(place + TICKET);
-    const index = <u32>ticket;
-    const closed = ticket | TAKEN_ALL;
-    if (atomic.cmpxchg<u64>(place + TICKET, ticket, closed) == ticket) return index - board.begin;
+/** Offers the chunks of a section, or what was left of it when the run was suspended. */
+function open(board: Board, lanes: Lanes, count: u32): void {
+  const place = changetype<usize>(board), rests = changetype<usize>(lanes) + RESTS;
+  if (lanes.ranges == 0) {
+    const ranges = min<u32>(1 + board.helpers, RANGES_MAX);
+    for (let i: u32 = 0; i < ranges; i++)
+      store<u32>(rests + (<usize>i << 2), ((count * (i + 1)) / ranges) << 16 | (count * i) / ranges);
+    lanes.ranges = ranges;
+  }
+  board.epoch++;
+  board.ranges = lanes.ranges;
+  board.count = 0;
+  for (let i: u32 = 0; i < RANGES_MAX; i++) changetype<Range>(rangeOf(place, i)).done = 0;
+  for (let i: u32 = 0; i < lanes.ranges; i++) {
+    const rest = load<u32>(rests + (<usize>i << 2));
+    board.count += sizeOf(rest);
+    atomic.store<u64>(rangeOf(place, i), <u64>board.epoch << 32 | <u64>rest);
   }
 }
 
-function awaitDone(place: usize, taken: i32): void {
-  let spins = 0;
-  while (atomic.load<i32>(place + DONE) != taken) {
+/** Nobody takes a chunk from now on. Notes what is left for when the run goes on, and returns how many chunks that are. */
+function close(place: usize): u32 {
+  const board = changetype<Board>(place), rests = <usize>board.lanes + RESTS;
+  let count: u32 = 0;
+  for (let i: u32 = 0; i < board.ranges; i++) {
+    const range = rangeOf(place, i);
+    let left = atomic.load<u64>(range);
+    for (let seen = left; ; left = seen) {
+      seen = atomic.cmpxchg<u64>(range, left, left | CLOSED);
+      if (seen == left) break;
+    }
+    store<u32>(rests + (<usize>i << 2), <u32>left);
+    count += sizeOf(<u32>left);
+  }
+  return count;
+}
+
+function awaitDone(place: usize, taken: u32): void {
+  const isWaiting = place + offsetof<Board>('isWaiting');
+  for (let spins = 0; doneOf(place) != taken; ) {
     if (++spins < SPINS) continue;
-    atomic.store<i32>(place + offsetof<Board>('isWaiting'), 1);
-    const done = atomic.load<i32>(place + DONE);
-    if (done != taken) atomic.wait<i32>(place + DONE, done, -1);
+    // Either the helper sees that this core is about to sleep, or this one sees what it has done.
+    atomic.store<i32>(isWaiting, 1);
+    if (doneOf(place) != taken) atomic.wait<i32>(isWaiting, 1, -1);
   }
-  atomic.store<i32>(place + offsetof<Board>('isWaiting'), 0);
+  atomic.store<i32>(isWaiting, 0);
+}
+
+function doneOf(place: usize): u32 {
+  let done = 0;
+  for (let i: u32 = 0; i < RANGES_MAX; i++) done += atomic.load<i32>(rangeOf(place, i) + offsetof<Range>('done'));
+  return done;
 }
 
 function wakeHelpers(place: usize): void {
@@ -223,4 +280,22 @@ function halfOf(lanes: Lanes, lane: u32): usize {
 @inline
 function memoryOf(lanes: Lanes, lane: u32): usize {
   return changetype<usize>(lanes) + LANE_MEMORY + <usize>(lane - 1) * lanes.bytes;
+}
+
+// @ts-ignore: decorator
+@inline
+function rangeOf(place: usize, index: u32): usize {
+  return place + RANGES + (<usize>index << RANGE_SHIFT);
+}
+
+// @ts-ignore: decorator
+@inline
+function sizeOf(rest: u32): u32 {
+  return (rest >> 16) - (rest & 0xffff);
+}
+
+// @ts-ignore: decorator
+@inline
+function hasLeft(range: u64): bool {
+  return (<u32>range & 0xffff) < <u32>range >> 16;
 }

@@ -30,9 +30,16 @@ interface Section {
   depth: number;
 }
 
+/** More than their numbers have room for (assembly/sharing.ts) are left to one core. */
+const CHUNKS_MAX = 0xffff;
+
 /** Words of the FORK before so many chunks. */
 function headLength(chunks: number): number {
   return chunks + 4;
+}
+
+function isSection(chunks: number): boolean {
+  return chunks >= 2 && chunks <= CHUNKS_MAX;
 }
 
 export class Writer {
@@ -89,7 +96,7 @@ export class Writer {
           part(begin, end);
           section.depth--;
         }),
-      chunks < 2 ? 0 : headLength(chunks),
+      isSection(chunks) ? headLength(chunks) : 0,
     );
   }
 
@@ -123,7 +130,7 @@ export class Writer {
     emit();
     this.#section = undefined;
     const { chunks } = section;
-    if (chunks.length < 2) return;
+    if (!isSection(chunks.length)) return;
     const length = headLength(chunks.length);
     const missing = length - reserved;
     const places = [...chunks, this.#words.length].map((chunk) => chunk - word + missing);

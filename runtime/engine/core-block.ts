@@ -9,22 +9,22 @@ import { NEXT_RUN_BYTES, type NextSegment } from './next-run.ts';
 
 /** assembly/sharing.ts, LANES_MAX. */
 export const CORES_MAX = 16;
-const BLOCK_BYTES = 320;
+const BLOCK_BYTES = 1088;
 
 // Byte offsets; up to BELL those of assembly/sharing.ts.
 const FLAG = 0;
 const HELPER_COUNT = 4;
 const BASES = 16;
 const LANES = 28;
-const HELPERS = 192;
-const BELL = 256;
-const ORDER = 264;
-const WORDS = 268;
-const PC = 272;
-const RESULT = 276;
-const FAULT_WORD = 280;
+const HELPERS = 960;
+const BELL = 1024;
+const ORDER = 1032;
+const WORDS = 1036;
+const PC = 1040;
+const RESULT = 1044;
+const FAULT_WORD = 1048;
 /** Three times, in milliseconds. */
-const TIMES = 288;
+const TIMES = 1056;
 
 /** Runs, in memory of their own, note here where helpers stand; the lanes of helpers follow. */
 const LANES_HEAD_BYTES = 192;

@@ -55,7 +55,7 @@ function help(owner: number, rings: number): void {
   try {
     kernels.help(block.board(owner), block.laneIn(owner), block.bell, rings);
   } catch {
-    kernels.failChunk(block.board(owner));
+    kernels.failChunk(block.board(owner), block.laneIn(owner));
   }
 }
 

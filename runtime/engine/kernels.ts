@@ -33,7 +33,7 @@ export interface Kernels {
   help(board: number, lane: number, bell: number, rings: number): void;
   /** To be called after a trap of `executeShared`, or of `help`. */
   abandon(board: number): void;
-  failChunk(board: number): void;
+  failChunk(board: number, lane: number): void;
   /** Word index of the instruction that faulted last. */
   faultWord(): number;
 }
