@@ -71,6 +71,8 @@ export const FAULT_OPCODE = 0;
 export const FAULT_INDEX = 1;
 /** A core that shared the run trapped. */
 export const FAULT_TRAP = 2;
+/** The run goes on in another section than the one that it was suspended in. */
+export const FAULT_PLACE = 3;
 
 // Kinds of UNARY, also of the activation behind GEMM and DEPTHWISE.
 export const RELU = 0;

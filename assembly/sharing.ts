@@ -43,11 +43,12 @@ const CLOSED: u64 = 0xffff;
 class Lanes {
   ranges: u32; // of the section at which it stands; 0 when none of it was begun
   bytes: u32; // of one lane
-  // @8: of each range end << 16 | next; @64: for each lane the word at which its chunk stands, 0 for none, and the word where that ends; @192: the lanes' memory
+  section: u32; // 1 + the word of the section at which it stands, 0 for none: what else is here counts for that one only
+  // @12: of each range end << 16 | next; @72: for each lane the word at which its chunk stands, 0 for none, and the word where that ends; @256: the lanes' memory
 }
-const RESTS: usize = 8;
-const HALVES: usize = 64;
-const LANE_MEMORY: usize = 192;
+const RESTS: usize = 12;
+const HALVES: usize = 72;
+const LANE_MEMORY: usize = 256;
 /** Cores at most; the first lane is the arena's. */
 const LANES_MAX: u32 = 16;
 
@@ -85,6 +86,12 @@ function share(words: usize, fork: u32, board: Board): i32 {
   const head = words + (<usize>fork << 2) + 4;
   const section = changetype<Fork>(head), lanes = changetype<Lanes>(<usize>board.lanes);
   const count = section.count, places = head + offsetof<Fork>();
+  // Chunks that begin and end elsewhere would write wherever their scratch memory were taken to lie.
+  if (lanes.section != 0 && lanes.section != fork + 1) {
+    setFaultWord(fork);
+    return -(2 + op.FAULT_PLACE);
+  }
+  lanes.section = fork + 1;
   for (let lane: u32 = 0; lane < LANES_MAX; lane++) {
     const half = halfOf(lanes, lane), pc = load<u32>(half);
     if (pc == 0) continue;
@@ -115,6 +122,7 @@ function share(words: usize, fork: u32, board: Board): i32 {
   if (left > 0) return fork;
   for (let lane: u32 = 0; lane < LANES_MAX; lane++) if (load<u32>(halfOf(lanes, lane)) != 0) return fork;
   lanes.ranges = 0;
+  lanes.section = 0;
   return fork + load<u32>(places + (<usize>count << 2));
 }
 

@@ -27,7 +27,7 @@ const FAULT_WORD = 1048;
 const TIMES = 1056;
 
 /** Runs, in memory of their own, note here where helpers stand; the lanes of helpers follow. */
-const LANES_HEAD_BYTES = 192;
+const LANES_HEAD_BYTES = 256;
 const LANE_BYTES_AT = 4;
 
 /** An order is the number of the core whose run is to be computed, its own or another's, with a count above that tells orders apart. */

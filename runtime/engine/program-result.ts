@@ -1,5 +1,5 @@
 /** What a program's run gives when it has ended. */
-import { FAULT_INDEX, FAULT_TRAP } from '../../assembly/opcodes.ts';
+import { FAULT_INDEX, FAULT_PLACE, FAULT_TRAP } from '../../assembly/opcodes.ts';
 import type { Halt } from './core-messages.ts';
 import type { GivenOutputs } from './given-outputs.ts';
 import type { LoadedProgram } from './loaded-program.ts';
@@ -68,5 +68,6 @@ function withoutMemory(model: string, cause: unknown): Error {
 /** assembly/opcodes.ts, FAULT_… */
 function describeFault(fault: number): string {
   if (fault === FAULT_TRAP) return 'a core that helped could not go on';
+  if (fault === FAULT_PLACE) return 'it went on in another section than the one that it was suspended in';
   return fault === FAULT_INDEX ? 'an index lies outside its axis' : `the kernels report fault ${fault}`;
 }

@@ -19,7 +19,7 @@ prepareV8();
 
 const SEED = Number(process.env.SEED ?? 20261130);
 console.log(`seed ${SEED}`);
-const ROUNDS = 200;
+const ROUNDS = 400;
 const random = new Random(SEED);
 
 function setup(cores: number) {

@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { FAULT_TRAP, FORK, GEMM } from '../../../assembly/opcodes.ts';
+import { FAULT_PLACE, FAULT_TRAP, FORK, GEMM } from '../../../assembly/opcodes.ts';
 import { Assembler } from '../../../runtime/compile/assembler.ts';
 import {
   type Address,
@@ -28,6 +28,9 @@ console.log(`seed ${SEED}`);
 const random = new Random(SEED);
 
 const DONE = -1;
+/** The last instruction of a program; and a word of a run's lanes (assembly/sharing.ts, Lanes). */
+const END = 0x100;
+const LANES_SECTION = 2;
 /** Large enough for chunks of several kinds: patches with scratch memory, Winograd's blocks, parts of one instruction each. */
 const SIDE = 40;
 const CHANNELS = 16;
@@ -121,13 +124,13 @@ const x = { type: 'float32', dims: [SIDE, SIDE, CHANNELS], data: random.tensor([
 class Run {
   readonly #program: LoadedProgram;
   readonly #arena: number;
-  readonly #lanes: number;
+  readonly lanes: number;
   pc = 0;
 
   constructor(bench: Bench, program: LoadedProgram) {
     this.#program = program;
     this.#arena = program.openArena('m');
-    this.#lanes = program.openLanes(bench.cores.length, 'm');
+    this.lanes = program.openLanes(bench.cores.length, 'm');
     program.writeInputs(this.#arena, { x });
   }
 
@@ -136,7 +139,7 @@ class Run {
     const { block } = owner;
     this.#program.writeBases(block.bases, this.#arena);
     block.setHelpers(
-      this.#lanes,
+      this.lanes,
       helpers.map((helper) => helper.block),
     );
     block.setFlag(flag);
@@ -149,7 +152,7 @@ class Run {
   end(): Float32Array {
     const { y } = this.#program.readOutputs(this.#arena);
     this.#program.closeArena(this.#arena);
-    this.#program.closeArena(this.#lanes);
+    this.#program.closeArena(this.lanes);
     return y?.data as Float32Array;
   }
 }
@@ -162,7 +165,7 @@ test('a program marks sections of at least two chunks, and needs scratch memory 
   const bench = await setup(1);
   const { words, laneBytes } = convolutions(bench.weights, 1);
   const chunks: number[] = [];
-  for (let at = 0; (words[at] as number) !== 0x100; at += (words[at] as number) >>> 8)
+  for (let at = 0; (words[at] as number) !== END; at += (words[at] as number) >>> 8)
     if (((words[at] as number) & 0xff) === FORK) chunks.push(words[at + 2] as number);
   assert.ok(chunks.length >= 5, `${chunks}`);
   assert.ok(
@@ -225,6 +228,27 @@ function spoil({ memory }: Bench, program: LoadedProgram, operand: number, value
     words[place] = operand === 0 ? (word(place) & ~0xff) | value : value;
   }
 }
+
+test('a run that goes on elsewhere than where it was suspended ends with a fault instead of writing where it should not', async () => {
+  const bench = await setup(2);
+  const [first, second] = bench.cores as [Core, Core];
+  const program = load(bench, 2);
+  const run = new Run(bench, program);
+  const { words } = convolutions(bench.weights, 2);
+  const forks: number[] = [];
+  for (let at = 0; (words[at] as number) !== END; at += (words[at] as number) >>> 8)
+    if (((words[at] as number) & 0xff) === FORK) forks.push(at);
+  const [begun = 0, other = 0] = forks;
+  // As if one core alone, without its lanes, had gone on with it meanwhile.
+  bench.memory.words(run.lanes, 4)[LANES_SECTION] = 1 + begun;
+  run.pc = other;
+  const { result, faultWord } = await run.go(second, [first]);
+  assert.equal([result, faultWord], [-(2 + FAULT_PLACE), other]);
+  run.end();
+  const next = new Run(bench, program);
+  assert.is((await next.go(first, [second])).result, DONE);
+  next.end();
+});
 
 test('a fault in chunks ends the run, whoever met it, with its node, and the cores go on', async () => {
   const bench = await setup(2);
