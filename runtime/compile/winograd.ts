@@ -27,8 +27,8 @@ const BLOCK_TILES_MAX = 96;
 const TILE_ROWS = 6;
 /** Tiles that one instruction transforms. */
 const PART_TILES = 12;
-/** From so many blocks on, each is a core's own. */
-const BLOCKS_MIN = 6;
+/** Into so many a convolution is cut if need be, for cores to share. */
+const BLOCKS_WANTED = 8;
 /** 36 values of eight channels. */
 const ROOM_BYTES = 36 * CHANNELS * 4;
 /** A cache line, in floats. */
@@ -202,8 +202,8 @@ export function assembleWinograd(writer: Writer, panel: number, call: Parameters
       writer.emit(op.WINOGRAD_OUTPUT, [...shapeWords(shape), ...activationWords(activation), ...operands]);
     });
   };
-  // Cores that each have a block of their own need no data of each other's; with few blocks some would have none.
-  if (tiles >= BLOCKS_MIN * room.tiles)
-    writer.inChunks(tiles, room.tiles, TILE_ROWS, (begin, end) => block(own, begin, end));
+  // Cores that each have a block of their own need no data of each other's; with fewer tiles some would have none.
+  const share = Math.min(room.tiles, Math.max(BLOCK_TILES_MIN, tiles / BLOCKS_WANTED));
+  if (tiles >= 2 * share) writer.inChunks(tiles, share, TILE_ROWS, (begin, end) => block(own, begin, end));
   else inParts(tiles, room.tiles, (begin, end) => block(scratch, begin, end));
 }

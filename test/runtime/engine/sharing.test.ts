@@ -167,7 +167,7 @@ test('a program marks sections of at least two chunks, and needs scratch memory 
   const chunks: number[] = [];
   for (let at = 0; (words[at] as number) !== END; at += (words[at] as number) >>> 8)
     if (((words[at] as number) & 0xff) === FORK) chunks.push(words[at + 2] as number);
-  assert.ok(chunks.length >= 5, `${chunks}`);
+  assert.is(chunks.length, 4, `${chunks}`);
   assert.ok(
     chunks.every((count) => count >= 2),
     `${chunks}`,
