@@ -389,7 +389,7 @@ export class GatewayNode {
 /** An input that was uploaded to the controller for one request; not kept. */
 async function fetchInput(blobs: Blobs, desired: Converge['desired'], sha256: string): Promise<Uint8Array> {
   if (!desired) throw new Error('an input by hash needs a controller, and none has spoken to this node yet');
-  await blobs.download(desired.files, sha256, undefined);
+  await blobs.download(desired.files, { sha256, bytes: undefined });
   const content = await blobs.read(sha256);
   if (!desired.models.some((model) => model.sha256 === sha256)) await blobs.remove(sha256);
   return content;

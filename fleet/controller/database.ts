@@ -29,6 +29,8 @@ export interface Tables extends RolloutTables, ScheduleTables {
     label_count: number;
     /** Blob that holds the labels, a JSON array of strings. */
     labels_sha256: string | null;
+    /** Blob that lists its chunks (runtime/store/manifest.ts). */
+    chunks_sha256: string | null;
   };
   /** Nodes that the controller chose for triggers which leave the choice to it. */
   placements: {
@@ -223,6 +225,11 @@ const migrations: Record<string, Migration> = {
         .addColumn('reason', 'text', (column) => column.notNull())
         .addColumn('decided_at', 'bigint', (column) => column.notNull())
         .execute();
+    },
+  },
+  '030-chunks': {
+    async up(database) {
+      await database.schema.alterTable('models').addColumn('chunks_sha256', 'text').execute();
     },
   },
 };

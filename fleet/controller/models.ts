@@ -1,4 +1,5 @@
 /** The model registry: versions of files by content, each checked before it is taken in. */
+import { encodeManifest } from '../../runtime/store/manifest.ts';
 import { modelsOf } from '../../runtime/triggers/schema.ts';
 import { readReleases, refuseWhileRolledOut, saveRelease } from '../rollouts/store.ts';
 import type { BlobStore } from './blob-store.ts';
@@ -85,7 +86,10 @@ async function takeIn(
     const description = inspectModel(name, bytes);
     const version = (newest?.version ?? 0) + 1;
     const labelCount = labels?.length ?? 0;
-    model = { name, version, sha256, bytes: bytes.byteLength, addedAt: now, description, labelCount, labelsSha256 };
+    const manifest = encodeManifest(bytes);
+    const chunksSha256 = manifest ? (await blobs.put(once(manifest))).sha256 : null;
+    const hashes = { sha256, labelsSha256, chunksSha256 };
+    model = { name, version, ...hashes, bytes: bytes.byteLength, addedAt: now, description, labelCount };
   } catch (error) {
     await removeUnreferenced(database, blobs, [sha256, ...(labelsSha256 ? [labelsSha256] : [])]);
     throw error;

@@ -56,8 +56,12 @@ async function readAssignment(database: Database, files: string, nodes?: readonl
   return { files, models, triggers: await readTriggers(database), overlays: overlays(steps, versionOf) };
 }
 
-function asAssigned({ name, version, sha256, bytes, labelsSha256 }: StoredModel): AssignedModel {
-  return { name, version, sha256, bytes, ...(labelsSha256 !== null && { labels: labelsSha256 }) };
+function asAssigned({ name, version, sha256, bytes, chunksSha256, labelsSha256 }: StoredModel): AssignedModel {
+  return {
+    ...{ name, version, sha256, bytes },
+    ...(chunksSha256 !== null && { chunks: chunksSha256 }),
+    ...(labelsSha256 !== null && { labels: labelsSha256 }),
+  };
 }
 
 export interface Publisher {

@@ -27,6 +27,8 @@ export interface StoredModel {
   readonly description: ModelDescription;
   readonly labelCount: number;
   readonly labelsSha256: string | null;
+  /** Of the list of its chunks; null where it is one chunk, and for versions that were added before there were lists. */
+  readonly chunksSha256: string | null;
 }
 
 export interface StoredTrigger {
@@ -95,6 +97,7 @@ function modelOf(row: Tables['models']): StoredModel {
     description: JSON.parse(row.description),
     labelCount: row.label_count,
     labelsSha256: row.labels_sha256,
+    chunksSha256: row.chunks_sha256,
   };
 }
 
@@ -123,6 +126,7 @@ export async function insertModel(database: Database, model: StoredModel): Promi
       description: JSON.stringify(model.description),
       label_count: model.labelCount,
       labels_sha256: model.labelsSha256,
+      chunks_sha256: model.chunksSha256,
     })
     .execute();
 }
@@ -184,7 +188,7 @@ export async function deleteTrigger(database: Database, name: string): Promise<b
 
 /** Hashes of all blobs that the database names. */
 export async function referencedBlobs(database: Database): Promise<Set<string>> {
-  const rows = await database.selectFrom('models').select(['sha256', 'labels_sha256']).execute();
+  const rows = await database.selectFrom('models').select(['sha256', 'labels_sha256', 'chunks_sha256']).execute();
   const tasks = await database.selectFrom('tasks').select('spec').where('state', '=', 'active').execute();
   const schedules = await readSchedules(database);
   const works = [
@@ -193,7 +197,7 @@ export async function referencedBlobs(database: Database): Promise<Set<string>> 
   ];
   const inputs = works.flatMap((work) => (work.kind === 'inference' ? work.inputs : []));
   return new Set([
-    ...rows.flatMap(({ sha256, labels_sha256 }) => (labels_sha256 ? [sha256, labels_sha256] : [sha256])),
+    ...rows.flatMap((row) => [row.sha256, row.labels_sha256 ?? [], row.chunks_sha256 ?? []].flat()),
     ...inputs.flatMap((input) => ('sha256' in input ? [input.sha256] : [])),
   ]);
 }

@@ -254,7 +254,7 @@ export class SimNode implements Client {
         if (!this.diskIsFull) this.#disk.hold = effect.hold;
         return;
       case 'download':
-        this.#later(chance.between(50, 5_000), () => this.#download(effect.sha256));
+        this.#later(chance.between(50, 5_000), () => this.#download(effect.file.sha256));
         return;
       case 'removeBlob':
         this.#disk.blobs.delete(effect.sha256);

@@ -196,9 +196,10 @@ export class Converge {
     }
   }
 
-  async #download({ sha256, bytes, files }: Effect & { type: 'download' }): Promise<void> {
+  async #download({ files, file }: Effect & { type: 'download' }): Promise<void> {
+    const { sha256 } = file;
     try {
-      await this.#ports.blobs.download(files, sha256, bytes, this.#stop.signal);
+      await this.#ports.blobs.download(files, file, this.#stop.signal);
       this.#send({ type: 'downloaded', sha256 });
     } catch (error) {
       if (this.#stop.signal.aborted) return;

@@ -1,5 +1,6 @@
 /** What the machine of reconcile.ts knows, hears and asks for. */
 import type { DesiredState } from '../protocol/messages.ts';
+import type { RemoteFile } from '../store/download.ts';
 import type { Trigger } from '../triggers/schema.ts';
 import type { Form, Proofs, Served } from './proof.ts';
 
@@ -42,8 +43,7 @@ export type Effect =
   | { type: 'saveDesired'; desired: CheckedDesired }
   | { type: 'saveProofs'; proofs: Proofs }
   | { type: 'saveHold'; hold: string | null }
-  /** `bytes` is undefined where the desired state does not say (labels). */
-  | { type: 'download'; sha256: string; bytes: number | undefined; files: string }
+  | { type: 'download'; files: string; file: RemoteFile }
   | { type: 'removeBlob'; sha256: string }
   | { type: 'load'; id: string; model: WantedModel }
   | { type: 'unload'; id: string }

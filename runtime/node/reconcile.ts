@@ -207,12 +207,13 @@ function startDownloads(state: NodeState, now: number, effects: Effect[]): void 
     effects.push({ type: 'removeBlob', sha256 });
   }
   let running = downloading(state);
-  for (const { sha256, bytes } of wanted) {
+  for (const file of wanted) {
+    const { sha256 } = file;
     const blob = state.blobs[sha256];
     if (running >= DOWNLOADS_MAX) return;
     if (blob && (blob.state !== 'waiting' || blob.retryAt > now)) continue;
     state.blobs[sha256] = { ...blob, state: 'downloading', attempts: blob?.attempts ?? 0, retryAt: 0 };
-    effects.push({ type: 'download', sha256, bytes, files });
+    effects.push({ type: 'download', files, file });
     running++;
   }
 }

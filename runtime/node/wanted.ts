@@ -1,4 +1,5 @@
 /** What a node is to have and to run, worked out from its state: the desired one, its own folders, what was good before. */
+import type { RemoteFile } from '../store/download.ts';
 import { modelsOf, type Trigger } from '../triggers/schema.ts';
 import type { NodeState, WantedModel } from './node-state.ts';
 import type { Form } from './proof.ts';
@@ -7,9 +8,10 @@ export function modelId(model: WantedModel): string {
   return `${model.name}@${model.version}:${model.sha256}:${model.labels ?? ''}`;
 }
 
-export function blobsOf(models: Iterable<WantedModel>): { sha256: string; bytes: number | undefined }[] {
-  return [...models].flatMap(({ sha256, bytes, labels }) => [
-    { sha256, bytes },
+/** The desired state does not say how long a file of labels is. */
+export function blobsOf(models: Iterable<WantedModel>): RemoteFile[] {
+  return [...models].flatMap(({ sha256, bytes, chunks, labels }) => [
+    { sha256, bytes, chunks },
     ...(labels === undefined ? [] : [{ sha256: labels, bytes: undefined }]),
   ]);
 }

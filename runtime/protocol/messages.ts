@@ -45,6 +45,7 @@ const modelSchema = z.object({
   version: z.number().int().positive(),
   sha256: hashSchema,
   bytes: z.number().int().nonnegative(),
+  chunks: hashSchema.optional().describe('of the list of its chunks, a blob beside it; absent where it is one chunk'),
   labels: labelsSchema.optional(),
 });
 

@@ -6,14 +6,14 @@
  *   {folder}/{sha256}.part    a download that can be taken up again (HTTP Range, RFC 9110 section 14)
  *   {folder}/{uuid}.tmp       a file being received; swept away at the next start
  */
-import { createHash, type Hash, randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { downloadPart, explainFullDisk, type RemoteFile } from './download.ts';
 
 export const BLOB_BYTES_MAX = 8 * 2 ** 30;
-const STALL_MS = 30_000;
 const PART = '.part';
 const HASH = /^[0-9a-f]{64}$/;
 
@@ -28,11 +28,8 @@ export interface Blobs {
   checkedPath(sha256: string): Promise<string>;
   /** Durable when it resolves. Rejects when the content does not have the expected hash or exceeds `bytesMax`. */
   put(content: AsyncIterable<Uint8Array>, expected?: string): Promise<{ sha256: string; bytes: number }>;
-  /**
-   * Fetches `{base}/{sha256}`; durable when it resolves; taken up again where it broke off. `bytes` is the exact size;
-   * where it is not known, the answer's end is the file's.
-   */
-  download(base: string, sha256: string, bytes: number | undefined, signal?: AbortSignal): Promise<void>;
+  /** Fetches `{base}/{sha256}`; durable when it resolves; taken up again where it broke off (download.ts). */
+  download(base: string, file: RemoteFile, signal?: AbortSignal): Promise<void>;
   /** Also what has arrived of it. */
   remove(sha256: string): Promise<void>;
 }
@@ -77,13 +74,13 @@ export async function openBlobs(folder: string, bytesMax = BLOB_BYTES_MAX): Prom
     async remove(sha256) {
       for (const name of [path(sha256), path(sha256) + PART]) await rm(name, { force: true });
     },
-    async download(base, sha256, bytes, signal) {
+    async download(base, file, signal) {
+      const { sha256, bytes } = file;
       if (await has(sha256)) return;
       if (bytes !== undefined && bytes > bytesMax)
         throw new Error(`blob ${sha256}: expected at most ${bytesMax} bytes, the sender announces ${bytes}`);
-      const size = { exact: bytes, max: bytes ?? bytesMax };
       const part = path(sha256) + PART;
-      await downloadPart(`${base.replace(/\/$/, '')}/${sha256}`, part, sha256, size, signal);
+      await downloadPart({ base: base.replace(/\/$/, ''), file, part, bytesMax, signal });
       await rename(part, path(sha256));
       await syncFolder(folder);
     },
@@ -126,104 +123,6 @@ async function put(folder: string, content: AsyncIterable<Uint8Array>, expected:
     await rm(temporary, { force: true });
     throw explainFullDisk(error, folder);
   }
-}
-
-/** Leaves a whole, checked, synced file at `part`, or rejects; then `part` holds what can be taken up again, or is gone. */
-async function downloadPart(url: string, part: string, sha256: string, size: Size, signal?: AbortSignal) {
-  const hash = createHash('sha256');
-  let held = await hashPart(part, hash, size);
-  let handle: FileHandle | undefined;
-  try {
-    handle = await open(part, held > 0 ? 'a' : 'w');
-    if (held !== size.exact) held += await receive(url, handle, hash, held, size.max, signal);
-    if (size.exact !== undefined && held < size.exact)
-      throw new Error(`${url}: the connection ended at ${held} of ${size.exact} bytes; trying again later`);
-    const found = hash.digest('hex');
-    if (found !== sha256)
-      throw new Refused(`${url}: expected SHA-256 ${sha256}, the content has ${found}; check the sender`);
-    await handle.sync();
-  } catch (error) {
-    // What cannot become right is removed, and so is what keeps a disk full; an interrupted download stays.
-    if (error instanceof Refused || isFullDisk(error)) await rm(part, { force: true });
-    throw explainFullDisk(error, part);
-  } finally {
-    await handle?.close();
-  }
-}
-
-class Refused extends Error {}
-
-interface Size {
-  readonly exact: number | undefined;
-  readonly max: number;
-}
-
-/** Bytes held of an earlier attempt; without a known size none, since a whole part could not be told from a cut one. */
-async function hashPart(part: string, hash: Hash, { exact }: Size): Promise<number> {
-  const held = await stat(part).then(
-    (found) => found.size,
-    () => 0,
-  );
-  if (held === 0 || exact === undefined || held > exact) return 0;
-  for await (const chunk of createReadStream(part)) hash.update(chunk as Uint8Array);
-  return held;
-}
-
-/** Appends the body from byte `from` on to the file; resolves with the number of bytes added. */
-async function receive(
-  url: string,
-  file: FileHandle,
-  hash: Hash,
-  from: number,
-  bytesMax: number,
-  signal?: AbortSignal,
-) {
-  const stalled = new AbortController();
-  let timer = setTimeout(() => stalled.abort(), STALL_MS);
-  let added = 0;
-  try {
-    const response = await fetch(url, {
-      headers: from > 0 ? { range: `bytes=${from}-` } : {},
-      signal: signal ? AbortSignal.any([signal, stalled.signal]) : stalled.signal,
-    });
-    const ranged = response.status === 206 && response.headers.get('content-range')?.startsWith(`bytes ${from}-`);
-    if (!response.body || !(ranged || (response.status === 200 && from === 0))) {
-      // 200 to a ranged request, 416 and so on: what is held cannot be continued, so the next attempt starts afresh.
-      const message = `${url}: expected the file from byte ${from} on, got status ${response.status}`;
-      await response.body?.cancel();
-      throw from > 0 ? new Refused(`${message}; starting over`) : new Error(message);
-    }
-    for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
-      clearTimeout(timer);
-      timer = setTimeout(() => stalled.abort(), STALL_MS);
-      if (from + added + chunk.byteLength > bytesMax) throw new Refused(`${url}: expected ${bytesMax} bytes, got more`);
-      await file.writeFile(chunk);
-      hash.update(chunk);
-      added += chunk.byteLength;
-    }
-    return added;
-  } catch (error) {
-    if (stalled.signal.aborted) throw new Error(`${url}: nothing arrived for ${STALL_MS} ms`, { cause: error });
-    if (error instanceof TypeError) throw new Error(`${url}: ${causeOf(error)}`, { cause: error });
-    throw error;
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** `fetch` says only "fetch failed"; the reason is in the cause. */
-function causeOf(error: Error): string {
-  return error.cause instanceof Error ? error.cause.message || String(error.cause) : error.message;
-}
-
-function isFullDisk(error: unknown): boolean {
-  const code = (error as NodeJS.ErrnoException)?.code;
-  return code === 'ENOSPC' || code === 'EDQUOT';
-}
-
-function explainFullDisk(error: unknown, path: string): unknown {
-  if (!isFullDisk(error)) return error;
-  return new Error(`${path}: the disk is full; free some space, nothing was changed`, { cause: error });
 }
 
 /** A rename is on the disk only when its folder is (fsync(2)); Windows has no such call and needs none. */

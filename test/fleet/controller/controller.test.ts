@@ -4,6 +4,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ControllerClient } from '../../../fleet/api/client.ts';
 import { type Controller, startController } from '../../../fleet/controller/controller.ts';
+import { decodeManifest, encodeManifest } from '../../../runtime/store/manifest.ts';
 import {
   chunks,
   eventually,
@@ -208,6 +209,10 @@ test('a new version of a model reaches the nodes that use it', async () => {
   const desired = await south.hears('version 2', ({ models }) => models[0]?.version === 2);
   const file = await fetch(`${desired.files}/${desired.models[0]?.sha256}`);
   assert.is(hashOf(new Uint8Array(await file.arrayBuffer())), hashOf(newer));
+  // It is longer than 1 MiB: the list of its chunks lies beside it.
+  const list = await fetch(`${desired.files}/${desired.models[0]?.chunks}`);
+  const manifest = decodeManifest(new Uint8Array(await list.arrayBuffer()), newer.length);
+  assert.equal(manifest.chunks, [hashOf(newer.subarray(0, 2 ** 20)), hashOf(newer.subarray(2 ** 20))]);
 });
 
 test('a model that a trigger uses is not removed', async () => {
@@ -328,10 +333,12 @@ test('files that nothing names are swept away after an hour, and the others stay
   for (const bytes of [kept, old, fresh]) await first.service.putBlob(hashOf(bytes), chunks(bytes));
   await first.service.addModel('vad', hashOf(kept));
   await first.close();
-  for (const bytes of [kept, old]) await utimes(join(folder, 'blobs', hashOf(bytes)), 1_000, 1_000);
+  // The list of the model's chunks is named too.
+  const list = encodeManifest(kept) as Uint8Array;
+  for (const bytes of [kept, list, old]) await utimes(join(folder, 'blobs', hashOf(bytes)), 1_000, 1_000);
   const second = await startController(here);
-  await eventually('the sweep', async () => (await readdir(join(folder, 'blobs'))).length === 2);
-  assert.equal((await readdir(join(folder, 'blobs'))).toSorted(), [hashOf(kept), hashOf(fresh)].toSorted());
+  await eventually('the sweep', async () => !(await readdir(join(folder, 'blobs'))).includes(hashOf(old)));
+  assert.equal((await readdir(join(folder, 'blobs'))).toSorted(), [kept, list, fresh].map(hashOf).toSorted());
   await second.close();
 });
 

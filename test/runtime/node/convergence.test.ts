@@ -45,10 +45,10 @@ function machine(random: Random) {
         disk.hold = effect.hold;
         return;
       case 'download':
-        if (fails(0.3)) pending.push({ type: 'downloadFailed', sha256: effect.sha256, error: 'cut' });
+        if (fails(0.3)) pending.push({ type: 'downloadFailed', sha256: effect.file.sha256, error: 'cut' });
         else {
-          disk.blobs.add(effect.sha256);
-          pending.push({ type: 'downloaded', sha256: effect.sha256 });
+          disk.blobs.add(effect.file.sha256);
+          pending.push({ type: 'downloaded', sha256: effect.file.sha256 });
         }
         return;
       case 'removeBlob':

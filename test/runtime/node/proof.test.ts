@@ -87,8 +87,9 @@ class TestNode {
     else if (effect.type === 'saveProofs') this.disk.proofs = JSON.parse(JSON.stringify([...effect.proofs]));
     else if (effect.type === 'saveHold') this.disk.hold = effect.hold;
     else if (effect.type === 'download') {
-      this.disk.blobs.add(effect.sha256);
-      this.#queue.push({ type: 'downloaded', sha256: effect.sha256 });
+      const { sha256 } = effect.file;
+      this.disk.blobs.add(sha256);
+      this.#queue.push({ type: 'downloaded', sha256 });
     } else if (effect.type === 'removeBlob') this.disk.blobs.delete(effect.sha256);
     else if (effect.type === 'load') {
       if (this.deadly.has(effect.model.version)) return false;

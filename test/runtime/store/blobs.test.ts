@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -8,6 +9,8 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openBlobs } from '../../../runtime/store/blobs.ts';
+import { encodeManifest, sha256Of } from '../../../runtime/store/manifest.ts';
+import { eventually } from '../../fleet/fleet-parts.ts';
 import { testWhere } from '../../requirement.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'blobs-'));
@@ -98,22 +101,101 @@ test('a hash that is not one cannot name a path', async () => {
 test('a download that broke off is taken up where it stopped', async () => {
   const blobs = await openBlobs(await fresh());
   const { server, url, ranges } = await serve(content, { cutAt: 100_000 });
-  await rejection(blobs.download(url, sha256, content.length));
+  await rejection(blobs.download(url, { sha256, bytes: content.length }));
   assert.not.ok(await blobs.has(sha256));
   const held = (await readFile(`${blobs.path(sha256)}.part`)).length;
   assert.ok(held > 0 && held <= 100_000);
-  await blobs.download(url, sha256, content.length);
+  await blobs.download(url, { sha256, bytes: content.length });
   assert.equal(ranges, [undefined, `bytes=${held}-`]);
   assert.equal(Buffer.compare(await blobs.read(sha256), content), 0);
+  await close(server);
+});
+
+/** The file and its list of chunks by hash, with Range; `spoil` may change what is sent of the file, or keep the end of it back. */
+async function serveChunks(spoil: (part: Buffer, from: number) => Buffer = (part) => part) {
+  const large = randomBytes(5 * 2 ** 20 + 12_345);
+  const manifest = encodeManifest(large) as Uint8Array;
+  const files = new Map([large, Buffer.from(manifest)].map((bytes) => [sha256Of(bytes), bytes]));
+  const ranges: string[] = [];
+  const server = createServer((request, response) => {
+    const bytes = files.get(request.url?.split('/').at(-1) ?? '');
+    if (!bytes) return void response.writeHead(404).end();
+    const [, first, last] = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? '') ?? [];
+    if (first === undefined) return void response.writeHead(200).end(bytes);
+    ranges.push(`${first}-${last}`);
+    const part = spoil(Buffer.from(bytes.subarray(Number(first), Number(last) + 1)), Number(first));
+    const range = `bytes ${first}-${last}/${bytes.length}`;
+    response.writeHead(206, { 'content-range': range, 'content-length': Number(last) - Number(first) + 1 });
+    response.write(part);
+    if (part.length > Number(last) - Number(first)) response.end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return {
+    server,
+    url,
+    large,
+    ranges,
+    file: { sha256: sha256Of(large), bytes: large.length, chunks: sha256Of(manifest) },
+  };
+}
+const MIB = 2 ** 20;
+
+test('a file in chunks is taken up after the last whole one, and what was damaged meanwhile is fetched again alone', async () => {
+  let held = true;
+  const remote = await serveChunks((part) => (held ? part.subarray(0, 3.5 * MIB) : part));
+  const { url, file, large } = remote;
+  const blobs = await openBlobs(await fresh());
+  const path = `${blobs.path(file.sha256)}.part`;
+  const stopped = new AbortController();
+  const attempt = rejection(blobs.download(url, file, stopped.signal));
+  await eventually('three chunks are there', async () => existsSync(path) && (await stat(path)).size === 3 * MIB);
+  stopped.abort();
+  assert.match(await attempt, /aborted/);
+  held = false;
+  const part = await open(path, 'r+');
+  await part.write(Buffer.alloc(10), 0, 10, 1.5 * MIB);
+  await part.close();
+  await blobs.download(url, file);
+  const last = large.length - 1;
+  assert.equal(remote.ranges, [`0-${last}`, `${MIB}-${2 * MIB - 1}`, `${3 * MIB}-${last}`]);
+  assert.equal(Buffer.compare(await blobs.read(file.sha256), large), 0);
+  remote.server.closeAllConnections();
+  await close(remote.server);
+});
+
+test('a chunk that arrives damaged is refused at once, and only it and what follows is fetched again', async () => {
+  let damaged = true;
+  const remote = await serveChunks((part) => {
+    if (damaged) part[2 * MIB + 7] = (part[2 * MIB + 7] as number) ^ 1;
+    return part;
+  });
+  const { url, file, large } = remote;
+  const blobs = await openBlobs(await fresh());
+  assert.match(await rejection(blobs.download(url, file)), /chunk 3 of 6: expected SHA-256/);
+  damaged = false;
+  await blobs.download(url, file);
+  assert.is(remote.ranges[1], `${2 * MIB}-${large.length - 1}`);
+  assert.equal(Buffer.compare(await blobs.read(file.sha256), large), 0);
+  await close(remote.server);
+});
+
+test('a list of chunks that is missing, another, or not of this file is said so', async () => {
+  const { server, url, file } = await serveChunks();
+  const blobs = await openBlobs(await fresh());
+  assert.match(await rejection(blobs.download(url, { ...file, chunks: '0'.repeat(64) })), /status 404/);
+  assert.match(await rejection(blobs.download(url, { ...file, chunks: file.sha256 })), /expected JSON|list of chunks/i);
+  assert.match(await rejection(blobs.download(url, { ...file, bytes: 7 })), /expected those of the file, 7, got/);
+  assert.not.ok(await blobs.has(file.sha256));
   await close(server);
 });
 
 test('a server without Range is asked for the whole file on the next attempt', async () => {
   const blobs = await openBlobs(await fresh());
   const { server, url } = await serve(content, { cutAt: 100_000, ignoreRange: true });
-  await rejection(blobs.download(url, sha256, content.length));
-  assert.match(await rejection(blobs.download(url, sha256, content.length)), /starting over/);
-  await blobs.download(url, sha256, content.length);
+  await rejection(blobs.download(url, { sha256, bytes: content.length }));
+  assert.match(await rejection(blobs.download(url, { sha256, bytes: content.length })), /starting over/);
+  await blobs.download(url, { sha256, bytes: content.length });
   assert.ok(await blobs.has(sha256));
   await close(server);
 });
@@ -122,13 +204,13 @@ test('a download of the wrong content, the wrong size or a wrong status is refus
   const where = await fresh();
   const blobs = await openBlobs(where);
   const { server, url } = await serve(randomBytes(content.length));
-  assert.match(await rejection(blobs.download(url, sha256, content.length)), /expected SHA-256/);
-  assert.match(await rejection(blobs.download(url, sha256, 1000)), /expected 1000 bytes, got more/);
+  assert.match(await rejection(blobs.download(url, { sha256, bytes: content.length })), /expected SHA-256/);
+  assert.match(await rejection(blobs.download(url, { sha256, bytes: 1000 })), /expected 1000 bytes, got more/);
   await close(server);
   const missing = await serve(content, { status: 404 });
-  assert.match(await rejection(blobs.download(missing.url, sha256, content.length)), /status 404/);
+  assert.match(await rejection(blobs.download(missing.url, { sha256, bytes: content.length })), /status 404/);
   await close(missing.server);
-  assert.match(await rejection(blobs.download(missing.url, sha256, content.length)), /ECONNREFUSED/);
+  assert.match(await rejection(blobs.download(missing.url, { sha256, bytes: content.length })), /ECONNREFUSED/);
   assert.equal(
     (await readdir(where)).filter((name) => !name.endsWith('.part')),
     [],
@@ -161,7 +243,7 @@ testWhere(
     const blobs = await openBlobs(disk);
     assert.match(await rejection(blobs.put(chunks(content))), /the disk is full/);
     assert.equal(await readdir(disk), []);
-    assert.match(await rejection(blobs.download(url, sha256, content.length)), /the disk is full/);
+    assert.match(await rejection(blobs.download(url, { sha256, bytes: content.length })), /the disk is full/);
     assert.equal(await readdir(disk), []);
     await blobs.put(chunks(content.subarray(0, 50_000)));
     assert.is((await blobs.list()).present.length, 1);
@@ -175,7 +257,7 @@ test.after(() => rm(folder, { recursive: true, force: true }));
 test('what an abandoned download has left is listed after a start, and removed with its blob', async () => {
   const own = await fresh();
   const { server, url } = await serve(content, { cutAt: 100_000 });
-  await rejection((await openBlobs(own)).download(url, sha256, content.length));
+  await rejection((await openBlobs(own)).download(url, { sha256, bytes: content.length }));
   await close(server);
   const blobs = await openBlobs(own);
   assert.equal(await blobs.list(), { present: [], partial: [sha256] });
