@@ -19,7 +19,6 @@ import { TaskRunner } from '../../runtime/node/task-runner.ts';
 import { openTaskStore, type TaskStore } from '../../runtime/node/task-store.ts';
 import { doWork } from '../../runtime/node/task-work.ts';
 import type { Inventory } from '../../runtime/protocol/messages.ts';
-import type { TenantSpec } from '../../runtime/schedule/events.ts';
 import type { Blobs } from '../../runtime/store/blobs.ts';
 import type { State } from '../../runtime/store/state.ts';
 import { traceWork } from '../../runtime/telemetry/message-trace.ts';
@@ -27,7 +26,7 @@ import { noTelemetry, type Telemetry } from '../../runtime/telemetry/telemetry.t
 import type { Trigger } from '../../runtime/triggers/schema.ts';
 import type { LoadedModel } from '../../runtime/triggers/stage.ts';
 import { parseFilter } from '../../runtime/triggers/topic-filter.ts';
-import { Loader } from './loader.ts';
+import { Loader, type LoaderOptions } from './loader.ts';
 import type { Local } from './local.ts';
 
 /** Counters that change are told so often; a node that does nothing says so every minute. */
@@ -40,7 +39,7 @@ const CLOSE_MS = 250;
 /** A connection that ends so soon was probably ended by a second node of the same name [MQTT-3.1.4-2]. */
 const SHORT_CONNECTION_MS = 2_000;
 
-export interface NodeOptions {
+export interface NodeOptions extends LoaderOptions {
   readonly name: string;
   readonly broker: string;
   /** Folder for everything the node keeps; made when absent. */
@@ -49,12 +48,6 @@ export interface NodeOptions {
   /** Folders of the node's own models and triggers (local.ts). */
   readonly models?: string | undefined;
   readonly triggers?: string | undefined;
-  /** Bound on the memory that each model takes. */
-  readonly modelMaxBytes?: number | undefined;
-  /** Whose runs are told apart, besides those of nobody in particular. */
-  readonly tenants?: readonly TenantSpec[];
-  /** Models give the same bits on every machine; slower. */
-  readonly reproducible?: boolean | undefined;
   readonly log: Logger;
   /** The newest lines of that log, where they are kept. */
   readonly logLines?: (count: number) => string[];

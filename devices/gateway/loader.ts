@@ -10,9 +10,12 @@ import type { TimelineRun } from '../../runtime/schedule/timeline.ts';
 type Pipelines = typeof import('../../runtime/triggers/pipeline.ts');
 
 export interface LoaderOptions {
-  /** Bounds the memory of each model; what the machine has bounds all of them together. */
+  /** Bounds the memory of each model, and that of all of them together; what the machine has free when absent. */
   readonly modelMaxBytes?: number | undefined;
-  /** As the engine's options. */
+  readonly memoryMaxBytes?: number | undefined;
+  /** Models that stay in memory. */
+  readonly pinned?: readonly string[] | undefined;
+  /** As the engine's options: the same bits on every machine; whose runs are told apart. */
   readonly reproducible?: boolean | undefined;
   readonly tenants?: readonly TenantSpec[];
 }
@@ -42,7 +45,9 @@ export class Loader {
     const { loadModel } = await import('../../runtime/offload/load.ts');
     this.#pipelines = await import('../../runtime/triggers/pipeline.ts');
     this.#engine ??= this.#createEngine();
-    return loadModel(await this.#engine, fileSource(path), { name, memoryMaxBytes: this.#options.modelMaxBytes });
+    const { modelMaxBytes, pinned = [] } = this.#options;
+    const limits = { memoryMaxBytes: modelMaxBytes, pinned: pinned.includes(name) };
+    return loadModel(await this.#engine, fileSource(path), { name, ...limits });
   };
 
   /** No trigger starts before its models are loaded. */
@@ -61,8 +66,12 @@ export class Loader {
 
   async #createEngine(): Promise<Engine> {
     const { createEngine } = await import('../../runtime/engine/engine.ts');
-    const { reproducible, tenants } = this.#options;
-    const engine = await createEngine({ cacheFolder: this.#data, reproducible, tenants });
+    const { reproducible, tenants, memoryMaxBytes } = this.#options;
+    const engine = await createEngine({
+      cacheFolder: this.#data,
+      ...{ reproducible, tenants, memoryMaxBytes },
+      onResidency: (model, change) => this.#log.info({ model }, `model ${change}: the memory does not hold all`),
+    });
     const { build, notes } = engine.info;
     this.#log.info({ build, reproducible: engine.info.reproducible, notes }, 'engine ready');
     this.simd = engine.info.build;

@@ -19,6 +19,9 @@ const HELP = `A node: runs models on messages from an MQTT broker.
   --triggers DIR     its own triggers (*.yaml), controller or not         LLMASOS_TRIGGERS
   --models DIR       its own models (NAME.onnx, NAME.labels.txt)          LLMASOS_MODELS
   --memory MB        memory that one model may take (what is free)        LLMASOS_MEMORY
+  --budget MB        memory that all models may take together (what is
+                     free); those unused for longest make room            LLMASOS_BUDGET
+  --pin NAME,NAME    models that stay in memory                           LLMASOS_PIN
   --tenants N=W,N=W:R  whose runs share the cores by weight W, each with at
                      most R runs of a class unfinished (4096)             LLMASOS_TENANTS
   --reproducible     the same bits on every machine, slower               LLMASOS_REPRODUCIBLE=1
@@ -27,6 +30,9 @@ const HELP = `A node: runs models on messages from an MQTT broker.
 
 Traces go to OTEL_EXPORTER_OTLP_ENDPOINT (OpenTelemetry, OTLP over HTTP), where it is set.
 `;
+
+/** As the engine allows: what its kernels need, and what they can address. */
+const BUDGET_MB: [number, number] = [3, 4294];
 
 /** Exit code for flags that cannot work, however often they are tried. */
 const USAGE = 2;
@@ -42,6 +48,8 @@ function readOptions() {
       triggers: flag,
       models: flag,
       memory: flag,
+      budget: flag,
+      pin: flag,
       tenants: flag,
       metrics: flag,
       log: flag,
@@ -67,7 +75,9 @@ function readOptions() {
     labels: readLabels(value('labels')),
     triggers: value('triggers'),
     models: value('models'),
-    modelMaxBytes: readMegabytes(value('memory')),
+    modelMaxBytes: readMegabytes('memory', value('memory')),
+    memoryMaxBytes: readMegabytes('budget', value('budget'), BUDGET_MB),
+    pinned: value('pin')?.split(','),
     tenants: readTenants(value('tenants')),
     metrics: value('metrics'),
     reproducible: values.reproducible ?? readSwitch('LLMASOS_REPRODUCIBLE'),
@@ -82,10 +92,11 @@ function readSwitch(name: string): boolean {
   return given === '1';
 }
 
-function readMegabytes(text: string | undefined): number | undefined {
+function readMegabytes(flag: string, text: string | undefined, [least, most] = [0, Infinity]): number | undefined {
   if (text === undefined) return undefined;
   const megabytes = Number(text);
-  if (!(megabytes > 0)) throw new Error(`--memory: expected megabytes, such as 200, got "${text}"`);
+  if (!(megabytes > least && megabytes <= most))
+    throw new Error(`--${flag}: expected megabytes above ${least}, at most ${most}, got "${text}"`);
   return megabytes * 1e6;
 }
 

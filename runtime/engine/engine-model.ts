@@ -19,6 +19,7 @@ import { MemoryLimitError } from './memory.ts';
 import type { Model, RunOptions, RunResult } from './model.ts';
 import type { ModelMemory } from './model-memory.ts';
 import { ProgramStore } from './program-store.ts';
+import { timeLeft } from './run-request.ts';
 import { type Live, type Scope, Stages } from './stages.ts';
 import type { DataType, Tensor } from './tensor.ts';
 import type { EngineValue } from './value.ts';
@@ -223,13 +224,6 @@ export class EngineModel implements Model {
     await Promise.allSettled(this.#runs);
     this.#store.close();
   }
-}
-
-/** What is left of the run's time for its next program; next to nothing when it is over, so that the program ends it. */
-function timeLeft(options: RunOptions, passedMs: number): RunOptions {
-  const { timeoutMs } = options;
-  if (timeoutMs === undefined || timeoutMs <= 0) return options;
-  return { ...options, timeoutMs: Math.max(timeoutMs - passedMs, Number.MIN_VALUE) };
 }
 
 /** Settles as the promise does, or rejects with the signal's reason before. */

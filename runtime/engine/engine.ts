@@ -22,6 +22,7 @@ import { MemoryWeights } from './memory-weights.ts';
 import type { Model } from './model.ts';
 import { ModelMemory } from './model-memory.ts';
 import type { OffloadQueue } from './offloaded-runs.ts';
+import { type ResidencyNews, ResidentModels } from './resident-models.ts';
 import { ShortRuns } from './short-runs.ts';
 
 const MEBIBYTE = 2 ** 20;
@@ -39,9 +40,12 @@ export interface EngineOptions {
   readonly reproducible?: boolean;
   /**
    * Bound on the memory that weights, programs and runs of all models take together; when absent, what this machine (or
-   * the container around the process) has free, less a quarter for everything else, at most 4 GiB.
+   * the container around the process) has free, less a quarter for everything else, at most 4 GiB. Where a model needs more than is left,
+   * those that were unused for longest are unloaded, and loaded again when they are to run next.
    */
   readonly memoryMaxBytes?: number;
+  /** Is told of models that make room, and of their return. */
+  readonly onResidency?: ResidencyNews;
   /** Cores that compute, from 1 to 16: those of the machine when absent. */
   readonly cores?: number;
   /** Whose runs are told apart, each with its share and its quota, besides the tenant "default", which may be given others than the usual ones. */
@@ -77,6 +81,8 @@ export interface LoadOptions {
    * without Winograd's weights does without them, and is slower: where the file fixes all shapes, so that loading shows it.
    */
   readonly memoryMaxBytes?: number;
+  /** Stays in memory whatever others need. */
+  readonly pinned?: boolean;
 }
 
 /** Share of the free memory that stays with the system and the process itself. */
@@ -188,6 +194,7 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   /** Under V8's flags this call is compiled by the optimising compiler, if nothing else was. */
   const hasCode = (): boolean => started.isReady && kernels.faultWord() >= 0;
   const models = new Set<Model>();
+  const residents = new ResidentModels(options.onResidency);
   const compiler = new CompileThread(memory.memory);
   const { compiler: compilerName = bundleName(import.meta.url) } = options;
   const programs = compilerName ? new KeptPrograms(join(folder, 'programs'), compilerName) : undefined;
@@ -200,7 +207,7 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
     get recentRuns() {
       return dispatcher.timeline.runs;
     },
-    async load(source, { name, folder, memoryMaxBytes: modelMaxBytes = memory.maxBytes }) {
+    async load(source, { name, folder, memoryMaxBytes: modelMaxBytes = memory.maxBytes, pinned = false }) {
       if (closed) throw new Error(`model "${name}": the engine is closed`);
       code.keepSoon(module, hasCode);
       const file = source instanceof Uint8Array ? memorySource(source) : source;
@@ -211,15 +218,17 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
         try {
           return await openModel(file, { name, folder }, { ...home, keep });
         } catch (error) {
-          // Weights in Winograd's form take up to four times the room.
+          // Weights in Winograd's form take up to four times the room: others make room first, if they can.
           if (!(error instanceof MemoryLimitError) || traits.direct) throw error;
+          if (error.othersHaveIt && residents.canMakeRoom) throw error;
           return openModel(file, { name, folder }, { ...home, traits: { ...traits, direct: true } });
         }
       };
-      if (!programs) return open();
-      const kept = recallModel(programs, file, name, { ...home, open });
-      if (kept) return kept;
-      return open((whole) => void programs.keep(file, traits, whole));
+      const openKept = async (): Promise<Model> => {
+        const kept = programs && recallModel(programs, file, name, { ...home, open });
+        return kept ?? open(programs && ((whole) => void programs.keep(file, traits, whole)));
+      };
+      return residents.load({ name, pinned, open: openKept });
     },
     async close() {
       closed = true;

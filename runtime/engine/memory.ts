@@ -13,6 +13,13 @@ const ALIGNMENT_BYTES = 64;
 /** Thrown when a block does not fit into the limit of the engine's memory or of a model's part of it. */
 export class MemoryLimitError extends Error {
   override readonly name = 'MemoryLimitError';
+  /** What other models have could be enough. */
+  readonly othersHaveIt: boolean;
+
+  constructor(message: string, { othersHaveIt = false, ...options }: ErrorOptions & { othersHaveIt?: boolean } = {}) {
+    super(message, options);
+    this.othersHaveIt = othersHaveIt;
+  }
 }
 
 /** What models need of the memory: blocks, and views of them. */
@@ -125,6 +132,7 @@ export class EngineMemory implements Blocks {
       throw new MemoryLimitError(
         `${what} needs ${megabytes(bytes)}: expected at most ${megabytes(this.maxBytes)} in all, of which ${megabytes(this.#usedBytes)} are in use; ` +
           "close a model, or raise the engine's memory limit",
+        { othersHaveIt: bytes <= this.maxBytes },
       );
     }
     const missing = end - this.memory.buffer.byteLength;
@@ -132,7 +140,10 @@ export class EngineMemory implements Blocks {
       try {
         this.memory.grow(Math.ceil(missing / PAGE_BYTES));
       } catch (cause) {
-        throw new MemoryLimitError(`${what} needs ${megabytes(bytes)}, which this machine does not give`, { cause });
+        throw new MemoryLimitError(`${what} needs ${megabytes(bytes)}, which this machine does not give`, {
+          cause,
+          othersHaveIt: true,
+        });
       }
     }
     const offset = this.#top;

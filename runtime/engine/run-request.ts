@@ -51,3 +51,10 @@ export function accountAtOnce(submittedUs: number, us: number): RunAccount {
   const slices = [{ fromUs: submittedUs, untilUs: endedUs, cores: [], batch: 1 }];
   return { submittedUs, readyUs: submittedUs, endedUs, runUs: us, preemptions: 0, slices };
 }
+
+/** What is left of the run's time; next to nothing when it is over, so that what comes next ends it. */
+export function timeLeft(options: RunOptions, passedMs: number): RunOptions {
+  const { timeoutMs } = options;
+  if (timeoutMs === undefined || timeoutMs <= 0) return options;
+  return { ...options, timeoutMs: Math.max(timeoutMs - passedMs, Number.MIN_VALUE) };
+}

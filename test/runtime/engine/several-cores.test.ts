@@ -83,7 +83,7 @@ test('a run is ended at its deadline and when its time is out, while it computes
   const waiting = dispatcher.run('m', long, { x }, { timeoutMs: 30, priority: 3 }).catch((error) => error);
   const out: RunError = await waiting;
   assert.is(out.outcome, 'timed-out');
-  assert.match(out.message, /model "m": the run was ended after its 30 ms, when 0\.0 ms were computed/);
+  assert.match(out.message, /model "m": the run was ended after its 30 ms, when \d+\.\d ms were computed/);
   const late: RunError = await computing;
   assert.ok(machineClock.nowMs() - startedMs >= 59);
   assert.is(late.outcome, 'late');

