@@ -6,9 +6,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createEngine, type Engine } from '../runtime/engine/engine.ts';
+import type { GivenOutputs } from '../runtime/engine/given-outputs.ts';
 import type { Model } from '../runtime/engine/model.ts';
 import { tensorsOf } from '../runtime/engine/value.ts';
 import { type BenchCase, modelCases } from './cases/model-cases.ts';
+import { arraysFor } from './contenders/own.ts';
 import type { ModeOptions, ModeResult } from './modes.ts';
 import { type Figures, figuresOf, summarise } from './statistics.ts';
 
@@ -32,9 +34,13 @@ interface Contest {
   readonly two: Figures;
 }
 
-async function timeOf(model: Model, inputs: Parameters<Model['run']>[0]): Promise<{ ms: number; bytes: Buffer[] }> {
+async function timeOf(
+  model: Model,
+  inputs: Parameters<Model['run']>[0],
+  into: GivenOutputs,
+): Promise<{ ms: number; bytes: Buffer[] }> {
   const started = performance.now();
-  const { outputs } = await model.run(inputs);
+  const { outputs } = await model.run(inputs, { outputs: into });
   const ms = performance.now() - started;
   return { ms, bytes: Object.values(tensorsOf(outputs)).map(({ data }) => Buffer.from(data.buffer)) };
 }
@@ -43,10 +49,14 @@ async function timeOf(model: Model, inputs: Parameters<Model['run']>[0]): Promis
 async function contest(engines: readonly [Engine, Engine], each: BenchCase, runs: number): Promise<Contest> {
   const { model: file, inputs } = await each.job();
   const bytes = typeof file === 'string' ? new Uint8Array(readFileSync(file)) : file;
-  const models = await Promise.all(engines.map((engine) => engine.load(bytes, { name: each.name })));
+  const models = (await Promise.all(engines.map((engine) => engine.load(bytes, { name: each.name })))) as [
+    Model,
+    Model,
+  ];
+  const into = [await arraysFor(models[0], inputs), await arraysFor(models[1], inputs)] as const;
   const times: [number[], number[]] = [[], []];
   for (let run = -WARM_UP_RUNS; run < runs; run++) {
-    const [one, two] = [await timeOf(models[0] as Model, inputs), await timeOf(models[1] as Model, inputs)];
+    const [one, two] = [await timeOf(models[0], inputs, into[0]), await timeOf(models[1], inputs, into[1])];
     if (one.bytes.some((part, index) => !part.equals(two.bytes[index] as Buffer)))
       throw new Error(`model "${each.name}": two cores come to another answer than one`);
     if (run < 0) continue;

@@ -13,8 +13,8 @@ import type { Engine, Tensors } from './contender.ts';
 /** Two orders of the same sums. */
 const RELATIVE_MAX = 1e-4;
 
-/** To be given for the outputs of such runs. */
-async function arraysFor(model: Model, inputs: Tensors): Promise<GivenOutputs> {
+/** To be given for the outputs of such runs: new memory may cost more than the computation. */
+export async function arraysFor(model: Model, inputs: Tensors): Promise<GivenOutputs> {
   const { outputs } = await model.run(inputs);
   return Object.fromEntries(Object.entries(tensorsOf(outputs)).map(([name, { data }]) => [name, data.slice()]));
 }
