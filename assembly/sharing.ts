@@ -59,7 +59,10 @@ class Bell {
 }
 
 /** Some 60 µs: who sleeps takes up to that long to wake, and few instructions between sections take longer. */
-const SPINS: i32 = 12000;
+const SPINS: i32 = 40000;
+
+/** Who waits for a section looks at its own range, and once in so many times, a power of two less one, at all. */
+const LOOK_AROUND: i32 = 127;
 
 /** epoch << 32 | index of the chunk that this core has done last, in the section that is open. */
 let lastChunk: u64 = 0;
@@ -129,10 +132,12 @@ function share(words: usize, fork: u32, board: Board): i32 {
 /** Takes chunks of the run on the board until `bell` no longer has the value `rings`. The lane belongs to this core alone. */
 export function help(place: usize, lane: u32, bell: usize, rings: i32): void {
   let spins = 0;
+  const own = rangeOf(place, lane % RANGES_MAX);
   // Another board counts its sections by itself.
   lastChunk = 0;
   while (atomic.load<i32>(bell) == rings) {
-    if (takeChunk(place, lane)) spins = 0;
+    // Whatever else lies on the board the other core would have to fetch back, line by line, to write its next section there.
+    if ((hasLeft(atomic.load<u64>(own)) || (spins & LOOK_AROUND) == 0) && takeChunk(place, lane)) spins = 0;
     else if (++spins >= SPINS) {
       spins = 0;
       // Either the other core sees that this one is about to sleep, or this one sees the chunks that it has to offer.
