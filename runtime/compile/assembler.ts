@@ -16,6 +16,7 @@ import type { Address, ConvShape, Instructions, StridedCopy } from './instructio
 import { binaryKinds, castMode, compareKinds, elementTypes, reduceKinds, typedKind, unaryKinds } from './kinds.ts';
 import { USUAL_MODE } from './minifloat.ts';
 import * as pack from './pack.ts';
+import { PackingRoom } from './packing-room.ts';
 import type { QuantizedConvCall } from './quantized-call.ts';
 import { assembleRecurrent, type RecurrentCall } from './recurrent.ts';
 import { stridesOf } from './strides.ts';
@@ -29,6 +30,7 @@ const FOUR_BYTES = 4;
 /** Instructions in execution order for one build of the kernels. */
 export class Assembler implements Instructions {
   readonly traits: KernelTraits;
+  readonly room = new PackingRoom();
   readonly #writer = new Writer();
 
   constructor(traits: KernelTraits) {
@@ -46,6 +48,7 @@ export class Assembler implements Instructions {
   }
 
   finish(): Assembled {
+    this.room.close();
     return this.#writer.finish(op.END);
   }
 
@@ -53,25 +56,22 @@ export class Assembler implements Instructions {
 
   packGemm(b: Float32Array, k: number, n: number, transposed = false): Float32Array {
     assert(b.length === k * n, `B has ${b.length} elements: expected ${k} x ${n}`);
-    return pack.packGemm(b, k, n, this.traits.panel, transposed);
+    return pack.packGemm(b, k, n, this.traits.panel, transposed, this.room);
   }
 
   packConv(weights: Float32Array, shape: ConvShape): Float32Array {
-    const expected = pack.patchLength(shape) * shape.outputChannels;
-    assert(weights.length === expected, `Conv weights have ${weights.length} elements: expected ${expected}`);
-    return pack.packConv(weights, shape, this.traits.panel);
+    pack.checkConvWeights(weights, shape);
+    return pack.packConv(weights, shape, this.traits.panel, this.room);
   }
 
   packWinograd(weights: Float32Array, shape: ConvShape): Float32Array {
-    const expected = pack.patchLength(shape) * shape.outputChannels;
-    assert(weights.length === expected, `Conv weights have ${weights.length} elements: expected ${expected}`);
-    return winograd.packWinograd(weights, shape, this.traits.panel);
+    pack.checkConvWeights(weights, shape);
+    return winograd.packWinograd(weights, shape, this.traits.panel, this.room);
   }
 
   packConvTranspose(weights: Float32Array, shape: ConvShape): Float32Array {
-    const expected = (shape.kernel[0] * shape.kernel[1] * shape.inputChannels * shape.outputChannels) / shape.group;
-    assert(weights.length === expected, `ConvTranspose weights have ${weights.length} elements: expected ${expected}`);
-    return pack.packConvTranspose(weights, shape, this.traits.panel);
+    pack.checkConvWeights(weights, shape);
+    return pack.packConvTranspose(weights, shape, this.traits.panel, this.room);
   }
 
   packBias(bias: Float32Array | undefined, n: number): Float32Array {

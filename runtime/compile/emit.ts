@@ -1,6 +1,5 @@
 /** Kernel graph → program: memory is planned, then every node's emitter is called in turn. */
 import { elementCount, type TypedArray } from '../engine/tensor.ts';
-import { KEPT_BYTES_MAX } from '../onnx/limits.ts';
 import { Assembler } from './assembler.ts';
 import { type BandGroup, findGroups, type Step, slicesOf } from './bands.ts';
 import { DerivedTensor } from './builder.ts';
@@ -95,14 +94,14 @@ class ConstantPlaces {
   }
 
   place(constant: Constant, form: string, make: (data: TypedArray) => ArrayBufferView): Address {
-    const made: ArrayBufferView[] = [];
+    const made: ArrayBufferLike[] = [];
     const found = this.#find(constant, form, () => {
       const { data } = constant.tensor;
       const view = make(data);
-      if (view.buffer !== data.buffer) made.push(view);
+      if (view.buffer !== data.buffer) made.push(view.buffer);
       return view;
     });
-    for (const { buffer, byteLength } of made) if (byteLength > KEPT_BYTES_MAX) giveBack(buffer);
+    for (const buffer of made) this.#assembler.room.giveBack(buffer);
     if (constant.tensor instanceof DerivedTensor) constant.tensor.forget();
     return found;
   }
@@ -126,12 +125,6 @@ class ConstantPlaces {
     forms.set(form, found);
     return found;
   }
-}
-
-/** Frees what was packed, now that it is copied: the garbage collector would let a whole model's weights pile up first. */
-function giveBack(buffer: ArrayBufferLike): void {
-  // Node 20 cannot.
-  if (buffer instanceof ArrayBuffer && 'transfer' in buffer) buffer.transfer(0);
 }
 
 /** Is told where the instructions of each node begin, in order; views have none. Of nodes that are done in bands, for each band. For profiles. */

@@ -1,5 +1,7 @@
 /** Constants in the form in which the kernels read them. Layouts: assembly/tensor/gemm.ts and depthwise.ts. */
+import { strict as assert } from 'node:assert';
 import type { ConvShape } from './instructions.ts';
+import type { PackingRoom } from './packing-room.ts';
 
 /** Channels that one step of the depthwise kernel works on. */
 export const DEPTHWISE_BLOCK = 8;
@@ -21,7 +23,7 @@ export const NARROW_MAX = 4;
 const NARROW_PANEL = 16;
 const NARROW_STEP = 8;
 
-function repeatColumns(packed: Float32Array, k: number, n: number, panel: number): void {
+export function repeatColumns(packed: Float32Array, k: number, n: number, panel: number): void {
   const width = ((n - 1) % panel) + 1;
   if (panel !== NARROW_PANEL || n === 0 || width > NARROW_MAX || k % NARROW_STEP !== 0) return;
   const last = packed.subarray((n - width) * k);
@@ -33,7 +35,7 @@ function repeatColumns(packed: Float32Array, k: number, n: number, panel: number
 }
 
 /** Panels [n / panel][k][panel], zero padded; `element(row, column)` gives B. */
-export function packPanels(
+function packPanels(
   target: Float32Array,
   k: number,
   n: number,
@@ -70,8 +72,15 @@ function packStrided(
   repeatColumns(target, k, n, panel);
 }
 
-export function packGemm(b: Float32Array, k: number, n: number, panel: number, transposed: boolean): Float32Array {
-  const packed = new Float32Array(packedLength(k, n, panel));
+export function packGemm(
+  b: Float32Array,
+  k: number,
+  n: number,
+  panel: number,
+  transposed: boolean,
+  room: PackingRoom,
+): Float32Array {
+  const packed = room.take(packedLength(k, n, panel));
   const rowOffsets = Int32Array.from({ length: k }, (_, row) => (transposed ? row : row * n));
   packStrided(packed, b, rowOffsets, transposed ? k : 1, n, panel);
   return packed;
@@ -92,14 +101,20 @@ export function patchLength(shape: ConvShape): number {
   return shape.kernel[0] * shape.kernel[1] * (shape.inputChannels / shape.group);
 }
 
+/** Of a convolution or a transposed one. */
+export function checkConvWeights({ length }: Float32Array, shape: ConvShape): void {
+  const expected = patchLength(shape) * shape.outputChannels;
+  assert(length === expected, `weights have ${length} elements: expected ${expected}`);
+}
+
 /** [outputChannels, inputChannels / group, kh, kw] → per group a packed [kh * kw * inputChannels / group, outputChannels / group] matrix. */
-export function packConv(weights: Float32Array, shape: ConvShape, panel: number): Float32Array {
+export function packConv(weights: Float32Array, shape: ConvShape, panel: number, room: PackingRoom): Float32Array {
   const taps = shape.kernel[0] * shape.kernel[1];
   if (isDepthwise(shape)) return packDepthwise(weights, shape.outputChannels, taps);
   const channels = shape.inputChannels / shape.group;
   const n = shape.outputChannels / shape.group;
   const k = taps * channels;
-  const packed = new Float32Array(shape.group * packedLength(k, n, panel));
+  const packed = room.take(shape.group * packedLength(k, n, panel));
   for (let group = 0; group < shape.group; group++) {
     const target = packed.subarray(group * packedLength(k, n, panel));
     const rowOffsets = Int32Array.from({ length: k }, (_, row) => {
@@ -123,12 +138,17 @@ function packDepthwise(weights: Float32Array, channels: number, taps: number): F
 }
 
 /** [inputChannels, outputChannels / group, kh, kw] → per group a packed [inputChannels / group, kh * kw * outputChannels / group] matrix. */
-export function packConvTranspose(weights: Float32Array, shape: ConvShape, panel: number): Float32Array {
+export function packConvTranspose(
+  weights: Float32Array,
+  shape: ConvShape,
+  panel: number,
+  room: PackingRoom,
+): Float32Array {
   const taps = shape.kernel[0] * shape.kernel[1];
   const channels = shape.outputChannels / shape.group;
   const k = shape.inputChannels / shape.group;
   const n = taps * channels;
-  const packed = new Float32Array(shape.group * packedLength(k, n, panel));
+  const packed = room.take(shape.group * packedLength(k, n, panel));
   for (let group = 0; group < shape.group; group++) {
     const target = packed.subarray(group * packedLength(k, n, panel));
     const first = group * k;

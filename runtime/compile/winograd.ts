@@ -2,7 +2,8 @@
 import * as op from '../../assembly/opcodes.ts';
 import { activationWords, assembleGemm, checkShape, shapeWords } from './assemble-matrix.ts';
 import { type Address, type ConvShape, type Instructions, NO_ADDRESS } from './instructions.ts';
-import { packedLength, packPanels, roundUp } from './pack.ts';
+import { packedLength, repeatColumns, roundUp } from './pack.ts';
+import type { PackingRoom } from './packing-room.ts';
 import { behind, checkAligned, checkMatrices, inParts, type Writer } from './writer.ts';
 
 /** The kernels move channels in eights. */
@@ -86,17 +87,19 @@ function transformOf(taps: number): readonly (readonly number[])[] {
 }
 
 /** [outputChannels, inputChannels, kh, kw] → a packed matrix [inputChannels, outputChannels] for each product. */
-export function packWinograd(weights: Float32Array, shape: ConvShape, panel: number): Float32Array {
+export function packWinograd(weights: Float32Array, shape: ConvShape, panel: number, room: PackingRoom): Float32Array {
   const [k, n] = [shape.inputChannels, shape.outputChannels];
   const [down, across] = [transformOf(shape.kernel[0]), transformOf(shape.kernel[1])];
   const [kernelHeight, kernelWidth] = shape.kernel;
   const products = productsOf(shape);
   const each = packedLength(k, n, panel);
-  const packed = new Float32Array(products * each);
-  const spread = new Float32Array(products * k * n);
+  const packed = room.take(products * each);
   const halfway = new Float64Array(down.length * kernelWidth);
   for (let pair = 0; pair < n * k; pair++) {
     const first = pair * kernelHeight * kernelWidth;
+    const [input, output] = [pair % k, Math.floor(pair / k)];
+    const lane = output % panel;
+    const place = (output - lane) * k + input * panel + lane;
     for (let row = 0; row < down.length; row++) {
       const factors = down[row] as readonly number[];
       for (let column = 0; column < kernelWidth; column++) {
@@ -111,13 +114,11 @@ export function packWinograd(weights: Float32Array, shape: ConvShape, panel: num
       const factors = across[product % across.length] as readonly number[];
       let sum = 0;
       for (let tap = 0; tap < kernelWidth; tap++) sum += (factors[tap] as number) * (halfway[row + tap] as number);
-      spread[product * k * n + pair] = sum;
+      packed[product * each + place] = sum;
     }
   }
-  for (let product = 0; product < products; product++) {
-    const matrix = spread.subarray(product * k * n);
-    packPanels(packed.subarray(product * each), k, n, panel, (row, column) => matrix[column * k + row] as number);
-  }
+  for (let product = 0; product < products; product++)
+    repeatColumns(packed.subarray(product * each, (product + 1) * each), k, n, panel);
   return packed;
 }
 

@@ -140,12 +140,10 @@ export class Writer {
 
   /** Operands are unsigned or signed 32-bit integers, or words from `floatWord`. */
   emit(opcode: number, operands: readonly number[]): void {
-    assert(operands.length < OPERANDS_MAX, `instruction ${opcode} has ${operands.length} operands`);
+    // What is wrong is put into words only where it is: a program may have a hundred thousand operands.
+    if (operands.length >= OPERANDS_MAX) assert.fail(`instruction ${opcode} has ${operands.length} operands`);
     for (const operand of operands)
-      assert(
-        Number.isInteger(operand) && operand >= -0x80000000 && operand <= 0xffffffff,
-        `instruction ${opcode}: operand ${operand} is no 32-bit integer`,
-      );
+      if (!isWord(operand)) assert.fail(`instruction ${opcode}: operand ${operand} is no 32-bit integer`);
     if (this.#words.length + operands.length >= WORDS_MAX)
       throw new UnsupportedError(`a program of more than ${WORDS_MAX} instruction words is not supported`);
     if (this.#section?.depth === 0) this.#section.chunks.push(this.#words.length);
@@ -176,11 +174,16 @@ export class Writer {
 
 const OFFSET_MAX = 0x3fffffff;
 
+function isWord(operand: number): boolean {
+  return Number.isInteger(operand) && operand >= -0x80000000 && operand <= 0xffffffff;
+}
+
 /** The address `elements` float32 (or `bytes` when given a size) behind another. Only kernels' inner addresses need not be multiples of 16. */
 export function behind(base: Address, elements: number, elementBytes = 4): Address {
   if (base === NO_ADDRESS) return base;
   const offset = (base & OFFSET_MAX) + elements * elementBytes;
-  assert(offset >= 0 && offset <= OFFSET_MAX, `address ${base} + ${elements * elementBytes} bytes leaves its space`);
+  if (offset < 0 || offset > OFFSET_MAX)
+    assert.fail(`address ${base} + ${elements * elementBytes} bytes leaves its space`);
   return ((base & ~OFFSET_MAX) | offset) >>> 0;
 }
 
@@ -216,13 +219,17 @@ export function inParts(count: number, size: number, part: (begin: number, end: 
 
 /** Matrices of a batch lie one behind the other, so they begin at any float. */
 export function checkMatrices(...addresses: (Address | undefined)[]): void {
-  for (const each of addresses)
-    assert(each === undefined || each === NO_ADDRESS || each % 4 === 0, `address ${each} is no multiple of 4`);
+  checkMultiples(addresses, 4);
 }
 
 export function checkAligned(...addresses: (Address | undefined)[]): void {
+  checkMultiples(addresses, 16);
+}
+
+function checkMultiples(addresses: readonly (Address | undefined)[], size: number): void {
   for (const each of addresses)
-    assert(each === undefined || each === NO_ADDRESS || each % 16 === 0, `address ${each} is no multiple of 16`);
+    if (each !== undefined && each !== NO_ADDRESS && each % size !== 0)
+      assert.fail(`address ${each} is no multiple of ${size}`);
 }
 
 // The bounds of one instruction, for a quarter of a millisecond on a weak core: 20 GFLOP/s in matrix work, 4 G taps/s in depthwise
