@@ -140,9 +140,11 @@ export class ResidentModel implements Model {
   async close(): Promise<void> {
     this.#closed = true;
     this.#home.forget(this);
-    await this.#resting;
-    await this.#loading?.catch(() => undefined);
+    // At once: runs that were given before end with it, also those that would be over in a moment.
     await this.#model?.close();
+    await this.#resting;
+    const model = await this.#loading?.catch(() => undefined);
+    await model?.close();
   }
 
   async #runLater(inputs: Readonly<Record<string, EngineValue>>, options: RunOptions): Promise<RunResult> {

@@ -134,9 +134,12 @@ testWhere(
   const service = new ControllerClient(controller.httpUrl);
   await service.putBlob(hashOf(modelBytes), chunks(modelBytes));
   await service.addModel('vad', hashOf(modelBytes));
+  const files = async () => (await readdir(join(data, 'blobs'))).sort();
+  const before = await files();
+  assert.ok(before.includes(hashOf(modelBytes)));
   const large = new Uint8Array(4_000_000);
   assert.match(await refusalOf(service.putBlob(hashOf(large), chunks(large))), /too large/);
-  assert.equal(await readdir(join(data, 'blobs')), [hashOf(modelBytes)]);
+  assert.equal(await files(), before);
   const filler = Object.fromEntries(Array.from({ length: 25 }, (_, index) => [`x${index}`, `"${'y'.repeat(1_900)}"`]));
   let acknowledged = 0;
   let refusal: string | undefined;
