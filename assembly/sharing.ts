@@ -58,7 +58,7 @@ class Bell {
   rings: i32; isAsleep: i32;
 }
 
-/** Some 60 µs: who sleeps takes up to that long to wake, and few instructions between sections take longer. */
+/** Some 60 µs, by estimate: who sleeps takes up to that long to wake, and few instructions between sections take longer. */
 const SPINS: i32 = 40000;
 
 /** Who waits for a section looks at its own range, and once in so many times, a power of two less one, at all. */

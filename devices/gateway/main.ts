@@ -96,7 +96,9 @@ function readMegabytes(flag: string, text: string | undefined, [least, most] = [
   if (text === undefined) return undefined;
   const megabytes = Number(text);
   if (!(megabytes > least && megabytes <= most))
-    throw new Error(`--${flag}: expected megabytes above ${least}, at most ${most}, got "${text}"`);
+    throw new Error(
+      `--${flag}: expected megabytes above ${least}${most < Infinity ? `, at most ${most}` : ''}, such as 200, got "${text}"`,
+    );
   return megabytes * 1e6;
 }
 

@@ -3,7 +3,7 @@
  * signed address, so that a controller is not what every byte goes through. Keys, region and address come from where AWS's own tools
  * take them: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL_S3, ~/.aws.
  */
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -20,6 +20,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { openBlobs } from '../../runtime/store/blobs.ts';
+import { sha256Of } from '../../runtime/store/manifest.ts';
 import type { BlobStore } from './blob-store.ts';
 
 /** What one PUT may carry (Amazon S3, "Uploading objects"). */
@@ -86,7 +87,7 @@ class Bucket implements BlobStore {
       .send(new GetObjectCommand(this.#object(sha256)))
       .then(({ Body }) => Body?.transformToByteArray() ?? new Uint8Array())
       .catch((cause: unknown) => Promise.reject(this.#explain(sha256, cause)));
-    const found = createHash('sha256').update(content).digest('hex');
+    const found = sha256Of(content);
     if (found === sha256) return content;
     await this.remove(sha256);
     throw new Error(`blob ${sha256}: it was damaged in the bucket (its hash is ${found}); removed, send it again`);

@@ -39,26 +39,34 @@ export class SharingChoice {
     (isShared ? this.#shared : this.#alone).note(ms);
     if (this.#isTrial) {
       // With no core to spare, a run that was to be shared is not.
-      const tried = (this.#isShared ? this.#alone : this.#shared).ms;
+      const tried = this.#other.ms;
       if (tried !== undefined) this.#choose(tried);
       return;
     }
     this.#runs++;
     if (!this.#isDue) return;
     this.#isTrial = true;
-    (this.#isShared ? this.#alone : this.#shared).forget();
+    this.#other.forget();
+  }
+
+  get #kept(): Way {
+    return this.#isShared ? this.#shared : this.#alone;
+  }
+
+  get #other(): Way {
+    return this.#isShared ? this.#alone : this.#shared;
   }
 
   /** Whether the other way is to be tried. */
   get #isDue(): boolean {
-    const { ms } = this.#isShared ? this.#shared : this.#alone;
+    const { ms } = this.#kept;
     if (ms === undefined || (!this.#isShared && ms < SHARED_MS_MIN)) return false;
     if (this.#chosenMs === 0 || this.#runs >= this.#runsMax) return true;
     return this.#runs >= RUNS_MIN && ms > this.#chosenMs * CHANGE;
   }
 
   #choose(triedMs: number): void {
-    const keptMs = (this.#isShared ? this.#shared : this.#alone).ms as number;
+    const keptMs = this.#kept.ms as number;
     const isBetter = this.#isShared ? keptMs > triedMs * (1 - GAIN_MIN) : triedMs < keptMs * (1 - GAIN_MIN);
     this.#runsMax = isBetter || this.#chosenMs === 0 ? RUNS_MIN : Math.min(2 * this.#runsMax, RUNS_MAX);
     this.#isShared = this.#isShared !== isBetter;

@@ -12,6 +12,7 @@ import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } fro
 import { dirname, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { downloadPart, explainFullDisk, type RemoteFile } from './download.ts';
+import { sha256Of } from './manifest.ts';
 
 export const BLOB_BYTES_MAX = 8 * 2 ** 30;
 const PART = '.part';
@@ -59,7 +60,7 @@ export async function openBlobs(folder: string, bytesMax = BLOB_BYTES_MAX): Prom
     },
     async read(sha256) {
       const content = await readFile(path(sha256)).catch((cause: unknown) => explainLoss(sha256, cause));
-      const found = createHash('sha256').update(content).digest('hex');
+      const found = sha256Of(content);
       if (found !== sha256) await removeDamaged(path(sha256), sha256, found);
       return content;
     },

@@ -204,10 +204,11 @@ async function* fetchBytes(
     });
     const ranged = response.status === 206 && response.headers.get('content-range')?.startsWith(`bytes ${start}-`);
     if (!response.body || !(ranged || (response.status === 200 && start === 0))) {
-      // 200 to a ranged request, 416 and so on: what is held cannot be continued, so the next attempt starts afresh.
       const message = `${url}: expected the file from byte ${start} on, got status ${response.status}`;
       await response.body?.cancel();
-      throw start > 0 ? new Refused(`${message}; starting over`) : new Error(message);
+      // Who sends something else, or has less than is held (416), cannot continue it, ever. A server that is busy or away can later.
+      const isFinal = start > 0 && (response.ok || response.status === 416);
+      throw isFinal ? new Refused(`${message}; starting over`) : new Error(message);
     }
     for await (const bytes of response.body as unknown as AsyncIterable<Uint8Array>) {
       clearTimeout(timer);

@@ -111,6 +111,20 @@ test('a download that broke off is taken up where it stopped', async () => {
   await close(server);
 });
 
+test('a download keeps what it has while the sender cannot be had, and continues it then', async () => {
+  const blobs = await openBlobs(await fresh());
+  const file = { sha256, bytes: content.length };
+  const cut = await serve(content, { cutAt: 100_000 });
+  await rejection(blobs.download(cut.url, file));
+  const held = (await readFile(`${blobs.path(sha256)}.part`)).length;
+  const busy = await serve(content, { status: 503 });
+  assert.match(await rejection(blobs.download(busy.url, file)), /from byte \d+ on, got status 503$/);
+  await blobs.download(cut.url, file);
+  assert.equal(cut.ranges, [undefined, `bytes=${held}-`]);
+  assert.equal(Buffer.compare(await blobs.read(sha256), content), 0);
+  await Promise.all([cut, busy].map(({ server }) => close(server)));
+});
+
 /** The file and its list of chunks by hash, with Range; `spoil` may change what is sent of the file, or keep the end of it back. */
 async function serveChunks(spoil: (part: Buffer, from: number) => Buffer = (part) => part) {
   const large = randomBytes(5 * 2 ** 20 + 12_345);
