@@ -1,6 +1,7 @@
 /**
  * A trigger in its written form: which messages it answers, how they become tensors, which models see them, and what
  * is published. docs/triggers.md explains every field with complete examples.
+ * A key that is added has no `default`: the controller would send it to nodes of earlier versions, which refuse what they do not know.
  */
 import * as z from 'zod';
 import { problemsOf } from './checks.ts';
@@ -197,7 +198,7 @@ const outputSchema = z
     /** One short sentence for people, as a CEL expression that gives text. */
     summary: expression.optional(),
     /** How each run fared: for what it waited and how long, when and where it was computed. */
-    account: z.boolean().default(false),
+    account: z.boolean().optional(),
     keep: keepSchema.optional(),
   })
   .refine((output) => !(output.fields && output.tensors), { error: 'expected fields or tensors, not both' })
@@ -228,7 +229,7 @@ const triggerObject = z.strictObject({
   /** An answer later than this after the message is of no use. */
   deadlineMs: z.number().positive().optional(),
   /** A message whose answer would come too late, or does, is reported as an error, or skipped and counted. */
-  late: z.enum(['report', 'skip']).default('report'),
+  late: z.enum(['report', 'skip']).optional(),
   /** Whose share and quota of the node its runs take. */
   tenant: z
     .string()
