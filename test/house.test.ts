@@ -27,6 +27,7 @@ const entries = [
   'fleet/simulator/main.ts',
   'runtime/engine/compile-worker.ts',
   'runtime/engine/core-worker.ts',
+  'fleet/simulator/seed-worker.ts',
   'runtime/offload/onnxruntime-worker.ts',
 ];
 

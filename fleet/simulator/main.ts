@@ -1,30 +1,39 @@
 /**
- * Simulated fleets, one a seed (simulation.ts).
+ * Simulated fleets, one a seed (simulation.ts), on as many threads as there are cores, or as `--jobs` says.
  *   npm run sim -- --seeds 100 --from 1 --nodes 50
  *   npm run sim -- --seed 17 --trace          one of them again, and what happened
  *   npm run sim -- --offline-days 90 --nodes 1 --seeds 10     nodes that are cut off for so long (offline.ts)
  */
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { simulateOffline } from './offline.ts';
-import { simulate } from './simulation.ts';
+import { type SimulationResult, simulate } from './simulation.ts';
+import { simulateAll } from './threads-io.ts';
 import { CRASH_POINTS } from './world.ts';
+
+/** How often it is said how far a long run is. */
+const PROGRESS_MS = 10_000;
 
 const text = { type: 'string' } as const;
 const { values } = parseArgs({
   options: {
     ...{ seeds: { ...text, default: '100' }, from: { ...text, default: '1' }, nodes: { ...text, default: '50' } },
     ...{ seed: text, trace: { type: 'boolean' }, minutes: { ...text, default: '10' } },
-    'offline-days': text,
+    ...{ 'offline-days': text, jobs: { ...text, default: `${availableParallelism()}` } },
   },
 });
 
-function wholeNumber(flag: 'seeds' | 'from' | 'nodes' | 'seed' | 'minutes' | 'offline-days'): number {
+function wholeNumber(
+  flag: 'seeds' | 'from' | 'nodes' | 'seed' | 'minutes' | 'offline-days' | 'jobs',
+  least = 0,
+): number {
   const number = Number(values[flag]);
-  if (!Number.isInteger(number) || number < 0)
-    throw new Error(`--${flag}: expected a whole number, got "${values[flag]}"`);
+  if (!Number.isInteger(number) || number < least)
+    throw new Error(`--${flag}: expected a whole number of at least ${least}, got "${values[flag]}"`);
   return number;
 }
 
+const nodes = wholeNumber('nodes');
 const first = values.seed === undefined ? wholeNumber('from') : wholeNumber('seed');
 const seeds = values.seed === undefined ? wholeNumber('seeds') : 1;
 const times = { faultMs: wholeNumber('minutes') * 60_000, healMs: wholeNumber('minutes') * 60_000 };
@@ -33,7 +42,7 @@ const trace = values.trace ? (line: string) => process.stdout.write(`${line}\n`)
 function offline(days: number): number {
   let violations = 0;
   for (let seed = first; seed < first + seeds; seed++) {
-    const result = simulateOffline({ seed, nodes: wholeNumber('nodes'), days, trace });
+    const result = simulateOffline({ seed, nodes, days, trace });
     violations += result.violations.length;
     console.log(`seed ${seed}: nodes restarted ${result.restarts} times, seen serving ${result.looks} times`);
     for (const violation of result.violations.slice(0, 5)) console.log(`seed ${seed}, ${violation}`);
@@ -47,18 +56,35 @@ if (values['offline-days'] !== undefined) process.exit(offline(wholeNumber('offl
 const crashes = new Map<string, number>();
 const tasks: Record<string, number> = {};
 const rollouts: Record<string, number> = {};
-let [violations, steps] = [0, 0];
-for (let seed = first; seed < first + seeds; seed++) {
-  const result = simulate({ seed, nodes: wholeNumber('nodes'), ...times, trace });
+let [violations, steps, lived] = [0, 0, 0];
+
+function count(seed: number, result: SimulationResult): void {
+  lived++;
   steps += result.steps;
   violations += result.violations.length;
-  for (const [point, count] of result.crashes) crashes.set(point, (crashes.get(point) ?? 0) + count);
-  for (const [state, count] of Object.entries(result.tasks)) tasks[state] = (tasks[state] ?? 0) + count;
-  for (const [state, count] of Object.entries(result.rollouts)) rollouts[state] = (rollouts[state] ?? 0) + count;
+  for (const [point, times] of result.crashes) crashes.set(point, (crashes.get(point) ?? 0) + times);
+  for (const [state, times] of Object.entries(result.tasks)) tasks[state] = (tasks[state] ?? 0) + times;
+  for (const [state, times] of Object.entries(result.rollouts)) rollouts[state] = (rollouts[state] ?? 0) + times;
   for (const violation of result.violations.slice(0, 5)) console.log(`seed ${seed}, ${violation}`);
   if (result.violations.length > 0)
-    console.log(`  again: npm run sim -- --seed ${seed} --nodes ${values.nodes} --minutes ${values.minutes} --trace`);
+    console.log(`  again: npm run sim -- --seed ${seed} --nodes ${nodes} --minutes ${values.minutes} --trace`);
 }
+
+const startedMs = performance.now();
+const telling = setInterval(() => {
+  const leftMin = ((performance.now() - startedMs) / lived / 60_000) * (seeds - lived);
+  const rest = lived > 0 ? `, some ${Math.ceil(leftMin)} minutes left` : '';
+  console.error(`${lived} of ${seeds} seeds, ${violations} violations${rest}`);
+}, PROGRESS_MS);
+// A trace is written in the order in which things happen.
+if (trace || seeds <= 1)
+  for (let seed = first; seed < first + seeds; seed++) count(seed, simulate({ seed, nodes, ...times, trace }));
+else {
+  const all = Array.from({ length: seeds }, (_, index) => first + index);
+  await simulateAll(all, { nodes, ...times }, Math.min(seeds, wholeNumber('jobs', 1)), count);
+}
+clearInterval(telling);
+
 console.log('\ncrash point: stops there');
 for (const point of Object.keys(CRASH_POINTS)) console.log(`${String(crashes.get(point) ?? 0).padStart(8)}  ${point}`);
 const visited = Object.keys(CRASH_POINTS).filter((point) => crashes.has(point)).length;

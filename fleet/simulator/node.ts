@@ -2,7 +2,6 @@
  * A node: the real machines for tasks and for its desired state, on a simulated disk, network and engine. Its process can
  * stop at any effect; what a machine then still does has no effect, and the next process starts from the disk.
  */
-
 import { describe } from '../../runtime/node/describe.ts';
 import { checkDesired } from '../../runtime/node/desired.ts';
 import {
@@ -17,11 +16,11 @@ import type { Proofs, Served } from '../../runtime/node/proof.ts';
 import { nextWake, reachedVersion, step } from '../../runtime/node/reconcile.ts';
 import { TaskRunner } from '../../runtime/node/task-runner.ts';
 import type { TaskChange } from '../../runtime/node/tasks.ts';
-import type { Assignment, Outcome, TaskEvent } from '../../runtime/protocol/tasks.ts';
-import { envelopeOf } from '../../runtime/protocol/tasks.ts';
+import { type Assignment, envelopeOf, type Outcome, type TaskEvent } from '../../runtime/protocol/tasks.ts';
 import { nodeTopic } from '../../runtime/protocol/topics.ts';
 import type { Client, SimBroker } from './broker.ts';
 import { emptyDisk, keepTasks } from './node-disk.ts';
+import { INVENTORY, METRICS } from './node-machine.ts';
 import { SimTrials } from './node-trials.ts';
 import { answerTo, qualityOf } from './quality.ts';
 import type { CrashPoint, World } from './world.ts';
@@ -55,6 +54,7 @@ export class SimNode implements Client {
   #running = new Map<string, string>();
   #tasks: TaskRunner | undefined;
   #wake = 0;
+  #checked: { text: string; desired: CheckedDesired } | undefined;
   /** When it was last anything but well: then it may count as gone for a while. */
   illAt = 0;
   /** Effects that change anything: a reconnect must cause none. */
@@ -103,6 +103,7 @@ export class SimNode implements Client {
     this.#alive = true;
     this.illAt = this.#world.now;
     this.#servedAt = this.#world.now;
+    this.#wake = 0;
     this.#counts = new Map();
     this.#trials = new SimTrials();
     const disk = this.#disk;
@@ -204,8 +205,13 @@ export class SimNode implements Client {
     this.#publish('reported', { ...about, ...reached, ...trials }, 1, true);
   }
 
+  /** The same text comes again with every connection, and says the same. */
   #check(text: string): CheckedDesired {
-    return checkDesired(nodeTopic(this.name, 'desired'), new TextEncoder().encode(text));
+    if (this.#checked?.text !== text) {
+      const bytes = new TextEncoder().encode(text);
+      this.#checked = { text, desired: checkDesired(nodeTopic(this.name, 'desired'), bytes) };
+    }
+    return this.#checked.desired;
   }
 
   #stopsAt(point: CrashPoint): boolean {
@@ -230,6 +236,7 @@ export class SimNode implements Client {
     if (wake === undefined || wake === this.#wake) return;
     this.#wake = wake;
     this.#later(wake - this.#world.now, () => {
+      if (this.#wake !== wake) return; // Another one has taken its place.
       this.#wake = 0;
       this.#send({ type: 'tick', served: this.#served() });
     });
@@ -391,9 +398,3 @@ export class SimNode implements Client {
     this.#later(this.#world.chance.between(1, periodMs), again);
   }
 }
-
-const METRICS = { uptimeMs: 1, residentBytes: 1, outboxItems: 0, triggers: [] };
-const INVENTORY = {
-  ...{ version: '0', node: '24', platform: 'linux', architecture: 'x64', cores: 2, memoryBytes: 1, simd: 'plain' },
-  gpu: { usable: false, detail: 'none' },
-};

@@ -8,7 +8,8 @@ type Described = Pick<ReportedState, 'models' | 'triggers'>;
 
 /** Models and triggers as they are reported. */
 export function describe(state: NodeState): Described {
-  return { models: describeModels(state), triggers: describeTriggers(state) };
+  const models = describeModels(state);
+  return { models, triggers: describeTriggers(state, models) };
 }
 
 function describeModels(state: NodeState): Described['models'] {
@@ -46,14 +47,14 @@ function problems(state: NodeState): Map<string, string> {
   return new Map(found.filter(([id]) => !loaded.has(id)));
 }
 
-function describeTriggers(state: NodeState): Described['triggers'] {
-  const models = new Map(describeModels(state).map((model) => [model.name, model]));
+function describeTriggers(state: NodeState, described: Described['models']): Described['triggers'] {
+  const models = new Map(described.map((model) => [model.name, model]));
   const failed = (name: string, error: string): Described['triggers'][number] => {
     const goesOn = state.triggers.get(name)?.running ? '; its previous form goes on' : '';
     return { name, state: 'failed', error: error + goesOn };
   };
   const all = choices(state);
-  const described = [...wantedTriggers(state).values()].map((trigger) => {
+  const given = [...wantedTriggers(state).values()].map((trigger) => {
     const { name } = trigger;
     const wanted = all.get(name)?.wanted;
     const missing = modelsOf(trigger).find((model) => !models.has(model));
@@ -71,11 +72,10 @@ function describeTriggers(state: NodeState): Described['triggers'] {
     return { name, state: 'ready' as const, ...(proving && { provisional: true as const }), ...doubt };
   });
   const refused = (state.desired?.refused ?? []).map(({ name, error }) => failed(name, error));
-  return [...described, ...refused];
+  return [...given, ...refused];
 }
 
 /** Everything is ready, or has failed for a stated reason. */
-export function isSettled(state: NodeState): boolean {
-  const { models, triggers } = describe(state);
+export function isSettled({ models, triggers }: Described): boolean {
   return [...models, ...triggers].every((item) => item.state === 'ready' || item.state === 'failed');
 }

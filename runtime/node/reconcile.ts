@@ -26,6 +26,7 @@ export function step(before: NodeState, event: Event, now: number): { state: Nod
   const state = draftOf(before);
   const effects: Effect[] = [];
   if (!apply(state, event, now, effects)) return { state: before, effects };
+  if (event.type === 'tick' && effects.length === 0 && isQuiet(before, state, now)) return { state, effects };
   startDownloads(state, now, effects);
   tryForms(state, effects);
   tryTrials(state, effects);
@@ -33,13 +34,23 @@ export function step(before: NodeState, event: Event, now: number): { state: Nod
   swapTriggers(state, effects);
   startTrials(state, now, effects);
   releaseModels(state, effects);
-  removeBlobs(state, effects);
   const described = describe(state);
-  if (isSettled(state)) state.reached = state.desired?.version ?? 0;
+  if (isSettled(described)) {
+    state.reached = state.desired?.version ?? 0;
+    removeBlobs(state, effects);
+  }
   const text = JSON.stringify([described, state.reached, state.hold, trialsText(state)]);
   if (text !== state.described) effects.push({ type: 'report' });
   state.described = text;
   return { state, effects };
+}
+
+/** Most ticks look at provisional forms and find nothing new: what a step goes through depends on nothing that they changed. */
+function isQuiet(before: NodeState, state: NodeState, now: number): boolean {
+  for (const [name, { proving }] of state.triggers)
+    if (proving?.error !== before.triggers.get(name)?.proving?.error) return false;
+  const retries = Object.values(state.blobs).some((blob) => blob.state === 'waiting' && blob.retryAt <= now);
+  return !retries && trialWakes(state).every((at) => at > now);
 }
 
 function trialsText({ trials }: NodeState): string {
@@ -282,8 +293,9 @@ function releaseModels(state: NodeState, effects: Effect[]): void {
   }
 }
 
+/** Once everything has settled. What is described does not change by it: files that are wanted stay. */
 function removeBlobs(state: NodeState, effects: Effect[]): void {
-  if (!state.desired || state.desired.models.length === 0 || !isSettled(state)) return;
+  if (!state.desired || state.desired.models.length === 0) return;
   const inUse = Object.values(state.models).map((slot) => slot.model);
   const good = [...state.proofs.values()].flatMap((proof) => proof.good?.models ?? []);
   const toLoad = modelsToLoad(state).values();

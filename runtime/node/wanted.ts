@@ -4,8 +4,15 @@ import { modelsOf, type Trigger } from '../triggers/schema.ts';
 import type { NodeState, WantedModel } from './node-state.ts';
 import type { Form } from './proof.ts';
 
+/** Made once for each: a step looks dozens of them up, and a text that was just put together is hashed anew each time. */
+const idsMade = new WeakMap<WantedModel, string>();
+
 export function modelId(model: WantedModel): string {
-  return `${model.name}@${model.version}:${model.sha256}:${model.labels ?? ''}`;
+  const made = idsMade.get(model);
+  if (made !== undefined) return made;
+  const id = `${model.name}@${model.version}:${model.sha256}:${model.labels ?? ''}`;
+  idsMade.set(model, id);
+  return id;
 }
 
 /** The desired state does not say how long a file of labels is. */

@@ -250,9 +250,15 @@ export type ImageInput = z.output<typeof imageInputSchema>;
 export const plainPicture: ImageInput = imageInputSchema.parse({});
 export type Decode = Trigger['decode'];
 
+/** A trigger is replaced as a whole, so its list is made once: steps of a node and of a fleet ask for it again and again. */
+const modelsMade = new WeakMap<Trigger, readonly string[]>();
+
 /** Names of the models that the trigger runs, each once. */
-export function modelsOf(trigger: Trigger): string[] {
-  return [
-    ...new Set(trigger.stages.flatMap(({ model, smaller }) => (smaller === undefined ? [model] : [model, smaller]))),
-  ];
+export function modelsOf(trigger: Trigger): readonly string[] {
+  const made = modelsMade.get(trigger);
+  if (made) return made;
+  const all = trigger.stages.flatMap(({ model, smaller }) => (smaller === undefined ? [model] : [model, smaller]));
+  const names = [...new Set(all)];
+  modelsMade.set(trigger, names);
+  return names;
 }
