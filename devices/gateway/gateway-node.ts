@@ -13,7 +13,6 @@ import { Dispatch } from '../../runtime/node/dispatch.ts';
 import { simdOfHost, takeInventory } from '../../runtime/node/inventory-io.ts';
 import { observeNode } from '../../runtime/node/node-metrics.ts';
 import { createRequests, type Requests } from '../../runtime/node/requests.ts';
-import { Shadows } from '../../runtime/node/shadow.ts';
 import { createSubscriptions, type Subscriptions } from '../../runtime/node/subscriptions.ts';
 import { TaskRunner } from '../../runtime/node/task-runner.ts';
 import { openTaskStore, type TaskStore } from '../../runtime/node/task-store.ts';
@@ -23,11 +22,9 @@ import type { Blobs } from '../../runtime/store/blobs.ts';
 import type { State } from '../../runtime/store/state.ts';
 import { traceWork } from '../../runtime/telemetry/message-trace.ts';
 import { noTelemetry, type Telemetry } from '../../runtime/telemetry/telemetry.ts';
-import type { Trigger } from '../../runtime/triggers/schema.ts';
-import type { LoadedModel } from '../../runtime/triggers/stage.ts';
-import { parseFilter } from '../../runtime/triggers/topic-filter.ts';
 import { Loader, type LoaderOptions } from './loader.ts';
 import type { Local } from './local.ts';
+import { RunningTriggers } from './running-triggers.ts';
 
 /** Counters that change are told so often; a node that does nothing says so every minute. */
 const METRICS_MS = 2_000;
@@ -71,10 +68,7 @@ export class GatewayNode {
   readonly #control: Control;
   readonly #broker: Broker;
   readonly #subscriptions: Subscriptions;
-  readonly #shadows = new Shadows();
-  readonly #running = new Map<string, Trigger>();
-  /** Triggers whose messages are subscribed: those that run and those that are about to. */
-  readonly #listening = new Map<string, Trigger>();
+  readonly #triggers: RunningTriggers;
   readonly #startedMs = performance.now();
   readonly #metricsTimer: NodeJS.Timeout;
   readonly #hostSimd = simdOfHost();
@@ -105,6 +99,13 @@ export class GatewayNode {
       now: Date.now,
     });
     this.#dispatch = new Dispatch({ publish: this.#delivery.outgoing.publish, refuse: this.#refuse }, this.#telemetry);
+    this.#triggers = new RunningTriggers({
+      node: options.name,
+      createPipeline: this.#loader.createPipeline,
+      dispatch: this.#dispatch,
+      subscribe: (filters) => this.#subscriptions.want(filters),
+      log: options.log,
+    });
     this.#converge = this.#createConverge();
     this.#requests = this.#createRequests();
     this.#taskStore = openTaskStore(join(options.data, 'tasks.db'));
@@ -156,15 +157,13 @@ export class GatewayNode {
       blobs: this.#blobs,
       now: Date.now,
       loadModel: this.#loader.load,
-      holdTrigger: this.#holdTrigger,
-      startTrigger: this.#startTrigger,
-      stopTrigger: this.#stopTrigger,
-      startTrial: this.#startTrial,
-      stopTrial: (name) => this.#shadows.stop(name),
-      compared: () => this.#shadows.read(),
-      quiet: async () => {
-        await Promise.all([this.#dispatch.quiet(), this.#shadows.quiet()]);
-      },
+      holdTrigger: this.#triggers.hold,
+      startTrigger: this.#triggers.start,
+      stopTrigger: this.#triggers.stop,
+      startTrial: this.#triggers.startTrial,
+      stopTrial: this.#triggers.stopTrial,
+      compared: this.#triggers.compared,
+      quiet: this.#triggers.quiet,
       saveDesired: (desired) => this.#state.set('desired', desired),
       saveProofs: (proofs) => this.#state.set('proofs', [...proofs]),
       saveHold: (hold) => this.#state.set('hold', hold),
@@ -243,7 +242,7 @@ export class GatewayNode {
       createPipeline: this.#loader.createPipeline,
       loaded: converge.loaded,
       readyModels: () => converge.describe().models.flatMap(({ state, name }) => (state === 'ready' ? [name] : [])),
-      triggers: () => [...this.#running.values()],
+      triggers: () => this.#triggers.running,
       fetchInput: (sha256) => fetchInput(this.#blobs, converge.desired, sha256),
     });
   }
@@ -266,54 +265,6 @@ export class GatewayNode {
       onRefused: (filter) =>
         this.#log.error({ filter }, 'the broker refused a subscription; its trigger gets no messages'),
     });
-  }
-
-  #holdTrigger = (trigger: Trigger): void => {
-    const { match } = parseFilter(trigger.topic);
-    this.#dispatch.hold(trigger.name, (topic) => match(topic) !== undefined);
-    this.#listen(trigger);
-  };
-
-  #startTrigger = (trigger: Trigger, models: Readonly<Record<string, LoadedModel>>): void => {
-    const node = this.#options.name;
-    const pipeline = this.#loader.createPipeline(trigger, { node, models: (name) => models[name] as LoadedModel });
-    const { match } = parseFilter(trigger.topic);
-    const followed = this.#shadows.follow(trigger.name, pipeline);
-    this.#dispatch.set(trigger.name, (topic) => match(topic) !== undefined, followed);
-    this.#running.set(trigger.name, trigger);
-    this.#listen(trigger);
-    this.#log.info({ trigger: trigger.name, topic: trigger.topic }, 'trigger started');
-  };
-
-  /** In the lowest class, and without a deadline: its results are for the comparison alone. */
-  #startTrial = (trigger: Trigger, models: Readonly<Record<string, LoadedModel>>): void => {
-    const { deadlineMs: _, ...form } = trigger;
-    const context = { node: this.#options.name, models: (name: string) => models[name] as LoadedModel };
-    const pipeline = this.#loader.createPipeline({ ...form, priority: 'background' }, context);
-    this.#shadows.start(trigger.name, pipeline);
-  };
-
-  #stopTrigger = (trigger: string): void => {
-    this.#dispatch.delete(trigger);
-    this.#running.delete(trigger);
-    this.#listening.delete(trigger);
-    this.#subscribe();
-    this.#log.info({ trigger }, 'trigger stopped');
-  };
-
-  #listen(trigger: Trigger): void {
-    this.#listening.set(trigger.name, trigger);
-    this.#subscribe();
-  }
-
-  /** Triggers may share a filter: then the broker gives it the higher QoS. */
-  #subscribe(): void {
-    const filters: Record<string, 0 | 1> = {};
-    for (const { topic, qos } of this.#listening.values()) {
-      const { mqtt } = parseFilter(topic);
-      filters[mqtt] = qos === 1 ? 1 : (filters[mqtt] ?? 0);
-    }
-    this.#subscriptions.want(filters);
   }
 
   #onConnected = (resumed: boolean): void => {
@@ -353,7 +304,7 @@ export class GatewayNode {
 
   #sendMetrics = (): void => {
     this.#converge.checkEngines();
-    if (this.#shadows.read().size > 0) this.#reportSoon();
+    if (this.#triggers.compared().size > 0) this.#reportSoon();
     if (!this.#broker.connected) return;
     const counted = JSON.stringify(this.#counts());
     const nowMs = performance.now();

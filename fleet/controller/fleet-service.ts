@@ -9,7 +9,6 @@ import { traceAsking } from '../../runtime/telemetry/message-trace.ts';
 import type { OpenTelemetry } from '../../runtime/telemetry/telemetry-io.ts';
 import type { Trigger } from '../../runtime/triggers/schema.ts';
 import { parseFilter } from '../../runtime/triggers/topic-filter.ts';
-import { HoldDown } from '../placement/hold-down.ts';
 import { RolloutService } from '../rollouts/rollout-service.ts';
 import { ScheduleService } from '../tasks/schedule-service.ts';
 import { TaskService } from '../tasks/task-service.ts';
@@ -17,13 +16,13 @@ import { createTaskTrace } from '../tasks/task-trace.ts';
 import type { BlobStore } from './blob-store.ts';
 import type { Database } from './database.ts';
 import { FleetMeasures } from './fleet-metrics.ts';
-import { type FleetProblem, fleetProblem } from './fleet-problem.ts';
+import type { FleetProblem } from './fleet-problem.ts';
 import { createInference, type Inference, inferProblem } from './inference.ts';
 import { placeInput } from './inputs.ts';
 import type { Link, OnMessage } from './link-io.ts';
 import { addModel, modelViews, removeModel, removeUnreferenced, unknownModel } from './models.ts';
 import { FactBook } from './node-facts.ts';
-import { decidePlacing, type PlacingDecision } from './placing.ts';
+import { Placements } from './placements.ts';
 import { createPublisher, type Publisher, refreshDesired } from './publisher.ts';
 import { Refusals } from './refusals.ts';
 import { foldMessages, type Live, type StateMessage } from './registry.ts';
@@ -42,10 +41,8 @@ import {
   readModels,
   readNodes,
   readTriggers,
-  type StoredModel,
   type StoredNode,
   saveNode,
-  savePlacement,
 } from './store.ts';
 import { putTrigger, removeTrigger, triggerView } from './triggers.ts';
 
@@ -80,7 +77,7 @@ export class Fleet implements ControllerService {
   #tasks: TaskService | undefined;
   #schedules: ScheduleService | undefined;
   readonly #live = new Map<string, Live>();
-  readonly #holdDown: HoldDown;
+  readonly #placements: Placements;
   #watchers = 0;
   readonly #refusals: Refusals;
   /** Work on blobs and model versions, one at a time. */
@@ -89,13 +86,16 @@ export class Fleet implements ControllerService {
   constructor(options: FleetOptions) {
     this.#options = options;
     this.#database = options.database;
-    this.#holdDown = new HoldDown(options.now());
     this.#refusals = new Refusals((node) => this.#facts.has(node), options.log);
     this.measures = new FleetMeasures(options.telemetry.meter, () => ({
       ...{ connected: options.link.connected, ...this.#facts.counts(this.#live), ...this.tasks.desk.counts() },
     }));
     const send = (topic: string, payload: string) => options.link.publish(topic, payload, { retain: true });
     const { database, now, log } = options;
+    this.#placements = new Placements({
+      ...{ database, now, log },
+      nodeViews: (from, live) => this.#nodeViews(from, new Map([...this.#live, ...live])),
+    });
     this.rollouts = new RolloutService({
       database,
       now,
@@ -178,50 +178,13 @@ export class Fleet implements ControllerService {
     });
   }
 
-  async placement(): Promise<FleetProblem> {
-    const triggers = await readTriggers(this.#database);
-    const placements = new Map(
-      triggers.flatMap(({ trigger, placement }) => (placement ? [[trigger.name, placement]] : [])),
-    );
-    const placedOn = (trigger: string): readonly string[] => placements.get(trigger)?.nodes ?? [];
-    const bytes = bytesOf(newest(await readModels(this.#database)));
-    return {
-      ...fleetProblem(await this.nodes(), triggers, bytes, placedOn),
-      decisions: Object.fromEntries(placements),
-    };
+  placement(): Promise<FleetProblem> {
+    return this.#placements.problem();
   }
 
   /** Moves what lost nodes served; those that come and go too often move nothing. Call now and then. */
   async replaceLost(): Promise<void> {
-    if (!this.#options.link.connected) return;
-    if ((await this.#decide(this.#database, this.#live)).length > 0) await this.#change(async () => {}, this.#warn);
-  }
-
-  async #decide(database: Database, live: ReadonlyMap<string, Live>): Promise<PlacingDecision[]> {
-    const triggers = await readTriggers(database);
-    if (!triggers.some(({ selector }) => selector.replicas !== undefined)) return [];
-    const now = this.#options.now();
-    return decidePlacing({
-      nodes: await this.#nodeViews(database, new Map([...this.#live, ...live])),
-      triggers,
-      modelBytes: bytesOf(newest(await readModels(database))),
-      isLost: (node) => this.#holdDown.isLost(node, now),
-      refusal: (node) => this.#holdDown.refusal(node, now),
-    });
-  }
-
-  /** Decides and keeps, inside the caller's transaction. Returns the nodes that get or lose a trigger. */
-  async #place(transaction: Database, live: ReadonlyMap<string, Live> = this.#live): Promise<string[]> {
-    const before = new Map(
-      (await readTriggers(transaction)).map(({ trigger, placement }) => [trigger.name, placement?.nodes ?? []]),
-    );
-    const touched: string[] = [];
-    for (const { trigger, nodes, reason } of await this.#decide(transaction, live)) {
-      await savePlacement(transaction, trigger, { nodes, reason, decidedAt: this.#options.now() });
-      this.#options.log.info(`trigger "${trigger}" is on ${nodes.join(', ') || 'no node'}: ${reason}`);
-      touched.push(...nodes, ...(before.get(trigger) ?? []));
-    }
-    return touched;
+    if (this.#options.link.connected && (await this.#placements.isDue())) await this.#change(async () => {}, this.#warn);
   }
 
   async models(): Promise<ModelView[]> {
@@ -305,8 +268,8 @@ export class Fleet implements ControllerService {
       const accepted = await this.#withinBounds(transaction, batch, known);
       const changes = foldMessages(known, this.#live, accepted, now);
       for (const node of changes.save) await saveNode(transaction, node);
-      for (const [node, { online }] of changes.live) this.#holdDown.note(node, online, now);
-      const moved = changes.reconsider.length > 0 ? await this.#place(transaction, changes.live) : [];
+      for (const [node, { online }] of changes.live) this.#placements.holdDown.note(node, online, now);
+      const moved = changes.reconsider.length > 0 ? await this.#placements.decide(transaction, changes.live) : [];
       const nodes = [...new Set([...changes.reconsider, ...moved])];
       const refresh = { files: this.#options.files, now, nodes, onRefused: this.#warn };
       return { ...changes, publications: await refreshDesired(transaction, refresh) };
@@ -325,14 +288,14 @@ export class Fleet implements ControllerService {
   async linkUp(): Promise<void> {
     this.tasks.desk.linkUp();
     this.rollouts.linkUp();
-    this.#holdDown.see(this.#options.now());
+    this.#placements.holdDown.see(this.#options.now());
     await this.#publisher.publishAll();
   }
 
   /** Until the broker is back and says so, nobody counts as online. */
   linkDown(): void {
     for (const [node, live] of this.#live) this.#live.set(node, { ...live, online: false });
-    this.#holdDown.blind();
+    this.#placements.holdDown.blind();
     this.rollouts.linkDown();
     this.inference.abandon('the connection to the broker ended before the answer came; ask again');
   }
@@ -354,7 +317,7 @@ export class Fleet implements ControllerService {
     const refresh = { files: this.#options.files, now: this.#options.now(), onRefused };
     const { result, publications } = await this.#database.transaction().execute(async (transaction) => {
       const result = await work(transaction);
-      await this.#place(transaction);
+      await this.#placements.decide(transaction);
       return { result, publications: await refreshDesired(transaction, refresh) };
     });
     // Not waited for: the change is durable now, and a broker that hangs gets it on its next connection.
@@ -388,8 +351,4 @@ export class Fleet implements ControllerService {
 
   #isOnline = (node: string): boolean => this.#live.get(node)?.online ?? false;
   #warn = (error: Error): void => this.#options.log.warn(error.message);
-}
-
-function bytesOf(models: readonly StoredModel[]): Map<string, number> {
-  return new Map(models.map(({ name, bytes }) => [name, bytes]));
 }
