@@ -13,11 +13,13 @@ import { Dispatch } from '../../runtime/node/dispatch.ts';
 import { simdOfHost, takeInventory } from '../../runtime/node/inventory-io.ts';
 import { observeNode } from '../../runtime/node/node-metrics.ts';
 import { createRequests, type Requests } from '../../runtime/node/requests.ts';
+import { NodeSettings } from '../../runtime/node/settings.ts';
 import { createSubscriptions, type Subscriptions } from '../../runtime/node/subscriptions.ts';
 import { TaskRunner } from '../../runtime/node/task-runner.ts';
 import { openTaskStore, type TaskStore } from '../../runtime/node/task-store.ts';
 import { doWork } from '../../runtime/node/task-work.ts';
 import type { Inventory } from '../../runtime/protocol/messages.ts';
+import type { SettingName, Settings } from '../../runtime/protocol/settings.ts';
 import type { Blobs } from '../../runtime/store/blobs.ts';
 import type { State } from '../../runtime/store/state.ts';
 import { traceWork } from '../../runtime/telemetry/message-trace.ts';
@@ -26,7 +28,7 @@ import { Loader, type LoaderOptions } from './loader.ts';
 import type { Local } from './local.ts';
 import { RunningTriggers } from './running-triggers.ts';
 
-/** Counters that change are told so often; a node that does nothing says so every minute. */
+/** Counters that change are told so often, unless it is set; a node that does nothing says so every minute. */
 const METRICS_MS = 2_000;
 const IDLE_METRICS_MS = 60_000;
 const TASKS_MS = 1_000;
@@ -45,6 +47,8 @@ export interface NodeOptions extends LoaderOptions {
   /** Folders of the node's own models and triggers (local.ts). */
   readonly models?: string | undefined;
   readonly triggers?: string | undefined;
+  /** What the command line says of settings: it wins over the controller. */
+  readonly settings?: Settings;
   readonly log: Logger;
   /** The newest lines of that log, where they are kept. */
   readonly logLines?: (count: number) => string[];
@@ -70,7 +74,8 @@ export class GatewayNode {
   readonly #subscriptions: Subscriptions;
   readonly #triggers: RunningTriggers;
   readonly #startedMs = performance.now();
-  readonly #metricsTimer: NodeJS.Timeout;
+  readonly #settings: NodeSettings;
+  #metricsTimer: NodeJS.Timeout | undefined;
   readonly #hostSimd = simdOfHost();
   #gpu: Inventory['gpu'] = { usable: false, detail: 'not tried yet' };
   #reportTimer: NodeJS.Timeout | undefined;
@@ -110,6 +115,7 @@ export class GatewayNode {
     this.#requests = this.#createRequests();
     this.#taskStore = openTaskStore(join(options.data, 'tasks.db'));
     this.#tasks = this.#createTasks();
+    this.#settings = this.#createSettings();
     this.#control = this.#createControl();
     this.#broker = new Broker({
       url: options.broker,
@@ -125,11 +131,11 @@ export class GatewayNode {
       counts: { ...this.#counts(), refusedMessages: this.#control.refusedMessages },
       models: this.#converge.describe().models,
     }));
-    this.#metricsTimer = setInterval(this.#sendMetrics, METRICS_MS);
     this.#taskTimer = setInterval(() => this.#tasks.tick(), TASKS_MS);
   }
 
   async start(kept: Kept, local: Local): Promise<void> {
+    this.#settings.want(kept.desired?.settings);
     await this.#converge.start(kept, local);
     this.#findGpu().catch((error: Error) => this.#fail('the GPU could not be tried', error));
     this.#delivery.incoming.replay();
@@ -173,6 +179,26 @@ export class GatewayNode {
     });
   }
 
+  /** Those of the last desired state are in force before there is a connection. */
+  #createSettings(): NodeSettings {
+    const ownLevel = this.#log.level;
+    const apply = (settings: Settings): ReadonlySet<SettingName> => {
+      this.#log.level = settings.logLevel ?? ownLevel;
+      clearInterval(this.#metricsTimer);
+      this.#metricsTimer = setInterval(this.#sendMetrics, settings.metricsIntervalMs ?? METRICS_MS);
+      return this.#loader.configure(settings);
+    };
+    const save = (taken: Settings): void => {
+      try {
+        this.#state.set('settings', taken);
+      } catch (error) {
+        this.#fail('settings could not be saved', error as Error);
+      }
+    };
+    const kept = (this.#state.get('settings') as Record<string, unknown> | undefined) ?? {};
+    return new NodeSettings({ flags: this.#options.settings ?? {}, apply, save }, kept);
+  }
+
   #reportSoon = (): void => {
     this.#reportTimer ??= setTimeout(() => {
       this.#reportTimer = undefined;
@@ -196,6 +222,7 @@ export class GatewayNode {
         takeInventory(packageFile.version, { gpu: this.#gpu, simd: this.#loader.simd ?? this.#hostSimd }),
       converge: this.#converge,
       requests: this.#requests,
+      settings: this.#settings,
       tasks: this.#tasks,
       telemetry: this.#telemetry,
       newId: randomUUID,

@@ -4,21 +4,21 @@ import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import type { Engine } from '../../runtime/engine/engine.ts';
 import type { Model } from '../../runtime/engine/model.ts';
-import type { TenantSpec } from '../../runtime/schedule/events.ts';
+import type { SettingName, Settings } from '../../runtime/protocol/settings.ts';
 import type { TimelineRun } from '../../runtime/schedule/timeline.ts';
 
 type Pipelines = typeof import('../../runtime/triggers/pipeline.ts');
 
 export interface LoaderOptions {
-  /** Bounds the memory of each model, and that of all of them together; what the machine has free when absent. */
+  /** Bounds the memory of each model; what the machine has free when absent. */
   readonly modelMaxBytes?: number | undefined;
-  readonly memoryMaxBytes?: number | undefined;
-  /** Models that stay in memory. */
-  readonly pinned?: readonly string[] | undefined;
-  /** As the engine's options: the same bits on every machine; whose runs are told apart. */
+  /** As the engine's option: the same bits on every machine. */
   readonly reproducible?: boolean | undefined;
-  readonly tenants?: readonly TenantSpec[];
 }
+
+/** Settings that the engine takes when it is made. */
+const ENGINE_SETTINGS = ['memoryBudgetMb', 'pinned', 'tenants'] as const satisfies readonly SettingName[];
+type EngineSettings = Pick<Settings, (typeof ENGINE_SETTINGS)[number]>;
 
 export class Loader {
   readonly #log: Logger;
@@ -32,6 +32,9 @@ export class Loader {
 
   readonly #data: string;
   readonly #options: LoaderOptions;
+  #settings: EngineSettings = {};
+  /** Those that the engine was made with. */
+  #made: EngineSettings | undefined;
 
   /** `data` is the node's folder. */
   constructor(log: Logger, data: string, options: LoaderOptions) {
@@ -45,10 +48,18 @@ export class Loader {
     const { loadModel } = await import('../../runtime/offload/load.ts');
     this.#pipelines = await import('../../runtime/triggers/pipeline.ts');
     this.#engine ??= this.#createEngine();
-    const { modelMaxBytes, pinned = [] } = this.#options;
-    const limits = { memoryMaxBytes: modelMaxBytes, pinned: pinned.includes(name) };
-    return loadModel(await this.#engine, fileSource(path), { name, ...limits });
+    const engine = await this.#engine;
+    const pinned = this.#made?.pinned?.includes(name) ?? false;
+    return loadModel(engine, fileSource(path), { name, memoryMaxBytes: this.#options.modelMaxBytes, pinned });
   };
+
+  /** Takes settings for the engine; returns those that wait for the next start, because it was made with others. */
+  configure(settings: EngineSettings): ReadonlySet<SettingName> {
+    this.#settings = settings;
+    const made = this.#made;
+    if (!made) return new Set();
+    return new Set(ENGINE_SETTINGS.filter((name) => JSON.stringify(settings[name]) !== JSON.stringify(made[name])));
+  }
 
   /** No trigger starts before its models are loaded. */
   createPipeline: Pipelines['createPipeline'] = (...parameters) => {
@@ -66,10 +77,12 @@ export class Loader {
 
   async #createEngine(): Promise<Engine> {
     const { createEngine } = await import('../../runtime/engine/engine.ts');
-    const { reproducible, tenants, memoryMaxBytes } = this.#options;
+    const { reproducible } = this.#options;
+    const { memoryBudgetMb, tenants } = this.#settings;
+    this.#made = this.#settings;
     const engine = await createEngine({
       cacheFolder: this.#data,
-      ...{ reproducible, tenants, memoryMaxBytes },
+      ...{ reproducible, tenants, memoryMaxBytes: memoryBudgetMb && memoryBudgetMb * 1e6 },
       onResidency: (model, change) => this.#log.info({ model }, `model ${change}: the memory does not hold all`),
     });
     const { build, notes } = engine.info;

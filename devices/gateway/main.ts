@@ -4,7 +4,7 @@ import pino from 'pino';
 import packageFile from '../../package.json' with { type: 'json' };
 import { preferThisThread } from '../../runtime/engine/thread-priority-io.ts';
 import { onStop } from '../../runtime/node/stop-io.ts';
-
+import { logLevels, type Settings } from '../../runtime/protocol/settings.ts';
 import { LogLines } from './log-lines.ts';
 import { startNode } from './node.ts';
 import { readTenants } from './tenants.ts';
@@ -65,9 +65,6 @@ function readOptions() {
     return given;
   };
   if (values.help) return undefined;
-  const level = value('log') ?? 'info';
-  if (level !== 'silent' && !(level in pino.levels.values))
-    throw new Error(`--log: expected trace, debug, info, warn, error or silent, got "${level}"`);
   return {
     name: needed('name'),
     broker: needed('broker'),
@@ -75,14 +72,23 @@ function readOptions() {
     labels: readLabels(value('labels')),
     triggers: value('triggers'),
     models: value('models'),
-    modelMaxBytes: readMegabytes('memory', value('memory')),
-    memoryMaxBytes: readMegabytes('budget', value('budget'), BUDGET_MB),
-    pinned: value('pin')?.split(','),
-    tenants: readTenants(value('tenants')),
+    modelMaxBytes: toBytes(readMegabytes('memory', value('memory'))),
     metrics: value('metrics'),
     reproducible: values.reproducible ?? readSwitch('LLMASOS_REPRODUCIBLE'),
-    level,
+    settings: {
+      logLevel: readLevel(value('log')),
+      memoryBudgetMb: readMegabytes('budget', value('budget'), BUDGET_MB),
+      pinned: value('pin')?.split(','),
+      tenants: value('tenants') ? readTenants(value('tenants')) : undefined,
+    },
   };
+}
+
+function readLevel(text: string | undefined): Settings['logLevel'] {
+  if (text === undefined) return undefined;
+  const level = logLevels.find((each) => each === text);
+  if (!level) throw new Error(`--log: expected ${logLevels.join(', ')}, got "${text}"`);
+  return level;
 }
 
 /** An environment variable that is 1 or 0. */
@@ -99,8 +105,10 @@ function readMegabytes(flag: string, text: string | undefined, [least, most] = [
     throw new Error(
       `--${flag}: expected megabytes above ${least}${most < Infinity ? `, at most ${most}` : ''}, such as 200, got "${text}"`,
     );
-  return megabytes * 1e6;
+  return megabytes;
 }
+
+const toBytes = (megabytes: number | undefined): number | undefined => megabytes && megabytes * 1e6;
 
 function readLabels(text: string | undefined): Record<string, string> {
   const labels: Record<string, string> = {};
@@ -119,9 +127,9 @@ async function main(): Promise<void> {
     process.stdout.write(HELP);
     return;
   }
-  const { level, metrics, ...rest } = options;
+  const { metrics, ...rest } = options;
   const lines = new LogLines(pino.destination(2));
-  const log = pino({ level, base: { node: rest.name } }, lines);
+  const log = pino({ level: rest.settings.logLevel ?? 'info', base: { node: rest.name } }, lines);
   if (!preferThisThread())
     log.debug(
       'the threads that compute have the same priority as the one that serves messages: see docs/scheduling.md',

@@ -12,6 +12,7 @@ import type {
   NodeView,
   TriggerView,
 } from '../controller/service.ts';
+import type { SettingsAdmin, SettingsExplanation, SettingsView } from '../controller/settings-service.ts';
 import type { Rollouts } from '../rollouts/rollout-service.ts';
 import type { RolloutDetail, RolloutView } from '../rollouts/view.ts';
 import type { Schedule } from '../tasks/schedule.ts';
@@ -102,6 +103,13 @@ export class ControllerClient implements ControllerService {
     pause: (id) => this.command('rollouts.pause', { id }) as Promise<RolloutView>,
     resume: (id) => this.command('rollouts.resume', { id }) as Promise<RolloutView>,
     abort: (id) => this.command('rollouts.abort', { id }) as Promise<RolloutView>,
+  };
+
+  readonly settings: SettingsAdmin = {
+    put: (settings) => this.command('settings.set', settings) as Promise<SettingsView>,
+    list: () => this.command('settings.list', {}) as Promise<SettingsView[]>,
+    remove: async (name) => void (await this.command('settings.remove', { name })),
+    explain: (node) => this.command('settings.explain', { node }) as Promise<SettingsExplanation>,
   };
 
   async watch(filter: string, onResult: (result: LiveResult) => void, signal: AbortSignal): Promise<void> {

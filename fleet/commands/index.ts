@@ -10,6 +10,7 @@ import { protocol } from './protocol.ts';
 import { rolloutsAbort, rolloutsList, rolloutsPause, rolloutsResume, rolloutsShow, rolloutsStart } from './rollouts.ts';
 import { runs } from './runs.ts';
 import { schedulesAdd, schedulesList, schedulesRemove } from './schedules.ts';
+import { settingsExplain, settingsList, settingsRemove, settingsSet } from './settings.ts';
 import { tasksAdd, tasksCancel, tasksList, tasksShow } from './tasks.ts';
 import { triggersAdd, triggersList, triggersRemove, triggersShow } from './triggers.ts';
 import { watch } from './watch.ts';
@@ -25,6 +26,10 @@ export const commands: readonly Command[] = [
   triggersShow,
   triggersAdd,
   triggersRemove,
+  settingsSet,
+  settingsList,
+  settingsExplain,
+  settingsRemove,
   rolloutsStart,
   rolloutsList,
   rolloutsShow,

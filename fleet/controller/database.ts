@@ -49,6 +49,12 @@ export interface Tables extends RolloutTables, ScheduleTables {
     selector: string;
     changed_at: number;
   };
+  settings: {
+    name: string;
+    /** JSON: AssignedSettings, without the name. */
+    document: string;
+    changed_at: number;
+  };
   tasks: {
     id: string;
     /** JSON: TaskSpec. */
@@ -224,6 +230,16 @@ const migrations: Record<string, Migration> = {
         .addColumn('nodes', 'text', (column) => column.notNull())
         .addColumn('reason', 'text', (column) => column.notNull())
         .addColumn('decided_at', 'bigint', (column) => column.notNull())
+        .execute();
+    },
+  },
+  '040-settings': {
+    async up(database) {
+      await database.schema
+        .createTable('settings')
+        .addColumn('name', 'text', (column) => column.primaryKey())
+        .addColumn('document', 'text', (column) => column.notNull())
+        .addColumn('changed_at', 'bigint', (column) => column.notNull())
         .execute();
     },
   },

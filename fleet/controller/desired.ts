@@ -1,7 +1,9 @@
 /** What every node should be: models, triggers and selectors in, one desired state a node out. No I/O, no clock. */
 import { type DesiredState, PAYLOAD_BYTES_MAX, type Trial } from '../../runtime/protocol/messages.ts';
 import { modelsOf, type Trigger } from '../../runtime/triggers/schema.ts';
+import { selects } from './selector.ts';
 import type { NodeSelector } from './service.ts';
+import { type AssignedSettings, mergeSettings } from './settings-merge.ts';
 
 export interface NodeFacts {
   readonly name: string;
@@ -32,14 +34,9 @@ export interface Assignment {
   /** The released version of each model. */
   readonly models: readonly AssignedModel[];
   readonly triggers: readonly AssignedTrigger[];
+  readonly settings: readonly AssignedSettings[];
   /** By node: what rollouts bring it. */
   readonly overlays: ReadonlyMap<string, Overlay>;
-}
-
-/** Every condition that is given must hold; a selector without conditions selects every node. */
-export function selects(selector: NodeSelector, node: Pick<NodeFacts, 'name' | 'labels'>): boolean {
-  if (selector.nodes && !selector.nodes.includes(node.name)) return false;
-  return Object.entries(selector.labels ?? {}).every(([key, value]) => node.labels[key] === value);
 }
 
 /** Whether a trigger goes to a node: selected, and chosen where the controller chooses. */
@@ -64,7 +61,7 @@ export function nextDesired(
   now: number,
 ): DesiredState | null {
   const content = contentFor(node, assignment);
-  const empty = content.models.length === 0 && content.triggers.length === 0;
+  const empty = content.models.length === 0 && content.triggers.length === 0 && content.settings === undefined;
   if (!previous && empty) return null;
   // A node that is ahead of us obeyed a controller whose data is gone; what is older than its version it would ignore.
   const behind = node.reachedVersion > (previous?.version ?? 0);
@@ -79,19 +76,21 @@ export function nextDesired(
   return desired;
 }
 
-type Content = Pick<DesiredState, 'files' | 'models' | 'triggers' | 'trials'>;
+type Content = Pick<DesiredState, 'files' | 'models' | 'triggers' | 'trials' | 'settings'>;
 
-function contentFor(node: NodeFacts, { files, models: released, triggers, overlays }: Assignment): Content {
+function contentFor(node: NodeFacts, { files, models: released, triggers, settings, overlays }: Assignment): Content {
   const overlay = overlays.get(node.name);
   const models = overlaid(released, overlay?.models);
   const assigned = triggers.filter((one) => goesTo(one, node)).map(({ trigger }) => trigger);
   const chosen = overlaid(assigned, overlay?.triggers);
   const used = new Set(chosen.flatMap(modelsOf));
+  const merged = Object.entries(mergeSettings(settings, node)).map(([name, { value }]) => [name, value]);
   return {
     files,
     models: models.filter(({ name }) => used.has(name)).toSorted(byName),
     triggers: chosen.toSorted(byName),
     ...(overlay && overlay.trials.length > 0 && { trials: [...overlay.trials] }),
+    ...(merged.length > 0 && { settings: Object.fromEntries(merged) }),
   };
 }
 
@@ -105,7 +104,7 @@ const byName = (a: { name: string }, b: { name: string }): number => (a.name < b
 
 /** Both sides were made by `contentFor`, so equal content has equal text. */
 function sameContent(previous: DesiredState, next: Content): boolean {
-  const textOf = ({ files, models, triggers, trials }: Content): string =>
-    JSON.stringify([files, models, triggers, trials]);
+  const textOf = ({ files, models, triggers, trials, settings }: Content): string =>
+    JSON.stringify([files, models, triggers, trials, settings]);
   return textOf(previous) === textOf(next);
 }

@@ -5,7 +5,7 @@
 import type { NodeLoad } from '../../runtime/protocol/messages.ts';
 import { modelsOf } from '../../runtime/triggers/schema.ts';
 import { type Problem, type ProblemInput, parseProblem } from '../placement/problem.ts';
-import { selects } from './desired.ts';
+import { selects } from './selector.ts';
 import type { NodeView } from './service.ts';
 import type { StoredPlacement, StoredTrigger } from './store.ts';
 

@@ -35,15 +35,8 @@ import type {
   NodeView,
   TriggerView,
 } from './service.ts';
-import {
-  countNodes,
-  newest,
-  readModels,
-  readNodes,
-  readTriggers,
-  type StoredNode,
-  saveNode,
-} from './store.ts';
+import { SettingsService } from './settings-service.ts';
+import { countNodes, newest, readModels, readNodes, readTriggers, type StoredNode, saveNode } from './store.ts';
 import { putTrigger, removeTrigger, triggerView } from './triggers.ts';
 
 export const NODES_MAX = 20_000;
@@ -74,6 +67,7 @@ export class Fleet implements ControllerService {
   readonly #publisher: Publisher;
   readonly #facts = new FactBook();
   readonly rollouts: RolloutService;
+  readonly settings: SettingsService;
   #tasks: TaskService | undefined;
   #schedules: ScheduleService | undefined;
   readonly #live = new Map<string, Live>();
@@ -103,6 +97,7 @@ export class Fleet implements ControllerService {
       isOnline: this.#isOnline,
       change: (work) => this.#change(work, this.#warn),
     });
+    this.settings = new SettingsService({ database, now, change: (work) => this.#change(work) });
     this.#publisher = createPublisher(options.database, send, (error) =>
       options.log.warn(`desired states wait for the broker: ${error.message}`),
     );
@@ -184,7 +179,8 @@ export class Fleet implements ControllerService {
 
   /** Moves what lost nodes served; those that come and go too often move nothing. Call now and then. */
   async replaceLost(): Promise<void> {
-    if (this.#options.link.connected && (await this.#placements.isDue())) await this.#change(async () => {}, this.#warn);
+    if (this.#options.link.connected && (await this.#placements.isDue()))
+      await this.#change(async () => {}, this.#warn);
   }
 
   async models(): Promise<ModelView[]> {

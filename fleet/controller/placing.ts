@@ -5,8 +5,8 @@
 import { compile } from '../placement/instance.ts';
 import { findPrices } from '../placement/price-search.ts';
 import { Search } from '../placement/search.ts';
-import { selects } from './desired.ts';
 import { fleetProblem } from './fleet-problem.ts';
+import { selects } from './selector.ts';
 import type { NodeView } from './service.ts';
 import type { StoredTrigger } from './store.ts';
 

@@ -6,6 +6,7 @@ import type { Step } from '../rollouts/rollout.ts';
 import { readActiveRollouts, readReleases, readRolloutNodes } from '../rollouts/store.ts';
 import type { Database } from './database.ts';
 import { type AssignedModel, type Assignment, nextDesired } from './desired.ts';
+import { readSettings } from './settings-store.ts';
 import { readModels, readNodes, readTriggers, released, type StoredModel, saveDesired } from './store.ts';
 
 /** Messages on their way to the broker at the same time. */
@@ -53,7 +54,10 @@ async function readAssignment(database: Database, files: string, nodes?: readonl
     const found = all.find((model) => model.name === name && model.version === version);
     return found && asAssigned(found);
   };
-  return { files, models, triggers: await readTriggers(database), overlays: overlays(steps, versionOf) };
+  return {
+    ...{ files, models, triggers: await readTriggers(database), settings: await readSettings(database) },
+    overlays: overlays(steps, versionOf),
+  };
 }
 
 function asAssigned({ name, version, sha256, bytes, chunksSha256, labelsSha256 }: StoredModel): AssignedModel {

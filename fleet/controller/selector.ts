@@ -1,4 +1,4 @@
-/** Which nodes something is for, as it is asked for. */
+/** Which nodes something is for. */
 import * as z from 'zod';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
 
@@ -9,3 +9,12 @@ export const selectorSchema = z.strictObject({
     .refine((labels) => Object.keys(labels).length > 0, 'expected at least one label; leave labels out for every node')
     .optional(),
 });
+
+/** Every condition that is given must hold; a selector without conditions selects every node. */
+export function selects(
+  selector: { readonly nodes?: readonly string[]; readonly labels?: Readonly<Record<string, string>> },
+  node: { readonly name: string; readonly labels: Readonly<Record<string, string>> },
+): boolean {
+  if (selector.nodes && !selector.nodes.includes(node.name)) return false;
+  return Object.entries(selector.labels ?? {}).every(([key, value]) => node.labels[key] === value);
+}

@@ -6,6 +6,7 @@ import type { Rollouts } from '../rollouts/rollout-service.ts';
 import type { Schedules } from '../tasks/schedule-service.ts';
 import type { Tasks } from '../tasks/task-service.ts';
 import type { FleetProblem } from './fleet-problem.ts';
+import type { SettingsAdmin } from './settings-service.ts';
 
 export interface NodeView {
   readonly name: string;
@@ -85,6 +86,7 @@ export interface ControllerService {
   readonly tasks: Tasks;
   readonly schedules: Schedules;
   readonly rollouts: Rollouts;
+  readonly settings: SettingsAdmin;
   /** The fleet as a problem of placement, with where its triggers are now and why. */
   placement(): Promise<FleetProblem>;
   /** Results and errors as they pass, until the signal aborts. */

@@ -6,9 +6,10 @@ import type { DesiredState } from '../../runtime/protocol/messages.ts';
 import { envelopeOf, type TaskMessage } from '../../runtime/protocol/tasks.ts';
 import type { NodeChannel } from '../../runtime/protocol/topics.ts';
 import { nodeTopic } from '../../runtime/protocol/topics.ts';
-import { nextDesired, selects } from '../controller/desired.ts';
+import { nextDesired } from '../controller/desired.ts';
 import { FactBook } from '../controller/node-facts.ts';
 import { foldMessages, type Live, readNodeMessage, type StateMessage } from '../controller/registry.ts';
+import { selects } from '../controller/selector.ts';
 import type { StoredNode } from '../controller/store.ts';
 import type { Step } from '../rollouts/rollout.ts';
 import type { RolloutSpec } from '../rollouts/spec.ts';
@@ -210,6 +211,7 @@ export class SimController implements Client {
       files: FILES,
       models: [...this.rows.models.values()],
       triggers: [...this.rows.triggers.values()],
+      settings: [],
       overlays: simOverlays(this.rows),
     };
     const changed: [string, DesiredState][] = [];

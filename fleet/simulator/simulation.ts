@@ -4,7 +4,7 @@
  * second everything must have come to rest as it was asked for. After the method of FoundationDB and TigerBeetle's VOPR.
  */
 import { priorities, type Trigger } from '../../runtime/triggers/schema.ts';
-import { selects } from '../controller/desired.ts';
+import { selects } from '../controller/selector.ts';
 import type { NodeSelector } from '../controller/service.ts';
 import { type TaskSpec, taskSpecSchema } from '../tasks/task.ts';
 import { SimBroker } from './broker.ts';

@@ -8,7 +8,7 @@ import type { Logger } from 'pino';
 import { type Content, envelopeOf, type TaskEvent, type TaskMessage } from '../../runtime/protocol/tasks.ts';
 import { nodeTopic } from '../../runtime/protocol/topics.ts';
 import type { Database } from '../controller/database.ts';
-import { selects } from '../controller/desired.ts';
+import { selects } from '../controller/selector.ts';
 import { type Outgoing, TaskBook } from './book.ts';
 import type { NodeFacts } from './dispatch.ts';
 import { readActive, readTask, saveChanges } from './store.ts';

@@ -1,6 +1,6 @@
 /** Which queued unit goes to which node: the most urgent first, each to the least loaded node that may have it. No I/O. */
 import type { priorities } from '../../runtime/triggers/schema.ts';
-import { selects } from '../controller/desired.ts';
+import { selects } from '../controller/selector.ts';
 import type { Task } from './task.ts';
 import type { Unit } from './unit.ts';
 

@@ -1,7 +1,7 @@
 /** Tasks as they are shown. */
 
 import { compileExpression } from '../../runtime/triggers/expressions.ts';
-import { selects } from '../controller/desired.ts';
+import { selects } from '../controller/selector.ts';
 import type { NodeFacts } from './dispatch.ts';
 import type { Task, TaskSpec, TaskState } from './task.ts';
 import type { Unit, UnitState } from './unit.ts';

@@ -13,6 +13,7 @@ import { checkDesired } from './desired.ts';
 import type { IncomingMessage } from './incoming.ts';
 import type { OutgoingMessage } from './outgoing.ts';
 import type { Requests } from './requests.ts';
+import type { NodeSettings } from './settings.ts';
 import type { TaskRunner } from './task-runner.ts';
 
 export interface ControlOptions {
@@ -22,6 +23,7 @@ export interface ControlOptions {
   inventory(): Inventory;
   readonly converge: Converge;
   readonly requests: Requests;
+  readonly settings: Pick<NodeSettings, 'want' | 'describe'>;
   readonly tasks: Pick<TaskRunner, 'receive' | 'connected'>;
   readonly telemetry: Telemetry;
   /** A new one for every message. */
@@ -63,15 +65,17 @@ export function createControl(options: ControlOptions): Control {
     json(nodeTopic(node, 'presence'), { online, at: now() } satisfies Presence, 1, true);
   const report = (): void => {
     const trials = converge.trials();
+    const settings = options.settings.describe();
     const reported: ReportedState = {
       at: now(),
       labels: { ...options.labels },
-      features: ['tasks', 'hold', 'trials'],
+      features: ['tasks', 'hold', 'trials', 'settings'],
       inventory: options.inventory(),
       desiredVersion: converge.reached,
       ...converge.describe(),
       ...(converge.held !== null && { held: converge.held }),
       ...(trials.length > 0 && { trials }),
+      ...(settings.length > 0 && { settings }),
     };
     options.send(json(nodeTopic(node, 'reported'), reported, 1, true));
   };
@@ -85,13 +89,18 @@ export function createControl(options: ControlOptions): Control {
     );
     options.send(json(nodeTopic(node, 'replies'), reply, 1, false));
   };
+  const obeyDesired = ({ topic, payload }: IncomingMessage): void => {
+    converge.desire(checkDesired(topic, payload));
+    // Not what came, which may be older: what counts.
+    options.settings.want(converge.desired?.settings);
+  };
   const obeyHold = ({ hold: isHeld, reason }: Hold): void => converge.hold(isHeld ? reason : null);
   let refusedMessages = 0;
   const take = (message: IncomingMessage): void => {
     // An empty retained message is how MQTT deletes one; a deleted desired state deletes nothing here.
     if (message.payload.byteLength === 0) return;
     try {
-      if (message.topic === desired) converge.desire(checkDesired(message.topic, message.payload));
+      if (message.topic === desired) obeyDesired(message);
       else if (message.topic === hold) obeyHold(parsePayload(holdSchema, message.topic, message.payload));
       else if (message.topic === tasks) options.tasks.receive(message.topic, message.payload);
       else if (message.topic === requests) void answer(parsePayload(requestSchema, message.topic, message.payload));

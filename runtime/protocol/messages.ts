@@ -1,6 +1,7 @@
 /** Payloads of the topics in topics.ts: UTF-8 JSON, checked on both sides. Unknown keys are ignored, so that versions can differ. */
 import * as z from 'zod';
 import { triggerSchema } from '../triggers/schema.ts';
+import { desiredSettingsSchema, reportedSettingSchema } from './settings.ts';
 import { NAME_PATTERN } from './topics.ts';
 
 /** Largest control payload; larger things travel over HTTP. */
@@ -67,6 +68,7 @@ export const desiredSchema = z.object({
   models: z.array(modelSchema.omit({ labels: true }).extend({ labels: hashSchema.optional() })),
   triggers: z.array(triggerSchema),
   trials: z.array(trialSchema).max(50).optional(),
+  settings: desiredSettingsSchema.optional(),
 });
 
 /**
@@ -132,6 +134,8 @@ export const reportedSchema = z.object({
       }),
     )
     .optional(),
+  /** Of each setting that the desired state names: whether it is in force. */
+  settings: z.array(reportedSettingSchema).max(200).optional(),
   /** Why nothing that runs is changed at present; absent when it may be. */
   held: z.string().max(HOLD_CHARACTERS_MAX).optional(),
 });

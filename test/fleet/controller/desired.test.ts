@@ -1,6 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Assignment, nextDesired, selects } from '../../../fleet/controller/desired.ts';
+import { type Assignment, nextDesired } from '../../../fleet/controller/desired.ts';
+import { selects } from '../../../fleet/controller/selector.ts';
 import type { DesiredState } from '../../../runtime/protocol/messages.ts';
 import { trigger } from '../fleet-parts.ts';
 
@@ -12,6 +13,7 @@ const everywhere = (...triggers: ReturnType<typeof trigger>[]) =>
 
 const assignment: Assignment = {
   overlays: new Map(),
+  settings: [],
   files,
   models: [model('vad'), model('ocr'), model('unused')],
   triggers: everywhere(trigger('speech', 'vad')),
@@ -49,6 +51,7 @@ test('the version grows only when the content changes, whatever the order of mod
   const first = nextDesired(null, node(), two, 1) as DesiredState;
   const turned = {
     overlays: new Map(),
+    settings: [],
     files,
     models: two.models.toReversed(),
     triggers: two.triggers.toReversed(),
