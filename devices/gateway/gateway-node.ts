@@ -32,6 +32,7 @@ import { RunningTriggers } from './running-triggers.ts';
 const METRICS_MS = 2_000;
 const IDLE_METRICS_MS = 60_000;
 const TASKS_MS = 1_000;
+const SUBSCRIBE_AGAIN_MS = 5_000;
 const REPORT_DELAY_MS = 50;
 /** What is in work at the end may still finish; after this it comes again at the next start. */
 const CLOSE_MS = 250;
@@ -290,7 +291,8 @@ export class GatewayNode {
       },
       onGranted: (filters) => this.#log.info({ filters }, 'answering messages'),
       onRefused: (filter) =>
-        this.#log.error({ filter }, 'the broker refused a subscription; its trigger gets no messages'),
+        this.#log.error({ filter }, 'the broker refused a subscription: no messages until it grants it; asking again'),
+      later: (work) => void setTimeout(work, SUBSCRIBE_AGAIN_MS).unref(),
     });
   }
 

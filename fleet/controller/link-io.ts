@@ -1,7 +1,8 @@
 /** The controller's connections to the broker, embedded or not: one for its own topics, and one for each person who watches. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { IClientOptions, MqttClient } from 'mqtt';
 import { describeError } from '../../runtime/node/broker-stream-io.ts';
-import { openClient } from '../../runtime/node/mqtt-client-io.ts';
+import { openClient, subscribe } from '../../runtime/node/mqtt-client-io.ts';
 
 const RECONNECT_MS = 1_000;
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -50,23 +51,28 @@ export async function openLink(options: LinkOptions): Promise<Link> {
   let up = false;
   let told = '';
   let reason = '';
-  const down = (): void => {
-    const why = reason || 'the connection ended';
-    reason = '';
+  const tell = (why: string): void => {
     if (up || why !== told) options.onDown(why);
     up = false;
     told = why;
   };
+  const down = (): void => {
+    tell(reason || 'the connection ended');
+    reason = '';
+  };
   client.on('connect', () => {
-    subscribeAll(client, options.filters).then(
+    const { stream } = client;
+    subscribeAll(client, options.filters, tell).then(
       () => {
         up = true;
         told = '';
         options.onUp();
       },
       (error: Error) => {
+        // The end of the connection is told below; what else there is ends it.
+        if (!client.connected || client.stream !== stream) return;
         reason = error.message;
-        client.stream.destroy();
+        stream.destroy();
       },
     );
   });
@@ -110,7 +116,8 @@ export async function watchTopics(
   });
   client.on('message', onMessage);
   const watching = new Promise<void>((resolve) => client.once('connect', () => resolve())).then(async () => {
-    await subscribeAll(client, [filter]);
+    const [refused] = await subscribe(client, { [filter]: 1 });
+    if (refused !== undefined) throw new Error(refusalOf(refused));
     await aborted;
   });
   try {
@@ -122,12 +129,27 @@ export async function watchTopics(
   }
 }
 
-async function subscribeAll(client: MqttClient, filters: readonly string[]): Promise<void> {
-  const grants = await client.subscribeAsync([...filters], { qos: 1 });
-  // [MQTT-3.9.3-2]: 128 is the broker's refusal.
-  const refused = grants.find(({ qos }) => qos === 128);
-  if (refused) throw new Error(`the broker refuses the subscription "${refused.topic}"; check its access list`);
+/**
+ * Resolves when the broker has granted all. What it refuses is asked for again, without giving up the rest: of a cluster that has just lost
+ * a server some are refused for a while. Rejects when the connection ends first.
+ */
+async function subscribeAll(
+  client: MqttClient,
+  filters: readonly string[],
+  onRefused: (reason: string) => void,
+): Promise<void> {
+  const { stream } = client;
+  let missing = filters;
+  while (client.stream === stream) {
+    missing = await subscribe(client, Object.fromEntries(missing.map((filter) => [filter, 1])));
+    if (missing[0] === undefined) return;
+    onRefused(refusalOf(missing[0]));
+    await sleep(RECONNECT_MS);
+  }
+  throw new Error('the connection ended');
 }
+
+const refusalOf = (filter: string): string => `the broker refuses the subscription "${filter}"; check its access list`;
 
 /** Waits a moment for what is on its way, then ends the connection in any case. */
 async function endClient(client: MqttClient): Promise<void> {

@@ -11,7 +11,7 @@ import type { Duplex } from 'node:stream';
 import type { IClientOptions, IPublishPacket, MqttClient } from 'mqtt';
 import { type BrokerAddress, describeError, parseBrokerAddress, streamFactory } from './broker-stream-io.ts';
 import type { IncomingMessage } from './incoming.ts';
-import { createClient } from './mqtt-client-io.ts';
+import { createClient, subscribe } from './mqtt-client-io.ts';
 import type { Link, OutgoingMessage } from './outgoing.ts';
 
 const BACKOFF_MS = { first: 500, max: 30_000 };
@@ -74,9 +74,7 @@ export class Broker implements Link {
 
   /** Resolves with the filters that the broker refused. Rejects when the connection ends first. */
   async subscribe(filters: Readonly<Record<string, 0 | 1>>): Promise<string[]> {
-    const wanted = Object.fromEntries(Object.entries(filters).map(([filter, qos]) => [filter, { qos }]));
-    const grants = await this.#present().subscribeAsync(wanted);
-    return grants.filter(({ qos }) => qos === 128).map(({ topic }) => topic);
+    return subscribe(this.#present(), filters);
   }
 
   /** Rejects when the connection ends first. */

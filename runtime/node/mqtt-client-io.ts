@@ -31,3 +31,32 @@ export async function openClient(text: string, options: IClientOptions): Promise
   const address = parseBrokerAddress(text);
   return createClient(address, await streamFactory(address), options);
 }
+
+/**
+ * Filters in one SUBSCRIBE. A server of a NATS cluster that has lost another takes up to 4 s for each, in which it answers no ping: with
+ * all of them in one packet the connection would be given up before they are granted.
+ */
+const FILTERS_PER_PACKET = 4;
+/** [MQTT-3.9.3]: the return code of a filter that the broker does not grant. */
+const REFUSED = 128;
+
+/** Resolves with the filters that the broker refused. Rejects when the connection ends first. */
+export async function subscribe(client: MqttClient, filters: Readonly<Record<string, 0 | 1>>): Promise<string[]> {
+  const all = Object.entries(filters);
+  const refused: string[] = [];
+  for (let at = 0; at < all.length; at += FILTERS_PER_PACKET) {
+    const asked = all.slice(at, at + FILTERS_PER_PACKET);
+    const granted = await client
+      .subscribeAsync(Object.fromEntries(asked.map(([filter, qos]) => [filter, { qos }])))
+      .then(
+        () => [],
+        // mqtt.js rejects when one of them is refused, with the broker's answer for each.
+        (error: Error & { packet?: { granted: number[] } }) => {
+          if (!error.packet) throw error;
+          return error.packet.granted;
+        },
+      );
+    refused.push(...asked.flatMap(([filter], index) => (granted[index] === REFUSED ? [filter] : [])));
+  }
+  return refused;
+}

@@ -24,7 +24,10 @@ export interface SubscriptionPorts {
   save(filters: string[]): void;
   /** The broker has granted these: what is published on them from now on arrives. */
   onGranted(filters: readonly string[]): void;
+  /** Once, however often it is asked for again: a broker that has just lost a part of its cluster refuses for a while. */
   onRefused(filter: string): void;
+  /** Runs this in some seconds. */
+  later(work: () => void): void;
 }
 
 export interface Subscriptions {
@@ -38,6 +41,7 @@ export interface Subscriptions {
 export function createSubscriptions(ports: SubscriptionPorts): Subscriptions {
   /** What was asked for on this connection. */
   let asked: Filters = {};
+  const refused = new Set<string>();
   /** Topics whose retained message came in this session, with a digest of it. */
   const retained = new Map<string, string>();
   /** Those of them that came before this connection, and will come once more. */
@@ -64,13 +68,20 @@ export function createSubscriptions(ports: SubscriptionPorts): Subscriptions {
   };
   const subscribe = async (filters: Filters): Promise<void> => {
     try {
-      const refused = await ports.subscribe(filters);
-      for (const filter of refused) ports.onRefused(filter);
-      const granted = Object.keys(filters).filter((filter) => !refused.includes(filter));
+      const now = await ports.subscribe(filters);
+      const granted = Object.keys(filters).filter((filter) => !now.includes(filter));
+      for (const filter of granted) refused.delete(filter);
+      for (const filter of now.filter((filter) => !refused.has(filter))) ports.onRefused(filter);
+      for (const filter of now) refused.add(filter);
       if (granted.length > 0) ports.onGranted(granted);
+      if (now.length > 0) ports.later(() => askAgain(now));
     } catch {
       // The connection ended: the next one asks for all of them.
     }
+  };
+  const askAgain = (filters: readonly string[]): void => {
+    asked = Object.fromEntries(Object.entries(asked).filter(([filter]) => !filters.includes(filter)));
+    synchronize();
   };
   const unsubscribe = async (filters: string[]): Promise<void> => {
     await ports.unsubscribe(filters).then(
@@ -93,7 +104,9 @@ export function createSubscriptions(ports: SubscriptionPorts): Subscriptions {
       synchronize();
     },
     want(filters) {
-      forget(Object.keys(wanted).filter((filter) => !(filter in filters)));
+      const gone = Object.keys(wanted).filter((filter) => !(filter in filters));
+      forget(gone);
+      for (const filter of gone) refused.delete(filter);
       wanted = { ...filters };
       synchronize();
     },

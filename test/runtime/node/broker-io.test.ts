@@ -52,6 +52,34 @@ test('a broker is reached over TCP and over WebSocket, with name and password fr
   assert.is(await tryOut(`ws://${login}:${webPort}`, 'b'), 'echo/b hello 1');
 });
 
+test('subscriptions that a broker refuses are named, and the others are granted', async () => {
+  aedes.authorizeSubscribe = (_, subscription, done) =>
+    done(null, /secret/.test(subscription.topic) ? null : subscription);
+  const filters = ['a', 'b', 'secret/1', 'c', 'd', 'e', 'secret/2'];
+  const heard = await new Promise<unknown>((resolve, reject) => {
+    const topics: string[] = [];
+    const broker = new Broker({
+      ...{ url: `mqtt://${login}:${port}`, clientId: 'curious', will: () => farewell, onDisconnected: reject },
+      onConnected() {
+        broker.subscribe(Object.fromEntries(filters.map((filter) => [filter, 1]))).then((refused) => {
+          for (const topic of [...filters, 'a'])
+            broker.send({ topic, payload: Buffer.from('hello'), qos: 1, retain: false }, () => {});
+          const done = () => void broker.close(farewell).then(() => resolve({ refused, topics }));
+          ended = () => topics.length === 6 && done();
+        }, reject);
+      },
+      onMessage({ topic }, acknowledge) {
+        acknowledge?.();
+        topics.push(topic);
+        ended();
+      },
+    });
+    let ended = (): unknown => undefined;
+    broker.start().catch(reject);
+  });
+  assert.equal(heard, { refused: ['secret/1', 'secret/2'], topics: ['a', 'b', 'c', 'd', 'e', 'a'] });
+});
+
 test('a broker that refuses says why', async () => {
   assert.match(await tryOut(`mqtt://127.0.0.1:${port}`, 'c'), /Not authorized/);
 });

@@ -11,7 +11,12 @@ function world() {
   const granted: string[] = [];
   let disk: string[] = [];
   let up = true;
+  const refusing = new Set<string>();
+  const later: (() => void)[] = [];
   return {
+    refusing,
+    /** Time passes. */
+    pass: () => later.splice(0).forEach((work) => void work()),
     listed,
     calls,
     granted,
@@ -25,9 +30,9 @@ function world() {
           if (!up) throw new Error('the connection ended');
           for (const [filter, qos] of Object.entries(filters)) {
             calls.push(`+${filter}`);
-            listed.set(filter, qos);
+            if (!refusing.has(filter)) listed.set(filter, qos);
           }
-          return [];
+          return Object.keys(filters).filter((filter) => refusing.has(filter));
         },
         async unsubscribe(filters) {
           for (const filter of filters) {
@@ -41,6 +46,7 @@ function world() {
         },
         onGranted: (filters) => granted.push(...filters),
         onRefused: (filter) => calls.push(`!${filter}`),
+        later: (work) => later.push(work),
       }),
   };
 }
@@ -126,6 +132,32 @@ test('a subscription that was cut off is asked for again', async () => {
   await settle();
   assert.ok(listed.has('a'));
   assert.equal(granted, ['a']);
+});
+
+test('what the broker refuses is told once, and asked for again until it is granted or no longer wanted', async () => {
+  const { refusing, pass, calls, granted, boot } = world();
+  for (const filter of ['b', 'c']) refusing.add(filter);
+  const subscriptions = boot();
+  subscriptions.connected(false);
+  subscriptions.want({ a: 1, b: 1, c: 0 });
+  await settle();
+  await settle();
+  assert.equal(calls.splice(0), ['+a', '+b', '+c', '!b', '!c']);
+  pass();
+  await settle();
+  await settle();
+  assert.equal(calls.splice(0), ['+b', '+c'], 'what was granted is left alone, what was told is not told again');
+  subscriptions.want({ a: 1, b: 1 });
+  refusing.clear();
+  await settle();
+  calls.splice(0);
+  pass();
+  await settle();
+  await settle();
+  assert.equal([calls, granted], [['+b'], ['a', 'b']]);
+  pass();
+  await settle();
+  assert.equal(calls, ['+b']);
 });
 
 test.run();
