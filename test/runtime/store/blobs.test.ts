@@ -9,9 +9,9 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openBlobs } from '../../../runtime/store/blobs.ts';
-import { encodeManifest, sha256Of } from '../../../runtime/store/manifest.ts';
 import { eventually } from '../../fleet/fleet-parts.ts';
 import { testWhere } from '../../requirement.ts';
+import { serveChunks } from './chunk-server.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'blobs-'));
 const content = randomBytes(300_000);
@@ -125,40 +125,13 @@ test('a download keeps what it has while the sender cannot be had, and continues
   await Promise.all([cut, busy].map(({ server }) => close(server)));
 });
 
-/** The file and its list of chunks by hash, with Range; `spoil` may change what is sent of the file, or keep the end of it back. */
-async function serveChunks(spoil: (part: Buffer, from: number) => Buffer = (part) => part) {
-  const large = randomBytes(5 * 2 ** 20 + 12_345);
-  const manifest = encodeManifest(large) as Uint8Array;
-  const files = new Map([large, Buffer.from(manifest)].map((bytes) => [sha256Of(bytes), bytes]));
-  const ranges: string[] = [];
-  const server = createServer((request, response) => {
-    const bytes = files.get(request.url?.split('/').at(-1) ?? '');
-    if (!bytes) return void response.writeHead(404).end();
-    const [, first, last] = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? '') ?? [];
-    if (first === undefined) return void response.writeHead(200).end(bytes);
-    ranges.push(`${first}-${last}`);
-    const part = spoil(Buffer.from(bytes.subarray(Number(first), Number(last) + 1)), Number(first));
-    const range = `bytes ${first}-${last}/${bytes.length}`;
-    response.writeHead(206, { 'content-range': range, 'content-length': Number(last) - Number(first) + 1 });
-    response.write(part);
-    if (part.length > Number(last) - Number(first)) response.end();
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return {
-    server,
-    url,
-    large,
-    ranges,
-    file: { sha256: sha256Of(large), bytes: large.length, chunks: sha256Of(manifest) },
-  };
-}
 const MIB = 2 ** 20;
+const large = randomBytes(5 * MIB + 12_345);
 
 test('a file in chunks is taken up after the last whole one, and what was damaged meanwhile is fetched again alone', async () => {
   let held = true;
-  const remote = await serveChunks((part) => (held ? part.subarray(0, 3.5 * MIB) : part));
-  const { url, file, large } = remote;
+  const remote = await serveChunks(large, (part) => (held ? part.subarray(0, 3.5 * MIB) : part));
+  const { url, file } = remote;
   const blobs = await openBlobs(await fresh());
   const path = `${blobs.path(file.sha256)}.part`;
   const stopped = new AbortController();
@@ -180,11 +153,11 @@ test('a file in chunks is taken up after the last whole one, and what was damage
 
 test('a chunk that arrives damaged is refused at once, and only it and what follows is fetched again', async () => {
   let damaged = true;
-  const remote = await serveChunks((part) => {
+  const remote = await serveChunks(large, (part) => {
     if (damaged) part[2 * MIB + 7] = (part[2 * MIB + 7] as number) ^ 1;
     return part;
   });
-  const { url, file, large } = remote;
+  const { url, file } = remote;
   const blobs = await openBlobs(await fresh());
   assert.match(await rejection(blobs.download(url, file)), /chunk 3 of 6: expected SHA-256/);
   damaged = false;
@@ -195,7 +168,7 @@ test('a chunk that arrives damaged is refused at once, and only it and what foll
 });
 
 test('a list of chunks that is missing, another, or not of this file is said so', async () => {
-  const { server, url, file } = await serveChunks();
+  const { server, url, file } = await serveChunks(large);
   const blobs = await openBlobs(await fresh());
   assert.match(await rejection(blobs.download(url, { ...file, chunks: '0'.repeat(64) })), /status 404/);
   assert.match(await rejection(blobs.download(url, { ...file, chunks: file.sha256 })), /expected JSON|list of chunks/i);
