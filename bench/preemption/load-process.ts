@@ -7,8 +7,6 @@ import type { Arrangement, LoadReply, LoadRequest, Served, Stream } from './prot
 import { openStation, type Station } from './station.ts';
 
 const BACKGROUND = 3;
-// As a node does. Whoever computes here has the same of it.
-preferThisThread();
 let station: Station | undefined;
 let cores = 1;
 let seed = 1;
@@ -125,6 +123,8 @@ async function answer(request: LoadRequest): Promise<LoadReply> {
   if (request.kind === 'open') {
     cores = request.cores;
     station = await openStation(process.argv[2] as Arrangement, request.jobs, cores);
+    // As a node does when it has started. Whoever computes here has the same of it.
+    preferThisThread();
     return { kind: 'ready', about: station.about };
   }
   if (!station) throw new Error('expected to be told to open first');

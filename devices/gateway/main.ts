@@ -130,10 +130,6 @@ async function main(): Promise<void> {
   const { metrics, ...rest } = options;
   const lines = new LogLines(pino.destination(2));
   const log = pino({ level: rest.settings.logLevel ?? 'info', base: { node: rest.name } }, lines);
-  if (!preferThisThread())
-    log.debug(
-      'the threads that compute have the same priority as the one that serves messages: see docs/scheduling.md',
-    );
   const measured = await openMeasuring(rest.name, metrics);
   const telemetry = measured?.telemetry;
   const starting = startNode({ ...rest, telemetry, log, logLines: (count) => lines.last(count) });
@@ -151,6 +147,11 @@ async function main(): Promise<void> {
       );
   });
   await starting;
+  // Not before: nodes that start together would keep the broker from its work.
+  if (!preferThisThread())
+    log.debug(
+      'the threads that compute have the same priority as the one that serves messages: see docs/scheduling.md',
+    );
   log.info({ data: rest.data, metricsPort: measured?.port }, 'node started');
 }
 

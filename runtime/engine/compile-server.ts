@@ -23,6 +23,7 @@ import {
 import { WEIGHTS_ALIGNMENT } from './memory-weights.ts';
 import { type Live, type Scope, Stages } from './stages.ts';
 import type { Tensor } from './tensor.ts';
+import { goLast, renouncePreference } from './thread-priority-io.ts';
 import { isWhole } from './whole-program.ts';
 
 /** How long to wait at a time until memory that has grown is seen to have. */
@@ -157,6 +158,7 @@ export function serveCompiler(port: MessagePort, setup: CompilerSetup): void {
       models.delete(order.model);
       return;
     }
+    renouncePreference();
     try {
       carryOut(order);
     } catch (error) {
@@ -165,6 +167,8 @@ export function serveCompiler(port: MessagePort, setup: CompilerSetup): void {
       const { message, cause } = error instanceof Error ? error : new Error(String(error));
       const isUnsupported = error instanceof UnsupportedError;
       say({ kind: 'failed', message, isUnsupported, cause: cause instanceof Error ? cause.message : undefined });
+    } finally {
+      goLast();
     }
   });
 }
