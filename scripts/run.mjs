@@ -6,8 +6,9 @@ import { programOf } from './programs.mjs';
 
 const [file, ...rest] = process.argv.slice(2);
 const node = await prepare();
-// As fleet/cli/box.ts starts its nodes: the collector's helpers would wait for processors that compute.
-const flags = file === 'fleet/cli/main.ts' && rest[0] === 'node' ? ['--single-threaded-gc'] : [];
+// As fleet/cli/box.ts starts its nodes, which says why.
+const NODE_FLAGS = ['--single-threaded-gc', '--heap-growing-percent=200'];
+const flags = file === 'fleet/cli/main.ts' && rest[0] === 'node' ? NODE_FLAGS : [];
 const child = spawn(node, [...flags, await programOf(file), ...rest], {
   // The channel's end tells the child when this process is gone without a word (kill -9).
   stdio: ['inherit', 'inherit', 'inherit', 'ipc'],

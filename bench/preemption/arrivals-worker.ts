@@ -1,5 +1,6 @@
 /** A thread that lets something arrive at random times, as a network would: it sleeps between, and says when it spoke. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { preferThisThread } from '../../runtime/engine/thread-priority-io.ts';
 import { randomValues } from '../cases/random-values.ts';
 
 const { perSecond, seconds, seed } = workerData as { perSecond: number; seconds: number; seed: number };
@@ -10,6 +11,8 @@ function nowMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
 
+// A network does not wait for processors.
+preferThisThread();
 const startedMs = nowMs();
 let dueMs = startedMs;
 for (const gap of gaps) {

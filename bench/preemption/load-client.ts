@@ -12,7 +12,7 @@ export class LoadClient {
   /** `uncut`: its programs cannot be interrupted. */
   constructor(arrangement: Arrangement, uncut = false) {
     // As a node is started.
-    const execArgv = ['--single-threaded-gc'];
+    const execArgv = ['--single-threaded-gc', '--heap-growing-percent=200'];
     if (uncut) execArgv.push('--import', new URL('./uncut.ts', import.meta.url).href);
     const stdio = ['ignore', 'ignore', 'inherit', 'ipc'] as const;
     this.#child = fork(file, [arrangement], { serialization: 'advanced', stdio: [...stdio], execArgv });

@@ -15,18 +15,25 @@ const COMPUTING = 0;
 const WAITING = 10;
 const COMMAND_MS_MAX = 2000;
 
-/** For the main thread, when it begins to serve. False where the process lacks the right to it (on Linux CAP_SYS_NICE): then all are alike. */
+/**
+ * For the calling thread, when it begins to serve. False where the process lacks the right to it (on Linux CAP_SYS_NICE): then all are alike.
+ * Threads and processes that it starts from then on are ordinary ones again where it got the policy.
+ */
 export function preferThisThread(): boolean {
   try {
     setPriority(SERVING);
   } catch {
     return false;
   }
-  // Node cannot ask for a policy, the system's own tool can (util-linux). Where it is missing or forbidden, the niceness has to do. Threads and
-  // processes that are started from now on are ordinary ones, of niceness 0.
+  if (process.platform !== 'linux') return true;
+  // Node cannot ask for a policy, the system's own tool can (util-linux). Where it is missing or forbidden, the niceness has to do.
   const { spawnSync } = process.getBuiltinModule('node:child_process');
-  const asked = ['--reset-on-fork', '--rr', '--pid', '1', `${process.pid}`];
-  if (process.platform === 'linux') spawnSync('chrt', asked, { stdio: 'ignore', timeout: COMMAND_MS_MAX });
+  try {
+    const asked = ['--reset-on-fork', '--rr', '--pid', '1', `${thisThread()}`];
+    spawnSync('chrt', asked, { stdio: 'ignore', timeout: COMMAND_MS_MAX });
+  } catch {
+    // Nor without /proc.
+  }
   return true;
 }
 
@@ -40,6 +47,11 @@ export function goLast(): void {
   setNiceness((own) => [SERVING, Math.max(own, WAITING)]);
 }
 
+/** Linux's number of it. Throws an Error without /proc. */
+function thisThread(): number {
+  return Number(readlinkSync('/proc/thread-self').split('/').at(-1));
+}
+
 /** That of a thread which computes: where the whole process is nicer than usual, it stays so. */
 let computing: number | undefined;
 
@@ -47,7 +59,7 @@ let computing: number | undefined;
 function setNiceness(values: (own: number) => readonly number[]): void {
   if (process.platform !== 'linux') return;
   try {
-    const thread = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
+    const thread = thisThread();
     computing ??= Math.max(getPriority(thread), COMPUTING);
     for (const niceness of values(computing)) setPriority(thread, niceness);
   } catch {
