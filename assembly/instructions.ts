@@ -57,7 +57,7 @@ function runGemm(operands: usize): i32 {
 
 function runPackMatrix(operands: usize): i32 {
   const o = changetype<PackMatrix>(operands);
-  packMatrix(at(o.b), at(o.packed), o.k, o.n, o.transposed != 0, o.panel, o.begin, o.end);
+  packMatrix(at(o.b), at(o.packed), o.k, o.n, o.transposed != 0, o.panel, o.begin, o.end, o.from, o.to);
   return OK;
 }
 
@@ -151,15 +151,15 @@ function runReduce(operands: usize): i32 {
   const type = o.kind >> 8, shift = shiftOf(type);
   const first = <usize>o.begin * o.inner;
   const x = at(o.x) + (first * o.axis << shift), y = at(o.y) + (first << shift);
-  if (type == op.FLOAT32) reduce(o.kind, x, y, o.end - o.begin, o.axis, o.inner);
-  else reduceTyped(type, o.kind & 0xff, x, y, o.end - o.begin, o.axis, o.inner);
+  if (type == op.FLOAT32) reduce(o.kind, x, y, o.end - o.begin, o.axis, o.inner, o.columns, o.from, o.to);
+  else reduceTyped(type, o.kind & 0xff, x, y, o.end - o.begin, o.axis, o.inner, o.columns, o.from, o.to);
   return OK;
 }
 
 function runSoftmax(operands: usize): i32 {
   const o = changetype<Reduce>(operands);
   const offset = <usize>o.begin * o.axis * o.inner << 2;
-  softmax(o.kind != 0, at(o.x) + offset, at(o.y) + offset, o.end - o.begin, o.axis, o.inner);
+  softmax(o.kind != 0, at(o.x) + offset, at(o.y) + offset, o.end - o.begin, o.axis, o.inner, o.columns);
   return OK;
 }
 
@@ -168,7 +168,7 @@ function runArgMax(operands: usize): i32 {
   const type = o.kind >> 8;
   const first = <usize>o.begin * o.inner;
   const x = at(o.x) + (first * o.axis << shiftOf(type));
-  argExtreme(type, o.kind & 0xff, x, at(o.y) + (first << 3), o.end - o.begin, o.axis, o.inner);
+  argExtreme(type, o.kind & 0xff, x, at(o.y) + (first << 3), o.end - o.begin, o.axis, o.inner, o.columns, o.from, o.to);
   return OK;
 }
 
@@ -192,7 +192,7 @@ function runFill(operands: usize): i32 {
 
 function runGather(operands: usize): i32 {
   const o = changetype<Gather>(operands);
-  return gather(at(o.x), at(o.indices), o.wide != 0, at(o.y), o.axis, o.count, o.innerBytes, o.begin, o.end, OK);
+  return gather(at(o.x), at(o.indices), o.wide != 0, at(o.y), o.axis, o.count, o.innerBytes, o.begin, o.end, o.bytes, OK);
 }
 
 function runResizeNearest(operands: usize): i32 {
@@ -238,7 +238,7 @@ function runGemmInteger(operands: usize): i32 {
 
 function runPackInteger(operands: usize): i32 {
   const o = changetype<PackMatrix>(operands);
-  packInteger(at(o.b), at(o.packed), o.k, o.n, o.transposed != 0, o.begin, o.end);
+  packInteger(at(o.b), at(o.packed), o.k, o.n, o.transposed != 0, o.begin, o.end, o.from, o.to);
   return OK;
 }
 

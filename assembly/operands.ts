@@ -76,10 +76,10 @@ export class IntegerGemm {
   a: Address; lda: i32; b: Address; c: Address; ldc: i32; m: i32; n: i32; k: i32; panel: i32; bias: Address;
 }
 
-/** Packs columns [begin, end) of B [k, n] (`transposed`: B is [n, k]); begin is a multiple of the panel. */
+/** Packs columns [begin, end) of rows [from, to) of B [k, n] (`transposed`: B is [n, k]); begin is a multiple of the panel, from of 8. */
 @unmanaged
 export class PackMatrix {
-  b: Address; packed: Address; k: i32; n: i32; transposed: i32; panel: i32; begin: i32; end: i32;
+  b: Address; packed: Address; k: i32; n: i32; transposed: i32; panel: i32; begin: i32; end: i32; from: i32; to: i32;
 }
 
 /** As Depthwise, of int16 x and weights; bias and y are int32. */
@@ -209,12 +209,12 @@ export class Cast {
 }
 
 /**
- * REDUCE: [outer, axis, inner] → [outer, inner]; rows [begin, end) of outer. SOFTMAX (kind 1: its logarithm) and ARG_MAX
- * have the same operands.
+ * REDUCE: [outer, axis, inner] → [outer, inner]; rows [begin, end) of outer, of each `columns` of inner, and [from, to) of the axis: what
+ * does not begin at 0 goes on with what lies in y. SOFTMAX (kind 1: its logarithm) and ARG_MAX have the same operands.
  */
 @unmanaged
 export class Reduce {
-  kind: i32; x: Address; y: Address; axis: i32; inner: i32; begin: i32; end: i32;
+  kind: i32; x: Address; y: Address; axis: i32; inner: i32; begin: i32; end: i32; columns: i32; from: i32; to: i32;
 }
 
 @unmanaged
@@ -236,10 +236,10 @@ export class Fill {
   y: Address; count: i32; value: f32;
 }
 
-/** Output rows [begin, end) of outer * count. */
+/** Output rows [begin, end) of outer * count, `bytes` of each. */
 @unmanaged
 export class Gather {
-  x: Address; indices: Address; wide: i32; y: Address; axis: i32; count: i32; innerBytes: i32; begin: i32; end: i32;
+  x: Address; indices: Address; wide: i32; y: Address; axis: i32; count: i32; innerBytes: i32; begin: i32; end: i32; bytes: i32;
 }
 
 /** Output rows [begin, end) of batch * outputHeight; strides of pixels in elements. */
@@ -250,13 +250,15 @@ export class Resize {
 }
 
 /**
- * Time steps [begin, end) of `rows` of `batch`, in the direction's order. `second`: c0 of LSTM, packed weights of the new state of GRU,
+ * Time steps [begin, end) of `rows` of `batch`, in the direction's order. `part`: 0 for whole steps, 1 or 2 for what follows the first or
+ * the second product of a step, which was made before. `second`: c0 of LSTM, packed weights of the new state of GRU,
  * the state's bias of GRU_RESET_AFTER. The room is described in runtime/compile/recurrent.ts.
  */
 @unmanaged
 export class Recurrent {
   kind: i32; gates: Address; r: Address; h0: Address; second: Address; c: Address; peephole: Address; y: Address; room: Address;
   time: i32; batch: i32; rows: i32; hidden: i32; panel: i32; reverse: i32; begin: i32; end: i32;
+  part: i32;
 }
 
 @unmanaged
@@ -264,22 +266,23 @@ export class WrapIndices {
   x: Address; wide: i32; y: Address; count: i32; size: i32;
 }
 
-/** Rows [begin, end) of the updates; y has `rows` rows. */
+/** Rows [begin, end) of the updates, `columns` of each; y has `rows` rows. */
 @unmanaged
 export class Scatter {
-  kind: i32; y: Address; positions: Address; updates: Address; rows: i32; inner: i32; begin: i32; end: i32;
+  kind: i32; y: Address; positions: Address; updates: Address; rows: i32; inner: i32; begin: i32; end: i32; columns: i32;
 }
 
-/** [outer, axis, inner]; rows [begin, end) of outer. */
+/** As Reduce, with a y shaped like x; the axis is counted from its end where sums are. */
 @unmanaged
 export class Cumulate {
-  kind: i32; x: Address; y: Address; axis: i32; inner: i32; begin: i32; end: i32;
+  kind: i32; x: Address; y: Address; axis: i32; inner: i32; begin: i32; end: i32; columns: i32; from: i32; to: i32;
 }
 
-/** As Cumulate; the heap has room for `axis` int32. Kind 1: the largest, 0: the least. */
+/** Rows [begin, end) of outer * inner, and of each the steps [from, to); the heap has room for `axis` int32. Kind 1: the largest, 0: the least. */
 @unmanaged
 export class TopK {
   kind: i32; x: Address; values: Address; indices: Address; heap: Address; axis: i32; inner: i32; k: i32; begin: i32; end: i32;
+  from: i32; to: i32;
 }
 
 /** Points [begin, end) of batch * points; the grid has `rank` numbers a point, x first. */
@@ -302,10 +305,10 @@ export class Lookup {
   x: Address; table: Address; y: Address; channels: i32; begin: i32; end: i32;
 }
 
-/** Matrices [begin, end) of x; the room has size * size float64. */
+/** Matrices [begin, end) of x, and of each the columns [from, to) of its elimination; the room has size * size + 1 float64. */
 @unmanaged
 export class Determinant {
-  x: Address; y: Address; room: Address; size: i32; begin: i32; end: i32;
+  x: Address; y: Address; room: Address; size: i32; begin: i32; end: i32; from: i32; to: i32;
 }
 
 /** Blocks [begin, end) of four numbers; `draws` (uint64) counts the draws of all runs, the room (8 bytes) keeps this one's. */
@@ -314,11 +317,11 @@ export class Uniform {
   key0: u32; key1: u32; draws: Address; room: Address; y: Address; count: i32; begin: i32; end: i32;
 }
 
-/** Bins [begin, end) of regions * outputHeight * outputWidth; a region is [image, x1, y1, x2, y2], float32. */
+/** Bins [begin, end) of regions * outputHeight * outputWidth, of `count` channels; a region is [image, x1, y1, x2, y2], float32. */
 @unmanaged
 export class MaxRoiPool {
   x: Address; rois: Address; y: Address; batch: i32; height: i32; width: i32; channels: i32;
-  outputHeight: i32; outputWidth: i32; scale: f32; begin: i32; end: i32;
+  outputHeight: i32; outputWidth: i32; scale: f32; begin: i32; end: i32; count: i32;
 }
 
 /** Rows [begin, end) and trees [treeBegin, treeEnd), the first of which makes y; nodes are four int32 (runtime/compile/assemble-rare.ts). */
@@ -328,10 +331,10 @@ export class Trees {
   features: i32; outputs: i32; treeBegin: i32; treeEnd: i32; begin: i32; end: i32;
 }
 
-/** Rows [begin, end) of a [m, k] times b [k, n] (`transposed`: [n, k]), all dense. */
+/** Rows [begin, end) of a [m, k] times `columns` of b [k, n] (`transposed`: [n, k]), all dense; terms [from, to), as of Reduce. */
 @unmanaged
 export class Product {
-  type: i32; a: Address; b: Address; c: Address; n: i32; k: i32; transposed: i32; begin: i32; end: i32;
+  type: i32; a: Address; b: Address; c: Address; n: i32; k: i32; transposed: i32; begin: i32; end: i32; columns: i32; from: i32; to: i32;
 }
 
 /**

@@ -23,7 +23,7 @@ export function runScatter(operands: usize): i32 {
   const o = changetype<Scatter>(operands);
   const type = o.kind >> 8;
   return scatter(
-    type, shiftOf(type), o.kind & 0xff, at(o.y), at(o.positions), at(o.updates), o.rows, o.inner, o.begin, o.end,
+    type, shiftOf(type), o.kind & 0xff, at(o.y), at(o.positions), at(o.updates), o.rows, o.inner, o.begin, o.end, o.columns,
   );
 }
 
@@ -31,16 +31,13 @@ export function runCumulate(operands: usize): i32 {
   const o = changetype<Cumulate>(operands);
   const type = o.kind >> 8;
   const offset = <usize>(o.begin * o.axis * o.inner) << shiftOf(type);
-  cumulate(type, o.kind & 0xff, at(o.x) + offset, at(o.y) + offset, o.end - o.begin, o.axis, o.inner);
+  cumulate(type, o.kind & 0xff, at(o.x) + offset, at(o.y) + offset, o.end - o.begin, o.axis, o.inner, o.columns, o.from, o.to);
   return op.OK;
 }
 
 export function runTopK(operands: usize): i32 {
   const o = changetype<TopK>(operands);
-  const type = o.kind >> 8, shift = shiftOf(type);
-  const x = at(o.x) + (<usize>(o.begin * o.axis * o.inner) << shift), first = <usize>(o.begin * o.k * o.inner);
-  const values = at(o.values) + (first << shift), indices = at(o.indices) + (first << 3);
-  topK(type, x, values, indices, at(o.heap), o.end - o.begin, o.axis, o.inner, o.k, (o.kind & 1) != 0);
+  topK(o.kind >> 8, o);
   return op.OK;
 }
 
@@ -67,7 +64,7 @@ export function runLookup(operands: usize): i32 {
 export function runDeterminant(operands: usize): i32 {
   const o = changetype<Determinant>(operands);
   const offset = <usize>(o.begin * o.size * o.size) << 2;
-  determinant(at(o.x) + offset, at(o.y) + (<usize>o.begin << 2), at(o.room), o.end - o.begin, o.size);
+  determinant(at(o.x) + offset, at(o.y) + (<usize>o.begin << 2), at(o.room), o.end - o.begin, o.size, o.from, o.to);
   return op.OK;
 }
 

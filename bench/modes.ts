@@ -6,6 +6,7 @@ import { compareAll, type RatioLine, refusals, summaryOf, summaryText, tableOf }
 import type { ContenderName } from './contenders/contender.ts';
 import { dispatch } from './dispatch.ts';
 import { cold, memory } from './fresh-modes.ts';
+import { instructions } from './instructions.ts';
 import { placement } from './placement.ts';
 import { preemption } from './preemption/preemption-mode.ts';
 import { scale } from './scale.ts';
@@ -118,5 +119,5 @@ const int8: Mode = (options) => {
 
 export const modes: Readonly<Record<string, Mode>> = {
   ...{ models, operators, int8, cold, memory, blocking },
-  ...{ scheduler, preemption, placement, dispatch, scale, threads },
+  ...{ scheduler, preemption, placement, dispatch, scale, threads, instructions },
 };

@@ -131,8 +131,9 @@ function rowAt(shape: ConvShape, x: usize, row: i32, outside: usize): usize {
 /** Row `row` and the three next ones under the window of the picture at `x`, from the left padding on, `width` columns. */
 function makeFour(shape: ConvShape, o: ByteDepthwise, x: usize, row: i32, outside: usize, target: usize, width: i32): void {
   const channels = shape.inputChannels, dilation = shape.dilationHeight, fours = <u32>(o.xZero & 0xff) * 0x01010101;
-  const left = min(width, shape.padLeft);
-  const inside = min(width - left, shape.inputWidth);
+  const left = min(width, max(shape.padLeft, 0)), skipped = max(-shape.padLeft, 0);
+  const inside = min(width - left, shape.inputWidth - skipped);
+  x += <usize>(skipped * channels);
   pad(target, left * channels, fours);
   target += <usize>(left * channels) * ELEMENT_BYTES;
   interleave(
@@ -171,7 +172,7 @@ export function depthwiseBytes(shape: ConvShape, o: ByteDepthwise, to: Rescaling
   const step = <usize>(shape.strideWidth * channels) * ELEMENT_BYTES;
   const start = at(o.scratch), outside = start + (<usize>(channels + 15 & ~15) << 2), ring = outside + o.outsideBytes;
   begin(o, channels, start);
-  for (let i: usize = 0; i < <usize>o.outsideBytes; i += 4) store<u32>(outside + i, <u32>((o.xZero ^ o.xFlip) & 0xff) * 0x01010101);
+  for (let i: usize = 0; i < min(<usize>o.outsideBytes, rowBytes >> 2); i += 4) store<u32>(outside + i, <u32>((o.xZero ^ o.xFlip) & 0xff) * 0x01010101);
   let next = 0; // the first row that is not in the ring, counted from the top padding
   for (let row = o.begin; row < o.end; row++) {
     const inside = row % shape.outputHeight;

@@ -1,19 +1,24 @@
 // Determinants by elimination with pivots (G. Golub, C. Van Loan, Matrix Computations, 3.4), in float64.
 
-/** x [count, n, n] → y [count]; `room` has n · n float64. */
-export function determinant(x: usize, y: usize, room: usize, count: i32, n: i32): void {
+/** x [count, n, n] → y [count], of columns [from, to) of the elimination; `room` has n · n float64, and one for the product so far. */
+export function determinant(x: usize, y: usize, room: usize, count: i32, n: i32, from: i32, to: i32): void {
+  const product = room + (<usize>(n * n) << 3);
   for (let matrix = 0; matrix < count; matrix++) {
-    for (let i: usize = 0; i < <usize>(n * n); i++) store<f64>(room + (i << 3), <f64>load<f32>(x + (i << 2)));
-    store<f32>(y, <f32>eliminate(room, n));
+    if (from == 0) {
+      for (let i: usize = 0; i < <usize>(n * n); i++) store<f64>(room + (i << 3), <f64>load<f32>(x + (i << 2)));
+      store<f64>(product, 1);
+    }
+    store<f64>(product, eliminate(room, n, from, to, load<f64>(product)));
+    store<f32>(y, <f32>load<f64>(product));
     x += <usize>(n * n) << 2;
     y += 4;
   }
 }
 
-function eliminate(a: usize, n: i32): f64 {
+function eliminate(a: usize, n: i32, from: i32, to: i32, product: f64): f64 {
+  if (product == 0) return 0;
   const stride = <usize>n << 3;
-  let product: f64 = 1;
-  for (let step = 0; step < n; step++) {
+  for (let step = from; step < to; step++) {
     const row = a + <usize>step * stride;
     let pivot = row;
     const column = <usize>step << 3;

@@ -171,20 +171,20 @@ function packTurned(source: usize, columnStride: usize, target: usize, k: i32, p
 }
 
 /** Packs columns [begin, end) of B [k, n] (`transposed`: B is [n, k]); begin is a multiple of the panel. */
-export function packMatrix(b: usize, packed: usize, k: i32, n: i32, transposed: bool, panel: i32, begin: i32, end: i32): void {
+export function packMatrix(b: usize, packed: usize, k: i32, n: i32, transposed: bool, panel: i32, begin: i32, end: i32, from: i32, to: i32): void {
   const rowStride: usize = transposed ? 4 : <usize>n << 2;
   const columnStride: usize = transposed ? <usize>k << 2 : 4;
-  let target = packed + <usize>begin * (<usize>k << 2);
+  const rows = to - from;
   for (let j = begin; j < end; j += panel) {
-    const width = min(panel, n - j), start = target;
-    let source = b + <usize>j * columnStride;
+    const width = min(panel, n - j), start = packed + (<usize>j * k + <usize>(from * panel) << 2);
+    let target = start, source = b + <usize>j * columnStride + <usize>from * rowStride;
     let p = 0;
     if (width == panel) {
-      p = transposed ? packTurned(source, columnStride, target, k, panel) : packRows(source, rowStride, target, k, panel);
+      p = transposed ? packTurned(source, columnStride, target, rows, panel) : packRows(source, rowStride, target, rows, panel);
       target += <usize>(p * panel) << 2;
       source += <usize>p * rowStride;
     }
-    for (; p < k; p++) {
+    for (; p < rows; p++) {
       let column = source;
       for (let q = 0; q < width; q++) {
         store<f32>(target + (<usize>q << 2), load<f32>(column));
@@ -194,7 +194,7 @@ export function packMatrix(b: usize, packed: usize, k: i32, n: i32, transposed: 
       target += <usize>panel << 2;
       source += rowStride;
     }
-    if (panel == NARROW_PANEL && width <= NARROW_MAX && (k & 7) == 0) repeatColumns(start, k, width);
+    if (panel == NARROW_PANEL && width <= NARROW_MAX && (k & 7) == 0) repeatColumns(start, rows, width);
   }
 }
 

@@ -45,17 +45,17 @@ function joinTyped(type: i32, kind: i32, y: usize, x: usize, count: i32): void {
   }
 }
 
-/** Rows [begin, end) of `updates`, `inner` elements each, go to the rows of y that `positions` (int64) name, in this order. */
+/** Rows [begin, end) of `updates`, `count` elements of `inner` of each, go to the rows of y that `positions` (int64) name, in this order. */
 export function scatter(
-  type: i32, shift: i32, kind: i32, y: usize, positions: usize, updates: usize, rows: i32, inner: i32, begin: i32, end: i32,
+  type: i32, shift: i32, kind: i32, y: usize, positions: usize, updates: usize, rows: i32, inner: i32, begin: i32, end: i32, count: i32,
 ): i32 {
   const bytes = <usize>inner << shift;
   for (let row = begin; row < end; row++) {
     const position = load<i64>(positions + (<usize>row << 3));
     if (position < 0 || position >= rows) return op.FAULT_INDEX;
     const to = y + <usize>position * bytes, from = updates + <usize>row * bytes;
-    if (kind == op.SCATTER_SET) memory.copy(to, from, bytes);
-    else joinTyped(type, kind, to, from, inner);
+    if (kind == op.SCATTER_SET) memory.copy(to, from, <usize>count << shift);
+    else joinTyped(type, kind, to, from, count);
   }
   return op.OK;
 }

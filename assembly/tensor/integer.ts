@@ -111,12 +111,13 @@ export function gemmInteger(a: usize, lda: usize, b: usize, c: usize, ldc: usize
 }
 
 /** Packs columns [begin, end) of B [k, n] (`transposed`: B is [n, k]); begin is a multiple of 8. */
-export function packInteger(b: usize, packed: usize, k: i32, n: i32, transposed: bool, begin: i32, end: i32): void {
+export function packInteger(b: usize, packed: usize, k: i32, n: i32, transposed: bool, begin: i32, end: i32, from: i32, to: i32): void {
   const rowStride: usize = transposed ? 2 : <usize>n << 1;
   const columnStride: usize = transposed ? <usize>k << 1 : 2;
-  let target = packed + (<usize>begin >> 3) * (<usize>((k + 1) >> 1) << 5);
+  const panelBytes = <usize>((k + 1) >> 1) << 5;
   for (let j = begin; j < end; j += 8) {
-    for (let p = 0; p < k; p += 2) {
+    let target = packed + (<usize>j >> 3) * panelBytes + (<usize>(from >> 1) << 5);
+    for (let p = from; p < to; p += 2) {
       for (let q = 0; q < 8; q++) {
         const source = b + <usize>p * rowStride + <usize>(j + q) * columnStride;
         store<i16>(target, j + q < n ? load<i16>(source) : 0);

@@ -105,9 +105,9 @@ export function fill(y: usize, count: i32, value: f32): void {
   }
 }
 
-/** Output rows [begin, end) of outer * count. Returns `ok`, or FAULT_INDEX when an index lies outside the axis. */
+/** Output rows [begin, end) of outer * count, `bytes` of each. Returns `ok`, or FAULT_INDEX when an index lies outside the axis. */
 export function gather(
-  x: usize, indices: usize, wide: bool, y: usize, axis: i32, count: i32, innerBytes: i32, begin: i32, end: i32, ok: i32,
+  x: usize, indices: usize, wide: bool, y: usize, axis: i32, count: i32, innerBytes: i32, begin: i32, end: i32, bytes: i32, ok: i32,
 ): i32 {
   y += <usize>begin * innerBytes;
   for (let row = begin; row < end; row++) {
@@ -117,7 +117,7 @@ export function gather(
     if (index < 0 || index >= axis) return FAULT_INDEX;
     const source = x + <usize>(row / count * axis + <i32>index) * innerBytes;
     if (innerBytes == 4) store<u32>(y, load<u32>(source));
-    else memory.copy(y, source, innerBytes);
+    else memory.copy(y, source, bytes);
     y += innerBytes;
   }
   return ok;

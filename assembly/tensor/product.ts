@@ -2,7 +2,7 @@
 import * as op from '../opcodes.ts';
 import { Product, at } from '../operands.ts';
 
-/** c = a · b of dense rows; b lies in rows of k, or in rows of n (`transposed`). */
+/** c = a · b of dense rows; b lies in rows of n, or in rows of k (`transposed`). What does not begin with the first term goes on with c. */
 // @ts-ignore: decorator
 @inline
 function product<T>(o: Product): void {
@@ -10,11 +10,11 @@ function product<T>(o: Product): void {
   const bStep = o.transposed ? size : <usize>o.n * size, bColumn = o.transposed ? k * size : size;
   let c = at(o.c) + <usize>o.begin * o.n * size;
   for (let i = o.begin; i < o.end; i++) {
-    const row = at(o.a) + <usize>i * k * size;
-    let column = at(o.b);
-    for (let j = 0; j < o.n; j++) {
-      let sum = <T>0, q = column;
-      for (let p = row, end = row + k * size; p < end; p += size) {
+    const row = at(o.a) + (<usize>i * k + o.from) * size;
+    let column = at(o.b) + <usize>o.from * bStep;
+    for (let j = 0; j < o.columns; j++) {
+      let sum = o.from > 0 ? load<T>(c) : <T>0, q = column;
+      for (let p = row, end = row + <usize>(o.to - o.from) * size; p < end; p += size) {
         sum += load<T>(p) * load<T>(q);
         q += bStep;
       }
@@ -22,6 +22,7 @@ function product<T>(o: Product): void {
       c += size;
       column += bColumn;
     }
+    c += <usize>(o.n - o.columns) * size;
   }
 }
 

@@ -129,8 +129,9 @@ function makePair(shape: ConvShape, o: QuantizedDepthwise, x: usize, row: i32, t
   const channels = shape.inputChannels, rowBytes = <usize>(shape.inputWidth * channels);
   const next = row + shape.dilationHeight;
   const hasFirst = <u32>row < <u32>shape.inputHeight, hasSecond = <u32>next < <u32>shape.inputHeight;
-  const left = min(width, shape.padLeft);
-  const inside = min(width - left, shape.inputWidth);
+  const left = min(width, max(shape.padLeft, 0)), skipped = max(-shape.padLeft, 0);
+  const inside = min(width - left, shape.inputWidth - skipped);
+  x += <usize>(skipped * channels);
   const a = hasFirst ? x + <usize>row * rowBytes : x, b = hasSecond ? x + <usize>next * rowBytes : x;
   clear(target, left * channels);
   target += <usize>(left * channels) * ELEMENT_BYTES;

@@ -132,9 +132,9 @@ function tanhRow(h: usize, hidden: i32): void {
   }
 }
 
-/** c [, n] = a [rows, hidden] · packed b + r. Rows of a are one behind the other. */
+/** c [, n] = a [rows, hidden] · packed b + r. Rows of a are one behind the other. A step in parts has its products made before. */
 function product(o: Recurrent, a: usize, b: usize, c: usize, n: i32, bias: usize, r: usize, ldr: usize): void {
-  gemm(a, <usize>o.hidden << 2, b, c, <usize>n << 2, o.rows, n, o.hidden, o.panel, bias, r, ldr, -Infinity, Infinity);
+  if (o.part == 0) gemm(a, <usize>o.hidden << 2, b, c, <usize>n << 2, o.rows, n, o.hidden, o.panel, bias, r, ldr, -Infinity, Infinity);
 }
 
 function lstmStep(o: Recurrent, x: usize, before: usize, h: usize, isFirst: bool): void {
@@ -164,11 +164,11 @@ function gruStepResetAfter(o: Recurrent, x: usize, before: usize, h: usize): voi
 function gruStep(o: Recurrent, x: usize, before: usize, h: usize): void {
   const bytes = <usize>o.hidden << 2, rows = <usize>o.rows, room = at(o.room), wasReset = room + bytes * 2 * rows;
   product(o, before, at(o.r), room, o.hidden * 2, 0, x, bytes * 3);
-  for (let row: usize = 0; row < rows; row++) {
+  for (let row: usize = 0; row < rows && o.part != 2; row++) {
     resetRow(room + row * bytes * 2 + bytes, before + row * bytes, wasReset + row * bytes, o.hidden);
   }
   product(o, wasReset, at(o.second), h, o.hidden, 0, x + bytes * 2, bytes * 3);
-  for (let row: usize = 0; row < rows; row++) gruRow(room + row * bytes * 2, before + row * bytes, h + row * bytes, o.hidden);
+  for (let row: usize = 0; row < rows && o.part != 1; row++) gruRow(room + row * bytes * 2, before + row * bytes, h + row * bytes, o.hidden);
 }
 
 function plainStep(o: Recurrent, x: usize, before: usize, h: usize): void {

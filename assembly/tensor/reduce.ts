@@ -49,13 +49,14 @@ function finish(kind: i32, sum: f32, axis: i32): f32 {
   return sum;
 }
 
-/** inner = 1: one row after the other. */
+/** inner = 1: one row after the other, [from, to) of each. */
 // @ts-ignore: decorator
 @inline
-function rows(kind: i32, x: usize, y: usize, count: i32, axis: i32): void {
+function rows(kind: i32, x: usize, y: usize, count: i32, axis: i32, from: i32, to: i32): void {
   for (; count > 0; count--) {
     let low = f32x4.splat(begin(kind)), high = f32x4.splat(begin(kind));
-    let left = axis;
+    let left = to - from;
+    x += <usize>from << 2;
     for (; left >= 8; left -= 8) {
       low = vector(kind, low, v128.load(x));
       high = vector(kind, high, v128.load(x, 16));
@@ -69,30 +70,37 @@ function rows(kind: i32, x: usize, y: usize, count: i32, axis: i32): void {
       sum = scalar(kind, sum, load<f32>(x));
       x += 4;
     }
-    store<f32>(y, finish(kind, sum, axis));
+    if (from > 0) sum = join(kind, load<f32>(y), sum);
+    store<f32>(y, to == axis ? finish(kind, sum, axis) : sum);
+    x += <usize>(axis - to) << 2;
     y += 4;
   }
 }
 
-/** inner > 1: 8 columns at a time, down the axis. */
+/** inner > 1: 8 columns at a time, down the axis from `from` to `to`. */
 // @ts-ignore: decorator
 @inline
-function columns(kind: i32, x: usize, y: usize, axis: i32, inner: i32): void {
-  const stride = <usize>inner << 2;
+function columns(kind: i32, x: usize, y: usize, axis: i32, inner: i32, count: i32, from: i32, to: i32): void {
+  const stride = <usize>inner << 2, isLast = to == axis;
   const divisor = f32x4.splat(<f32>axis);
-  for (; inner >= 8; inner -= 8) {
+  x += <usize>from * stride;
+  for (; count >= 8; count -= 8) {
     let low = f32x4.splat(begin(kind)), high = f32x4.splat(begin(kind));
+    if (from > 0) {
+      low = v128.load(y);
+      high = v128.load(y, 16);
+    }
     let p = x;
-    for (let i = 0; i < axis; i++) {
+    for (let i = from; i < to; i++) {
       low = vector(kind, low, v128.load(p));
       high = vector(kind, high, v128.load(p, 16));
       p += stride;
     }
-    if (kind == op.REDUCE_MEAN) {
+    if (kind == op.REDUCE_MEAN && isLast) {
       low = f32x4.div(low, divisor);
       high = f32x4.div(high, divisor);
     }
-    if (kind == op.REDUCE_L2) {
+    if (kind == op.REDUCE_L2 && isLast) {
       low = f32x4.sqrt(low);
       high = f32x4.sqrt(high);
     }
@@ -101,10 +109,10 @@ function columns(kind: i32, x: usize, y: usize, axis: i32, inner: i32): void {
     x += 32;
     y += 32;
   }
-  for (; inner > 0; inner--) {
-    let sum = begin(kind);
-    for (let i: usize = 0; i < <usize>axis; i++) sum = scalar(kind, sum, load<f32>(x + i * stride));
-    store<f32>(y, finish(kind, sum, axis));
+  for (; count > 0; count--) {
+    let sum = from > 0 ? load<f32>(y) : begin(kind);
+    for (let i: usize = 0; i < <usize>(to - from); i++) sum = scalar(kind, sum, load<f32>(x + i * stride));
+    store<f32>(y, isLast ? finish(kind, sum, axis) : sum);
     x += 4;
     y += 4;
   }
@@ -112,24 +120,26 @@ function columns(kind: i32, x: usize, y: usize, axis: i32, inner: i32): void {
 
 // @ts-ignore: decorator
 @inline
-function both(kind: i32, x: usize, y: usize, outer: i32, axis: i32, inner: i32): void {
-  if (inner == 1) return rows(kind, x, y, outer, axis);
-  for (let i: usize = 0; i < <usize>outer; i++) columns(kind, x + (i * axis * inner << 2), y + (i * inner << 2), axis, inner);
+function both(kind: i32, x: usize, y: usize, outer: i32, axis: i32, inner: i32, count: i32, from: i32, to: i32): void {
+  if (inner == 1) return rows(kind, x, y, outer, axis, from, to);
+  for (let i: usize = 0; i < <usize>outer; i++)
+    columns(kind, x + (i * axis * inner << 2), y + (i * inner << 2), axis, inner, count, from, to);
 }
 
-function sum(x: usize, y: usize, outer: i32, axis: i32, inner: i32): void { both(op.REDUCE_SUM, x, y, outer, axis, inner); }
-function mean(x: usize, y: usize, outer: i32, axis: i32, inner: i32): void { both(op.REDUCE_MEAN, x, y, outer, axis, inner); }
-function largest(x: usize, y: usize, outer: i32, axis: i32, inner: i32): void { both(op.REDUCE_MAX, x, y, outer, axis, inner); }
-function smallest(x: usize, y: usize, outer: i32, axis: i32, inner: i32): void { both(op.REDUCE_MIN, x, y, outer, axis, inner); }
-function product(x: usize, y: usize, outer: i32, axis: i32, inner: i32): void { both(op.REDUCE_PROD, x, y, outer, axis, inner); }
-function sumSquare(x: usize, y: usize, outer: i32, axis: i32, inner: i32): void { both(op.REDUCE_SUM_SQUARE, x, y, outer, axis, inner); }
-function l1(x: usize, y: usize, outer: i32, axis: i32, inner: i32): void { both(op.REDUCE_L1, x, y, outer, axis, inner); }
-function l2(x: usize, y: usize, outer: i32, axis: i32, inner: i32): void { both(op.REDUCE_L2, x, y, outer, axis, inner); }
+function sum(x: usize, y: usize, outer: i32, axis: i32, inner: i32, count: i32, from: i32, to: i32): void { both(op.REDUCE_SUM, x, y, outer, axis, inner, count, from, to); }
+function mean(x: usize, y: usize, outer: i32, axis: i32, inner: i32, count: i32, from: i32, to: i32): void { both(op.REDUCE_MEAN, x, y, outer, axis, inner, count, from, to); }
+function largest(x: usize, y: usize, outer: i32, axis: i32, inner: i32, count: i32, from: i32, to: i32): void { both(op.REDUCE_MAX, x, y, outer, axis, inner, count, from, to); }
+function smallest(x: usize, y: usize, outer: i32, axis: i32, inner: i32, count: i32, from: i32, to: i32): void { both(op.REDUCE_MIN, x, y, outer, axis, inner, count, from, to); }
+function product(x: usize, y: usize, outer: i32, axis: i32, inner: i32, count: i32, from: i32, to: i32): void { both(op.REDUCE_PROD, x, y, outer, axis, inner, count, from, to); }
+function sumSquare(x: usize, y: usize, outer: i32, axis: i32, inner: i32, count: i32, from: i32, to: i32): void { both(op.REDUCE_SUM_SQUARE, x, y, outer, axis, inner, count, from, to); }
+function l1(x: usize, y: usize, outer: i32, axis: i32, inner: i32, count: i32, from: i32, to: i32): void { both(op.REDUCE_L1, x, y, outer, axis, inner, count, from, to); }
+function l2(x: usize, y: usize, outer: i32, axis: i32, inner: i32, count: i32, from: i32, to: i32): void { both(op.REDUCE_L2, x, y, outer, axis, inner, count, from, to); }
 
-type Reduction = (x: usize, y: usize, outer: i32, axis: i32, inner: i32) => void;
+type Reduction = (x: usize, y: usize, outer: i32, axis: i32, inner: i32, count: i32, from: i32, to: i32) => void;
 
 const REDUCTIONS: StaticArray<Reduction> = [sum, mean, largest, smallest, product, sumSquare, l1, l2];
 
-export function reduce(kind: i32, x: usize, y: usize, outer: i32, axis: i32, inner: i32): void {
-  unchecked(REDUCTIONS[kind])(x, y, outer, axis, inner);
+/** Of `count` of the inner columns, and [from, to) of the axis: what begins later goes on with what lies in y. */
+export function reduce(kind: i32, x: usize, y: usize, outer: i32, axis: i32, inner: i32, count: i32, from: i32, to: i32): void {
+  unchecked(REDUCTIONS[kind])(x, y, outer, axis, inner, count, from, to);
 }

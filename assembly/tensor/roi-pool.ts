@@ -17,13 +17,13 @@ function clamped(x: i32, size: i32): i32 {
 }
 
 /** The largest of `count` channels over a block of pixels, 0 where there are none. */
-function largest(x: usize, y: usize, count: i32, rows: i32, rowBytes: usize, columns: i32): void {
-  const pixelBytes = <usize>count << 2;
+function largest(x: usize, y: usize, count: i32, rows: i32, rowBytes: usize, columns: i32, pixelBytes: usize): void {
+  const bytes = <usize>count << 2;
   if (rows <= 0 || columns <= 0) {
-    memory.fill(y, 0, pixelBytes);
+    memory.fill(y, 0, bytes);
     return;
   }
-  for (let channel: usize = 0; channel < pixelBytes; channel += 4) {
+  for (let channel: usize = 0; channel < bytes; channel += 4) {
     let most: f32 = -Infinity;
     let line = x + channel;
     for (let row = 0; row < rows; row++) {
@@ -56,7 +56,7 @@ export function maxRoiPool(o: MaxRoiPool): i32 {
     const columns = clamped(<i32>ceil(<f32>(column + 1) * binWidth) + left, o.width) - firstColumn;
     const pixel = (<i32>index * o.height + firstRow) * o.width + firstColumn;
     const from = at(o.x) + (<usize>pixel * o.channels << 2), to = at(o.y) + (<usize>bin * o.channels << 2);
-    largest(from, to, o.channels, rows, <usize>(o.width * o.channels) << 2, columns);
+    largest(from, to, o.count, rows, <usize>(o.width * o.channels) << 2, columns, <usize>o.channels << 2);
   }
   return op.OK;
 }

@@ -163,7 +163,8 @@ function turnColumns(x: usize, xRow: usize, y: usize, yRow: usize): void {
   turn(x + 16, xRow, y + yRow * 4, yRow);
 }
 
-export function softmax(logarithmic: bool, x: usize, y: usize, outer: i32, axis: i32, inner: i32): void {
+/** Of `count` of the inner columns. */
+export function softmax(logarithmic: bool, x: usize, y: usize, outer: i32, axis: i32, inner: i32, count: i32): void {
   const stride = <usize>inner << 2;
   if (inner == 1 && axis < 8)
     for (; outer >= 8; outer -= 8) {
@@ -172,7 +173,7 @@ export function softmax(logarithmic: bool, x: usize, y: usize, outer: i32, axis:
       y += <usize>axis << 5;
     }
   for (let i = 0; i < outer; i++) {
-    let left = inner;
+    let left = count;
     let from = x, to = y;
     if (inner == 1) {
       if (logarithmic) logSoftmaxRow(x, y, axis);

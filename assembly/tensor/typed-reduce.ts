@@ -56,46 +56,51 @@ function finish<T>(kind: i32, sum: T, axis: i32): T {
   return sum;
 }
 
-function reduce<T>(kind: i32, x: usize, y: usize, outer: i32, axis: i32, inner: i32): void {
+function reduce<T>(kind: i32, x: usize, y: usize, outer: i32, axis: i32, inner: i32, count: i32, from: i32, to: i32): void {
   const stride = <usize>inner * sizeof<T>();
+  x += <usize>from * stride;
   for (let i = 0; i < outer; i++) {
-    for (let column: usize = 0; column < <usize>inner; column++) {
-      let sum = begin<T>(kind), p = x + column * sizeof<T>();
-      for (let j = 0; j < axis; j++) {
+    for (let column: usize = 0; column < <usize>count; column++) {
+      let sum = from > 0 ? load<T>(y) : begin<T>(kind), p = x + column * sizeof<T>();
+      for (let j = from; j < to; j++) {
         sum = step<T>(kind, sum, load<T>(p));
         p += stride;
       }
-      store<T>(y, finish<T>(kind, sum, axis));
+      store<T>(y, to == axis ? finish<T>(kind, sum, axis) : sum);
       y += sizeof<T>();
     }
     x += <usize>axis * stride;
+    y += <usize>(inner - count) * sizeof<T>();
   }
 }
 
-export function reduceTyped(type: i32, kind: i32, x: usize, y: usize, outer: i32, axis: i32, inner: i32): void {
+/** As `reduce` of float32 (reduce.ts). */
+export function reduceTyped(
+  type: i32, kind: i32, x: usize, y: usize, outer: i32, axis: i32, inner: i32, count: i32, from: i32, to: i32,
+): void {
   switch (type) {
-    case op.FLOAT64: return reduce<f64>(kind, x, y, outer, axis, inner);
-    case op.INT64: return reduce<i64>(kind, x, y, outer, axis, inner);
-    case op.UINT64: return reduce<u64>(kind, x, y, outer, axis, inner);
-    case op.INT32: return reduce<i32>(kind, x, y, outer, axis, inner);
-    case op.UINT32: return reduce<u32>(kind, x, y, outer, axis, inner);
-    case op.INT16: return reduce<i16>(kind, x, y, outer, axis, inner);
-    case op.UINT16: return reduce<u16>(kind, x, y, outer, axis, inner);
-    case op.INT8: return reduce<i8>(kind, x, y, outer, axis, inner);
-    default: return reduce<u8>(kind, x, y, outer, axis, inner); // a bool is a byte
+    case op.FLOAT64: return reduce<f64>(kind, x, y, outer, axis, inner, count, from, to);
+    case op.INT64: return reduce<i64>(kind, x, y, outer, axis, inner, count, from, to);
+    case op.UINT64: return reduce<u64>(kind, x, y, outer, axis, inner, count, from, to);
+    case op.INT32: return reduce<i32>(kind, x, y, outer, axis, inner, count, from, to);
+    case op.UINT32: return reduce<u32>(kind, x, y, outer, axis, inner, count, from, to);
+    case op.INT16: return reduce<i16>(kind, x, y, outer, axis, inner, count, from, to);
+    case op.UINT16: return reduce<u16>(kind, x, y, outer, axis, inner, count, from, to);
+    case op.INT8: return reduce<i8>(kind, x, y, outer, axis, inner, count, from, to);
+    default: return reduce<u8>(kind, x, y, outer, axis, inner, count, from, to); // a bool is a byte
   }
 }
 
 /** y int64 = index of the first (or last) largest (or least) element; NaN counts as extreme, as numpy has it. */
-function extreme<T>(kind: i32, x: usize, y: usize, outer: i32, axis: i32, inner: i32): void {
+function extreme<T>(kind: i32, x: usize, y: usize, outer: i32, axis: i32, inner: i32, count: i32, from: i32, to: i32): void {
   const stride = <usize>inner * sizeof<T>();
   const least = (kind & op.ARG_LEAST) != 0, last = (kind & op.ARG_LAST) != 0;
   for (let i = 0; i < outer; i++) {
-    for (let column: usize = 0; column < <usize>inner; column++) {
-      let p = x + column * sizeof<T>();
-      let best = load<T>(p), index = 0;
-      for (let j = 1; j < axis; j++) {
-        p += stride;
+    for (let column: usize = 0; column < <usize>count; column++) {
+      const head = x + column * sizeof<T>();
+      let index = from > 0 ? <i32>load<i64>(y) : 0;
+      let best = load<T>(head + <usize>index * stride), p = head + <usize>max(from, 1) * stride;
+      for (let j = max(from, 1); j < to; j++, p += stride) {
         const value = load<T>(p);
         if (best != best && (!last || value == value)) continue;
         if ((least ? value < best : value > best) || value != value || (last && value == best)) {
@@ -107,20 +112,23 @@ function extreme<T>(kind: i32, x: usize, y: usize, outer: i32, axis: i32, inner:
       y += 8;
     }
     x += <usize>axis * stride;
+    y += <usize>(inner - count) << 3;
   }
 }
 
-export function argExtreme(type: i32, kind: i32, x: usize, y: usize, outer: i32, axis: i32, inner: i32): void {
+export function argExtreme(
+  type: i32, kind: i32, x: usize, y: usize, outer: i32, axis: i32, inner: i32, count: i32, from: i32, to: i32,
+): void {
   switch (type) {
-    case op.FLOAT32: return extreme<f32>(kind, x, y, outer, axis, inner);
-    case op.FLOAT64: return extreme<f64>(kind, x, y, outer, axis, inner);
-    case op.INT64: return extreme<i64>(kind, x, y, outer, axis, inner);
-    case op.UINT64: return extreme<u64>(kind, x, y, outer, axis, inner);
-    case op.INT32: return extreme<i32>(kind, x, y, outer, axis, inner);
-    case op.UINT32: return extreme<u32>(kind, x, y, outer, axis, inner);
-    case op.INT16: return extreme<i16>(kind, x, y, outer, axis, inner);
-    case op.UINT16: return extreme<u16>(kind, x, y, outer, axis, inner);
-    case op.INT8: return extreme<i8>(kind, x, y, outer, axis, inner);
-    default: return extreme<u8>(kind, x, y, outer, axis, inner);
+    case op.FLOAT32: return extreme<f32>(kind, x, y, outer, axis, inner, count, from, to);
+    case op.FLOAT64: return extreme<f64>(kind, x, y, outer, axis, inner, count, from, to);
+    case op.INT64: return extreme<i64>(kind, x, y, outer, axis, inner, count, from, to);
+    case op.UINT64: return extreme<u64>(kind, x, y, outer, axis, inner, count, from, to);
+    case op.INT32: return extreme<i32>(kind, x, y, outer, axis, inner, count, from, to);
+    case op.UINT32: return extreme<u32>(kind, x, y, outer, axis, inner, count, from, to);
+    case op.INT16: return extreme<i16>(kind, x, y, outer, axis, inner, count, from, to);
+    case op.UINT16: return extreme<u16>(kind, x, y, outer, axis, inner, count, from, to);
+    case op.INT8: return extreme<i8>(kind, x, y, outer, axis, inner, count, from, to);
+    default: return extreme<u8>(kind, x, y, outer, axis, inner, count, from, to);
   }
 }

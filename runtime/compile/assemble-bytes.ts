@@ -1,10 +1,10 @@
 /** Convolutions from bytes to bytes by the machine's product of bytes. Layouts: assembly/tensor/byte-gemm.ts. */
 import * as op from '../../assembly/opcodes.ts';
-import { shapeWords } from './assemble-matrix.ts';
 import { assembleRescaled, type RescaledKernel } from './assemble-rescaled.ts';
 import type { ByteType, ConvShape } from './instructions.ts';
 import { DEPTHWISE_BLOCK, isDepthwise, isPointwise, patchLength, roundUp } from './pack.ts';
 import { BYTE_PANEL, packedBytes, sharesRows } from './pack-bytes.ts';
+import { inPictureParts, shapeWords } from './picture-parts.ts';
 import { type QuantizedConvCall, rescalingWords } from './quantized-call.ts';
 import type { ByteDot } from './traits.ts';
 import { behind, FLOPS_MAX, forCores, TAPS_MAX, type Writer } from './writer.ts';
@@ -83,11 +83,9 @@ function assembleDepthwise(writer: Writer, panel: number, byteDot: ByteDot, call
   const { shape, x, xType, weights, bias, factor, y, to } = call;
   const scratch = writer.lane(call.scratch);
   const { flip, shift } = flipOf(xType, byteDot);
-  const perRow = shape.kernel[0] * shape.kernel[1] * shape.outputWidth * shape.outputChannels;
-  const rows = shape.batch * shape.outputHeight;
-  writer.inShares(rows, (2 * TAPS_MAX) / perRow, 1, (begin, end) => {
+  inPictureParts(writer, shape, 2 * TAPS_MAX, ({ words, begin, end, shift: pixels }) => {
     writer.emit(op.BYTE_DEPTHWISE, [
-      ...shapeWords(shape),
+      ...words,
       ...rescalingWords(to),
       flip,
       call.xZero + shift,
@@ -97,7 +95,7 @@ function assembleDepthwise(writer: Writer, panel: number, byteDot: ByteDot, call
       weights,
       bias,
       factor,
-      y,
+      behind(y, pixels * shape.outputChannels, 1),
       scratch,
       outsideBytes(shape),
       sharesRows(shape) ? 1 : 0,

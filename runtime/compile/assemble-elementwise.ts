@@ -1,11 +1,13 @@
 /** Instructions that walk tensors element by element: broadcast functions, and copies with strides. */
 import { strict as assert } from 'node:assert';
 import * as op from '../../assembly/opcodes.ts';
+import { elementNs, elementsFor } from './element-cost.ts';
 import { type Address, type BinaryPlaces, type LayerNormCall, NO_ADDRESS, type StridedCopy } from './instructions.ts';
 import { joinAxes, stridesOf } from './strides.ts';
 import { behind, checkAligned, ELEMENTS_MAX, floatWord, LINE, type Writer } from './writer.ts';
 
 const RANK_MAX = 8;
+const ROW_ELEMENTS = 4;
 
 export interface BroadcastCall extends BinaryPlaces {
   readonly opcode: number;
@@ -50,8 +52,10 @@ export function assembleBroadcast(writer: Writer, call: BroadcastCall): void {
   const [conditionStep, aStep, bStep] = inner.strides as [number, number, number];
   const rows = axes.reduce((product, axis) => product * axis.size, 1);
   const outer = axes.flatMap(({ size, strides }) => [size, ...strides.slice(0, 3)]);
-  writer.inShares(inner.size, ELEMENTS_MAX, LINE, (left, right) => {
-    writer.inShares(rows, ELEMENTS_MAX / (right - left), 1, (begin, end) => {
+  const most = elementsFor(elementNs(call.opcode, call.kind));
+  writer.inShares(inner.size, most, LINE, (left, right) => {
+    // A row on its own takes as long as some elements.
+    writer.inShares(rows, most / (right - left + ROW_ELEMENTS), 1, (begin, end) => {
       writer.emit(call.opcode, [
         call.kind,
         behind(call.condition ?? NO_ADDRESS, left * conditionStep, 1),
@@ -142,5 +146,36 @@ export function assembleLayerNorm(writer: Writer, call: LayerNormCall): void {
   checkAligned(x, y, scale, bias);
   writer.inShares(rows, ELEMENTS_MAX / Math.max(1, size), 1, (begin, end) => {
     writer.emit(op.LAYER_NORM, [x, y, scale, bias, size, floatWord(epsilon), begin, end, uncentred ? 0 : 1]);
+  });
+}
+
+/** Of a row that is moved at a time. */
+const ROW_BYTES_MAX = 4 * ELEMENTS_MAX;
+/** A row on its own takes as long as so many bytes of one. */
+const ROW_OVERHEAD_BYTES = 16;
+
+/** As `Instructions.gather`. */
+export function assembleGather(
+  writer: Writer,
+  call: {
+    readonly x: Address;
+    readonly indices: Address;
+    readonly indexType: 'int32' | 'int64';
+    readonly y: Address;
+    readonly outer: number;
+    readonly axis: number;
+    readonly count: number;
+    readonly innerBytes: number;
+  },
+): void {
+  const { x, indices, indexType, y, outer, axis, count, innerBytes } = call;
+  checkAligned(x, indices, y);
+  const isWide = indexType === 'int64' ? 1 : 0;
+  writer.inParts(innerBytes, ROW_BYTES_MAX, (left, right) => {
+    const operands = [behind(x, left, 1), indices, isWide, behind(y, left, 1), axis, count, innerBytes];
+    const bytes = right - left;
+    writer.inParts(outer * count, ROW_BYTES_MAX / Math.max(bytes, ROW_OVERHEAD_BYTES), (begin, end) => {
+      writer.emit(op.GATHER, [...operands, begin, end, bytes]);
+    });
   });
 }

@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert';
 import * as op from '../../assembly/opcodes.ts';
 import { assembleBroadcast } from './assemble-elementwise.ts';
-import { checkShape, shapeWords } from './assemble-matrix.ts';
+import { assemblePacking, checkShape } from './assemble-matrix.ts';
 import {
   type Address,
   type ConvShape,
@@ -14,13 +14,16 @@ import {
 import { quantizedTypes } from './kinds.ts';
 import { isDepthwise, isPointwise, patchLength } from './pack.ts';
 import { INTEGER_PANEL, packedIntegers } from './pack-integer.ts';
-import { behind, checkAligned, ELEMENTS_MAX, FLOPS_MAX, forCores, TAPS_MAX, type Writer } from './writer.ts';
+import { inPictureParts, shapeWords } from './picture-parts.ts';
+import { behind, checkAligned, FLOPS_MAX, forCores, TAPS_MAX, type Writer } from './writer.ts';
 
 const TWO_BYTES = 2;
 /** Patches of a convolution that are gathered at a time. */
 const PATCH_BYTES = 122_880;
 const B_BLOCK_BYTES = 262_144;
 const TILE_ROWS = 4;
+/** With more terms a row is an instruction of its own. */
+const DEPTH_MAX = 65_536;
 
 const scaled = (strides: readonly number[], bytes: number): number[] => strides.map((stride) => stride * bytes);
 
@@ -93,7 +96,8 @@ export function assembleIntegerGemm(writer: Writer, panel: number, call: Integer
           behind(bias, left),
         ]);
       };
-      writer.inShares(m, Math.max(TILE_ROWS, rowsMax), TILE_ROWS, rows);
+      if (k > DEPTH_MAX) writer.inParts(m, 1, rows);
+      else writer.inShares(m, Math.max(TILE_ROWS, rowsMax), TILE_ROWS, rows);
     },
     INTEGER_PANEL,
   );
@@ -103,11 +107,7 @@ export function assemblePackInteger(
   writer: Writer,
   call: { b: Address; packed: Address; k: number; n: number; transposed: boolean },
 ): void {
-  const { b, packed, k, n, transposed } = call;
-  const panels = Math.max(1, Math.floor(ELEMENTS_MAX / Math.max(1, k) / INTEGER_PANEL));
-  writer.inParts(n, panels * INTEGER_PANEL, (begin, end) => {
-    writer.emit(op.PACK_INTEGER, [b, packed, k, n, transposed ? 1 : 0, INTEGER_PANEL, begin, end]);
-  });
+  assemblePacking(writer, { opcode: op.PACK_INTEGER, panel: INTEGER_PANEL, ...call });
 }
 
 export function integerConvScratchBytes(shape: ConvShape): number {
@@ -126,10 +126,9 @@ export function assembleIntegerConv(writer: Writer, panel: number, call: Integer
   checkAligned(x, weights, call.bias, y, call.scratch);
   const pixels = shape.batch * shape.outputHeight * shape.outputWidth;
   if (isDepthwise(shape)) {
-    const taps = shape.kernel[0] * shape.kernel[1] * shape.outputWidth * shape.outputChannels;
-    const rows = shape.batch * shape.outputHeight;
-    writer.inShares(rows, TAPS_MAX / taps, 1, (begin, end) => {
-      writer.emit(op.DEPTHWISE_INTEGER, [...shapeWords(shape), x, weights, bias, y, begin, end]);
+    inPictureParts(writer, shape, TAPS_MAX, ({ words, begin, end, shift }) => {
+      const target = behind(y, shift * shape.outputChannels);
+      writer.emit(op.DEPTHWISE_INTEGER, [...words, x, weights, bias, target, begin, end]);
     });
     return;
   }

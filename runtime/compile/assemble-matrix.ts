@@ -11,6 +11,7 @@ import {
 } from './instructions.ts';
 import { unaryKinds } from './kinds.ts';
 import * as pack from './pack.ts';
+import { inPictureParts, shapeWords } from './picture-parts.ts';
 import {
   behind,
   checkAligned,
@@ -32,12 +33,12 @@ const PATCH_ROWS_MIN = 24;
 /** The copy of a patch may end with a whole vector. */
 const PATCH_SLACK_BYTES = 16;
 const TILE_ROWS = 6;
-const PANEL_MAX = 16;
+/** Rows of a panel are packed in multiples of these (assembly/tensor/gemm.ts, narrow panels). */
+const PACKED_ROWS = 8;
 /** Shorter output rows leave the tiles of the product half empty. */
 const ROW_PIXELS_MIN = 4;
 
 type ConvCall = Parameters<Instructions['conv']>[0];
-type ConvTransposeCall = Parameters<Instructions['convTranspose']>[0];
 
 /** low, high, kind, alpha, beta: a clip costs nothing where results are stored; the rest is a pass over the tile. */
 export function activationWords(activation: Activation | undefined): number[] {
@@ -52,23 +53,6 @@ export function activationWords(activation: Activation | undefined): number[] {
   if (activation.kind === 'clip') return words(activation.min, activation.max, op.IDENTITY);
   const { alpha = 0, beta = 0 } = activation as { alpha?: number; beta?: number };
   return words(-Infinity, Infinity, unaryKinds[activation.kind], alpha, beta);
-}
-
-export function shapeWords(shape: ConvShape): number[] {
-  return [
-    shape.batch,
-    shape.inputHeight,
-    shape.inputWidth,
-    shape.inputChannels,
-    shape.outputHeight,
-    shape.outputWidth,
-    shape.outputChannels,
-    ...shape.kernel,
-    ...shape.strides,
-    ...shape.dilations,
-    shape.pads[0],
-    shape.pads[1],
-  ];
 }
 
 export function checkShape(shape: ConvShape): void {
@@ -88,9 +72,54 @@ export function checkShape(shape: ConvShape): void {
 /** The residual may have a row stride of its own. */
 type StridedGemm = GemmCall & { readonly ldr: number };
 
+/** A product of more terms is summed up in parts. */
+const DEPTH_MAX = 49_152;
+
+/** Parts whose size is a multiple of eight when that of all is, and only then: narrow panels are laid out by it (assembly/tensor/gemm.ts). */
+function depthOfParts(k: number): number {
+  const parts = Math.ceil(k / DEPTH_MAX);
+  let size = Math.ceil(k / parts / 8) * 8;
+  const isAlike = (depth: number): boolean => (depth % 8 === 0) === (k % 8 === 0);
+  while (!(isAlike(size) && isAlike(k % size || size))) size--;
+  return size;
+}
+
+/** Sums of parts of the terms, a panel at a time; what was summed up before is the next part's residual. */
+function assembleDeepGemm(writer: Writer, panel: number, call: StridedGemm): void {
+  const { m, n, k, a, packedB, c, ldc, ldr, bias, residual, activation } = call;
+  writer.inChunks(n, panel, panel, (left, right) => {
+    inParts(m, TILE_ROWS, (top, bottom) => {
+      const [rows, target] = [behind(a, top * call.lda), behind(c, top * ldc + left)];
+      inParts(k, depthOfParts(k), (from, to) => {
+        const first = {
+          bias: bias && behind(bias, left),
+          residual: residual && behind(residual, top * ldr + left),
+          ldr,
+        };
+        assembleGemm(writer, panel, {
+          ...{
+            a: behind(rows, from),
+            lda: call.lda,
+            packedB: behind(packedB, left * k + from * panel),
+            c: target,
+            ldc,
+          },
+          ...{ m: bottom - top, n: right - left, k: to - from },
+          ...(from === 0 ? first : { residual: target, ldr: ldc }),
+          activation: to === k ? activation : undefined,
+        });
+      });
+    });
+  });
+}
+
 /** Cut in columns so that their part of B stays in the cache, then in rows. */
 export function assembleGemm(writer: Writer, panel: number, call: StridedGemm): void {
   const { m, n, k } = call;
+  if (k > DEPTH_MAX) {
+    assembleDeepGemm(writer, panel, call);
+    return;
+  }
   const depth = Math.max(1, k);
   const columnsMax = Math.min(B_BLOCK_BYTES / 4 / depth, FLOPS_MAX / 2 / depth / Math.min(m, TILE_ROWS));
   const columns = Math.max(panel, Math.floor(columnsMax / panel) * panel);
@@ -122,6 +151,21 @@ export function assembleGemm(writer: Writer, panel: number, call: StridedGemm): 
   );
 }
 
+/** Some panels an instruction, or rows of one. */
+export function assemblePacking(
+  writer: Writer,
+  call: { opcode: number; panel: number; b: Address; packed: Address; k: number; n: number; transposed: boolean },
+): void {
+  const { opcode, panel, b, packed, k, n, transposed } = call;
+  const panels = Math.max(1, Math.floor(ELEMENTS_MAX / Math.max(1, k) / panel));
+  const rows = Math.max(PACKED_ROWS, Math.floor(ELEMENTS_MAX / panel / PACKED_ROWS) * PACKED_ROWS);
+  writer.inParts(n, panels * panel, (begin, end) => {
+    writer.inParts(k, panels > 1 ? k : rows, (from, to) => {
+      writer.emit(opcode, [b, packed, k, n, transposed ? 1 : 0, panel, begin, end, from, to]);
+    });
+  });
+}
+
 export function assemblePackMatrix(
   writer: Writer,
   panel: number,
@@ -129,10 +173,7 @@ export function assemblePackMatrix(
 ): void {
   const { b, packed, k, n, transposed } = call;
   checkMatrices(b, packed);
-  const panels = Math.max(1, Math.floor(ELEMENTS_MAX / Math.max(1, k) / panel));
-  writer.inParts(n, panels * panel, (begin, end) => {
-    writer.emit(op.PACK_MATRIX, [b, packed, k, n, transposed ? 1 : 0, panel, begin, end]);
-  });
+  assemblePacking(writer, { opcode: op.PACK_MATRIX, panel, b, packed, k, n, transposed });
 }
 
 export function convScratchBytes(shape: ConvShape): number {
@@ -273,8 +314,10 @@ function assemblePatches(writer: Writer, panel: number, call: ConvCall): void {
   const pixels = shape.batch * shape.outputHeight * shape.outputWidth;
   writer.inChunks(pixels, forCores(pixels, patchRows(shape)), TILE_ROWS, (begin, end) => {
     for (let group = 0; group < shape.group; group++) {
-      const columns = [call.x, scratch, group * channels, channels, begin, end];
-      writer.emit(op.IM2COL, [...shapeWords(shape), ...columns]);
+      inParts(end - begin, ELEMENTS_MAX / k, (first, last) => {
+        const rows = [behind(scratch, first * k), group * channels, channels, begin + first, begin + last];
+        writer.emit(op.IM2COL, [...shapeWords(shape), call.x, ...rows]);
+      });
       assembleGemm(writer, panel, {
         a: scratch,
         lda: k,
@@ -294,85 +337,19 @@ function assemblePatches(writer: Writer, panel: number, call: ConvCall): void {
 }
 
 function assembleDepthwise(writer: Writer, call: ConvCall): void {
-  const { shape } = call;
-  const taps = shape.kernel[0] * shape.kernel[1] * shape.outputWidth * shape.outputChannels;
-  const rows = shape.batch * shape.outputHeight;
-  writer.inShares(rows, TAPS_MAX / taps, 1, (begin, end) => {
+  const { shape, yPixelStride = shape.outputChannels, residual = NO_ADDRESS } = call;
+  inPictureParts(writer, shape, TAPS_MAX, ({ words, begin, end, shift }) => {
     writer.emit(op.DEPTHWISE, [
-      ...shapeWords(shape),
+      ...words,
       ...activationWords(call.activation),
       call.x,
       call.weights,
       call.bias,
-      call.y,
-      call.yPixelStride ?? shape.outputChannels,
-      call.residual ?? NO_ADDRESS,
+      behind(call.y, shift * yPixelStride),
+      yPixelStride,
+      behind(residual, shift * shape.outputChannels),
       begin,
       end,
     ]);
-  });
-}
-
-/** Rows (pixels of x) and columns (taps and output channels of a group) of a ConvTranspose that are held at a time. */
-function columnBlock(shape: ConvShape): { rows: number; n: number } {
-  const n = shape.kernel[0] * shape.kernel[1] * (shape.outputChannels / shape.group);
-  const fitting = Math.max(TILE_ROWS, Math.floor(PATCH_BYTES / 4 / n / TILE_ROWS) * TILE_ROWS);
-  return { rows: Math.min(fitting, pack.roundUp(shape.batch * shape.inputHeight * shape.inputWidth, TILE_ROWS)), n };
-}
-
-/** Whether every pixel gives a block of results of its own, so that no results are added up. */
-export function isSpread(shape: ConvShape): boolean {
-  const { group, kernel, strides, dilations, pads, inputHeight, inputWidth, outputHeight, outputWidth } = shape;
-  const isTiled = kernel.every((size, axis) => size === strides[axis] && (size === 1 || dilations[axis] === 1));
-  const isWhole = outputHeight === inputHeight * kernel[0] && outputWidth === inputWidth * kernel[1];
-  return group === 1 && isTiled && isWhole && !pads.some(Boolean) && spreadFlops(shape) <= FLOPS_MAX;
-}
-
-/** Of one input row. */
-function spreadFlops(shape: ConvShape): number {
-  return 2 * shape.inputWidth * shape.inputChannels * columnBlock(shape).n;
-}
-
-/** As a transposed convolution for which `isSpread` holds. */
-export function assembleSpread(writer: Writer, panel: number, call: ConvTransposeCall): void {
-  const { shape } = call;
-  checkShape(shape);
-  const resultBytes = 4 * shape.inputWidth * columnBlock(shape).n;
-  const rows = Math.max(1, Math.floor(Math.min(FLOPS_MAX / spreadFlops(shape), B_BLOCK_BYTES / resultBytes)));
-  const scratch = writer.lane(call.scratch);
-  writer.inShares(shape.batch * shape.inputHeight, rows, 1, (begin, end) => {
-    const operands = [call.x, call.weights, call.bias, call.y, scratch, panel, begin, end];
-    writer.emit(op.CONV_TRANSPOSE_ROWS, [...shapeWords(shape), ...activationWords(call.activation), ...operands]);
-  });
-}
-
-export function convTransposeScratchBytes(shape: ConvShape): number {
-  if (isSpread(shape))
-    return 4 * (pack.roundUp(columnBlock(shape).n + PANEL_MAX, PANEL_MAX) + shape.inputWidth * PANEL_MAX);
-  const { rows, n } = columnBlock(shape);
-  return rows * n * 4;
-}
-
-/** x times the weights gives every pixel's contributions, which are added where they belong in y; y must hold the bias already. */
-export function assembleConvTranspose(writer: Writer, panel: number, call: ConvTransposeCall): void {
-  const { shape } = call;
-  checkShape(shape);
-  const [k, channels] = [shape.inputChannels / shape.group, shape.outputChannels / shape.group];
-  const { rows, n } = columnBlock(shape);
-  inParts(shape.batch * shape.inputHeight * shape.inputWidth, rows, (begin, end) => {
-    for (let group = 0; group < shape.group; group++) {
-      assembleGemm(writer, panel, {
-        a: behind(call.x, begin * shape.inputChannels + group * k),
-        lda: shape.inputChannels,
-        packedB: behind(call.weights, group * pack.packedLength(k, n, panel)),
-        c: call.scratch,
-        ldc: n,
-        ldr: n,
-        m: end - begin,
-        n,
-        k,
-      });
-      writer.emit(op.COL2IM, [...shapeWords(shape), call.scratch, call.y, group * channels, channels, begin, end]);
-    }
   });
 }

@@ -1,8 +1,9 @@
 /** Instructions of pools and of resizing. */
 import * as op from '../../assembly/opcodes.ts';
-import { checkShape, shapeWords } from './assemble-matrix.ts';
+import { checkShape } from './assemble-matrix.ts';
 import type { Address, ConvShape, Instructions } from './instructions.ts';
-import { checkAligned, ELEMENTS_MAX, TAPS_MAX, type Writer } from './writer.ts';
+import { inPictureParts } from './picture-parts.ts';
+import { behind, checkAligned, ELEMENTS_MAX, TAPS_MAX, type Writer } from './writer.ts';
 
 /** Averages are divided one by one. */
 const POOL_TAPS_MAX = TAPS_MAX / 4;
@@ -17,13 +18,24 @@ export function assemblePool(
 ): void {
   checkShape(shape);
   checkAligned(x, y);
-  const taps = shape.kernel[0] * shape.kernel[1] * shape.outputWidth * shape.outputChannels;
-  const rows = shape.batch * shape.outputHeight;
-  writer.inShares(rows, POOL_TAPS_MAX / taps, 1, (begin, end) => {
-    const [, , bottom, right] = shape.pads;
-    writer.emit(op.POOL, [...shapeWords(shape), kind, x, y, yPixelStride, bottom, right, begin, end]);
+  const [, , bottom, right] = shape.pads;
+  inPictureParts(writer, shape, POOL_TAPS_MAX, ({ words, begin, end, shift }) => {
+    writer.emit(op.POOL, [...words, kind, x, behind(y, shift * yPixelStride), yPixelStride, bottom, right, begin, end]);
   });
 }
+
+/** Columns, channels and rows of results. */
+interface Rectangle {
+  readonly left: number;
+  readonly right: number;
+  readonly first: number;
+  readonly last: number;
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** A pixel on its own takes as long as some elements. */
+const PIXEL_ELEMENTS = 8;
 
 export function assembleResize(
   writer: Writer,
@@ -33,10 +45,28 @@ export function assembleResize(
   const { x, y, rows, columns, batch, inputHeight, inputWidth, outputHeight, outputWidth, channels } = call;
   const { xPixelStride = channels, yPixelStride = channels } = call;
   checkAligned(x, y, rows, columns);
-  const sizes = [inputHeight, inputWidth, outputHeight, outputWidth, channels];
-  const outputRows = batch * outputHeight;
-  const most = ELEMENTS_MAX / Math.max(1, outputWidth * channels);
-  writer.inShares(outputRows, most, 1, (begin, end) => {
-    writer.emit(opcode, [x, xPixelStride, y, yPixelStride, rows, columns, ...sizes, begin, end]);
+  const entryBytes = opcode === op.RESIZE_LINEAR ? 8 : 4;
+  const emit = (part: Rectangle): void => {
+    const { left, right, first, last, begin, end } = part;
+    const width = right - left;
+    // Kernels count rows of the width that they are told.
+    const shift = left + begin * (outputWidth - width);
+    const places = [behind(x, first), xPixelStride, behind(y, shift * yPixelStride + first), yPixelStride];
+    const sizes = [inputHeight, inputWidth, outputHeight, width, last - first];
+    writer.emit(opcode, [...places, rows, behind(columns, left, entryBytes), ...sizes, begin, end]);
+  };
+  const whole = { left: 0, right: outputWidth, first: 0, last: channels };
+  const rowElements = Math.max(1, outputWidth * (channels + PIXEL_ELEMENTS));
+  if (rowElements <= 2 * ELEMENTS_MAX) {
+    const most = ELEMENTS_MAX / rowElements;
+    writer.inShares(batch * outputHeight, most, 1, (begin, end) => emit({ ...whole, begin, end }));
+    return;
+  }
+  writer.inParts(batch * outputHeight, 1, (row) => {
+    writer.inParts(channels, ELEMENTS_MAX, (first, last) => {
+      writer.inShares(outputWidth, ELEMENTS_MAX / (last - first + PIXEL_ELEMENTS), 1, (left, right) => {
+        emit({ left, right, first, last, begin: row, end: row + 1 });
+      });
+    });
   });
 }

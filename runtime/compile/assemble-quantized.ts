@@ -1,13 +1,14 @@
 /** Convolutions from bytes to bytes. Layouts: assembly/tensor/quantized.ts and quantized-depthwise.ts. */
 import * as op from '../../assembly/opcodes.ts';
 import { assembleByteConv } from './assemble-bytes.ts';
-import { checkShape, shapeWords } from './assemble-matrix.ts';
+import { checkShape } from './assemble-matrix.ts';
 import { assembleRescaled, type RescaledKernel } from './assemble-rescaled.ts';
 import type { Size2d } from './graph.ts';
 import type { ConvShape } from './instructions.ts';
 import { quantizedTypes } from './kinds.ts';
 import { isDepthwise, isPointwise, patchLength, roundUp } from './pack.ts';
 import { INTEGER_PANEL, packedIntegers } from './pack-integer.ts';
+import { inPictureParts, shapeWords } from './picture-parts.ts';
 import { type QuantizedConvCall, rescalingWords } from './quantized-call.ts';
 import { behind, checkAligned, FLOPS_MAX, forCores, TAPS_MAX, type Writer } from './writer.ts';
 
@@ -49,11 +50,9 @@ export function quantizedConvScratchBytes(shape: ConvShape): number {
 function assembleDepthwise(writer: Writer, call: QuantizedConvCall): void {
   const { shape, x, xType, xZero, weights, bias, factor, y, to } = call;
   const scratch = writer.lane(call.scratch);
-  const perRow = shape.kernel[0] * shape.kernel[1] * shape.outputWidth * shape.outputChannels;
-  const rows = shape.batch * shape.outputHeight;
-  writer.inShares(rows, TAPS_MAX / perRow, 1, (begin, end) => {
+  inPictureParts(writer, shape, TAPS_MAX, ({ words, begin, end, shift }) => {
     writer.emit(op.QUANTIZED_DEPTHWISE, [
-      ...shapeWords(shape),
+      ...words,
       ...rescalingWords(to),
       quantizedTypes[xType].code,
       xZero,
@@ -62,7 +61,7 @@ function assembleDepthwise(writer: Writer, call: QuantizedConvCall): void {
       weights,
       bias,
       factor,
-      y,
+      behind(y, shift * shape.outputChannels, 1),
       scratch,
       begin,
       end,

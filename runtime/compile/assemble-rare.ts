@@ -1,20 +1,13 @@
 /** Instructions of the rare operations (rare-operations.ts). Shapes have been checked. */
 import * as op from '../../assembly/opcodes.ts';
-import type { DataType } from '../engine/tensor.ts';
+import { type DataType, elementBytes } from '../engine/tensor.ts';
+import { assembleAlongAxis, cumulateKernel } from './assemble-along-axis.ts';
+import { CUT_NS } from './element-cost.ts';
 import type { Address } from './instructions.ts';
 import { elementTypes, typedKind } from './kinds.ts';
 import { BLOCK_COLUMNS } from './pack-blocks.ts';
 import type { BorderMode, SampleMode, ScatterName, TreesName } from './rare-operations.ts';
-import {
-  behind,
-  checkAligned,
-  checkMatrices,
-  ELEMENTS_MAX,
-  floatWord,
-  inParts,
-  TAPS_MAX,
-  type Writer,
-} from './writer.ts';
+import { behind, checkAligned, checkMatrices, ELEMENTS_MAX, floatWord, inParts, type Writer } from './writer.ts';
 
 const scatterKinds: Record<ScatterName, number> = {
   set: op.SCATTER_SET,
@@ -67,8 +60,12 @@ export function assembleScatter(writer: Writer, call: ScatterCall): void {
   const { y, positions, updates, rows, inner } = call;
   checkAligned(y, positions, updates);
   const kind = typedKind(scatterKinds[call.name], call.type);
-  inParts(call.count, ELEMENTS_MAX / Math.max(1, inner), (begin, end) => {
-    writer.emit(op.SCATTER, [kind, y, positions, updates, rows, inner, begin, end]);
+  const bytes = elementBytes(call.type);
+  inParts(inner, ELEMENTS_MAX, (left, right) => {
+    const places = [behind(y, left, bytes), positions, behind(updates, left, bytes)];
+    inParts(call.count, ELEMENTS_MAX / 4 / Math.max(1, (right - left) / 4), (begin, end) => {
+      writer.emit(op.SCATTER, [kind, ...places, rows, inner, begin, end, right - left]);
+    });
   });
 }
 
@@ -89,15 +86,11 @@ export interface CumulateCall extends Run {
 }
 
 export function assembleCumulate(writer: Writer, call: CumulateCall): void {
-  const { x, y, outer, axis, inner } = call;
-  checkAligned(x, y);
   const flags =
     (call.product ? op.CUMULATE_PRODUCT : 0) |
     (call.exclusive ? op.CUMULATE_EXCLUSIVE : 0) |
     (call.reverse ? op.CUMULATE_REVERSE : 0);
-  inParts(outer, ELEMENTS_MAX / Math.max(1, axis * inner), (begin, end) => {
-    writer.emit(op.CUMULATE, [typedKind(flags, call.type), x, y, axis, inner, begin, end]);
-  });
+  assembleAlongAxis(writer, cumulateKernel(typedKind(flags, call.type), call.type), call);
 }
 
 export interface TopKCall extends Run {
@@ -110,14 +103,40 @@ export interface TopKCall extends Run {
   readonly largest: boolean;
 }
 
-/** Choosing costs about 16 comparisons an element. */
+/** Nanoseconds: a thousand indices are written down, a root sinks to its place, the first of a heap is taken. */
+export const INDICES_NS = 500;
+export const ROOT_NS = 16;
+export function takeNs(axis: number): number {
+  return 20 * Math.log2(axis + 2);
+}
+
+/** How a row is done: assembly/tensor/order.ts. */
+export function topKSteps(axis: number, k: number): { blocks: number; roots: number; all: number } {
+  const [blocks, roots] = [Math.ceil(axis / 1024), Math.floor(axis / 2)];
+  return { blocks, roots, all: blocks + roots + k };
+}
+
+/** Many rows, or a part of one. */
 export function assembleTopK(writer: Writer, call: TopKCall): void {
   const { x, values, indices, heap, outer, axis, inner, k } = call;
   checkAligned(x, values, indices, heap);
-  inParts(outer, ELEMENTS_MAX / 16 / Math.max(1, axis * inner), (begin, end) => {
-    const kind = typedKind(call.largest ? 1 : 0, call.type);
-    writer.emit(op.TOP_K, [kind, x, values, indices, heap, axis, inner, k, begin, end]);
-  });
+  const kind = typedKind(call.largest ? 1 : 0, call.type);
+  const operands = [kind, x, values, indices, heap, axis, inner, k];
+  const { blocks, roots, all } = topKSteps(axis, k);
+  const rowNs = blocks * INDICES_NS + roots * ROOT_NS + k * takeNs(axis);
+  if (rowNs <= CUT_NS) {
+    inParts(outer * inner, CUT_NS / rowNs, (begin, end) => writer.emit(op.TOP_K, [...operands, begin, end, 0, all]));
+    return;
+  }
+  const part = (row: number, first: number, count: number, ns: number): void =>
+    inParts(count, CUT_NS / ns, (from, to) => {
+      writer.emit(op.TOP_K, [...operands, row, row + 1, first + from, first + to]);
+    });
+  for (let row = 0; row < outer * inner; row++) {
+    part(row, 0, blocks, INDICES_NS);
+    part(row, blocks, roots, ROOT_NS);
+    part(row, blocks + roots, k, takeNs(axis));
+  }
 }
 
 export interface SampleCall {
@@ -190,9 +209,17 @@ export interface ProductCall {
 export function assembleProduct(writer: Writer, call: ProductCall): void {
   const { a, b, c, n, k } = call;
   checkMatrices(a, b, c);
-  const operands = [elementTypes[call.type], a, b, c, n, k, call.transposed ? 1 : 0];
-  inParts(call.m, ELEMENTS_MAX / Math.max(1, n * k), (begin, end) => {
-    writer.emit(op.PRODUCT, [...operands, begin, end]);
+  const [bytes, bColumn] = [elementBytes(call.type), call.transposed ? k : 1];
+  const columns = Math.max(1, Math.min(n, ELEMENTS_MAX / Math.max(1, k)));
+  inParts(n, columns, (left, right) => {
+    const places = [a, behind(b, left * bColumn, bytes), behind(c, left, bytes), n, k, call.transposed ? 1 : 0];
+    inParts(call.m, ELEMENTS_MAX / Math.max(1, (right - left) * k), (begin, end) => {
+      // Of no terms the sum is 0.
+      if (k === 0) writer.emit(op.PRODUCT, [elementTypes[call.type], ...places, begin, end, right - left, 0, 0]);
+      inParts(k, ELEMENTS_MAX, (from, to) => {
+        writer.emit(op.PRODUCT, [elementTypes[call.type], ...places, begin, end, right - left, from, to]);
+      });
+    });
   });
 }
 
@@ -212,7 +239,10 @@ export function assembleLookup(writer: Writer, { x, table, y, rows, channels }: 
   });
 }
 
-/** `room` holds size · size float64. */
+/** Nanoseconds of an element in a column of an elimination. */
+export const ELIMINATION_NS = 0.5;
+
+/** `room` holds size · size + 1 float64. */
 export function assembleDeterminant(
   writer: Writer,
   call: {
@@ -225,8 +255,13 @@ export function assembleDeterminant(
 ): void {
   const { x, y, room, count, size } = call;
   checkAligned(x, y, room);
-  inParts(count, ELEMENTS_MAX / Math.max(1, size ** 3), (begin, end) => {
-    writer.emit(op.DETERMINANT, [x, y, room, size, begin, end]);
+  const most = CUT_NS / ELIMINATION_NS;
+  const matrices = Math.max(1, most / Math.max(1, size ** 3));
+  inParts(count, matrices, (begin, end) => {
+    // A matrix of no columns has a determinant, too.
+    inParts(Math.max(1, size), matrices > 1 ? size : most / size ** 2, (from, to) => {
+      writer.emit(op.DETERMINANT, [x, y, room, size, begin, end, from, Math.min(size, to)]);
+    });
   });
 }
 
@@ -258,13 +293,20 @@ export interface MaxRoiPoolCall {
   readonly scale: number;
 }
 
+/** Nanoseconds of a pixel's channel in a bin. */
+export const ROI_TAP_NS = 0.5;
+
 /** A region may cover its picture, and a bin the whole region. */
 export function assembleMaxRoiPool(writer: Writer, call: MaxRoiPoolCall): void {
   const { x, rois, y, dims, regions, outputSize, scale } = call;
   checkAligned(x, rois, y);
-  const taps = dims.slice(1).reduce((product, size) => product * size, 1);
-  inParts(regions * outputSize[0] * outputSize[1], TAPS_MAX / Math.max(1, taps), (begin, end) => {
-    writer.emit(op.MAX_ROI_POOL, [x, rois, y, ...dims, ...outputSize, floatWord(scale), begin, end]);
+  const [, height = 0, width = 0, channels = 0] = dims;
+  const most = CUT_NS / ROI_TAP_NS / Math.max(1, height * width);
+  inParts(channels, most, (first, last) => {
+    const operands = [behind(x, first), rois, behind(y, first), ...dims, ...outputSize, floatWord(scale)];
+    inParts(regions * outputSize[0] * outputSize[1], most / (last - first), (begin, end) => {
+      writer.emit(op.MAX_ROI_POOL, [...operands, begin, end, last - first]);
+    });
   });
 }
 

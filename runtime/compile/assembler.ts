@@ -5,12 +5,15 @@
 import { strict as assert } from 'node:assert';
 import * as op from '../../assembly/opcodes.ts';
 import { type DataType, elementBytes } from '../engine/tensor.ts';
-import { assembleBroadcast, assembleCopy, assembleLayerNorm } from './assemble-elementwise.ts';
+import { argMaxKernel, assembleAlongAxis, reduceKernel, softmaxKernel } from './assemble-along-axis.ts';
+import { assembleBroadcast, assembleCopy, assembleGather, assembleLayerNorm } from './assemble-elementwise.ts';
 import * as integer from './assemble-integer.ts';
 import * as matrix from './assemble-matrix.ts';
 import * as picture from './assemble-picture.ts';
 import * as quantized from './assemble-quantized.ts';
 import * as rare from './assemble-rare.ts';
+import * as transposed from './assemble-transposed.ts';
+import { castNs, elementNs, elementsFor } from './element-cost.ts';
 import type * as contract from './instructions.ts';
 import type { Address, ConvShape, Instructions, StridedCopy } from './instructions.ts';
 import { binaryKinds, castMode, compareKinds, elementTypes, reduceKinds, typedKind, unaryKinds } from './kinds.ts';
@@ -23,7 +26,7 @@ import { stridesOf } from './strides.ts';
 import { assembleSuppress, type SuppressCall } from './suppress.ts';
 import type { KernelTraits } from './traits.ts';
 import * as winograd from './winograd.ts';
-import { type Assembled, behind, checkAligned, checkMatrices, ELEMENTS_MAX, floatWord, Writer } from './writer.ts';
+import { type Assembled, behind, checkAligned, checkMatrices, floatWord, Writer } from './writer.ts';
 
 const FOUR_BYTES = 4;
 
@@ -88,7 +91,7 @@ export class Assembler implements Instructions {
   }
 
   convTransposeScratchBytes(shape: ConvShape): number {
-    return matrix.convTransposeScratchBytes(shape);
+    return transposed.convTransposeScratchBytes(shape);
   }
 
   // ---- matrix and convolution
@@ -118,7 +121,7 @@ export class Assembler implements Instructions {
 
   convTranspose(call: Parameters<Instructions['convTranspose']>[0]): void {
     checkAligned(call.x, call.weights, call.bias, call.y, call.scratch);
-    if (matrix.isSpread(call.shape)) matrix.assembleSpread(this.#writer, this.traits.panel, call);
+    if (transposed.isSpread(call.shape)) transposed.assembleSpread(this.#writer, this.traits.panel, call);
     else this.#convTransposeInColumns(call);
   }
 
@@ -126,7 +129,7 @@ export class Assembler implements Instructions {
     const { shape, y, activation } = call;
     const block = [shape.batch * shape.outputHeight * shape.outputWidth, shape.outputChannels];
     this.copy({ x: call.bias, y, elementBytes: 4, shape: block, xStrides: [0, 1], yStrides: stridesOf(block) });
-    matrix.assembleConvTranspose(this.#writer, this.traits.panel, call);
+    transposed.assembleConvTranspose(this.#writer, this.traits.panel, call);
     const count = (block[0] as number) * shape.outputChannels;
     if (activation?.kind === 'clip') this.unary('clip', y, y, count, activation.min, activation.max);
     else if (activation && activation.kind !== 'none') {
@@ -157,10 +160,11 @@ export class Assembler implements Instructions {
   ): void {
     checkAligned(x, y);
     const [kind, bytes] = [typedKind(unaryKinds[name], type), elementBytes(type)];
-    this.#writer.inElements(count, (begin, end) => {
+    const part = (begin: number, end: number): void => {
       const [partX, partY] = [behind(x, begin, bytes), behind(y, begin, bytes)];
       this.#writer.emit(op.UNARY, [kind, partX, partY, end - begin, floatWord(alpha), floatWord(beta)]);
-    });
+    };
+    this.#writer.inElements(count, part, elementsFor(elementNs(op.UNARY, kind)));
   }
 
   binary(
@@ -216,10 +220,12 @@ export class Assembler implements Instructions {
 
   cast(x: Address, from: DataType, y: Address, to: DataType, count: number, mode = USUAL_MODE): void {
     checkAligned(x, y);
-    this.#writer.inElements(count, (begin, end) => {
+    const types = [elementTypes[from], elementTypes[to]] as const;
+    const part = (begin: number, end: number): void => {
       const [partX, partY] = [behind(x, begin, elementBytes(from)), behind(y, begin, elementBytes(to))];
-      this.#writer.emit(op.CAST, [partX, partY, elementTypes[from], elementTypes[to], castMode(mode), end - begin]);
-    });
+      this.#writer.emit(op.CAST, [partX, partY, ...types, castMode(mode), end - begin]);
+    };
+    this.#writer.inElements(count, part, elementsFor(castNs(...types)));
   }
 
   // ---- reductions and normalisation
@@ -233,11 +239,17 @@ export class Assembler implements Instructions {
     inner: number,
     type: DataType = 'float32',
   ): void {
-    this.#alongAxis(op.REDUCE, typedKind(reduceKinds[name], type), x, y, outer, axis, inner);
+    assembleAlongAxis(this.#writer, reduceKernel(typedKind(reduceKinds[name], type), type), {
+      x,
+      y,
+      outer,
+      axis,
+      inner,
+    });
   }
 
   softmax(x: Address, y: Address, outer: number, axis: number, inner: number, log = false): void {
-    this.#alongAxis(op.SOFTMAX, log ? 1 : 0, x, y, outer, axis, inner);
+    assembleAlongAxis(this.#writer, softmaxKernel(log), { x, y, outer, axis, inner });
   }
 
   argMax(
@@ -250,15 +262,7 @@ export class Assembler implements Instructions {
     { least, last }: contract.ExtremeChoice = { least: false, last: false },
   ): void {
     const kind = (least ? op.ARG_LEAST : 0) | (last ? op.ARG_LAST : 0);
-    this.#alongAxis(op.ARG_MAX, typedKind(kind, type), x, y, outer, axis, inner);
-  }
-
-  #alongAxis(opcode: number, kind: number, x: Address, y: Address, outer: number, axis: number, inner: number): void {
-    checkAligned(x, y);
-    assert(inner === 0 || outer === 0 || axis > 0 || opcode === op.REDUCE, 'an empty axis has no largest element');
-    this.#writer.inShares(outer, ELEMENTS_MAX / Math.max(1, axis * inner), 1, (begin, end) => {
-      this.#writer.emit(opcode, [kind, x, y, axis, inner, begin, end]);
-    });
+    assembleAlongAxis(this.#writer, argMaxKernel(typedKind(kind, type), type), { x, y, outer, axis, inner });
   }
 
   layerNorm(call: contract.LayerNormCall): void {
@@ -288,12 +292,7 @@ export class Assembler implements Instructions {
     count: number,
     innerBytes: number,
   ): void {
-    checkAligned(x, indices, y);
-    const operands = [x, indices, indexType === 'int64' ? 1 : 0, y, axis, count, innerBytes];
-    const size = (ELEMENTS_MAX * FOUR_BYTES) / Math.max(FOUR_BYTES, innerBytes);
-    this.#writer.inParts(outer * count, size, (begin, end) => {
-      this.#writer.emit(op.GATHER, [...operands, begin, end]);
-    });
+    assembleGather(this.#writer, { x, indices, indexType, y, outer, axis, count, innerBytes });
   }
 
   resizeNearest(call: Parameters<Instructions['resizeNearest']>[0]): void {

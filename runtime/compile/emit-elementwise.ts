@@ -1,11 +1,16 @@
 /** Element-wise operations, reductions and normalisation. */
 import { type DataType, elementBytes, elementCount } from '../engine/tensor.ts';
+import { isLong } from './assemble-along-axis.ts';
 import { type Emission, type Emitter, inputOf, type OperationOf, outputOf, requireFloat32 } from './emission.ts';
 import type { Node, Value } from './graph.ts';
 import type { Address, ReduceName } from './instructions.ts';
 import { UnsupportedError } from './program.ts';
 import { broadcastStrides, joinAxes, stridesOf } from './strides.ts';
 import { ELEMENTS_MAX } from './writer.ts';
+
+const FLOAT_BYTES = 4;
+/** Elements of a row that is normalised in one instruction. */
+const LONG_ROW = 8 * ELEMENTS_MAX;
 
 /** The type of both operands. Those of the graph's operations are one; those of a model may not be. */
 function commonType(node: Node, a: Value, b: Value): DataType {
@@ -105,8 +110,8 @@ function reducedRuns(dims: readonly number[], axes: readonly number[]): Run[] {
 }
 
 /**
- * A run that one instruction would take too long for, in two: equal parts of the axis, then their results. What lies in the cache is walked
- * over again and again instead of the whole image. An axis of a prime size stays whole.
+ * A run that one instruction would take too long for, in two: equal parts of the axis, which cores may share, then their results. What lies in
+ * the cache is walked over again and again instead of the whole image. An axis of a prime size is cut by the assembler, one part after the other.
  */
 function inBounds(run: Run): readonly Run[] {
   const { outer, axis, inner } = run;
@@ -162,11 +167,59 @@ function alongAxis(
   return [at(x), at(outputOf(node)), outer, x.dims[axis] as number, inner];
 }
 
+function runAlong({ dims }: Value, axis: number): Run {
+  const [outer, inner] = [dims.slice(0, axis), dims.slice(axis + 1)].map(elementCount) as [number, number];
+  return { outer, axis: dims[axis] as number, inner };
+}
+
+/** One number for each row along an axis. */
+function rowBytes({ outer, inner }: Run): number {
+  return Math.ceil((outer * inner * FLOAT_BYTES) / 64) * 64;
+}
+
+/** y = x with its row's number, in `rows`. */
+function withRows(
+  { assembler }: Emission,
+  name: 'add' | 'sub' | 'mul' | 'div',
+  x: Address,
+  rows: Address,
+  y: Address,
+  run: Run,
+) {
+  const { outer, axis, inner } = run;
+  assembler.binary(name, x, rows, y, [outer, axis, inner], [axis * inner, inner, 1], [inner, 0, 1]);
+}
+
+/** By instructions that are cut: the largest of each row, exponentials, their sum, and what is to be done with it. */
+function longSoftmax(emission: Emission<OperationOf<'softmax'>>, run: Run): void {
+  const { assembler, node, operation, scratch, at } = emission;
+  const { outer, axis, inner } = run;
+  const [x, y, most, sum] = [at(inputOf(node, 0)), at(outputOf(node)), scratch, scratch + rowBytes(run)];
+  assembler.reduce('max', x, most, outer, axis, inner);
+  withRows(emission, 'sub', x, most, y, run);
+  assembler.unary('exp', y, y, outer * axis * inner);
+  assembler.reduce('sum', y, sum, outer, axis, inner);
+  if (!operation.log) {
+    withRows(emission, 'div', y, sum, y, run);
+    return;
+  }
+  assembler.unary('log', sum, sum, outer * inner);
+  withRows(emission, 'sub', x, most, y, run);
+  withRows(emission, 'sub', y, sum, y, run);
+}
+
 export const softmax: Emitter<OperationOf<'softmax'>> = {
+  scratchBytes(node, operation) {
+    const run = runAlong(inputOf(node, 0), operation.axis);
+    return isLong(run.axis, run.inner) ? 2 * rowBytes(run) : 0;
+  },
   emit(emission) {
     const { axis, log } = emission.operation;
-    requireFloat32(emission.node, inputOf(emission.node, 0));
-    emission.assembler.softmax(...alongAxis(emission, axis), log);
+    const x = inputOf(emission.node, 0);
+    requireFloat32(emission.node, x);
+    const run = runAlong(x, axis);
+    if (isLong(run.axis, run.inner)) longSoftmax(emission, run);
+    else emission.assembler.softmax(...alongAxis(emission, axis), log);
   },
 };
 
@@ -177,13 +230,44 @@ export const argMax: Emitter<OperationOf<'argMax'>> = {
   },
 };
 
+/** By instructions that are cut: mean and variance of each row, in scratch, then what is done with all elements. */
+function longLayerNorm(emission: Emission<OperationOf<'layerNorm'>>, run: Run): void {
+  const { assembler, node, operation, scratch, at } = emission;
+  const { outer: rows, axis: size } = run;
+  const [x, scale, bias] = [0, 1, 2].map((index) => at(inputOf(node, index))) as [Address, Address, Address];
+  const y = at(outputOf(node));
+  const from = operation.uncentred ? x : y;
+  if (!operation.uncentred) {
+    assembler.reduce('mean', x, scratch, rows, size, 1);
+    withRows(emission, 'sub', x, scratch, y, run);
+  }
+  assembler.reduce('sumSquare', from, scratch, rows, size, 1);
+  assembler.unary('scale', scratch, scratch, rows, 1 / size, operation.epsilon);
+  assembler.unary('sqrt', scratch, scratch, rows);
+  withRows(emission, 'div', from, scratch, y, run);
+  assembler.binary('mul', y, scale, y, [rows, size], [size, 1], [0, 1]);
+  assembler.binary('add', y, bias, y, [rows, size], [size, 1], [0, 1]);
+}
+
+function rowsOf(x: Value): Run {
+  return { outer: elementCount(x.dims.slice(0, -1)), axis: x.dims.at(-1) ?? 1, inner: 1 };
+}
+
 export const layerNorm: Emitter<OperationOf<'layerNorm'>> = {
-  emit({ assembler, node, operation, at }) {
+  scratchBytes(node) {
+    const run = rowsOf(inputOf(node, 0));
+    return run.axis > LONG_ROW ? rowBytes(run) : 0;
+  },
+  emit(emission) {
+    const { assembler, node, operation, at } = emission;
     const [x, scale, bias] = [inputOf(node, 0), inputOf(node, 1), inputOf(node, 2)];
     requireFloat32(node, x, scale, bias);
-    const size = x.dims.at(-1) ?? 1;
-    const rows = elementCount(x.dims.slice(0, -1));
+    const { outer: rows, axis: size } = rowsOf(x);
     const { epsilon, uncentred } = operation;
+    if (size > LONG_ROW) {
+      longLayerNorm(emission, rowsOf(x));
+      return;
+    }
     const places = { x: at(x), y: at(outputOf(node)), scale: at(scale), bias: at(bias) };
     assembler.layerNorm({ ...places, rows, size, epsilon, uncentred });
   },

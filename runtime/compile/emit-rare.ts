@@ -102,7 +102,7 @@ export const pairOpposites: Emitter<OperationOf<'pairOpposites'>> = {
 const sizeOf = (node: Node): number => inputOf(node, 0).dims.at(-1) as number;
 
 export const determinant: Emitter<OperationOf<'determinant'>> = {
-  scratchBytes: (node) => sizeOf(node) ** 2 * 8,
+  scratchBytes: (node) => (sizeOf(node) ** 2 + 1) * 8,
   emit({ assembler, node, scratch, at }) {
     const x = inputOf(node, 0);
     requireFloat32(node, x);

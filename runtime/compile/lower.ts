@@ -71,6 +71,41 @@ function otherMatMul(
   return residual ? builder.binary('add', biased, residual) : biased;
 }
 
+type Pool = Operation & { kind: 'maxPool' | 'averagePool' };
+
+/** Taps of a pixel of which two pools are made: they have fewer, and each pixel of a large window would take too long for one instruction. */
+const POOL_TAPS_MAX = 500_000;
+
+function isLargePool({ window: { kernel } }: Pool, { dims }: Value): boolean {
+  return kernel[0] > 1 && kernel[1] > 1 && kernel[0] * kernel[1] * (dims[3] ?? 0) > POOL_TAPS_MAX;
+}
+
+/** Maxima of maxima are maxima, and averages of averages averages, since how many elements a window has is a product over the axes. */
+function poolByAxes(builder: Builder, operation: Pool, x: Value): Value {
+  const { window, outputSize } = operation;
+  const { kernel, strides, dilations, pads } = window;
+  const across: Pool = {
+    ...operation,
+    window: {
+      kernel: [1, kernel[1]],
+      strides: [1, strides[1]],
+      dilations: [1, dilations[1]],
+      pads: [0, pads[1], 0, pads[3]],
+    },
+    outputSize: [x.dims[1] ?? 0, outputSize[1]],
+  };
+  const down: Pool = {
+    ...operation,
+    window: {
+      kernel: [kernel[0], 1],
+      strides: [strides[0], 1],
+      dilations: [dilations[0], 1],
+      pads: [pads[0], 0, pads[2], 0],
+    },
+  };
+  return builder.add(down, [builder.add(across, [x])]);
+}
+
 /** Types of fewer than 16 bits are stored, moved and cast, no more. */
 function refuseStorage(builder: Builder, operation: Operation, inputs: readonly (Value | undefined)[]): void {
   const { kind } = operation;
@@ -94,5 +129,7 @@ export function lower(
     return result && [result];
   }
   if (operation.kind === 'matMul' && x.type !== 'float32') return [otherMatMul(builder, operation, inputs)];
+  const isPool = operation.kind === 'maxPool' || operation.kind === 'averagePool';
+  if (isPool && x.type === 'float32' && isLargePool(operation, x)) return [poolByAxes(builder, operation, x)];
   return x.type === 'float64' ? lowerFloat64(builder, operation, inputs) : undefined;
 }

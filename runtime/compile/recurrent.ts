@@ -1,5 +1,6 @@
 /** Recurrent layers: their shapes, their memory, and their instructions. */
 import * as op from '../../assembly/opcodes.ts';
+import { assembleGemm } from './assemble-matrix.ts';
 import { type Emitter, floats, inputOf, type OperationOf, outputOf, requireFloat32 } from './emission.ts';
 import type { Value } from './graph.ts';
 import { type Address, NO_ADDRESS } from './instructions.ts';
@@ -57,6 +58,38 @@ export function recurrentRoomBytes(name: RecurrentName, batch: number, hidden: n
   return recurrentCells[name].room * batch * hidden * 4;
 }
 
+/**
+ * Where a step of one row alone takes too long, its products are instructions of their own, which are cut, and cores may share; behind each
+ * follow the functions that need it.
+ */
+function assembleSteps(writer: Writer, panel: number, call: RecurrentCall): void {
+  const { name, reverse, gates, r, h0, second = NO_ADDRESS, c = NO_ADDRESS, peephole = NO_ADDRESS, y, room } = call;
+  const { time, batch, hidden } = call;
+  const cell = recurrentCells[name];
+  const [stepElements, gateElements] = [batch * hidden, batch * hidden * cell.gates];
+  const product = (a: Address, packedB: Address, c: Address, n: number, bias: Address, residual: Address): void =>
+    assembleGemm(writer, panel, {
+      ...{ a, lda: hidden, packedB, c, ldc: n, m: batch, n, k: hidden },
+      ...(bias === NO_ADDRESS ? { residual } : { bias }),
+      ldr: cell.gates * hidden,
+    });
+  for (let step = 0; step < time; step++) {
+    const at = reverse ? time - 1 - step : step;
+    const [x, h] = [behind(gates, at * gateElements), behind(y, at * stepElements)];
+    const before = step === 0 ? h0 : behind(h, reverse ? stepElements : -stepElements);
+    const functions = (part: 1 | 2): void => {
+      const states = [gates, r, h0, second, c, peephole, y, room, time, batch, batch, hidden, panel];
+      writer.emit(op.RECURRENT, [cell.kind, ...states, reverse ? 1 : 0, step, step + 1, part]);
+    };
+    if (name === 'gruResetAfter') product(before, r, room, 3 * hidden, second, NO_ADDRESS);
+    else product(before, r, name === 'rnn' ? h : room, cell.stateGates * hidden, NO_ADDRESS, x);
+    functions(1);
+    if (name !== 'gru') continue;
+    product(behind(room, 2 * stepElements), second, h, hidden, NO_ADDRESS, behind(x, 2 * hidden));
+    functions(2);
+  }
+}
+
 /** As many steps an instruction as its bound allows. Rows do not depend on each other, so large batches are cut too. */
 export function assembleRecurrent(writer: Writer, panel: number, call: RecurrentCall): void {
   const { name, gates, r, h0, second = NO_ADDRESS, c = NO_ADDRESS, peephole = NO_ADDRESS, y, room } = call;
@@ -64,6 +97,10 @@ export function assembleRecurrent(writer: Writer, panel: number, call: Recurrent
   checkAligned(gates, r, h0, second, c, peephole, y, room);
   const cell = recurrentCells[name];
   const rowFlops = cell.gates * hidden * (2 * hidden + GATE_FLOPS);
+  if (rowFlops > FLOPS_MAX) {
+    assembleSteps(writer, panel, call);
+    return;
+  }
   inParts(batch, FLOPS_MAX / rowFlops, (first, last) => {
     const rowsOf = (base: Address, width: number): Address => behind(base, first * width);
     const state = name === 'lstm' ? rowsOf(second, hidden) : second;
@@ -71,7 +108,7 @@ export function assembleRecurrent(writer: Writer, panel: number, call: Recurrent
     const operands = [cell.kind, rowsOf(gates, cell.gates * hidden), r, ...states];
     const sizes = [time, batch, last - first, hidden, panel, call.reverse ? 1 : 0];
     inParts(time, FLOPS_MAX / (rowFlops * (last - first)), (begin, end) => {
-      writer.emit(op.RECURRENT, [...operands, ...sizes, begin, end]);
+      writer.emit(op.RECURRENT, [...operands, ...sizes, begin, end, 0]);
     });
   });
 }

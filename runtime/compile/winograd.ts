@@ -1,10 +1,11 @@
 /** Convolutions by Winograd's algorithm: when, the weights' form, and the instructions. The kernels: assembly/tensor/winograd.ts. */
 import * as op from '../../assembly/opcodes.ts';
-import { activationWords, assembleGemm, checkShape, shapeWords } from './assemble-matrix.ts';
+import { activationWords, assembleGemm, checkShape } from './assemble-matrix.ts';
 import { type Address, type ConvShape, type Instructions, NO_ADDRESS } from './instructions.ts';
 import { packedLength, repeatColumns, roundUp } from './pack.ts';
 import type { PackingRoom } from './packing-room.ts';
-import { behind, checkAligned, checkMatrices, inParts, type Writer } from './writer.ts';
+import { shapeWords } from './picture-parts.ts';
+import { behind, checkAligned, checkMatrices, ELEMENTS_MAX, inParts, type Writer } from './writer.ts';
 
 /** The kernels move channels in eights. */
 const CHANNELS = 8;
@@ -26,8 +27,9 @@ const BLOCK_BYTES = 1_500_000;
 const BLOCK_TILES_MIN = 24;
 const BLOCK_TILES_MAX = 96;
 const TILE_ROWS = 6;
-/** Tiles that one instruction transforms. */
+/** Tiles that one instruction transforms, and values of them with many channels. */
 const PART_TILES = 12;
+const PART_VALUES = 2 * ELEMENTS_MAX;
 /** Into so many a convolution is cut if need be, for cores to share. */
 const BLOCKS_WANTED = 8;
 /** 36 values of eight channels. */
@@ -161,6 +163,10 @@ function lay(shape: ConvShape): Room {
   };
 }
 
+function partTiles(channels: number): number {
+  return Math.min(PART_TILES, PART_VALUES / 36 / channels);
+}
+
 export function winogradScratchBytes(shape: ConvShape): number {
   return lay(shape).end;
 }
@@ -178,7 +184,7 @@ export function assembleWinograd(writer: Writer, panel: number, call: Parameters
   const own = writer.lane(scratch);
   const block = (base: Address, begin: number, end: number): void => {
     const [inputs, products] = [base + room.inputs, base + room.products];
-    writer.inParts(end - begin, PART_TILES, (first, last) => {
+    writer.inParts(end - begin, partTiles(lda), (first, last) => {
       const places = [behind(inputs, first * lda), room.inputPlane, own, own + room.patch];
       writer.emit(op.WINOGRAD_INPUT, [...shapeWords(shape), x, ...places, begin + first, begin + last]);
     });
@@ -187,7 +193,7 @@ export function assembleWinograd(writer: Writer, panel: number, call: Parameters
       const packedB = behind(weights, product * each);
       assembleGemm(writer, panel, { a, lda, packedB, c, ldc, ldr: ldc, m: end - begin, n: ldc, k });
     });
-    writer.inParts(end - begin, PART_TILES, (first, last) => {
+    writer.inParts(end - begin, partTiles(ldc), (first, last) => {
       const from = behind(products, first * ldc);
       const operands = [
         from,

@@ -79,9 +79,9 @@ export class Writer {
     this.inParts(count, forCores(count, size), part, multiple);
   }
 
-  /** Elements that one operation does alike. */
-  inElements(count: number, part: (begin: number, end: number) => void): void {
-    this.inShares(count, ELEMENTS_MAX, LINE, part);
+  /** Elements that one operation does alike, at most so many an instruction. */
+  inElements(count: number, part: (begin: number, end: number) => void, most = ELEMENTS_MAX): void {
+    this.inShares(count, most, LINE, part);
   }
 
   /** As `inParts`, but the instructions of a part are executed in their order, by one core, which has scratch memory of its own: see `lane`. */
