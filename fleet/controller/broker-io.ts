@@ -15,6 +15,8 @@ import { noTelemetry } from '../../runtime/telemetry/telemetry.ts';
 import { originProblem } from '../api/origin.ts';
 import { Bucket, isControl, publishProblem, type Rate } from './broker-access.ts';
 import { Backlog, Retained } from './broker-memory.ts';
+import type { Link } from './link-io.ts';
+import { type OwnLinkOptions, openOwnLink } from './own-link-io.ts';
 import { PortError } from './port-error.ts';
 
 export const BROKER_LIMITS = {
@@ -68,6 +70,7 @@ export interface EmbeddedBroker {
   readonly webSocketPort: number;
   /** User name and password that make a client the controller, as they stand in an address. */
   readonly controllerLogin: string;
+  link(options: OwnLinkOptions): Promise<Link>;
   close(): Promise<void>;
 }
 
@@ -76,7 +79,8 @@ export async function startBroker(options: BrokerOptions): Promise<EmbeddedBroke
   const { host, tcpPort, webSocketPort, log, meter = noTelemetry.meter } = options;
   const secret = randomBytes(24).toString('base64url');
   const counts = new Counts(meter);
-  const aedes = await createAedes(log, secret, counts);
+  const retained = new Retained(BROKER_LIMITS);
+  const aedes = await createAedes(log, secret, counts, retained);
   counts.watch(aedes);
   const accept = (stream: Duplex): void => {
     limitPackets(stream, BROKER_LIMITS.packetBytes);
@@ -103,12 +107,12 @@ export async function startBroker(options: BrokerOptions): Promise<EmbeddedBroke
     tcpPort: (tcp.address() as AddressInfo).port,
     webSocketPort: (http.address() as AddressInfo).port,
     controllerLogin: `${CONTROLLER}:${secret}`,
+    link: (options) => openOwnLink(aedes, retained, options),
     close,
   };
 }
 
-async function createAedes(log: Logger, secret: string, counts: Counts): Promise<Aedes> {
-  const retained = new Retained(BROKER_LIMITS);
+async function createAedes(log: Logger, secret: string, counts: Counts, retained: Retained): Promise<Aedes> {
   const controllers = new WeakSet<Client>();
   const buckets = new WeakMap<Client, ReturnType<typeof createBuckets>>();
   const filters = new WeakMap<Client, Set<string>>();

@@ -15,7 +15,7 @@ import { type BlobStore, openFolder } from './blob-store.ts';
 import { type EmbeddedBroker, startBroker } from './broker-io.ts';
 import { type Database, openDatabase, sqliteDialect } from './database.ts';
 import { Fleet, NODES_MAX } from './fleet-service.ts';
-import { type Link, openLink, watchTopics } from './link-io.ts';
+import { type Link, type LinkOptions, openLink, watchTopics } from './link-io.ts';
 import { createNodeTraffic, type NodeTraffic } from './node-traffic.ts';
 import { readNodeMessage } from './registry.ts';
 import type { ControllerService } from './service.ts';
@@ -90,7 +90,16 @@ export async function startController(options: ControllerOptions): Promise<Contr
     const mqttUrl = broker ? `mqtt://${reachable(host)}:${broker.tcpPort}` : (options.broker as string);
     const ownUrl = broker ? mqttUrl.replace('//', `//${broker.controllerLogin}@`) : mqttUrl;
     const files = `${publicUrl}/v1/blobs`;
-    const { fleet, link } = await startFleet({ database, blobs, files, mqttUrl: ownUrl, log, telemetry, closers });
+    const { fleet, link } = await startFleet({
+      database,
+      blobs,
+      files,
+      mqttUrl: ownUrl,
+      broker,
+      log,
+      telemetry,
+      closers,
+    });
     const webSocketUrl = broker ? `ws://${reachable(host)}:${broker.webSocketPort}` : null;
     const brokerConnected = (): boolean => link.connected;
     const { scrape } = telemetry;
@@ -149,6 +158,8 @@ interface FleetParts {
   readonly blobs: BlobStore;
   readonly files: string;
   readonly mqttUrl: string;
+  /** Where it is ours. */
+  readonly broker: EmbeddedBroker | undefined;
   readonly log: Logger;
   readonly telemetry: OpenTelemetry;
   readonly closers: (() => Promise<void> | void)[];
@@ -159,6 +170,7 @@ async function startFleet({
   blobs,
   files,
   mqttUrl,
+  broker,
   log,
   telemetry,
   closers,
@@ -184,7 +196,7 @@ async function startFleet({
     markReady = resolve;
   });
   await fleet.start();
-  const link: Link = await openLink({
+  const linkOptions: LinkOptions = {
     url: mqttUrl,
     clientId: `llmasos-controller-${randomUUID().slice(0, 8)}`,
     filters: CHANNELS.map(allNodes),
@@ -197,7 +209,8 @@ async function startFleet({
       fleet.linkDown();
       log.warn(`no connection to the broker at ${withoutPassword(mqttUrl)}: ${reason}; trying again`);
     },
-  });
+  };
+  const link: Link = await (broker ? broker.link(linkOptions) : openLink(linkOptions));
   closers.push(() => link.close());
   closers.push(() => fleet.close());
   closers.push(() => traffic.close());
