@@ -38,6 +38,7 @@ async function phase(
   };
   const loops = heavy.length === 0 ? [] : Array.from({ length: inFlight }, (_, i) => loop(i));
   const startedMs = nowMs();
+  const cpu = process.cpuUsage();
   const answers: Promise<void>[] = [];
   const answer = async (atMs: number): Promise<void> => {
     const { queueMs } = await run(urgent as string, { priority: 0 });
@@ -49,8 +50,9 @@ async function phase(
   await Promise.all(answers);
   over = true;
   const elapsed = (nowMs() - startedMs) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
   await Promise.all(loops);
-  return { kind: 'measured', responsesMs, queuesMs, heavyRuns, seconds: elapsed };
+  return { kind: 'measured', responsesMs, queuesMs, heavyRuns, seconds: elapsed, cpuMs: (user + system) / 1000 };
 }
 
 /** The engine works on the job, once for each core; one more run waits. One job is cancelled, and the one that waits begins: how long did that take? */

@@ -59,6 +59,8 @@ export type LoadReply =
       readonly queuesMs: readonly number[];
       readonly heavyRuns: number;
       readonly seconds: number;
+      /** Processor time of the whole process, which other processes disturb less than they do its speed. */
+      readonly cpuMs: number;
     }
   | { readonly kind: 'cancelled'; readonly freeMs: readonly number[] }
   | {
