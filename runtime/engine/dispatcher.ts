@@ -19,7 +19,7 @@ import type { NextRun } from './next-run.ts';
 import { OFFLOAD, OffloadedRuns } from './offloaded-runs.ts';
 import { isDone, outputsOf, type ProgramResult } from './program-result.ts';
 import { endedEarly, refused } from './run-error.ts';
-import { accountAtOnce, DEFAULT_TENANT, isAdmissible, requestOf, SWITCH_US } from './run-request.ts';
+import { ANSWER_US, accountAtOnce, DEFAULT_TENANT, isAdmissible, requestOf, SWITCH_US } from './run-request.ts';
 import type { ShortRuns } from './short-runs.ts';
 import type { Tensor } from './tensor.ts';
 import { WakeTimer } from './wake-timer.ts';
@@ -74,6 +74,7 @@ export class Dispatcher {
       // Models come and go by their owners' will, and see to their memory themselves.
       memoryBytes: Number.POSITIVE_INFINITY,
       instructionUs: SWITCH_US,
+      answerUs: ANSWER_US,
       accelerators: [OFFLOAD],
       tenants: tenants.some(({ name }) => name === DEFAULT_TENANT.name) ? tenants : [DEFAULT_TENANT, ...tenants],
       models: [],

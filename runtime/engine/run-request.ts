@@ -12,6 +12,8 @@ const RUNS_MAX = 4096;
 export const DEFAULT_TENANT: TenantSpec = { name: 'default', weight: 1, runsMax: RUNS_MAX };
 /** From the wish that a core stops until it can begin something else: its present instruction, two messages, and the system's own scheduler. */
 export const SWITCH_US = 1000;
+/** From the end of a run until its caller has the answer: a message, and what is copied or collected on the thread that serves. */
+export const ANSWER_US = 1000;
 
 interface Work {
   readonly model: string;

@@ -6,16 +6,17 @@ import { type Job, type Run, remainingUs } from './job.ts';
 export interface SafetyPlan {
   readonly nowUs: number;
   readonly instructionUs: number;
+  readonly answerUs: number;
   /** For every core: when the safety job on it ends at the latest, or the present when it does other work or none. */
   readonly coreFreeUs: readonly number[];
   /** Safety jobs that wait. */
   readonly waiting: readonly Job[];
 }
 
-/** A job that would not end in time. */
+/** A job that would not be answered in time. */
 export interface Miss {
   readonly job: Job;
-  readonly endUs: number;
+  readonly answerUs: number;
 }
 
 /**
@@ -36,7 +37,8 @@ export function findMiss(plan: SafetyPlan, candidate: Job): Miss | undefined {
     const startUs = free[core] as number;
     const [{ request, key: endedUs }] = job.runs as [Run];
     const endUs = startUs + (request.isUnknown ? plan.instructionUs : remainingUs(job));
-    if (request.deadlineUs !== undefined && endUs > request.deadlineUs) return { job, endUs };
+    const answerUs = endUs + plan.answerUs;
+    if (request.deadlineUs !== undefined && answerUs > request.deadlineUs) return { job, answerUs };
     free[core] = (request.isUnknown ? Math.max(endUs, endedUs) : endUs) + plan.instructionUs;
   }
   return undefined;

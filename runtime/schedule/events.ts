@@ -31,6 +31,8 @@ export interface SchedulerSpec {
   readonly memoryBytes: number;
   /** The longest that a core works on after it was told to suspend. */
   readonly instructionUs: number;
+  /** From the end of a run on its core until its caller has the answer, at the most: its deadline is his. Default: 0. */
+  readonly answerUs?: number;
   /** GPUs and the like: each computes one run at a time, to its end. Their numbers follow those of the cores. */
   readonly accelerators?: readonly string[];
   readonly tenants: readonly TenantSpec[];

@@ -126,10 +126,11 @@ export class Gate {
       for (const core of slice.cores) coreFreeUs[core] = endUs;
     }
     const waiting = ready.of(SAFETY).jobs();
-    const miss = findMiss({ nowUs, instructionUs: this.#spec.instructionUs, coreFreeUs, waiting }, job);
+    const { instructionUs, answerUs = 0 } = this.#spec;
+    const miss = findMiss({ nowUs, instructionUs, answerUs, coreFreeUs, waiting }, job);
     if (!miss) return undefined;
     const whose = miss.job === job ? 'it' : `run ${miss.job.runs[0]?.request.id}, admitted before,`;
-    return `the deadline cannot be promised: ${whose} would end ${milliseconds(miss.endUs - miss.job.key)} late behind other safety runs; allow more time or send it to another node`;
+    return `the deadline cannot be promised: ${whose} would end ${milliseconds(miss.answerUs - miss.job.key)} late behind other safety runs; allow more time or send it to another node`;
   }
 
   /** Why a run with a deadline is refused; undefined when it is expected to end in time. */

@@ -99,6 +99,13 @@ test('a safety run that would miss its deadline, or make another miss it, is ref
   assert.match(refusal(scheduler, { ...safety, id: 4, deadlineUs: 2600 }, 0), /run 3, admitted before, would end/);
 });
 
+test('a safety run is promised that its answer is there in time, not its end alone', () => {
+  const scheduler = ready({ answerUs: 500 });
+  const safety = { priority: 'safety', workUs: 1000 } as const;
+  assert.match(refusal(scheduler, { ...safety, id: 1, deadlineUs: 1700 }, 0), /it would end 0\.1 ms late/);
+  assert.is(refusal(scheduler, { ...safety, id: 2, deadlineUs: 1750 }, 0), 'admitted');
+});
+
 test('a run that is expected to end late is refused with the prediction', () => {
   const scheduler = ready();
   for (let id = 1; id <= 10; id++) submit(scheduler, { id }, 0);
