@@ -2,6 +2,7 @@
 import assert from 'node:assert';
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
+import type { Accelerator } from '../../runtime/engine/accelerator.ts';
 import type { Engine } from '../../runtime/engine/engine.ts';
 import type { Model } from '../../runtime/engine/model.ts';
 import type { SettingName, Settings } from '../../runtime/protocol/settings.ts';
@@ -14,6 +15,8 @@ export interface LoaderOptions {
   readonly modelMaxBytes?: number | undefined;
   /** As the engine's option: the same bits on every machine. */
   readonly reproducible?: boolean | undefined;
+  /** Models that may run on a GPU, too. */
+  readonly onGpu?: readonly string[] | undefined;
 }
 
 /** Settings that the engine takes when it is made. */
@@ -50,7 +53,9 @@ export class Loader {
     this.#engine ??= this.#createEngine();
     const engine = await this.#engine;
     const pinned = this.#made?.pinned?.includes(name) ?? false;
-    return loadModel(engine, fileSource(path), { name, memoryMaxBytes: this.#options.modelMaxBytes, pinned });
+    const runsOn = this.#options.onGpu?.includes(name) ? ['gpu'] : [];
+    const memoryMaxBytes = this.#options.modelMaxBytes;
+    return loadModel(engine, fileSource(path), { name, memoryMaxBytes, pinned, runsOn });
   };
 
   /** Takes settings for the engine; returns those that wait for the next start, because it was made with others. */
@@ -75,6 +80,16 @@ export class Loader {
     await engine?.close();
   }
 
+  /** A probe computes for some time, in a process of its own: only where a model may use what it finds. */
+  async #accelerators(): Promise<readonly Accelerator[]> {
+    if (!this.#options.onGpu?.length) return [];
+    const { acceleratorsOf } = await import('../../runtime/offload/accelerators.ts');
+    const { probeGpu } = await import('../../runtime/offload/probe.ts');
+    const probe = await probeGpu();
+    this.#log.info({ usable: probe.usable }, `GPU: ${probe.detail}`);
+    return acceleratorsOf(probe, (model, news) => this.#log.info({ model }, `GPU: model "${model}" ${news}`));
+  }
+
   async #createEngine(): Promise<Engine> {
     const { createEngine } = await import('../../runtime/engine/engine.ts');
     const { reproducible } = this.#options;
@@ -83,6 +98,7 @@ export class Loader {
     const engine = await createEngine({
       cacheFolder: this.#data,
       ...{ reproducible, tenants, memoryMaxBytes: memoryBudgetMb && memoryBudgetMb * 1e6 },
+      accelerators: await this.#accelerators(),
       onResidency: (model, change) => this.#log.info({ model }, `model ${change}: the memory does not hold all`),
     });
     const { build, notes } = engine.info;

@@ -22,6 +22,8 @@ const HELP = `A node: runs models on messages from an MQTT broker.
   --budget MB        memory that all models may take together (what is
                      free); those unused for longest make room            LLMASOS_BUDGET
   --pin NAME,NAME    models that stay in memory                           LLMASOS_PIN
+  --gpu NAME,NAME    models that may run on a GPU, too, where one proves
+                     itself: each run where it is expected to end first   LLMASOS_GPU
   --tenants N=W,N=W:R  whose runs share the cores by weight W, each with at
                      most R runs of a class unfinished (4096)             LLMASOS_TENANTS
   --reproducible     the same bits on every machine, slower               LLMASOS_REPRODUCIBLE=1
@@ -50,6 +52,7 @@ function readOptions() {
       memory: flag,
       budget: flag,
       pin: flag,
+      gpu: flag,
       tenants: flag,
       metrics: flag,
       log: flag,
@@ -73,6 +76,7 @@ function readOptions() {
     triggers: value('triggers'),
     models: value('models'),
     modelMaxBytes: toBytes(readMegabytes('memory', value('memory'))),
+    onGpu: value('gpu')?.split(','),
     metrics: value('metrics'),
     reproducible: values.reproducible ?? readSwitch('LLMASOS_REPRODUCIBLE'),
     settings: {

@@ -19,7 +19,7 @@ import type { NextRun } from './next-run.ts';
 import { OFFLOAD, OffloadedRuns } from './offloaded-runs.ts';
 import { isDone, outputsOf, type ProgramResult } from './program-result.ts';
 import { endedEarly, refused } from './run-error.ts';
-import { ANSWER_US, accountAtOnce, DEFAULT_TENANT, isAdmissible, requestOf, SWITCH_US } from './run-request.ts';
+import { ANSWER_US, accountAtOnce, DEFAULT_TENANT, isAdmissible, NORMAL, requestOf, SWITCH_US } from './run-request.ts';
 import type { ShortRuns } from './short-runs.ts';
 import type { Tensor } from './tensor.ts';
 import { WakeTimer } from './wake-timer.ts';
@@ -35,6 +35,8 @@ export interface DispatcherOptions {
   /** Besides the default one, unless that is among them. */
   readonly tenants?: readonly TenantSpec[];
   readonly clock?: Clock;
+  /** Names of those that compute models besides the cores and onnxruntime. */
+  readonly accelerators?: readonly string[];
 }
 
 export class Dispatcher {
@@ -62,7 +64,8 @@ export class Dispatcher {
   #afterwards: (() => void)[] = [];
   #runsBegun = 0;
 
-  constructor({ first, cores }: Processors, { short, tenants = [], clock = machineClock }: DispatcherOptions = {}) {
+  constructor({ first, cores }: Processors, options: DispatcherOptions = {}) {
+    const { short, tenants = [], clock = machineClock, accelerators = [] } = options;
     this.#first = first;
     this.#cores = cores;
     this.#next = (cores[0] as Core).next;
@@ -75,7 +78,7 @@ export class Dispatcher {
       memoryBytes: Number.POSITIVE_INFINITY,
       instructionUs: SWITCH_US,
       answerUs: ANSWER_US,
-      accelerators: [OFFLOAD],
+      accelerators: [OFFLOAD, ...accelerators],
       tenants: tenants.some(({ name }) => name === DEFAULT_TENANT.name) ? tenants : [DEFAULT_TENANT, ...tenants],
       models: [],
     };
@@ -129,6 +132,11 @@ export class Dispatcher {
     if ((request.cores as number) > 1) this.#further.want();
     this.#tell({ kind: 'submit', request });
     return run.answer.promise;
+  }
+
+  /** How long a new run would take from now until its end, on the cores or on an accelerator, where its own work takes so long. Microseconds. */
+  expectedUs(priority: RunOptions['priority'], workUs: number, accelerator?: string): number {
+    return this.#scheduler.expectedUs(priorityOf(priority ?? NORMAL) ?? NORMAL, workUs, this.#nowUs(), accelerator);
   }
 
   /** Ends all runs of the model's programs: they reject with `reason`. Resolves when no core works on one of them. */

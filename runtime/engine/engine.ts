@@ -6,6 +6,7 @@ import type { KernelTraits } from '../compile/traits.ts';
 import { type ByteSource, memorySource } from '../onnx/byte-source.ts';
 import type { TenantSpec } from '../schedule/events.ts';
 import type { TimelineRun } from '../schedule/timeline.ts';
+import type { Accelerator } from './accelerator.ts';
 import { cacheFolder, keepBuild, recallBuild } from './build-choice-io.ts';
 import type { BuildChoice } from './choose-build.ts';
 import { CompileThread } from './compile-thread.ts';
@@ -19,7 +20,7 @@ import { KeptPrograms, type WholeProgram } from './kept-programs-io.ts';
 import { type KernelBuild, type Kernels, loadKernels, twinOf } from './kernels.ts';
 import { EngineMemory, MemoryLimitError } from './memory.ts';
 import { MemoryWeights } from './memory-weights.ts';
-import type { Model } from './model.ts';
+import type { Model, RunOptions } from './model.ts';
 import { ModelMemory } from './model-memory.ts';
 import type { OffloadQueue } from './offloaded-runs.ts';
 import { type ResidencyNews, ResidentModels } from './resident-models.ts';
@@ -50,6 +51,8 @@ export interface EngineOptions {
   readonly cores?: number;
   /** Whose runs are told apart, each with its share and its quota, besides the tenant "default", which may be given others than the usual ones. */
   readonly tenants?: readonly TenantSpec[];
+  /** Where models may be computed that say so (`LoadOptions.runsOn`), besides the cores. */
+  readonly accelerators?: readonly Accelerator[];
   /** Where the choice of a build, and programs, are kept from one start to the next; the user's cache folder when absent. */
   readonly cacheFolder?: string;
   /**
@@ -83,6 +86,8 @@ export interface LoadOptions {
   readonly memoryMaxBytes?: number;
   /** Stays in memory whatever others need. */
   readonly pinned?: boolean;
+  /** Names of accelerators that it may be computed on, too, where the engine has them: each run where it is expected to end first. */
+  readonly runsOn?: readonly string[];
 }
 
 /** Share of the free memory that stays with the system and the process itself. */
@@ -102,8 +107,11 @@ export interface Engine {
   load(file: Uint8Array | ByteSource, options: LoadOptions): Promise<Model>;
   /** What became of the latest runs, in the order in which they ended: schedule/timeline.ts says why each waited. */
   readonly recentRuns: readonly TimelineRun[];
-  /** The order of runs that another engine computes for the models that this one cannot run. */
+  /** The order of runs that others compute: onnxruntime what our kernels cannot, and accelerators. */
   readonly offloaded: OffloadQueue;
+  readonly accelerators: readonly Accelerator[];
+  /** How long a run would take from now until its end, by what waits and is computed: on the cores, or an accelerator. Microseconds. */
+  expectedUs(priority: RunOptions['priority'], workUs: number, accelerator?: string): number;
   /** Ends all runs (they reject) and gives thread and memory back. */
   close(): Promise<void>;
 }
@@ -170,7 +178,7 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
       `engine memory: expected a limit from ${MEMORY_BYTES_MIN} to ${MEMORY_BYTES_MAX} bytes, got ${memoryMaxBytes}`,
     );
   }
-  const { reproducible = false } = options;
+  const { reproducible = false, accelerators = [] } = options;
   if (reproducible && options.build !== undefined && options.build !== 'plain')
     throw new Error(`engine: reproducible results need the plain build; expected no other, got "${options.build}"`);
   const { cores: count = Math.min(availableParallelism(), CORES_MAX) } = options;
@@ -190,7 +198,12 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   const isOptimized = code.module !== undefined || choice === 'tried now';
   const started = withFirstSteps(core, memory, kernels, isOptimized);
   const short = new ShortRuns(started, kernels, memory);
-  const dispatcher = new Dispatcher({ first: started, cores }, { short, tenants: options.tenants });
+  const dispatcher = new Dispatcher(
+    { first: started, cores },
+    {
+      ...{ short, tenants: options.tenants, accelerators: accelerators.map(({ name }) => name) },
+    },
+  );
   /** Under V8's flags this call is compiled by the optimising compiler, if nothing else was. */
   const hasCode = (): boolean => started.isReady && kernels.faultWord() >= 0;
   const models = new Set<Model>();
@@ -201,6 +214,8 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   let closed = false;
   return {
     offloaded: dispatcher.offloaded,
+    accelerators,
+    expectedUs: (...run) => dispatcher.expectedUs(...run),
     get info() {
       return { build, reproducible, choice, notes, cores: count, memoryUsedBytes: memory.usedBytes, memoryMaxBytes };
     },

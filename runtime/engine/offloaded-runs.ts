@@ -9,14 +9,17 @@ import type { RunOptions, RunResult } from './model.ts';
 import { endedEarly, refused } from './run-error.ts';
 import { requestOf } from './run-request.ts';
 
-/** Its name for the policy, as an accelerator. */
+/** For the policy: the accelerator that computes what our kernels cannot. */
 export const OFFLOAD = 'onnxruntime';
 
 export interface OffloadQueue {
-  /** Calls `compute` when it is the run's turn. Rejects with a RunError, with what `compute` rejects with, or with the signal's reason. */
-  run(model: string, options: RunOptions, compute: () => Promise<RunResult>): Promise<RunResult>;
-  /** Ends the runs of a model that wait: they reject with `reason`. Resolves when none is computed any more. */
-  close(model: string, reason: Error): Promise<void>;
+  /**
+   * Calls `compute` when it is the run's turn on an accelerator. Rejects with a RunError, with what `compute` rejects with, or with the
+   * signal's reason.
+   */
+  run(model: string, options: RunOptions, compute: () => Promise<RunResult>, accelerator?: string): Promise<RunResult>;
+  /** Ends the runs of a model there that wait: they reject with `reason`. Resolves when none is computed any more. */
+  close(model: string, reason: Error, accelerator?: string): Promise<void>;
 }
 
 export interface OffloadPorts {
@@ -52,13 +55,18 @@ export class OffloadedRuns implements OffloadQueue {
     this.#ports = ports;
   }
 
-  async run(name: string, options: RunOptions, compute: () => Promise<RunResult>): Promise<RunResult> {
+  async run(
+    name: string,
+    options: RunOptions,
+    compute: () => Promise<RunResult>,
+    accelerator = OFFLOAD,
+  ): Promise<RunResult> {
     const { signal } = options;
     signal?.throwIfAborted();
     const { clock, nextId, submitted, tell } = this.#ports;
     const submittedMs = clock.nowMs();
-    const model = policyName(name);
-    const program = { work: this.#estimate(model), sharing: { isWanted: false } };
+    const model = policyName(name, accelerator);
+    const program = { work: this.#estimate(model, accelerator), sharing: { isWanted: false } };
     const request = requestOf(options, { model, program, cores: 1 }, nextId(), {
       nowUs: submittedMs * 1000,
       epochMs: () => clock.epochMs(),
@@ -76,8 +84,8 @@ export class OffloadedRuns implements OffloadQueue {
     return run.answer.promise;
   }
 
-  async close(name: string, reason: Error): Promise<void> {
-    const model = policyName(name);
+  async close(name: string, reason: Error, accelerator = OFFLOAD): Promise<void> {
+    const model = policyName(name, accelerator);
     const runs = [...this.#runs.values()].filter(({ request }) => request.model === model);
     for (const run of runs) if (run.startedMs === undefined) this.#cancel(run, reason);
     await Promise.all([...this.#computing].filter(([, of]) => of === model).map(([computing]) => computing));
@@ -97,14 +105,14 @@ export class OffloadedRuns implements OffloadQueue {
     return true;
   }
 
-  #estimate(model: string): WorkEstimate {
+  #estimate(model: string, accelerator: string): WorkEstimate {
     const known = this.#models.get(model);
     if (known) return known;
     const work = new WorkEstimate();
     this.#models.set(model, work);
     const { clock, tell } = this.#ports;
     const accelerators = {
-      get [OFFLOAD]() {
+      get [accelerator]() {
         return work.meanUs(clock.nowMs() * 1000);
       },
     };
@@ -155,8 +163,8 @@ export class OffloadedRuns implements OffloadQueue {
 }
 
 /** The same model may have run, or run again, on the cores. */
-function policyName(model: string): string {
-  return `${model} (${OFFLOAD})`;
+function policyName(model: string, accelerator: string): string {
+  return `${model} (${accelerator})`;
 }
 
 function waitedMs({ submittedUs, slices: [first] }: RunAccount): number {

@@ -5,7 +5,7 @@ import type { LoadedProgram } from './loaded-program.ts';
 import type { RunOptions } from './model.ts';
 
 /** The class of runs that say nothing: its place among PRIORITIES. */
-const NORMAL = 2;
+export const NORMAL = 2;
 /** Runs of one class that may wait or compute; more means that the engine is asked for more than it can do, and waiting longer helps nobody. */
 const RUNS_MAX = 4096;
 /** Whose runs they are that name nobody. */

@@ -1,10 +1,12 @@
 /** One way to load a model, whichever engine runs it. */
 import { UnsupportedError } from '../compile/program.ts';
+import type { Accelerator } from '../engine/accelerator.ts';
 import type { Engine, LoadOptions } from '../engine/engine.ts';
 import type { Model, RunOptions, RunResult } from '../engine/model.ts';
 import type { EngineValue } from '../engine/value.ts';
 import type { ByteSource } from '../onnx/byte-source.ts';
 import { loadOnnxruntime } from './onnxruntime.ts';
+import { PlacedModel, type PlaceOfModel } from './placed-model.ts';
 import { QueuedModel } from './queued-model.ts';
 
 /**
@@ -23,7 +25,33 @@ export async function loadModel(engine: Engine, file: Uint8Array | ByteSource, o
     const bytes = file instanceof Uint8Array ? file : file.read(0, file.byteLength);
     return new QueuedModel(await loadOnnxruntime(bytes, { ...options, reason: error.message }), engine.offloaded);
   };
-  return engine.load(file, options).then((model) => new ModelWithFallback(model, fallBack), fallBack);
+  const model = await engine.load(file, options).then((own) => new ModelWithFallback(own, fallBack), fallBack);
+  const wanted = engine.accelerators.filter(({ name }) => options.runsOn?.includes(name));
+  // Others sum up in another order, and do not say in which.
+  return wanted.length > 0 && !engine.info.reproducible ? placed(engine, file, options, model, wanted) : model;
+}
+
+async function placed(
+  engine: Engine,
+  file: Uint8Array | ByteSource,
+  { name, folder }: LoadOptions,
+  own: Model,
+  wanted: readonly Accelerator[],
+): Promise<Model> {
+  const bytes = file instanceof Uint8Array ? file : file.read(0, file.byteLength);
+  const places: PlaceOfModel[] = [];
+  for (const accelerator of wanted)
+    try {
+      const model = new QueuedModel(
+        await accelerator.load(bytes, { name, folder }),
+        engine.offloaded,
+        accelerator.name,
+      );
+      places.push({ accelerator, model });
+    } catch (error) {
+      accelerator.tell(name, `is not computed there: ${(error as Error).message}`);
+    }
+  return places.length > 0 ? new PlacedModel(engine, own, places) : own;
 }
 
 /**

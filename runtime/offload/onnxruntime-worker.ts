@@ -1,4 +1,4 @@
-/** The process behind `loadOnnxruntime`: holds onnxruntime-web and its sessions. */
+/** The process behind `loadOnnxruntime`: holds onnxruntime-web, or onnxruntime-node where the provider is WebGPU, and its sessions. */
 import type * as Ort from 'onnxruntime-web';
 import { arrayOf, type DataType, type Tensor, type TypedArray } from '../engine/tensor.ts';
 import { renouncePreference } from '../engine/thread-priority-io.ts';
@@ -8,7 +8,14 @@ renouncePreference();
 let loaded: Promise<typeof Ort> | undefined;
 const sessions = new Map<number, Ort.InferenceSession>();
 
+const isGpu = process.argv[2] === 'webgpu';
+
 async function loadLibrary(): Promise<typeof Ort> {
+  if (isGpu) {
+    // Not a dependency of ours: see probe-worker.ts.
+    const name = 'onnxruntime-node';
+    return import(name);
+  }
   let ort: typeof Ort;
   try {
     ort = await import('onnxruntime-web');
@@ -40,7 +47,8 @@ async function answer(request: Request): Promise<Reply> {
 function createSession(ort: typeof Ort, request: Request & { kind: 'load' }): Promise<Ort.InferenceSession> {
   // One provider only: with a list, the library may silently use another than the one that is reported.
   return ort.InferenceSession.create(request.bytes, {
-    executionProviders: ['wasm'],
+    // NCHW: see probe-worker.ts.
+    executionProviders: [isGpu ? { name: 'webgpu', preferredLayout: 'NCHW' } : 'wasm'],
     externalData: request.externalData.map(({ path, data }) => ({ path, data })),
     logSeverityLevel: 3,
   });

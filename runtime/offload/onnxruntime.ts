@@ -1,5 +1,5 @@
 /**
- * Models that our own kernels do not run, by onnxruntime-web's WebAssembly provider. It has a process of its own, since
+ * Models that our own kernels do not run, by onnxruntime-web's WebAssembly provider, and models on a GPU, by onnxruntime-node's WebGPU. Each has a process of its own, since
  * V8's flags are for a whole process: those that serve our few kernels make the library, with its ten thousand
  * functions, take seconds to load and twice the memory.
  */
@@ -20,9 +20,13 @@ export interface OnnxruntimeOptions {
   readonly reason: string;
   /** Folder of the model file, for weights that lie beside it. */
   readonly folder?: string;
+  /** `webgpu` needs the optional package onnxruntime-node; onnxruntime-web's own WebAssembly when absent. */
+  readonly provider?: Provider;
   /** A run (or the loading) that takes longer is ended with its process; 120 000 ms when absent. */
   readonly runMsMax?: number;
 }
+
+export type Provider = 'wasm' | 'webgpu';
 
 const RUN_MS_MAX = 120_000;
 
@@ -45,8 +49,8 @@ class OnnxruntimeProcess {
   /** It takes no more requests: it has ended, or is about to. */
   ended = false;
 
-  constructor() {
-    this.#child = fork(workerUrl('onnxruntime-worker', import.meta.url), {
+  constructor(provider: Provider) {
+    this.#child = fork(workerUrl('onnxruntime-worker', import.meta.url), [provider], {
       // Typed arrays cross as they are.
       serialization: 'advanced',
       execArgv: [],
@@ -114,12 +118,15 @@ class OnnxruntimeProcess {
   }
 }
 
-let shared: OnnxruntimeProcess | undefined;
+const shared = new Map<Provider, OnnxruntimeProcess>();
 const openModels = new Set<OnnxruntimeModel>();
 
-function sharedProcess(): OnnxruntimeProcess {
-  if (!shared || shared.ended) shared = new OnnxruntimeProcess();
-  return shared;
+function sharedProcess(provider: Provider): OnnxruntimeProcess {
+  const found = shared.get(provider);
+  if (found && !found.ended) return found;
+  const made = new OnnxruntimeProcess(provider);
+  shared.set(provider, made);
+  return made;
 }
 
 class OnnxruntimeModel implements Model {
@@ -129,6 +136,7 @@ class OnnxruntimeModel implements Model {
   readonly inputs: Model['inputs'];
   readonly outputs: Model['outputs'];
   readonly #runMsMax: number;
+  readonly provider: Provider;
   readonly #load: (child: OnnxruntimeProcess, session: number) => Promise<unknown>;
   #home: { readonly child: OnnxruntimeProcess; readonly session: number; readonly ready: Promise<unknown> } | undefined;
   #last: Promise<unknown> = Promise.resolve();
@@ -138,6 +146,7 @@ class OnnxruntimeModel implements Model {
     this.name = options.name;
     this.fallbackReason = options.reason;
     this.#runMsMax = options.runMsMax ?? RUN_MS_MAX;
+    this.provider = options.provider ?? 'wasm';
     this.inputs = file.graph.inputs;
     this.outputs = file.graph.outputs;
     this.#load = async (child, session) => {
@@ -153,7 +162,7 @@ class OnnxruntimeModel implements Model {
   /** Loads the model, again where the process that held it has died. */
   async ready(): Promise<{ readonly child: OnnxruntimeProcess; readonly session: number }> {
     if (!this.#home || this.#home.child.ended) {
-      const child = sharedProcess();
+      const child = sharedProcess(this.provider);
       const session = child.openSession();
       this.#home = { child, session, ready: this.#load(child, session) };
     }
@@ -200,7 +209,8 @@ class OnnxruntimeModel implements Model {
     if (!openModels.delete(this)) return;
     const home = this.#home;
     if (!home || home.child.ended) return;
-    if (openModels.size === 0) await home.child.stop();
+    const isLast = ![...openModels].some(({ provider }) => provider === this.provider);
+    if (isLast) await home.child.stop();
     // A process that ends meanwhile has released it as well.
     else await home.child.send({ kind: 'release', session: home.session }, this.#runMsMax).catch(() => undefined);
   }

@@ -1,4 +1,4 @@
-/** A model of onnxruntime whose runs take their turns as the engine's policy says. */
+/** A model of onnxruntime, or of an accelerator, whose runs take their turns as the engine's policy says. */
 import { checkInputs } from '../engine/check-inputs.ts';
 import { checkNames, intoGiven } from '../engine/given-outputs.ts';
 import type { Model, RunOptions, RunResult } from '../engine/model.ts';
@@ -9,11 +9,14 @@ export class QueuedModel implements Model {
   readonly engine = 'onnxruntime';
   readonly #model: Model;
   readonly #queue: OffloadQueue;
+  readonly #accelerator: string | undefined;
   #closed = false;
 
-  constructor(model: Model, queue: OffloadQueue) {
+  /** Without the name of an accelerator it is one of those that our kernels cannot run. */
+  constructor(model: Model, queue: OffloadQueue, accelerator?: string) {
     this.#model = model;
     this.#queue = queue;
+    this.#accelerator = accelerator;
   }
 
   get name(): string {
@@ -36,7 +39,7 @@ export class QueuedModel implements Model {
     checkInputs(this.name, this.inputs, inputs);
     checkNames(this.name, this.outputs, options.outputs);
     if (this.#closed) throw this.#reason;
-    const result = await this.#queue.run(this.name, options, () => this.#model.run(inputs));
+    const result = await this.#queue.run(this.name, options, () => this.#model.run(inputs), this.#accelerator);
     // Only now: the library goes on with a run that was ended early, when the caller may use the arrays for something else.
     return { ...result, outputs: intoGiven(this.name, result.outputs, options.outputs) };
   }
@@ -45,7 +48,7 @@ export class QueuedModel implements Model {
     if (this.#closed) return;
     this.#closed = true;
     // What is computed ends with the model, or before.
-    await Promise.all([this.#queue.close(this.name, this.#reason), this.#model.close()]);
+    await Promise.all([this.#queue.close(this.name, this.#reason, this.#accelerator), this.#model.close()]);
   }
 
   get #reason(): Error {

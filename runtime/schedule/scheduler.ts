@@ -57,6 +57,12 @@ export class Scheduler {
     this.#residency.loadPinned();
   }
 
+  /** Expected time until a new run of so much work ends that goes behind all of its class, on the cores or on an accelerator. */
+  expectedUs(priority: number, workUs: number, nowUs: number, accelerator?: string): number {
+    const pool = this.#pools.find(({ name }) => name === accelerator);
+    return pool ? pool.responseUs(priority, workUs, nowUs) : Number.POSITIVE_INFINITY;
+  }
+
   /** Takes note of an event and decides. Time must not go back. */
   step(event: SchedulerEvent, nowUs: number): readonly Decision[] {
     if (!(nowUs >= this.#nowUs)) throw new Error(`assertion: the time went from ${this.#nowUs} to ${nowUs}`);
