@@ -7,6 +7,7 @@ import { joinAxes, stridesOf } from './strides.ts';
 import { behind, checkAligned, ELEMENTS_MAX, floatWord, LINE, type Writer } from './writer.ts';
 
 const RANK_MAX = 8;
+/** A row on its own takes as long as some elements. */
 const ROW_ELEMENTS = 4;
 
 export interface BroadcastCall extends BinaryPlaces {
@@ -54,7 +55,6 @@ export function assembleBroadcast(writer: Writer, call: BroadcastCall): void {
   const outer = axes.flatMap(({ size, strides }) => [size, ...strides.slice(0, 3)]);
   const most = elementsFor(elementNs(call.opcode, call.kind));
   writer.inShares(inner.size, most, LINE, (left, right) => {
-    // A row on its own takes as long as some elements.
     writer.inShares(rows, most / (right - left + ROW_ELEMENTS), 1, (begin, end) => {
       writer.emit(call.opcode, [
         call.kind,
@@ -116,8 +116,8 @@ export function assembleCopy(writer: Writer, call: StridedCopy): void {
   const blocks = outer.reduce((product, axis) => product * axis.size, 1);
   const most = columns.x === bytes && columns.y === bytes ? ELEMENTS_MAX : SCATTERED_MAX;
   writer.inParts(columns.size, most, (left, right) => {
-    writer.inParts(rows.size, most / (right - left), (top, bottom) => {
-      const perBlock = (right - left) * (bottom - top);
+    writer.inParts(rows.size, most / (right - left + ROW_ELEMENTS), (top, bottom) => {
+      const perBlock = (right - left + ROW_ELEMENTS) * (bottom - top);
       writer.inShares(blocks, most / perBlock, 1, (begin, end) => {
         writer.emit(op.COPY, [
           call.x,

@@ -52,6 +52,14 @@ test('the quick benchmark runs a model on two cores, with the same bits as on on
     assert.match(stdout, new RegExp(`^threads: two against one, ${how}: \\d+\\.\\d\\d \\(worst .*; 1 cases\\)$`, 'm'));
 });
 
+test('the quick benchmark lists the longest instruction of a model, by its estimate and by the clock', async () => {
+  const { stdout } = await run(process.execPath, [main, 'instructions', '--quick', '--json']);
+  assert.match(
+    stdout,
+    /^instructions: longest \d+ µs estimated, \d+ µs measured; \d+ of \d+ above 250 µs \(1 models\)$/m,
+  );
+});
+
 test('the quick benchmark sees how long events wait for a new shape', async () => {
   const { stdout } = await run(process.execPath, [main, 'blocking', '--quick', '--json']);
   assert.match(stdout, /^events blocked by a new shape, here\/apart: \d/m);

@@ -369,6 +369,7 @@ export const cases: { readonly [Kind in Operation['kind']]: readonly Case[] } = 
   transpose: [
     ({ input }) => [{ kind: 'transpose', perm: [1, 0] }, [input('float32', 1000, 900)]],
     ({ input }) => [{ kind: 'transpose', perm: [0, 2, 3, 1] }, [input('float32', 1, 3, 640, 640)]],
+    ({ input }) => [{ kind: 'transpose', perm: [0, 2, 1, 3] }, [input('float32', 224, 3, 224, 3)]],
     ({ input }) => [{ kind: 'transpose', perm: [2, 0, 1] }, [input('int8', 700, 3, 500)]],
     ({ input }) => [{ kind: 'transpose', perm: [1, 0] }, [input('float64', 3, 300_007)]],
   ],
