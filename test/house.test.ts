@@ -21,6 +21,7 @@ const floors = ['assembly', 'runtime', 'devices', 'fleet', 'examples', 'bench', 
 /** Files that are started, not imported. */
 const entries = [
   'assembly/index.ts',
+  'devices/gateway/launcher.ts',
   'devices/gateway/main.ts',
   'fleet/main.ts',
   'fleet/cli/main.ts',

@@ -21,12 +21,14 @@ import { doWork } from '../../runtime/node/task-work.ts';
 import type { Inventory } from '../../runtime/protocol/messages.ts';
 import type { SettingName, Settings } from '../../runtime/protocol/settings.ts';
 import type { Blobs } from '../../runtime/store/blobs.ts';
+import { openSoftwareStore } from '../../runtime/store/software.ts';
 import type { State } from '../../runtime/store/state.ts';
 import { traceWork } from '../../runtime/telemetry/message-trace.ts';
 import { noTelemetry, type Telemetry } from '../../runtime/telemetry/telemetry.ts';
 import { Loader, type LoaderOptions } from './loader.ts';
 import type { Local } from './local.ts';
 import { RunningTriggers } from './running-triggers.ts';
+import { itemsOf, type LauncherPort, SoftwareUpdates } from './software-updates.ts';
 
 /** Counters that change are told so often, unless it is set; a node that does nothing says so every minute. */
 const METRICS_MS = 2_000;
@@ -50,6 +52,8 @@ export interface NodeOptions extends LoaderOptions {
   readonly triggers?: string | undefined;
   /** What the command line says of settings: it wins over the controller. */
   readonly settings?: Settings;
+  /** Where the launcher has started this process: it can be replaced by another version. */
+  readonly launcher?: LauncherPort | undefined;
   readonly log: Logger;
   /** The newest lines of that log, where they are kept. */
   readonly logLines?: (count: number) => string[];
@@ -76,6 +80,7 @@ export class GatewayNode {
   readonly #triggers: RunningTriggers;
   readonly #startedMs = performance.now();
   readonly #settings: NodeSettings;
+  readonly #software: SoftwareUpdates | undefined;
   #metricsTimer: NodeJS.Timeout | undefined;
   readonly #hostSimd = simdOfHost();
   #gpu: Inventory['gpu'] = { usable: false, detail: 'not tried yet' };
@@ -117,6 +122,7 @@ export class GatewayNode {
     this.#taskStore = openTaskStore(join(options.data, 'tasks.db'));
     this.#tasks = this.#createTasks();
     this.#settings = this.#createSettings();
+    this.#software = options.launcher && this.#createSoftware(options.launcher);
     this.#control = this.#createControl();
     this.#broker = new Broker({
       url: options.broker,
@@ -132,11 +138,15 @@ export class GatewayNode {
       counts: { ...this.#counts(), refusedMessages: this.#control.refusedMessages },
       models: this.#converge.describe().models,
     }));
-    this.#taskTimer = setInterval(() => this.#tasks.tick(), TASKS_MS);
+    this.#taskTimer = setInterval(() => {
+      this.#tasks.tick();
+      this.#software?.tick();
+    }, TASKS_MS);
   }
 
   async start(kept: Kept, local: Local): Promise<void> {
     this.#settings.want(kept.desired?.settings);
+    if (kept.desired) this.#software?.want(kept.desired.software, kept.desired.files);
     await this.#converge.start(kept, local);
     this.#findGpu().catch((error: Error) => this.#fail('the GPU could not be tried', error));
     this.#delivery.incoming.replay();
@@ -150,6 +160,7 @@ export class GatewayNode {
     clearInterval(this.#metricsTimer);
     clearInterval(this.#taskTimer);
     this.#tasks.close();
+    this.#software?.close();
     await Promise.race([this.#dispatch.close(), pause(CLOSE_MS, undefined, { ref: false })]);
     await this.#broker.close(this.#control.presence(false));
     this.#delivery.outgoing.disconnected();
@@ -200,6 +211,19 @@ export class GatewayNode {
     return new NodeSettings({ flags: this.#options.settings ?? {}, apply, save }, kept);
   }
 
+  #createSoftware(launcher: LauncherPort): SoftwareUpdates {
+    const ports = {
+      ...{ launcher, now: Date.now, reportChanged: this.#reportSoon },
+      items: () => itemsOf(this.#converge.describe()),
+      openStore: () => openSoftwareStore(join(this.#options.data, 'software')),
+      held: () => this.#converge.held,
+      connected: () => this.#broker.connected,
+      saveReady: (ready: readonly string[]) => this.#state.set('ready-before', ready),
+      log: (message: string, error?: Error) => (error ? this.#fail(message, error) : this.#log.info(message)),
+    };
+    return new SoftwareUpdates(ports, (this.#state.get('ready-before') as string[] | undefined) ?? []);
+  }
+
   #reportSoon = (): void => {
     this.#reportTimer ??= setTimeout(() => {
       this.#reportTimer = undefined;
@@ -224,6 +248,7 @@ export class GatewayNode {
       converge: this.#converge,
       requests: this.#requests,
       settings: this.#settings,
+      software: this.#software,
       tasks: this.#tasks,
       telemetry: this.#telemetry,
       newId: randomUUID,

@@ -5,6 +5,7 @@ import packageFile from '../../package.json' with { type: 'json' };
 import { preferThisThread } from '../../runtime/engine/thread-priority-io.ts';
 import { onStop } from '../../runtime/node/stop-io.ts';
 import { logLevels, type Settings } from '../../runtime/protocol/settings.ts';
+import { connectLauncher } from './launched.ts';
 import { LogLines } from './log-lines.ts';
 import { startNode } from './node.ts';
 import { readTenants } from './tenants.ts';
@@ -29,6 +30,9 @@ const HELP = `A node: runs models on messages from an MQTT broker.
   --reproducible     the same bits on every machine, slower               LLMASOS_REPRODUCIBLE=1
   --metrics PORT     GET /metrics for Prometheus; also ADDRESS:PORT       LLMASOS_METRICS
   --log LEVEL        trace, debug, info, warn, error or silent (info)     LLMASOS_LOG
+
+Started by the launcher (launcher.js beside this file, with the same flags), it can be given other versions of itself:
+  --trial SECONDS    in which such a version has to prove itself (300)
 
 Traces go to OTEL_EXPORTER_OTLP_ENDPOINT (OpenTelemetry, OTLP over HTTP), where it is set.
 `;
@@ -136,11 +140,22 @@ async function main(): Promise<void> {
   const log = pino({ level: rest.settings.logLevel ?? 'info', base: { node: rest.name } }, lines);
   const measured = await openMeasuring(rest.name, metrics);
   const telemetry = measured?.telemetry;
-  const starting = startNode({ ...rest, telemetry, log, logLines: (count) => lines.last(count) });
-  onStop((reason) => {
+  const connected = connectLauncher(packageFile.version);
+  const launcher = connected && {
+    ...{ launched: connected.launched, kept: connected.kept },
+    proved: () => connected.send({ type: 'proved' }),
+    notYet: (reason: string) => connected.send({ type: 'notYet', reason }),
+    switchTo: (program: string | null) => stop('another version', () => connected.tryNext(program)),
+  };
+  const starting = startNode({ ...rest, telemetry, log, launcher, logLines: (count) => lines.last(count) });
+  let isStopping = false;
+  const stop = (reason: string, last?: () => Promise<void>): void => {
+    if (isStopping) return;
+    isStopping = true;
     log.info({ reason }, 'stopping');
     starting
       .then((node) => node.close())
+      .then(last)
       .then(() => measured?.close())
       .then(
         () => process.exit(0),
@@ -149,7 +164,8 @@ async function main(): Promise<void> {
           process.exit(1);
         },
       );
-  });
+  };
+  onStop(stop);
   await starting;
   // Not before: nodes that start together would keep the broker from its work.
   if (!preferThisThread())

@@ -13,6 +13,7 @@ import type {
   TriggerView,
 } from '../controller/service.ts';
 import type { SettingsAdmin, SettingsExplanation, SettingsView } from '../controller/settings-service.ts';
+import type { SoftwareAdmin, SoftwareView } from '../controller/software-service.ts';
 import type { Rollouts } from '../rollouts/rollout-service.ts';
 import type { RolloutDetail, RolloutView } from '../rollouts/view.ts';
 import type { Schedule } from '../tasks/schedule.ts';
@@ -110,6 +111,12 @@ export class ControllerClient implements ControllerService {
     list: () => this.command('settings.list', {}) as Promise<SettingsView[]>,
     remove: async (name) => void (await this.command('settings.remove', { name })),
     explain: (node) => this.command('settings.explain', { node }) as Promise<SettingsExplanation>,
+  };
+
+  readonly software: SoftwareAdmin = {
+    add: (manifest) => this.command('software.add', manifest) as Promise<SoftwareView>,
+    list: () => this.command('software.list', {}) as Promise<SoftwareView[]>,
+    remove: async (version) => void (await this.command('software.remove', { version })),
   };
 
   async watch(filter: string, onResult: (result: LiveResult) => void, signal: AbortSignal): Promise<void> {

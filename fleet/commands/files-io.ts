@@ -24,22 +24,27 @@ export async function readLocalText(path: string, bytesMax: number): Promise<str
   }
 }
 
-/** Uploads the file; resolves with its hash once the controller has it on its disk. */
-export async function uploadFile(path: string, bytesMax: number, controller: ControllerService): Promise<string> {
+/** Uploads the file; resolves once the controller has it on its disk. */
+export async function uploadFile(
+  path: string,
+  bytesMax: number,
+  controller: ControllerService,
+): Promise<{ sha256: string; bytes: number }> {
   const bytes = await sizeOf(path);
   if (bytes > bytesMax) throw new Error(`${path}: expected at most ${bytesMax} bytes, got ${bytes}`);
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array);
   const sha256 = hash.digest('hex');
   await controller.putBlob(sha256, createReadStream(path));
-  return sha256;
+  return { sha256, bytes };
 }
 
 /** A file as the input of a model: in the request where it is small, uploaded where it is not. */
 export async function inputFrom(file: string, controller: ControllerService) {
   const bytes = await readLocalFile(file, INPUT_BYTES_MAX);
   if (bytes.byteLength <= INLINE_BYTES_MAX) return { base64: Buffer.from(bytes).toString('base64') };
-  return { sha256: await uploadFile(file, INPUT_BYTES_MAX, controller) };
+  const { sha256 } = await uploadFile(file, INPUT_BYTES_MAX, controller);
+  return { sha256 };
 }
 
 async function sizeOf(path: string): Promise<number> {

@@ -11,6 +11,7 @@ import { rolloutsAbort, rolloutsList, rolloutsPause, rolloutsResume, rolloutsSho
 import { runs } from './runs.ts';
 import { schedulesAdd, schedulesList, schedulesRemove } from './schedules.ts';
 import { settingsExplain, settingsList, settingsRemove, settingsSet } from './settings.ts';
+import { softwareAdd, softwareList, softwareRemove } from './software.ts';
 import { tasksAdd, tasksCancel, tasksList, tasksShow } from './tasks.ts';
 import { triggersAdd, triggersList, triggersRemove, triggersShow } from './triggers.ts';
 import { watch } from './watch.ts';
@@ -30,6 +31,9 @@ export const commands: readonly Command[] = [
   settingsList,
   settingsExplain,
   settingsRemove,
+  softwareAdd,
+  softwareList,
+  softwareRemove,
   rolloutsStart,
   rolloutsList,
   rolloutsShow,

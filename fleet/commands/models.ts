@@ -92,7 +92,7 @@ export const modelsAdd = defineCommand({
     async prepare(args, { controller }) {
       // The small file first: a mistake there should not cost the upload of the large one.
       const list = args.labels === undefined ? undefined : linesOf(await readLocalText(args.labels, LABELS_BYTES_MAX));
-      const sha256 = await uploadFile(args.file, MODEL_BYTES_MAX, controller);
+      const { sha256 } = await uploadFile(args.file, MODEL_BYTES_MAX, controller);
       return { name: args.name ?? nameFromFile(args.file), sha256, labels: list, registerOnly: args.registerOnly };
     },
   },

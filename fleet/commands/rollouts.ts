@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
+import { softwareVersionSchema } from '../../runtime/protocol/software.ts';
 import { NAME_PATTERN } from '../../runtime/protocol/topics.ts';
 import { parseTrigger } from '../../runtime/triggers/trigger-file.ts';
 import { type Phase, rolloutSpecSchema } from '../rollouts/spec.ts';
@@ -14,13 +15,15 @@ const id = nameSchema.describe('rollout');
 
 export const rolloutsStart = defineCommand({
   name: ['rollouts', 'start'],
-  summary: 'Bring a version of a model, or a new form of a trigger, to the nodes phase by phase',
+  summary:
+    "Bring a version of a model, a new form of a trigger, or a version of the node's program to the nodes phase by phase",
   arguments: rolloutSpecSchema,
   local: {
     arguments: z.strictObject({
       model: nameSchema.optional().describe('model whose version is rolled out'),
       version: z.coerce.number().int().optional().describe('version of it (the newest); an earlier one goes back'),
       trigger: z.string().optional().describe('YAML or JSON file with the new form of a trigger that there is'),
+      software: softwareVersionSchema.optional().describe("version of the node's own program"),
       phases: z
         .string()
         .optional()
@@ -40,21 +43,26 @@ export const rolloutsStart = defineCommand({
       timeout: z.coerce.number().optional().describe('seconds that a phase may take (3600)'),
       id: nameSchema.optional().describe('the same id again is the same rollout'),
     }),
-    async prepare({ model, version, trigger, phases, failures, soak, timeout, id, ...typed }, { controller }) {
-      if ((model === undefined) === (trigger === undefined))
-        throw new Error('rollouts start: expected either --model, or --trigger with a file');
+    async prepare(
+      { model, version, trigger, software, phases, failures, soak, timeout, id, ...typed },
+      { controller },
+    ) {
+      if ([model, trigger, software].filter((one) => one !== undefined).length !== 1)
+        throw new Error('rollouts start: expected one of --model, --trigger with a file, and --software');
       const ms = (seconds: number | undefined) => (seconds === undefined ? undefined : Math.round(seconds * 1000));
       const target =
-        trigger !== undefined
-          ? {
-              kind: 'trigger' as const,
-              trigger: parseTrigger(await readLocalText(trigger, TRIGGER_BYTES_MAX), trigger),
-            }
-          : {
-              kind: 'model' as const,
-              model: model as string,
-              version: version ?? (await controller.modelVersions(model as string))[0]?.version ?? 1,
-            };
+        software !== undefined
+          ? { kind: 'software' as const, version: software }
+          : trigger !== undefined
+            ? {
+                kind: 'trigger' as const,
+                trigger: parseTrigger(await readLocalText(trigger, TRIGGER_BYTES_MAX), trigger),
+              }
+            : {
+                kind: 'model' as const,
+                model: model as string,
+                version: version ?? (await controller.modelVersions(model as string))[0]?.version ?? 1,
+              };
       return {
         ...{ id, target, compare: compareOf(typed), phases: phases === undefined ? undefined : parsePhases(phases) },
         ...{ failurePercentMax: failures, soakMs: ms(soak), phaseTimeoutMs: ms(timeout) },

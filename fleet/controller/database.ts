@@ -55,6 +55,21 @@ export interface Tables extends RolloutTables, ScheduleTables {
     document: string;
     changed_at: number;
   };
+  software: {
+    version: string;
+    /** Of the blob that lists its files. */
+    sha256: string;
+    bytes: number;
+    /** JSON: SoftwareManifest. */
+    manifest: string;
+    added_at: number;
+    released: number;
+  };
+  /** What tasks have brought to single nodes. */
+  software_nodes: {
+    node: string;
+    version: string;
+  };
   tasks: {
     id: string;
     /** JSON: TaskSpec. */
@@ -240,6 +255,24 @@ const migrations: Record<string, Migration> = {
         .addColumn('name', 'text', (column) => column.primaryKey())
         .addColumn('document', 'text', (column) => column.notNull())
         .addColumn('changed_at', 'bigint', (column) => column.notNull())
+        .execute();
+    },
+  },
+  '041-software': {
+    async up(database) {
+      await database.schema
+        .createTable('software')
+        .addColumn('version', 'text', (column) => column.primaryKey())
+        .addColumn('sha256', 'text', (column) => column.notNull())
+        .addColumn('bytes', 'integer', (column) => column.notNull())
+        .addColumn('manifest', 'text', (column) => column.notNull())
+        .addColumn('added_at', 'bigint', (column) => column.notNull())
+        .addColumn('released', 'integer', (column) => column.notNull())
+        .execute();
+      await database.schema
+        .createTable('software_nodes')
+        .addColumn('node', 'text', (column) => column.primaryKey())
+        .addColumn('version', 'text', (column) => column.notNull())
         .execute();
     },
   },

@@ -1,9 +1,11 @@
 /** What every node should be: models, triggers and selectors in, one desired state a node out. No I/O, no clock. */
 import { type DesiredState, PAYLOAD_BYTES_MAX, type Trial } from '../../runtime/protocol/messages.ts';
+import type { Software } from '../../runtime/protocol/software.ts';
 import { modelsOf, type Trigger } from '../../runtime/triggers/schema.ts';
 import { selects } from './selector.ts';
 import type { NodeSelector } from './service.ts';
 import { type AssignedSettings, mergeSettings } from './settings-merge.ts';
+import type { SoftwareAssignment } from './software-store.ts';
 
 export interface NodeFacts {
   readonly name: string;
@@ -26,6 +28,7 @@ export interface Overlay {
   readonly models: readonly AssignedModel[];
   readonly triggers: readonly Trigger[];
   readonly trials: readonly Trial[];
+  readonly software?: Software;
 }
 
 export interface Assignment {
@@ -35,6 +38,7 @@ export interface Assignment {
   readonly models: readonly AssignedModel[];
   readonly triggers: readonly AssignedTrigger[];
   readonly settings: readonly AssignedSettings[];
+  readonly software: Pick<SoftwareAssignment, 'released' | 'byNode'>;
   /** By node: what rollouts bring it. */
   readonly overlays: ReadonlyMap<string, Overlay>;
 }
@@ -61,7 +65,8 @@ export function nextDesired(
   now: number,
 ): DesiredState | null {
   const content = contentFor(node, assignment);
-  const empty = content.models.length === 0 && content.triggers.length === 0 && content.settings === undefined;
+  const { models, triggers, settings, software } = content;
+  const empty = models.length === 0 && triggers.length === 0 && settings === undefined && software === undefined;
   if (!previous && empty) return null;
   // A node that is ahead of us obeyed a controller whose data is gone; what is older than its version it would ignore.
   const behind = node.reachedVersion > (previous?.version ?? 0);
@@ -76,14 +81,18 @@ export function nextDesired(
   return desired;
 }
 
-type Content = Pick<DesiredState, 'files' | 'models' | 'triggers' | 'trials' | 'settings'>;
+type Content = Pick<DesiredState, 'files' | 'models' | 'triggers' | 'trials' | 'settings' | 'software'>;
 
-function contentFor(node: NodeFacts, { files, models: released, triggers, settings, overlays }: Assignment): Content {
+function contentFor(
+  node: NodeFacts,
+  { files, models: released, triggers, settings, software, overlays }: Assignment,
+): Content {
   const overlay = overlays.get(node.name);
   const models = overlaid(released, overlay?.models);
   const assigned = triggers.filter((one) => goesTo(one, node)).map(({ trigger }) => trigger);
   const chosen = overlaid(assigned, overlay?.triggers);
   const used = new Set(chosen.flatMap(modelsOf));
+  const program = overlay?.software ?? software.byNode.get(node.name) ?? software.released;
   const merged = Object.entries(mergeSettings(settings, node)).map(([name, { value }]) => [name, value]);
   return {
     files,
@@ -91,6 +100,7 @@ function contentFor(node: NodeFacts, { files, models: released, triggers, settin
     triggers: chosen.toSorted(byName),
     ...(overlay && overlay.trials.length > 0 && { trials: [...overlay.trials] }),
     ...(merged.length > 0 && { settings: Object.fromEntries(merged) }),
+    ...(program && { software: program }),
   };
 }
 
@@ -104,7 +114,7 @@ const byName = (a: { name: string }, b: { name: string }): number => (a.name < b
 
 /** Both sides were made by `contentFor`, so equal content has equal text. */
 function sameContent(previous: DesiredState, next: Content): boolean {
-  const textOf = ({ files, models, triggers, trials, settings }: Content): string =>
-    JSON.stringify([files, models, triggers, trials, settings]);
+  const textOf = ({ files, models, triggers, trials, settings, software }: Content): string =>
+    JSON.stringify([files, models, triggers, trials, settings, software]);
   return textOf(previous) === textOf(next);
 }

@@ -36,6 +36,7 @@ import type {
   TriggerView,
 } from './service.ts';
 import { SettingsService } from './settings-service.ts';
+import { SoftwareService } from './software-service.ts';
 import { countNodes, newest, readModels, readNodes, readTriggers, type StoredNode, saveNode } from './store.ts';
 import { putTrigger, removeTrigger, triggerView } from './triggers.ts';
 
@@ -68,6 +69,7 @@ export class Fleet implements ControllerService {
   readonly #facts = new FactBook();
   readonly rollouts: RolloutService;
   readonly settings: SettingsService;
+  readonly software: SoftwareService;
   #tasks: TaskService | undefined;
   #schedules: ScheduleService | undefined;
   readonly #live = new Map<string, Live>();
@@ -98,6 +100,11 @@ export class Fleet implements ControllerService {
       change: (work) => this.#change(work, this.#warn),
     });
     this.settings = new SettingsService({ database, now, change: (work) => this.#change(work) });
+    this.software = new SoftwareService({
+      ...{ database, now, blobs: options.blobs },
+      change: (work) => this.#change(work),
+      exclusively: (work) => this.#exclusively(work),
+    });
     this.#publisher = createPublisher(options.database, send, (error) =>
       options.log.warn(`desired states wait for the broker: ${error.message}`),
     );

@@ -7,6 +7,7 @@ import { readActiveRollouts, readReleases, readRolloutNodes } from '../rollouts/
 import type { Database } from './database.ts';
 import { type AssignedModel, type Assignment, nextDesired } from './desired.ts';
 import { readSettings } from './settings-store.ts';
+import { readSoftwareAssignment } from './software-store.ts';
 import { readModels, readNodes, readTriggers, released, type StoredModel, saveDesired } from './store.ts';
 
 /** Messages on their way to the broker at the same time. */
@@ -50,13 +51,15 @@ async function readAssignment(database: Database, files: string, nodes?: readonl
   const steps: Step[] = [];
   for (const rollout of await readActiveRollouts(database))
     steps.push({ rollout, nodes: await readRolloutNodes(database, rollout.id, nodes) });
+  const software = await readSoftwareAssignment(database);
   const versionOf = (name: string, version: number) => {
     const found = all.find((model) => model.name === name && model.version === version);
     return found && asAssigned(found);
   };
   return {
     ...{ files, models, triggers: await readTriggers(database), settings: await readSettings(database) },
-    overlays: overlays(steps, versionOf),
+    software,
+    overlays: overlays(steps, versionOf, software.versions),
   };
 }
 

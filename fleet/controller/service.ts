@@ -7,6 +7,7 @@ import type { Schedules } from '../tasks/schedule-service.ts';
 import type { Tasks } from '../tasks/task-service.ts';
 import type { FleetProblem } from './fleet-problem.ts';
 import type { SettingsAdmin } from './settings-service.ts';
+import type { SoftwareAdmin } from './software-service.ts';
 
 export interface NodeView {
   readonly name: string;
@@ -87,6 +88,7 @@ export interface ControllerService {
   readonly schedules: Schedules;
   readonly rollouts: Rollouts;
   readonly settings: SettingsAdmin;
+  readonly software: SoftwareAdmin;
   /** The fleet as a problem of placement, with where its triggers are now and why. */
   placement(): Promise<FleetProblem>;
   /** Results and errors as they pass, until the signal aborts. */

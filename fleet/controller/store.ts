@@ -10,6 +10,7 @@ import type { TaskSpec } from '../tasks/task.ts';
 import type { Database, Tables } from './database.ts';
 import type { NodeRecord } from './registry.ts';
 import type { NodeSelector } from './service.ts';
+import { readSoftware, softwareBlobs } from './software-store.ts';
 
 /** SQLite takes 32,766 parameters in one statement; beyond this many names all rows are read. */
 const PARAMETERS_MAX = 1_000;
@@ -189,6 +190,7 @@ export async function deleteTrigger(database: Database, name: string): Promise<b
 /** Hashes of all blobs that the database names. */
 export async function referencedBlobs(database: Database): Promise<Set<string>> {
   const rows = await database.selectFrom('models').select(['sha256', 'labels_sha256', 'chunks_sha256']).execute();
+  const software = (await readSoftware(database)).flatMap(softwareBlobs);
   const tasks = await database.selectFrom('tasks').select('spec').where('state', '=', 'active').execute();
   const schedules = await readSchedules(database);
   const works = [
@@ -197,6 +199,7 @@ export async function referencedBlobs(database: Database): Promise<Set<string>> 
   ];
   const inputs = works.flatMap((work) => (work.kind === 'inference' ? work.inputs : []));
   return new Set([
+    ...software,
     ...rows.flatMap((row) => [row.sha256, row.labels_sha256 ?? [], row.chunks_sha256 ?? []].flat()),
     ...inputs.flatMap((input) => ('sha256' in input ? [input.sha256] : [])),
   ]);

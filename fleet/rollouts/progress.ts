@@ -14,10 +14,12 @@ export interface Progress {
   readonly details: string | null;
 }
 
-/** What a node is to have: a version of a model, or a trigger in the form that its desired state has. */
+/** What a node is to have: a version of a model, a trigger in the form that its desired state has, or a version of its own program. */
 export type Wanted =
   | { readonly kind: 'model'; readonly model: string; readonly version: number }
-  | { readonly kind: 'trigger'; readonly trigger: Pick<Trigger, 'name'> };
+  | { readonly kind: 'trigger'; readonly trigger: Pick<Trigger, 'name'> }
+  /** Without `sha256`: the program that the machine came with. */
+  | { readonly kind: 'software'; readonly sha256: string | undefined };
 
 export const SCHEDULED: Progress = { execution: 'scheduled', finished: 'none', details: null };
 export const CANCELED: Progress = { execution: 'canceled', finished: 'none', details: null };
@@ -34,18 +36,36 @@ export function isSame(before: Progress | undefined, { execution, finished, deta
   return before?.execution === execution && before.finished === finished && before.details === details;
 }
 
+function open(execution: Execution, details: string | null = null): Progress {
+  return { execution, finished: 'none', details };
+}
+
+function softwareProgress(
+  sha256: string | undefined,
+  { software, held }: Pick<ReportedState, 'software' | 'held'>,
+): Progress {
+  if (!software) return failure('the launcher has not started it, so its program cannot be replaced');
+  const { update, provisional } = software;
+  if (software.sha256 === sha256)
+    return provisional
+      ? open('proceeding', 'proves itself')
+      : { execution: 'closed', finished: 'success', details: null };
+  if (!update || update.sha256 !== sha256) return SCHEDULED;
+  if (update.state === 'failed') return failure(update.error ?? `version ${update.version} failed`);
+  if (update.state === 'downloading') return open('download', update.error);
+  return update.state === 'switching'
+    ? open('proceeding')
+    : open('downloaded', held === undefined ? null : `held: ${held}`);
+}
+
 /** @param desired what the controller has told the node last, with the thing in it */
 export function progressOf(
   wanted: Wanted,
   desired: DesiredState | null,
-  reported: Pick<ReportedState, 'desiredVersion' | 'models' | 'triggers' | 'held'> | null,
+  reported: Pick<ReportedState, 'desiredVersion' | 'models' | 'triggers' | 'held' | 'software'> | null,
 ): Progress {
   if (!desired || !reported) return SCHEDULED;
-  const open = (execution: Execution, details: string | null = null): Progress => ({
-    execution,
-    finished: 'none',
-    details,
-  });
+  if (wanted.kind === 'software') return softwareProgress(wanted.sha256, reported);
   const uses = (trigger: Trigger): boolean =>
     wanted.kind === 'model' ? modelsOf(trigger).includes(wanted.model) : trigger.name === wanted.trigger.name;
   const names = new Set(desired.triggers.filter(uses).map(({ name }) => name));

@@ -5,6 +5,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Database } from '../controller/database.ts';
+import { unknownSoftware } from '../controller/software-service.ts';
+import { readSoftware, readSoftwareAssignment, releaseSoftware } from '../controller/software-store.ts';
 import { newest, readModels, readNodes, readTriggers, released, saveTrigger } from '../controller/store.ts';
 import { checkModels } from '../controller/triggers.ts';
 import {
@@ -20,7 +22,7 @@ import {
   type Step,
   stopping,
 } from './rollout.ts';
-import { candidatesFor, sightOf } from './sight.ts';
+import { candidatesFor, sightOf, type Versions } from './sight.ts';
 import { type RolloutSpec, type Target, targetText } from './spec.ts';
 import {
   forgetEndedRollouts,
@@ -149,7 +151,7 @@ export class RolloutService implements Rollouts {
   }
 
   async #begin(transaction: Database, id: string, spec: RolloutSpec): Promise<Step> {
-    await this.#checkTarget(transaction, spec.target);
+    await this.#checkTarget(transaction, spec);
     const active = await readActiveRollouts(transaction);
     if (active.length >= ACTIVE_MAX)
       throw new Error(`rollout "${id}": ${ACTIVE_MAX} rollouts are active, no more fit; wait for one to end`);
@@ -157,18 +159,22 @@ export class RolloutService implements Rollouts {
     const nodes = (await readNodes(transaction)).map(({ name, reported }) => ({
       name,
       labels: reported?.labels ?? {},
+      features: reported?.features,
     }));
     const candidates = candidatesFor(spec.target, await readTriggers(transaction), nodes, this.#ports.isOnline);
     if (candidates.length === 0)
       throw new Error(
-        `rollout "${id}": no node is to have ${targetText(spec.target)}; a trigger that goes to nodes brings it there`,
+        spec.target.kind === 'software'
+          ? `rollout "${id}": no node can replace its program; those can that the launcher has started`
+          : `rollout "${id}": no node is to have ${targetText(spec.target)}; a trigger that goes to nodes brings it there`,
       );
     const step = newRollout(id, spec, candidates, this.#ports.now());
     await saveStep(transaction, undefined, step);
     return step;
   }
 
-  async #checkTarget(transaction: Database, target: Target): Promise<void> {
+  async #checkTarget(transaction: Database, { target, compare }: RolloutSpec): Promise<void> {
+    if (target.kind === 'software') return checkSoftware(transaction, target.version, compare !== undefined);
     const models = await readModels(transaction);
     if (target.kind === 'trigger') {
       const { trigger } = target;
@@ -243,13 +249,14 @@ export class RolloutService implements Rollouts {
       .map(({ node }) => node);
     const nodes = new Map((await readNodes(database, names)).map((node) => [node.name, node]));
     const { target } = rollout.spec;
-    const back = target.kind === 'model' ? await releasedVersion(database, target.model) : undefined;
-    const sees = (node: string) => sightOf(rollout, nodes.get(node), this.#ports.isOnline(node), back);
+    const versions = await versionsOf(database, target);
+    const sees = (node: string) => sightOf(rollout, nodes.get(node), this.#ports.isOnline(node), versions);
     return { before, after: advance(before, sees, waitedMs, this.#ports.now()) };
   }
 
   /** From now on it is what every node gets. */
   async #release(transaction: Database, target: Target): Promise<void> {
+    if (target.kind === 'software') return releaseSoftware(transaction, target.version);
     if (target.kind === 'model') {
       const [last] = await readModels(transaction, target.model);
       return saveRelease(transaction, target.model, last?.version === target.version ? undefined : target.version);
@@ -267,6 +274,22 @@ export class RolloutService implements Rollouts {
   }
 }
 
-async function releasedVersion(database: Database, model: string): Promise<number | undefined> {
-  return released(await readModels(database, model), await readReleases(database))[0]?.version;
+async function versionsOf(database: Database, target: Target): Promise<Versions> {
+  const none = { releasedModel: undefined, releasedSoftware: undefined, software: undefined };
+  if (target.kind === 'trigger') return none;
+  if (target.kind === 'model') {
+    const [model] = released(await readModels(database, target.model), await readReleases(database));
+    return { ...none, releasedModel: model?.version };
+  }
+  const assignment = await readSoftwareAssignment(database);
+  const software = assignment.versions.get(target.version)?.sha256;
+  return { ...none, software, releasedSoftware: assignment.released?.sha256 };
+}
+
+async function checkSoftware(transaction: Database, version: string, compares: boolean): Promise<void> {
+  if (compares) throw new Error('software: expected no --compare: two programs cannot serve one node at the same time');
+  const all = await readSoftware(transaction);
+  const found = all.find(({ manifest }) => manifest.version === version);
+  if (!found) throw unknownSoftware(version, all);
+  if (found.released) throw new Error(`software ${version} is what every node gets already`);
 }

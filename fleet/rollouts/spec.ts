@@ -1,6 +1,7 @@
 /** A rollout as it is asked for. */
 import * as z from 'zod';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
+import { softwareVersionSchema } from '../../runtime/protocol/software.ts';
 import { triggerSchema } from '../../runtime/triggers/schema.ts';
 
 const DAY_MS = 86_400_000;
@@ -18,6 +19,7 @@ export const phaseSchema = z.union(
 const targetSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('model'), model: nameSchema, version: z.int().positive() }),
   z.strictObject({ kind: z.literal('trigger'), trigger: triggerSchema }),
+  z.strictObject({ kind: z.literal('software'), version: softwareVersionSchema }),
 ]);
 
 /** Before the first nodes change, they run the old and the new side by side on the messages that come. */
@@ -59,8 +61,9 @@ export type Phase = z.output<typeof phaseSchema>;
 export type RolloutSpec = z.output<typeof rolloutSpecSchema>;
 export type Target = RolloutSpec['target'];
 
-/** `model vad v3`, or `trigger speech`. */
+/** `model vad v3`, `trigger speech`, or `software 0.2.0`. */
 export function targetText(target: Target): string {
+  if (target.kind === 'software') return `software ${target.version}`;
   return target.kind === 'model' ? `model ${target.model} v${target.version}` : `trigger ${target.trigger.name}`;
 }
 

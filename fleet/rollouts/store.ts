@@ -74,9 +74,10 @@ export async function saveStep(database: Database, before: Step | undefined, { r
 /** Throws while a rollout of the same model or trigger is active: it would lose track of what nodes had before. */
 export async function refuseWhileRolledOut(
   database: Database,
-  wanted: { kind: 'model'; model: string } | { kind: 'trigger'; trigger: { name: string } },
+  wanted: { kind: 'model'; model: string } | { kind: 'trigger'; trigger: { name: string } } | { kind: 'software' },
 ): Promise<void> {
-  const nameOf = (target: typeof wanted): string => (target.kind === 'model' ? target.model : target.trigger.name);
+  const nameOf = (target: typeof wanted): string =>
+    target.kind === 'software' ? 'of nodes' : target.kind === 'model' ? target.model : target.trigger.name;
   const other = (await readActiveRollouts(database)).find(
     ({ spec: { target } }) => target.kind === wanted.kind && nameOf(target) === nameOf(wanted),
   );

@@ -212,6 +212,7 @@ export class SimController implements Client {
       models: [...this.rows.models.values()],
       triggers: [...this.rows.triggers.values()],
       settings: [],
+      software: { released: undefined, byNode: new Map() },
       overlays: simOverlays(this.rows),
     };
     const changed: [string, DesiredState][] = [];

@@ -32,7 +32,8 @@ export class RolloutWishes {
   isFree(kind: Target['kind'], name: string): boolean {
     return !this.#active().some(({ rollout: { spec } }) => {
       const { target } = spec;
-      return target.kind === kind && (target.kind === 'model' ? target.model : target.trigger.name) === name;
+      if (target.kind === 'software' || target.kind !== kind) return false;
+      return (target.kind === 'model' ? target.model : target.trigger.name) === name;
     });
   }
 

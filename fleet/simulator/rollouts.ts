@@ -61,8 +61,9 @@ export class SimRollouts {
   #sees({ rollout }: Step, name: string) {
     const { rows, isOnline } = this.#ports;
     const { target } = rollout.spec;
-    const released = target.kind === 'model' ? rows.models.get(target.model)?.version : undefined;
-    return sightOf(rollout, rows.nodes.get(name), isOnline(name), released);
+    const releasedModel = target.kind === 'model' ? rows.models.get(target.model)?.version : undefined;
+    const versions = { releasedModel, releasedSoftware: undefined, software: undefined };
+    return sightOf(rollout, rows.nodes.get(name), isOnline(name), versions);
   }
 
   #write(id: string, before: Step | undefined, after: Step): boolean {
@@ -91,6 +92,7 @@ function release(rows: Rows, { rollout }: Step): void {
     if (stored) rows.triggers.set(target.trigger.name, { ...stored, trigger: target.trigger });
     return;
   }
+  if (target.kind !== 'model') return;
   const model = rows.versions.get(`${target.model}@${target.version}`);
   if (model) rows.models.set(target.model, model);
 }

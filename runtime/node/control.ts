@@ -2,7 +2,15 @@
  * The node's side of the conversation with its controller: presence, reported state, metrics, desired state, requests
  * (topics: runtime/protocol/topics.ts). None of it needs the outbox: every connection begins by saying all of it again.
  */
-import type { Hold, Inventory, MessageError, Metrics, Presence, ReportedState } from '../protocol/messages.ts';
+import type {
+  DesiredState,
+  Hold,
+  Inventory,
+  MessageError,
+  Metrics,
+  Presence,
+  ReportedState,
+} from '../protocol/messages.ts';
 import { holdSchema, parsePayload, type Request, requestSchema } from '../protocol/messages.ts';
 import { type Content, envelopeOf, type TaskEvent } from '../protocol/tasks.ts';
 import { errorTopic, nodeTopic } from '../protocol/topics.ts';
@@ -24,6 +32,8 @@ export interface ControlOptions {
   readonly converge: Converge;
   readonly requests: Requests;
   readonly settings: Pick<NodeSettings, 'want' | 'describe'>;
+  /** Undefined where this process cannot be replaced by another version. */
+  readonly software: Software | undefined;
   readonly tasks: Pick<TaskRunner, 'receive' | 'connected'>;
   readonly telemetry: Telemetry;
   /** A new one for every message. */
@@ -31,6 +41,11 @@ export interface ControlOptions {
   /** Sends when the broker is there, else forgets. */
   send(message: OutgoingMessage): void;
   log(message: string, error?: Error): void;
+}
+
+interface Software {
+  want(software: DesiredState['software'], files: string): void;
+  describe(): ReportedState['software'];
 }
 
 export interface Control {
@@ -69,13 +84,14 @@ export function createControl(options: ControlOptions): Control {
     const reported: ReportedState = {
       at: now(),
       labels: { ...options.labels },
-      features: ['tasks', 'hold', 'trials', 'settings'],
+      features: ['tasks', 'hold', 'trials', 'settings', ...(options.software ? ['software'] : [])],
       inventory: options.inventory(),
       desiredVersion: converge.reached,
       ...converge.describe(),
       ...(converge.held !== null && { held: converge.held }),
       ...(trials.length > 0 && { trials }),
       ...(settings.length > 0 && { settings }),
+      ...(options.software && { software: options.software.describe() }),
     };
     options.send(json(nodeTopic(node, 'reported'), reported, 1, true));
   };
@@ -92,7 +108,9 @@ export function createControl(options: ControlOptions): Control {
   const obeyDesired = ({ topic, payload }: IncomingMessage): void => {
     converge.desire(checkDesired(topic, payload));
     // Not what came, which may be older: what counts.
-    options.settings.want(converge.desired?.settings);
+    const { desired: counts } = converge;
+    options.settings.want(counts?.settings);
+    if (counts) options.software?.want(counts.software, counts.files);
   };
   const obeyHold = ({ hold: isHeld, reason }: Hold): void => converge.hold(isHeld ? reason : null);
   let refusedMessages = 0;

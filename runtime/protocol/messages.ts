@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { triggerSchema } from '../triggers/schema.ts';
 import { desiredSettingsSchema, reportedSettingSchema } from './settings.ts';
+import { reportedSoftwareSchema, softwareSchema } from './software.ts';
 import { NAME_PATTERN } from './topics.ts';
 
 /** Largest control payload; larger things travel over HTTP. */
@@ -69,6 +70,7 @@ export const desiredSchema = z.object({
   triggers: z.array(triggerSchema),
   trials: z.array(trialSchema).max(50).optional(),
   settings: desiredSettingsSchema.optional(),
+  software: softwareSchema.optional().describe('the version of its own program; absent: whichever it is'),
 });
 
 /**
@@ -136,6 +138,8 @@ export const reportedSchema = z.object({
     .optional(),
   /** Of each setting that the desired state names: whether it is in force. */
   settings: z.array(reportedSettingSchema).max(200).optional(),
+  /** Of nodes that can be given another version of their program. */
+  software: reportedSoftwareSchema.optional(),
   /** Why nothing that runs is changed at present; absent when it may be. */
   held: z.string().max(HOLD_CHARACTERS_MAX).optional(),
 });

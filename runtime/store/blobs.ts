@@ -127,7 +127,7 @@ async function put(folder: string, content: AsyncIterable<Uint8Array>, expected:
 }
 
 /** A rename is on the disk only when its folder is (fsync(2)); Windows has no such call and needs none. */
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   if (process.platform === 'win32') return;
   const handle = await open(folder, 'r');
   await handle.sync().finally(() => handle.close());

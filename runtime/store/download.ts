@@ -50,7 +50,8 @@ export async function downloadPart(download: Download): Promise<void> {
   }
 }
 
-class Refused extends Error {}
+/** What came is not what was promised. */
+export class Refused extends Error {}
 
 interface Size {
   readonly exact: number | undefined;

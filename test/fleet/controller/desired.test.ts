@@ -14,6 +14,7 @@ const everywhere = (...triggers: ReturnType<typeof trigger>[]) =>
 const assignment: Assignment = {
   overlays: new Map(),
   settings: [],
+  software: { released: undefined, byNode: new Map() },
   files,
   models: [model('vad'), model('ocr'), model('unused')],
   triggers: everywhere(trigger('speech', 'vad')),
@@ -52,6 +53,7 @@ test('the version grows only when the content changes, whatever the order of mod
   const turned = {
     overlays: new Map(),
     settings: [],
+    software: { released: undefined, byNode: new Map() },
     files,
     models: two.models.toReversed(),
     triggers: two.triggers.toReversed(),

@@ -46,7 +46,14 @@ test('settings are merged one by one: what the first does not say the next one d
 
 test('a desired state has a new version when its settings change, and none while they are the same', () => {
   const assignment = (all: AssignedSettings[]): Assignment => ({
-    ...{ files: 'http://c/v1/blobs', models: [], triggers: [], overlays: new Map(), settings: all },
+    ...{
+      files: 'http://c/v1/blobs',
+      models: [],
+      triggers: [],
+      overlays: new Map(),
+      settings: all,
+      software: { released: undefined, byNode: new Map() },
+    },
   });
   const facts = { ...node, reachedVersion: 0 };
   assert.is(nextDesired(null, facts, assignment([]), 1), null);
