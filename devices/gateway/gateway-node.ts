@@ -278,7 +278,13 @@ export class GatewayNode {
         this.#telemetry,
         `unit ${assignment.unit}`,
         assignment.traceparent,
-        () => doWork(assignment, signal, { requests: this.#requests, commands, modelState: this.#modelState }),
+        () =>
+          doWork(assignment, signal, {
+            requests: this.#requests,
+            commands,
+            modelState: this.#modelState,
+            software: () => this.#software?.describe(),
+          }),
         (outcome) => (outcome.state === 'failed' ? outcome.error : undefined),
       ).then(done);
     return new TaskRunner({ ...ports, run }, this.#taskStore.load());

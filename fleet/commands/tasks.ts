@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
+import { softwareVersionSchema } from '../../runtime/protocol/software.ts';
 import { formatSchema } from '../../runtime/protocol/tasks.ts';
 import { priorities } from '../../runtime/triggers/schema.ts';
 import { taskSpecSchema } from '../tasks/task.ts';
@@ -57,14 +58,18 @@ export async function typedTask(
 
 export const tasksAdd = defineCommand({
   name: ['tasks', 'add'],
-  summary: 'Give the fleet a task: a model over one input or many, or a command for nodes',
+  summary: 'Give the fleet a task: a model over one input or many, a command for nodes, or a version of their program',
   arguments: taskSpecSchema,
   local: {
     arguments: z.strictObject({
       ...taskFlags,
+      update: softwareVersionSchema
+        .optional()
+        .describe("version of the node's program for every node that is selected"),
       id: nameSchema.optional().describe('the same id again is the same task'),
     }),
-    async prepare({ id, ...typed }, { controller }) {
+    async prepare({ id, update, ...typed }, { controller }) {
+      if (update !== undefined) return { id, ...updateTask(update, typed) };
       return { id, ...(await typedTask('tasks add', typed, controller)) };
     },
   },
@@ -73,6 +78,18 @@ export const tasksAdd = defineCommand({
   render: (task, style) =>
     `${style.good('accepted')} task ${style.bold(task.id)}: ${task.what}, ${countText(task.units, 'unit')}; "llmasos tasks show ${task.id}" follows it`,
 });
+
+function updateTask(version: string, typed: z.output<typeof typedSchema>): Omit<z.input<typeof taskSpecSchema>, 'id'> {
+  if (typed.model !== undefined || typed.command !== undefined)
+    throw new Error('tasks add: expected one of --model with --inputs, --command, and --update');
+  const timeoutMs = typed.timeout === undefined ? undefined : Math.round(typed.timeout * 1000);
+  return {
+    work: { kind: 'update', version },
+    selector: selectorOf(typed.node, typed.label),
+    priority: typed.priority,
+    timeoutMs,
+  };
+}
 
 /** `['lines=20', 'level=debug']` → an object; what reads as JSON is taken as such. */
 function parseGiven(pairs: readonly string[] = []): Record<string, unknown> {

@@ -122,6 +122,8 @@ export class Fleet implements ControllerService {
       publish: (topic: string, payload: string) => link.publish(topic, payload),
       nodes: () => this.#facts.able(this.#live),
       allNodes: () => this.#facts.all(),
+      softwareHash: (version: string) => this.software.hashOf(version),
+      giveSoftware: (selector: NodeSelector, version: string) => this.software.give(selector, version),
     };
     this.#tasks = await TaskService.open(ports, blobs);
     const listening = { connected: ports.connected, watch: this.#options.watchTopics };

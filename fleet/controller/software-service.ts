@@ -5,8 +5,10 @@ import { readActiveRollouts } from '../rollouts/store.ts';
 import type { BlobStore } from './blob-store.ts';
 import type { Database } from './database.ts';
 import { once } from './inputs.ts';
+import { selects } from './selector.ts';
 import {
   deleteSoftware,
+  giveSoftware,
   insertSoftware,
   readSoftware,
   readSoftwareAssignment,
@@ -91,6 +93,31 @@ export class SoftwareService implements SoftwareAdmin {
 
   list(): Promise<SoftwareView[]> {
     return viewsOf(this.#ports.database);
+  }
+
+  async hashOf(version: string): Promise<string> {
+    const all = await readSoftware(this.#ports.database);
+    const found = all.find(({ manifest }) => manifest.version === version);
+    if (!found) throw unknownSoftware(version, all);
+    return found.sha256;
+  }
+
+  /** From now on the nodes that are selected get it, until another is given to them, or to all. */
+  async give(selector: Parameters<typeof selects>[0], version: string): Promise<void> {
+    await this.#ports.change(async (transaction) => {
+      const active = (await readActiveRollouts(transaction)).find(({ spec }) => spec.target.kind === 'software');
+      if (active)
+        throw new Error(`software ${version}: "${active.id}" brings nodes another; wait for its end, or abort it`);
+      const nodes = (await readNodes(transaction)).map(({ name, reported }) => ({
+        name,
+        labels: reported?.labels ?? {},
+      }));
+      await giveSoftware(
+        transaction,
+        nodes.filter((node) => selects(selector, node)).map(({ name }) => name),
+        version,
+      );
+    });
   }
 
   async remove(version: string): Promise<void> {

@@ -250,7 +250,7 @@ export class RolloutService implements Rollouts {
     const nodes = new Map((await readNodes(database, names)).map((node) => [node.name, node]));
     const { target } = rollout.spec;
     const versions = await versionsOf(database, target);
-    const sees = (node: string) => sightOf(rollout, nodes.get(node), this.#ports.isOnline(node), versions);
+    const sees = (node: string) => sightOf(rollout, nodes.get(node), this.#ports.isOnline(node), versions(node));
     return { before, after: advance(before, sees, waitedMs, this.#ports.now()) };
   }
 
@@ -274,16 +274,17 @@ export class RolloutService implements Rollouts {
   }
 }
 
-async function versionsOf(database: Database, target: Target): Promise<Versions> {
-  const none = { releasedModel: undefined, releasedSoftware: undefined, software: undefined };
-  if (target.kind === 'trigger') return none;
+async function versionsOf(database: Database, target: Target): Promise<(node: string) => Versions> {
+  const none = { releasedModel: undefined, softwareBefore: undefined, software: undefined };
+  if (target.kind === 'trigger') return () => none;
   if (target.kind === 'model') {
     const [model] = released(await readModels(database, target.model), await readReleases(database));
-    return { ...none, releasedModel: model?.version };
+    return () => ({ ...none, releasedModel: model?.version });
   }
   const assignment = await readSoftwareAssignment(database);
   const software = assignment.versions.get(target.version)?.sha256;
-  return { ...none, software, releasedSoftware: assignment.released?.sha256 };
+  const before = (node: string) => (assignment.byNode.get(node) ?? assignment.released)?.sha256;
+  return (node) => ({ ...none, software, softwareBefore: before(node) });
 }
 
 async function checkSoftware(transaction: Database, version: string, compares: boolean): Promise<void> {

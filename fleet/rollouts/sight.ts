@@ -11,7 +11,7 @@ import type { Target } from './spec.ts';
 export interface Versions {
   readonly releasedModel: number | undefined;
   /** By SHA-256; undefined: the program that the machine came with. */
-  readonly releasedSoftware: string | undefined;
+  readonly softwareBefore: string | undefined;
   readonly software: string | undefined;
 }
 
@@ -36,8 +36,8 @@ export function sightOf(
   return { isAble, progress: progressOf(wanted, node?.desired ?? null, reported) };
 }
 
-function wantedOf(target: Target, isBack: boolean, { releasedModel, releasedSoftware, software }: Versions): Wanted {
-  if (target.kind === 'software') return { kind: 'software', sha256: isBack ? releasedSoftware : software };
+function wantedOf(target: Target, isBack: boolean, { releasedModel, softwareBefore, software }: Versions): Wanted {
+  if (target.kind === 'software') return { kind: 'software', sha256: isBack ? softwareBefore : software };
   if (target.kind === 'model' && isBack && releasedModel !== undefined) return { ...target, version: releasedModel };
   return target;
 }

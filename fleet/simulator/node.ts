@@ -374,7 +374,7 @@ export class SimNode implements Client {
   }
 
   #outcomeOf({ unit, work }: Assignment): Outcome {
-    if (work.kind === 'command') return { state: 'succeeded', results: [this.name] };
+    if (work.kind !== 'inference') return { state: 'succeeded', results: [this.name] };
     const { models } = describe(this.#state);
     if (!models.some(({ name, state }) => name === work.model && state === 'ready'))
       return { state: 'failed', error: `${work.model} is not ready` };

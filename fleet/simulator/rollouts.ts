@@ -62,7 +62,7 @@ export class SimRollouts {
     const { rows, isOnline } = this.#ports;
     const { target } = rollout.spec;
     const releasedModel = target.kind === 'model' ? rows.models.get(target.model)?.version : undefined;
-    const versions = { releasedModel, releasedSoftware: undefined, software: undefined };
+    const versions = { releasedModel, softwareBefore: undefined, software: undefined };
     return sightOf(rollout, rows.nodes.get(name), isOnline(name), versions);
   }
 

@@ -218,8 +218,8 @@ export class TaskBook {
 
   #attemptsMax(unit: Unit): number {
     const spec = this.#tasks.get(unit.task)?.spec;
-    // Whether a command may be given a second time only the person knows who gave it.
-    return spec?.work.kind === 'command' ? 1 : (spec?.attemptsMax ?? 1);
+    // Whether a command may be given a second time only the person knows who gave it; a version that failed would fail again.
+    return spec?.work.kind === 'inference' ? spec.attemptsMax : 1;
   }
 
   #end(entry: Entry, outcome: Outcome, now: number): void {

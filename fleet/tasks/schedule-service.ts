@@ -64,6 +64,8 @@ export class ScheduleService implements Schedules {
   put(spec: ScheduleSpec): Promise<Schedule> {
     return this.#inTurn(async () => {
       const { database, tasks, now } = this.#ports;
+      if (spec.task.work.kind === 'update')
+        throw new Error(`schedule "${spec.name}": a version is brought once: by a task, or a rollout`);
       const schedule = newSchedule({ ...spec, task: await tasks.check(spec.task) }, now());
       const others = (await readSchedules(database)).filter((other) => other.spec.name !== spec.name);
       if (others.length >= SCHEDULES_MAX)

@@ -23,29 +23,41 @@ export interface Tasks {
   cancel(id: string): Promise<TaskView>;
 }
 
+export interface TaskServicePorts extends DeskPorts {
+  /** Of a version's list of files. Rejects with the versions that there are. */
+  softwareHash(version: string): Promise<string>;
+  /** From now on these nodes are to have it. */
+  giveSoftware(selector: TaskSpec['selector'], version: string): Promise<void>;
+}
+
 export class TaskService implements Tasks {
   readonly desk: TaskDesk;
-  readonly #ports: DeskPorts;
+  readonly #ports: TaskServicePorts;
   readonly #blobs: BlobStore;
 
-  private constructor(ports: DeskPorts, blobs: BlobStore, desk: TaskDesk) {
+  private constructor(ports: TaskServicePorts, blobs: BlobStore, desk: TaskDesk) {
     this.#ports = ports;
     this.#blobs = blobs;
     this.desk = desk;
   }
 
-  static async open(ports: DeskPorts, blobs: BlobStore): Promise<TaskService> {
+  static async open(ports: TaskServicePorts, blobs: BlobStore): Promise<TaskService> {
     return new TaskService(ports, blobs, await TaskDesk.open(ports));
   }
 
   async add(spec: TaskSpec): Promise<TaskView> {
-    return taskView(await this.desk.add(await this.check(spec)));
+    const checked = await this.check(spec);
+    // Given first: who hears nothing gives the task again, and it is the same then.
+    if (checked.work.kind === 'update') await this.#ports.giveSoftware(spec.selector, checked.work.version);
+    return taskView(await this.desk.add(checked));
   }
 
   /** The task with its large inputs as blobs. Rejects with what is wrong with it. */
   async check<Spec extends Pick<TaskSpec, 'work'>>(spec: Spec): Promise<Spec> {
     const { work } = spec;
     if (work.kind === 'command') return spec;
+    if (work.kind === 'update')
+      return { ...spec, work: { ...work, sha256: await this.#ports.softwareHash(work.version) } };
     if (work.reduce !== undefined) compileExpression(work.reduce, ['results']);
     await this.#checkModel(work.model);
     const inputs: typeof work.inputs = [];

@@ -1,6 +1,7 @@
 /** A task: what a person asks for, the units that it is split into, and what becomes of it. */
 import * as z from 'zod';
-import { nameSchema } from '../../runtime/protocol/messages.ts';
+import { hashSchema, nameSchema } from '../../runtime/protocol/messages.ts';
+import { softwareVersionSchema } from '../../runtime/protocol/software.ts';
 import { formatSchema, inputSchema, type Work } from '../../runtime/protocol/tasks.ts';
 import { priorities } from '../../runtime/triggers/schema.ts';
 import { selectorSchema } from '../controller/selector.ts';
@@ -28,6 +29,11 @@ const work = z.discriminatedUnion('kind', [
     kind: z.literal('command'),
     command: nameSchema,
     arguments: z.record(z.string(), z.unknown()).default({}),
+  }),
+  z.strictObject({
+    kind: z.literal('update'),
+    version: softwareVersionSchema,
+    sha256: hashSchema.optional().describe('of its list of files; found by its version when absent'),
   }),
 ]);
 
@@ -86,6 +92,7 @@ function splitUp(id: string, { work, selector }: TaskSpec, nodes: readonly strin
 export function workOf({ spec }: Pick<Task, 'spec'>, index: number): Work {
   const { work } = spec;
   if (work.kind === 'command') return work;
+  if (work.kind === 'update') return { ...work, sha256: work.sha256 as string };
   const { inputsPerUnit, inputs, reduce: _, ...rest } = work;
   return { ...rest, inputs: inputs.slice(index * inputsPerUnit, (index + 1) * inputsPerUnit) };
 }

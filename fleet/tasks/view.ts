@@ -47,6 +47,7 @@ export function taskView(task: Task): TaskView {
 }
 
 export function whatText({ work }: Pick<TaskSpec, 'work'>): string {
+  if (work.kind === 'update') return `update ${work.version}`;
   return work.kind === 'inference' ? `inference ${work.model}` : `command ${work.command}`;
 }
 
@@ -105,7 +106,7 @@ function waitsFor({ spec }: Task, units: readonly Unit[], nodes: readonly NodeFa
 
 function inOrder({ spec, units }: Task, results: ReadonlyMap<number, readonly unknown[]>): unknown[] {
   const sizeOf = (index: number): number => {
-    if (spec.work.kind === 'command') return 1;
+    if (spec.work.kind !== 'inference') return 1;
     const { inputs, inputsPerUnit } = spec.work;
     return Math.min(inputsPerUnit, inputs.length - index * inputsPerUnit);
   };

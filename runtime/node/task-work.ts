@@ -1,5 +1,6 @@
 /** Does what a unit of a task asks for, with what the node has: its models, its commands. */
 import { setTimeout as pause } from 'node:timers/promises';
+import type { ReportedSoftware } from '../protocol/software.ts';
 import type { Assignment, Outcome, Work } from '../protocol/tasks.ts';
 import { type NodeCommandPorts, runCommand } from './node-commands.ts';
 import type { Requests } from './requests.ts';
@@ -12,6 +13,8 @@ export interface WorkPorts {
   readonly commands: NodeCommandPorts;
   /** As it is reported; undefined when the node is not to have it. */
   modelState(name: string): string | undefined;
+  /** As it is reported; undefined where the node's program cannot be replaced. */
+  software(): ReportedSoftware | undefined;
 }
 
 /** Never rejects: what goes wrong is in the outcome. The inputs of a unit one after the other, until one of them fails. */
@@ -19,6 +22,7 @@ export async function doWork(assignment: Assignment, signal: AbortSignal, ports:
   const { work } = assignment;
   try {
     if (work.kind === 'command') return { state: 'succeeded', results: [runCommand(work, ports.commands)] };
+    if (work.kind === 'update') return await updated(work, signal, ports);
     await arrival(work.model, signal, ports);
     return await inferAll(assignment, work, signal, ports.requests);
   } catch (error) {
@@ -33,6 +37,26 @@ async function arrival(model: string, signal: AbortSignal, { modelState }: WorkP
     if (state === undefined || state === 'ready' || state === 'failed') return;
     await pause(LOOK_MS);
   }
+}
+
+/** Waits for what the desired state brings; across restarts of the node, since the unit is begun again. */
+async function updated(
+  { version, sha256 }: Work & { kind: 'update' },
+  signal: AbortSignal,
+  ports: WorkPorts,
+): Promise<Outcome> {
+  for (let isKnown = false; !signal.aborted; await pause(LOOK_MS)) {
+    const software = ports.software();
+    if (!software) throw new Error(`software ${version}: the launcher has not started this node`);
+    const { update, provisional } = software;
+    if (software.sha256 === sha256) {
+      if (!provisional) return { state: 'succeeded', results: [version] };
+    } else if (update?.sha256 === sha256) {
+      if (update.state === 'failed') throw new Error(update.error ?? `software ${version} failed`);
+    } else if (isKnown) throw new Error(`software ${version}: the node is to have ${update?.version ?? 'another'} now`);
+    isKnown ||= software.sha256 === sha256 || update?.sha256 === sha256;
+  }
+  return { state: 'cancelled' };
 }
 
 async function inferAll(

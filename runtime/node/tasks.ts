@@ -6,7 +6,8 @@
  * - A unit is run once, however often it is assigned: it is known by its id, and a later fence only renames its holder.
  * - An outcome stays on the disk, and is told again and again, until the controller has settled it.
  * - What was settled is remembered until its fence is under the floor, so that a late copy of its assignment starts nothing.
- * - What a stop of the node has cut short is begun again where that is harmless (inference), but not for ever.
+ * - What a stop of the node has cut short is begun again where that is harmless (inference), but not for ever. An update goes on
+ *   waiting: that the node stops is its purpose.
  */
 import type { Assignment, Content, Outcome, TaskEvent, UnitFence } from '../protocol/tasks.ts';
 import { priorities } from '../triggers/schema.ts';
@@ -15,7 +16,7 @@ import { priorities } from '../triggers/schema.ts';
 const HELD_MAX = 256;
 const HEARTBEAT_MS = 10_000;
 /** How often a unit is begun, when the node stops in the midst of it: a model that kills the process must not do so for ever. */
-const STARTS_MAX = { inference: 2, command: 1 };
+const STARTS_MAX = { inference: 2, command: 1, update: Number.POSITIVE_INFINITY };
 
 export interface HeldUnit {
   readonly assignment: Assignment;
@@ -192,8 +193,10 @@ class Draft {
     const held = [...this.#units.values()];
     for (const priority of priorities) {
       const ofClass = held.filter(({ assignment, state }) => assignment.priority === priority && state !== 'ended');
-      if (ofClass.some(({ state }) => state === 'started')) continue;
-      for (const unit of ofClass) {
+      // One that waits for an update does nothing, perhaps for days.
+      const works = (held: HeldUnit): boolean => held.state === 'started' && held.assignment.work.kind !== 'update';
+      if (ofClass.some(works)) continue;
+      for (const unit of ofClass.filter(({ state }) => state === 'accepted')) {
         if (now <= unit.assignment.deadlineAt) {
           const run = this.#state.runs + 1;
           this.#state = { ...this.#state, runs: run };

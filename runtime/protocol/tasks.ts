@@ -11,6 +11,7 @@
 import * as z from 'zod';
 import { priorities } from '../triggers/schema.ts';
 import { hashSchema, nameSchema, traceparentSchema } from './messages.ts';
+import { softwareVersionSchema } from './software.ts';
 
 const time = z.number().describe('milliseconds since the epoch');
 const fence = z.int().nonnegative().describe('grows with every assignment');
@@ -30,6 +31,12 @@ const workSchema = z.discriminatedUnion('kind', [
     kind: z.literal('command'),
     command: nameSchema.describe('one that the node knows: runtime/node/node-commands.ts'),
     arguments: z.record(z.string(), z.unknown()),
+  }),
+  /** The desired state names the version as well, and brings it; the unit ends as the node's update does. */
+  z.object({
+    kind: z.literal('update'),
+    version: softwareVersionSchema,
+    sha256: hashSchema.describe('of its list of files'),
   }),
 ]);
 

@@ -13,6 +13,7 @@ import { softwareAdd } from '../../../fleet/commands/software.ts';
 import { startController } from '../../../fleet/controller/controller.ts';
 import type { SoftwareView } from '../../../fleet/controller/software-service.ts';
 import { rolloutSpecSchema } from '../../../fleet/rollouts/spec.ts';
+import { taskSpecSchema } from '../../../fleet/tasks/task.ts';
 import { cleanUp, connectClient, localFiles } from '../../devices/gateway/bench.ts';
 import { Random } from '../../random.ts';
 import { eventually, hashOf, refusalOf, temporary } from '../fleet-parts.ts';
@@ -200,6 +201,29 @@ test('a held node fetches the version and changes when it is released', async ()
   assert.is((await outcome(id)).state, 'finished');
   await runs('city-1', '0.5.0');
   await client.mqtt.endAsync();
+});
+
+test('a task brings one node a version, through its restart, and a version that fails is a task that failed', async () => {
+  const add = (version: string) =>
+    service.tasks.add(
+      taskSpecSchema.parse({ work: { kind: 'update', version }, selector: { nodes: ['city-1'] }, timeoutMs: 300_000 }),
+    );
+  const ended = (id: string) =>
+    eventually(`task ${id} ends`, async () => {
+      const task = await service.tasks.show(id, true);
+      return task.state === 'active' ? undefined : task;
+    });
+  const task = await ended((await add('0.2.0')).id);
+  assert.is(task.state, 'succeeded', JSON.stringify(task.unitList));
+  assert.equal(task.results, ['0.2.0']);
+  await runs('city-1', '0.2.0');
+  assert.match(await refusalOf(service.software.remove('0.2.0')), /is what city-1 get/);
+  const failed = await ended((await add('0.3.0')).id);
+  assert.is(failed.state, 'failed');
+  assert.match(`${failed.unitList[0]?.error}`, /each of the 3 times/);
+  assert.match(await refusalOf(add('9.9.9')), /there is no software 9\.9\.9; there are/);
+  await ended((await add('0.5.0')).id);
+  await runs('city-1', '0.5.0');
 });
 
 test('a version that never becomes healthy is ended and the one before comes back', async () => {

@@ -70,7 +70,9 @@ async function onOneDisk() {
   const log = pino({ enabled: false });
   const node = { name: 'n', labels: {} };
   const rest = { trace: undefined, committed() {}, connected: () => false, async publish() {}, nodes: () => [] };
-  const tasks = await TaskService.open({ database, log, now: () => clock.now, ...rest, allNodes: () => [node] }, blobs);
+  const software = { softwareHash: async () => '', giveSoftware: async () => {} };
+  const ports = { database, log, now: () => clock.now, ...rest, ...software, allNodes: () => [node] };
+  const tasks = await TaskService.open(ports, blobs);
   const begin = (changes: Partial<SchedulePorts['tasks']> = {}) => {
     const own = { add: tasks.add.bind(tasks), check: tasks.check.bind(tasks), ...changes };
     const ports = { database, log, now: () => clock.now, connected: () => false, watch: async () => {}, tasks: own };

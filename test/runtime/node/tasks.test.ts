@@ -59,6 +59,21 @@ test('a unit that is assigned twice runs once, and a later fence only renames it
   assert.equal(late.ended, [{ unit: 'a', fence: 4, outcome: done }]);
 });
 
+test('a unit that waits for an update keeps no other waiting, and goes on after every restart', () => {
+  const update = inference('u', 1, { work: { kind: 'update', version: '2', sha256: 'a'.repeat(64) } });
+  const { state, runs } = play([assigned(update), assigned(inference('a', 2))]);
+  assert.equal(
+    runs.map(({ assignment }) => assignment.unit),
+    ['u', 'a'],
+  );
+  let kept = afterStop(state);
+  for (let restart = 0; restart < 5; restart++) {
+    const again = play([{ type: 'restarted' }], kept);
+    assert.ok(again.runs.some(({ assignment }) => assignment.unit === 'u'));
+    kept = afterStop(again.state);
+  }
+});
+
 test('what is kept comes before what is sent', () => {
   const { effects } = play([assigned(inference('a', 1))]);
   assert.equal(
