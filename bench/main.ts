@@ -3,7 +3,7 @@
  *
  *   npm run bench [-- MODE… --rounds N --only WORD --contenders A,B --data DIR --minutes N --quick --json]
  *
- * Modes: models, operators, int8, cold, memory, blocking, scheduler, preemption, placement, dispatch, scale, threads, instructions (all of them without one). A line `models vs onnxruntime-node: 1.2` says that the peer
+ * Modes: models, operators, int8, cold, memory, blocking, scheduler, preemption, placement, dispatch, scale, threads, instructions, batches (all of them without one). A line `models vs onnxruntime-node: 1.2` says that the peer
  * takes 1.2 times as long. Each run adds a line of JSON to bench/results/, unless it was a quick one.
  */
 import { appendFileSync, mkdirSync } from 'node:fs';

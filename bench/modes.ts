@@ -1,4 +1,5 @@
 /** What `npm run bench` can measure. */
+import { batches } from './batches.ts';
 import { blocking } from './blocking.ts';
 import { type BenchCase, modelCases } from './cases/model-cases.ts';
 import { isTransformerCase, operatorCases } from './cases/operator-cases.ts';
@@ -119,5 +120,5 @@ const int8: Mode = (options) => {
 
 export const modes: Readonly<Record<string, Mode>> = {
   ...{ models, operators, int8, cold, memory, blocking },
-  ...{ scheduler, preemption, placement, dispatch, scale, threads, instructions },
+  ...{ scheduler, preemption, placement, dispatch, scale, threads, instructions, batches },
 };

@@ -3,6 +3,7 @@
  * nothing else. A small node plays each sequence once: cores that take as long as drawn, and stop at once when they are told to.
  */
 
+import type { Batching } from '../../runtime/schedule/batch.ts';
 import type { RunRequest, SchedulerEvent, SchedulerSpec } from '../../runtime/schedule/events.ts';
 import { Heap, type HeapItem } from '../../runtime/schedule/heap.ts';
 import { Scheduler } from '../../runtime/schedule/scheduler.ts';
@@ -42,24 +43,32 @@ function specOf({ cores }: Load): SchedulerSpec {
     memoryBytes: 1000,
     instructionUs: 250,
     tenants: TENANTS.map((name, i) => ({ name, weight: i + 1, runsMax: 1500 })),
-    models: Array.from({ length: 8 }, (_, i) => ({
-      name: `model-${i}`,
-      bytes: 100,
-      pinned: true,
-      batch: i < 4 ? { max: 8, fixedUs: MEAN_US / 2, perRunUs: MEAN_US / 2 } : undefined,
-    })),
+    models: Array.from({ length: 8 }, (_, i) => ({ name: `model-${i}`, bytes: 100, pinned: true })),
   };
 }
 
-function requestsOf({ cores, utilisation, runs, waiting }: Load): { atUs: number; request: RunRequest }[] {
+interface Arrival {
+  readonly atUs: number;
+  readonly request: RunRequest;
+  readonly batching: Batching | undefined;
+}
+
+/** Of four models. */
+const SIZES = [2, 4, 8].map((runs) => ({ runs, us: (MEAN_US * (1 + runs)) / 2 }));
+const BATCHINGS = Array.from({ length: 4 }, () => ({ sizesAt: () => SIZES }));
+
+function requestsOf({ cores, utilisation, runs, waiting }: Load): Arrival[] {
   const lots = randomValues(runs * 5 + waiting * 2).map((value) => value + 0.5);
   let at = 0;
   const next = (): number => lots[at++] as number;
   let atUs = 1000;
-  const requests: { atUs: number; request: RunRequest }[] = [];
+  const add = (request: Omit<RunRequest, 'model' | 'tenant'>): void => {
+    const [place, tenant] = [Math.floor(next() * 8), TENANTS[Math.floor(next() * 3)] as string];
+    requests.push({ atUs, request: { ...request, model: `model-${place}`, tenant }, batching: BATCHINGS[place] });
+  };
+  const requests: Arrival[] = [];
   for (let id = 0; id < waiting; id++) {
-    const [model, tenant] = [`model-${Math.floor(next() * 8)}`, TENANTS[Math.floor(next() * 3)] as string];
-    requests.push({ atUs, request: { id, model, tenant, priority: 3, workUs: MEAN_US } });
+    add({ id, priority: 3, workUs: MEAN_US });
   }
   for (let id = waiting; id < waiting + runs; id++) {
     atUs += (-Math.log(1 - next()) * MEAN_US) / (utilisation * cores);
@@ -67,9 +76,8 @@ function requestsOf({ cores, utilisation, runs, waiting }: Load): { atUs: number
     const priority = MIX.findIndex((_, place) => lot < MIX.slice(0, place + 1).reduce((sum, part) => sum + part)) & 3;
     const workUs = next() * 2 * MEAN_US;
     const deadline = DEADLINES_US[priority];
-    const [model, tenant] = [`model-${Math.floor(next() * 8)}`, TENANTS[Math.floor(next() * 3)] as string];
     const deadlineUs = deadline && atUs + deadline;
-    requests.push({ atUs, request: { id, model, tenant, priority, workUs, deadlineUs } });
+    add({ id, priority, workUs, deadlineUs });
   }
   return requests;
 }
@@ -125,7 +133,7 @@ export function record(load: Load): Recording {
       step({ kind: 'stopped', core: finish.core, outcome: 'done' }, finish.key);
     } else {
       place++;
-      step({ kind: 'submit', request: arrival.request }, arrival.atUs);
+      step({ kind: 'submit', request: arrival.request, batching: arrival.batching }, arrival.atUs);
     }
   }
   return { spec, events, timesUs: Float64Array.from(timesUs), decided };

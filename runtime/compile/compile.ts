@@ -9,9 +9,10 @@ import { findHostOperator } from '../ops/host/index.ts';
 import { isControlFlow, isHostNode } from '../ops/host/node-kinds.ts';
 import { findOperator, seekOperator } from '../ops/index.ts';
 import { inTwoSteps } from '../ops/two-steps.ts';
+import { followBatch } from './batch-axes.ts';
 import { ConstantKeys } from './builder.ts';
 import { type EmissionObserver, emitProgram } from './emit.ts';
-import type { Value } from './graph.ts';
+import type { KernelGraph, Value } from './graph.ts';
 import { passes } from './passes/index.ts';
 import type { Pass } from './passes/rewrite.ts';
 import { NotStaticError, type Program, UnsupportedError, type Weights } from './program.ts';
@@ -96,11 +97,21 @@ export function traceStart(
   return traceStage(startOf(model, inputs), model.opsets, keys, findForKernels);
 }
 
+/** The same with another number of runs in a batch. */
+function forRuns(request: StageRequest, runs: number): StageRequest {
+  const known = [...request.known].map(([name, each]): [string, Known] => {
+    const axis = request.batch?.axes[name];
+    if (axis === undefined || each === 'host' || 'constant' in each) return [name, each];
+    return [name, { ...each, dims: each.dims.with(axis, runs) }];
+  });
+  return { ...request, known: new Map(known) };
+}
+
 /**
  * Compiles nodes from `request.start` on, as many as need no contents that only the run has. Weights that other programs
  * of the model have placed already are shared. Throws NeedsValueError when shapes or branches depend on the contents of
  * small inputs: compile again with their `value`; the program then holds for that value alone and does not list the
- * input. Throws UnsupportedError for what our kernels cannot do, and an Error that names the node when shapes do not fit.
+ * input. Throws UnsupportedError for what our kernels cannot do or a batch would mix, and an Error that names the node when shapes do not fit.
  * Tests compare with programs made without any pass, which are the plain meaning of the model.
  */
 export function compileStage(
@@ -122,11 +133,14 @@ export function compileStage(
     throw new UnsupportedError(obstacle.message);
   }
   const empty = graph.outputs.length === 0;
+  const traceOther = (runs: number): KernelGraph =>
+    traceStage(forRuns(request, runs), model.opsets, keys, findForKernels).graph;
+  const batch = request.batch && followBatch(graph, request.batch, traceOther);
   const optimised = rewriting.reduce((result, pass) => pass(result, keys), graph);
   return {
     kind: 'program',
     end,
-    program: empty ? undefined : emitProgram(optimised, weights, traits, observe),
+    program: empty ? undefined : { ...emitProgram(optimised, weights, traits, observe), ...(batch && { batch }) },
     constants,
     aliases,
   };

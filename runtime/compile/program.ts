@@ -1,4 +1,5 @@
 import type { DataType } from '../engine/tensor.ts';
+import type { BatchLayout } from './batch-axes.ts';
 import type { Address } from './instructions.ts';
 
 /** A graph input or output of a program and where it lies (an output that never changes may lie in the weights or tables). */
@@ -20,6 +21,8 @@ export interface Program {
   readonly laneBytes: number;
   readonly inputs: readonly ProgramValue[];
   readonly outputs: readonly ProgramValue[];
+  /** Absent when it computes one run. */
+  readonly batch?: BatchLayout;
   /** Where each node's instructions begin (word index, ascending), for profiles and fault messages. */
   readonly origins: readonly { readonly word: number; readonly node: string }[];
 }

@@ -5,6 +5,7 @@ import type { Graph, GraphNode, OnnxModel } from '../onnx/graph.ts';
 import { isDataType } from '../onnx/tensor-data.ts';
 import { placeOf } from '../ops/attributes.ts';
 import { type Build, OperatorContext, type Surroundings } from '../ops/context.ts';
+import type { BatchLayout } from './batch-axes.ts';
 import { Builder, type ConstantKeys, prune } from './builder.ts';
 import { isInteger } from './evaluate.ts';
 import type { KernelGraph, NamedValue, Value } from './graph.ts';
@@ -186,6 +187,8 @@ export interface StageRequest {
   readonly depth: number;
   /** All names that the nodes use and do not give themselves. */
   readonly known: ReadonlyMap<string, Known>;
+  /** The inputs are those of several runs. */
+  readonly batch?: BatchLayout;
   /** What is used behind the nodes before `end`. */
   readonly neededAt: (end: number) => Iterable<string>;
 }

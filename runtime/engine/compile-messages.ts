@@ -1,4 +1,5 @@
 /** What the engine and the thread that compiles say to each other. */
+import type { BatchLayout } from '../compile/batch-axes.ts';
 import type { Stage } from '../compile/compile.ts';
 import type { KernelTraits } from '../compile/traits.ts';
 import type { Tensor } from './tensor.ts';
@@ -37,6 +38,8 @@ export interface CompileOrder {
   readonly folder: string | undefined;
   readonly traits: KernelTraits;
   readonly inputs: ReadonlyMap<string, InputGiven>;
+  /** The inputs are those of several runs. */
+  readonly batch: BatchLayout | undefined;
   readonly news: SharedNews;
   readonly region: Region;
 }

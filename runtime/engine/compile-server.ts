@@ -103,7 +103,7 @@ function compileWhole({ prepared, stages }: Opened, order: CompileOrder, weights
   const values = new Map<string, Live>();
   // Contents that were left out are never looked at: see below.
   for (const [name, value] of order.inputs) values.set(name, { value: value as Tensor });
-  const scope: Scope = { graph, path: '', depth: 0, values };
+  const scope: Scope = { graph, path: '', depth: 0, values, batch: order.batch };
   for (const specialised: string[] = []; ; ) {
     const missing = stages.missing(scope, 0);
     if (!missing) return assertNever();

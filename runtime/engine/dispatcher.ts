@@ -11,7 +11,19 @@ import { Timeline } from '../schedule/timeline.ts';
 import { type Clock, machineClock } from './clock-io.ts';
 import type { Core } from './core.ts';
 import type { Stop } from './core-messages.ts';
-import { type AskedRun, closeRun, type EngineRun, finishRun, openRun, segmentOf } from './engine-run.ts';
+import {
+  type AskedRun,
+  type Begun,
+  type Computation,
+  closeWork,
+  type EngineRun,
+  finishRun,
+  learnFrom,
+  newRun,
+  openWork,
+  segmentOf,
+  workOf,
+} from './engine-run.ts';
 import { FurtherCores } from './further-cores.ts';
 import type { LoadedProgram } from './loaded-program.ts';
 import type { RunOptions } from './model.ts';
@@ -54,8 +66,8 @@ export class Dispatcher {
   readonly #timer: WakeTimer;
   readonly #runs = new Map<number, EngineRun>();
   /** What each core works on, as far as is known; and what the one that stops first goes on with. */
-  readonly #current: (EngineRun | undefined)[] = [];
-  #offered: EngineRun | undefined;
+  readonly #current: (Computation | undefined)[] = [];
+  #offered: Computation | undefined;
   /** Names of the models that the policy knows. */
   readonly #models = new Set<string>();
   readonly #events: SchedulerEvent[] = [];
@@ -94,6 +106,11 @@ export class Dispatcher {
     for (const core of cores) core.onWentOn = () => this.#tell({ kind: 'tick' });
   }
 
+  /** Those to come included. */
+  get cores(): number {
+    return this.#cores.length;
+  }
+
   /** Runs a program with checked inputs. They must not change until the run has ended. */
   async run(
     model: string,
@@ -114,13 +131,7 @@ export class Dispatcher {
     const begun = isAtOnce && this.#short?.takes(program) ? this.#runAtOnce(this.#short, asked) : undefined;
     if (begun && 'outputs' in begun) return begun;
     const abort = (): void => this.#cancel(run, signal?.reason);
-    const run: EngineRun = {
-      ...{ pc: 0, slices: 0, helpers: 0, workUs: 0 },
-      ...asked,
-      ...begun,
-      answer: Promise.withResolvers(),
-      forget: () => signal?.removeEventListener('abort', abort),
-    };
+    const run = newRun(asked, begun, () => signal?.removeEventListener('abort', abort));
     signal?.addEventListener('abort', abort, { once: true });
     program.users++;
     this.#runs.set(request.id, run);
@@ -130,7 +141,7 @@ export class Dispatcher {
       this.#tell({ kind: 'model-added', model: { name: model, bytes: 0, pinned: true } });
     }
     if ((request.cores as number) > 1) this.#further.want();
-    this.#tell({ kind: 'submit', request });
+    this.#tell({ kind: 'submit', request, batching: begun ? undefined : program.batches?.of(inputs) });
     return run.answer.promise;
   }
 
@@ -154,10 +165,7 @@ export class Dispatcher {
   }
 
   /** On this thread: the result, or where the run stands when it has taken too long. */
-  #runAtOnce(
-    short: ShortRuns,
-    { request, program, inputs, given, submittedMs }: AskedRun,
-  ): ProgramResult | Pick<EngineRun, 'arena' | 'pc' | 'startedMs' | 'workUs'> {
+  #runAtOnce(short: ShortRuns, { request, program, inputs, given, submittedMs }: AskedRun): ProgramResult | Begun {
     const arena = program.openArena(request.model);
     let goesOn = false;
     try {
@@ -212,21 +220,22 @@ export class Dispatcher {
     this.#offered = undefined;
     const core = this.#cores[place] as Core;
     const { stop, atMs } = core.block.left;
-    const outcome = this.#leave(this.#current[place] as EngineRun, stop);
+    const outcome = this.#leave(this.#current[place] as Computation, stop);
     this.#occupy(next, place, core.goOn(), 0);
-    this.#step({ kind: 'stopped', core: place, outcome, next: next.request.id }, atMs * 1000);
+    const [run] = [...next.runs] as [EngineRun];
+    this.#step({ kind: 'stopped', core: place, outcome, next: run.request.id }, atMs * 1000);
   }
 
   /** While a core stops for the run, its input is copied already. */
   #offerNext(): void {
     const id = this.#first.hasThread ? this.#scheduler.next : undefined;
-    const run = id === undefined ? undefined : this.#runs.get(id);
-    if (this.#offered !== run) this.#withdraw();
+    const work = id === undefined ? undefined : this.#runs.get(id)?.work;
+    if (this.#offered !== work) this.#withdraw();
     try {
-      if (run && !this.#offered) {
-        openRun(run);
-        run.program.weights.hold();
-        this.#offered = run;
+      if (work && !this.#offered) {
+        openWork(work);
+        work.program.weights.hold();
+        this.#offered = work;
       }
     } catch {
       // There may be memory when its turn has come; if not, it is told then.
@@ -236,18 +245,21 @@ export class Dispatcher {
 
   /** What is on offer no longer is. Of runs that have not begun it alone has memory. */
   #withdraw(): void {
-    const run = this.#offered;
-    if (!run) return;
+    const work = this.#offered;
+    if (!work) return;
     this.#offered = undefined;
-    run.program.weights.release();
-    if (run.startedMs === undefined) closeRun(run);
+    work.program.weights.release();
+    if (work.startedMs === undefined) closeWork(work);
   }
 
   #carryOut(decision: Decision): void {
     switch (decision.kind) {
       case 'start':
         if (this.offloaded.carryOut(decision)) break;
-        this.#start(this.#runs.get(decision.runs[0] as number) as EngineRun, decision.cores);
+        this.#start(
+          decision.runs.map((id) => this.#runs.get(id) as EngineRun),
+          decision.cores,
+        );
         break;
       case 'suspend':
         (this.#cores[decision.core] as Core).block.setFlag(1);
@@ -262,8 +274,11 @@ export class Dispatcher {
         if (this.offloaded.carryOut(decision)) break;
         const run = this.#runs.get(decision.run) as EngineRun;
         const settle = (): void => this.#settle(run, decision);
-        if (run.core === undefined) this.#afterwards.push(settle);
-        else run.settle = settle;
+        run.isOver = true;
+        // The last one waits for the core to let go of the memory.
+        if (run.work.core === undefined || [...run.work.runs].some(({ isOver }) => !isOver))
+          this.#afterwards.push(settle);
+        else run.work.settle = settle;
         break;
       }
       default:
@@ -271,101 +286,106 @@ export class Dispatcher {
     }
   }
 
-  #start(run: EngineRun, cores: readonly number[]): void {
+  #start(runs: readonly EngineRun[], cores: readonly number[]): void {
     const [place = 0] = cores;
     const core = this.#cores[place] as Core;
     const { block } = core;
-    const { program } = run;
+    if (runs.length > 1 && runs.some(({ work }) => work === this.#offered)) this.#withdraw();
+    const work = workOf(runs);
+    const { program } = work;
     try {
-      program.writeBases(block.bases, this.#open(run));
-      const helpers = this.#helpersFor(run, cores);
+      program.writeBases(block.bases, this.#open(work));
+      const helpers = this.#helpersFor(work, cores);
       block.setHelpers(
-        run.lanes ?? 0,
+        work.lanes ?? 0,
         helpers.map((helper) => helper.block),
       );
       block.setFlag(0);
       program.weights.hold();
-      const segment = { words: program.words, pc: run.pc, bases: block.bases, flag: block.flag };
-      this.#occupy(run, place, (place === 0 ? this.#first : core).execute(segment, helpers), helpers.length);
+      const segment = { words: program.words, pc: work.pc, bases: block.bases, flag: block.flag };
+      this.#occupy(work, place, (place === 0 ? this.#first : core).execute(segment, helpers), helpers.length);
     } catch (error) {
-      run.failure = error;
+      work.failure = error;
       this.#tell({ kind: 'stopped', core: place, outcome: 'failed' });
     }
   }
 
-  /** The run's arena. What waits or is to be copied yet gives up its own when there is no room. */
-  #open(run: EngineRun): number {
-    if (this.#offered === run) {
+  /** Its arena. What waits or is to be copied yet gives up its own when there is no room. */
+  #open(work: Computation): number {
+    if (this.#offered === work) {
       this.#offered = undefined;
-      run.program.weights.release();
+      work.program.weights.release();
     }
     try {
-      return openRun(run);
+      return openWork(work);
     } catch {
       this.#withdraw();
       for (const act of this.#afterwards.splice(0)) act();
-      return openRun(run);
+      return openWork(work);
     }
   }
 
-  /** A core has the run now. */
-  #occupy(run: EngineRun, place: number, stopping: Promise<Stop>, helpers: number): void {
-    run.core = place;
-    run.helpers = helpers;
-    run.slices++;
-    this.#current[place] = run;
+  /** A core has it now. */
+  #occupy(work: Computation, place: number, stopping: Promise<Stop>, helpers: number): void {
+    work.core = place;
+    work.helpers = helpers;
+    work.slices++;
+    this.#current[place] = work;
     stopping.then(
-      (stop) => this.#stopped(run, place, stop),
-      (cause) => this.#stopped(run, place, undefined, cause),
+      (stop) => this.#stopped(work, place, stop),
+      (cause) => this.#stopped(work, place, undefined, cause),
     );
   }
 
-  /** The run's further cores, when there is memory for them. */
-  #helpersFor(run: EngineRun, [, ...others]: readonly number[]): readonly Core[] {
+  /** Further cores, when there is memory for them. */
+  #helpersFor(work: Computation, [, ...others]: readonly number[]): readonly Core[] {
     if (others.length === 0) return [];
     const helpers = others.map((other) => this.#cores[other] as Core).filter((helper) => helper.isReady);
     try {
-      run.lanes ??= run.program.openLanes(this.#cores.length, run.request.model);
+      work.lanes ??= work.program.openLanes(this.#cores.length, work.model);
     } catch {
       return [];
     }
     return helpers;
   }
 
-  #stopped(run: EngineRun, place: number, stop: Stop | undefined, cause?: unknown): void {
+  #stopped(work: Computation, place: number, stop: Stop | undefined, cause?: unknown): void {
     // A thread may have gone on with another run before it was lost.
     if (!stop) this.#tell({ kind: 'tick' });
-    if (this.#current[place] !== run) return;
-    this.#tell({ kind: 'stopped', core: place, outcome: this.#leave(run, stop, cause) });
+    if (this.#current[place] !== work) return;
+    this.#tell({ kind: 'stopped', core: place, outcome: this.#leave(work, stop, cause) });
   }
 
-  /** The core has let go of the run. */
-  #leave(run: EngineRun, stop: Stop | undefined, cause?: unknown): StopOutcome {
-    this.#current[run.core as number] = undefined;
-    run.core = undefined;
-    run.program.weights.release();
-    if (run.settle) this.#afterwards.push(run.settle);
+  /** The core has let go of it. */
+  #leave(work: Computation, stop: Stop | undefined, cause?: unknown): StopOutcome {
+    this.#current[work.core as number] = undefined;
+    work.core = undefined;
+    work.program.weights.release();
+    if (work.settle) this.#afterwards.push(work.settle);
     if (!stop) {
-      run.failure = new Error(`model "${run.request.model}": the run was lost`, { cause });
+      work.failure = new Error(`model "${work.model}": the run was lost`, { cause });
       return 'failed';
     }
-    run.startedMs ??= stop.startedMs;
-    run.workUs += (stop.endedMs - stop.startedMs) * 1000 * speedOf(1 + run.helpers);
-    run.pc = stop.result;
-    run.stop = stop;
+    work.startedMs ??= stop.startedMs;
+    work.workUs += (stop.endedMs - stop.startedMs) * 1000 * speedOf(1 + work.helpers);
+    work.pc = stop.result;
+    work.stop = stop;
     if (stop.trap === undefined && stop.result >= 0) return 'suspended';
-    return isDone(stop) ? 'done' : 'failed';
+    if (!isDone(stop)) return 'failed';
+    learnFrom(work, stop);
+    return 'done';
   }
 
   #settle(run: EngineRun, end: Extract<Decision, { kind: 'end' }>): void {
-    const { request, stop, failure } = run;
+    const { request, work } = run;
+    const { stop, failure } = work;
     const { outcome, account } = end;
     if (stop && (outcome === 'done' || (outcome === 'failed' && failure === undefined))) {
       finishRun(run, stop, account, (ended, answer) => this.#end(ended, answer));
       return;
     }
     const reason =
-      outcome === 'failed' ? failure : outcome === 'cancelled' ? run.reason : endedEarly(request, run.workUs, end);
+      outcome === 'failed' ? failure : outcome === 'cancelled' ? run.reason : endedEarly(request, work.workUs, end);
     this.#end(run, () => run.answer.reject(reason));
   }
 
@@ -375,8 +395,12 @@ export class Dispatcher {
   }
 
   #end(run: EngineRun, answer: () => void): void {
-    const { program } = run;
-    closeRun(run);
+    const { program, work } = run;
+    work.runs.delete(run);
+    if (work.runs.size === 0) {
+      closeWork(work);
+      if (work.program.isBatch) work.program.users--;
+    }
     this.#runs.delete(run.request.id);
     program.users--;
     run.forget();

@@ -118,6 +118,7 @@ export class Elsewhere {
       folder: source.folder,
       traits,
       inputs: new Map([...scope.values].map(([name, { value }]) => [name, given(value as Tensor)])),
+      batch: scope.batch,
       news: {
         names: prepared.keys.since(names),
         offsets: weights.placedSince(offsets),

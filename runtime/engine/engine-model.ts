@@ -6,6 +6,7 @@ import type { KernelTraits } from '../compile/traits.ts';
 import type { OnnxModel } from '../onnx/graph.ts';
 import { isControlFlow, isHostNode } from '../ops/host/node-kinds.ts';
 import type { RunAccount } from '../schedule/events.ts';
+import { BATCH_SIZES, Batches, batchAxes } from './batches.ts';
 import { checkInputs } from './check-inputs.ts';
 import type { CompileThread } from './compile-thread.ts';
 import { nowMs } from './core-messages.ts';
@@ -113,6 +114,8 @@ export class EngineModel implements Model {
     checkInputs(this.name, this.inputs, inputs);
     checkNames(this.name, this.outputs, options.outputs);
     const recent = this.#recentProgram(inputs);
+    if (recent && recent.users > this.#home.dispatcher.cores)
+      this.#wantBatches(recent, inputs as Readonly<Record<string, Tensor>>);
     const run = recent
       ? this.#home.dispatcher.run(this.name, recent, inputs as Readonly<Record<string, Tensor>>, options)
       : this.#run(inputs, options);
@@ -192,6 +195,27 @@ export class EngineModel implements Model {
       if (given.type !== type || !sameDims(given.dims, dims)) return undefined;
     }
     return recent.program;
+  }
+
+  /** More runs wait for a program than there are cores: several could be computed together. */
+  #wantBatches(program: LoadedProgram, inputs: Readonly<Record<string, Tensor>>): void {
+    const axes = program.batches?.axes ?? batchAxes(this.inputs, inputs);
+    if (!axes || !this.#isForThread) return;
+    program.batches ??= new Batches(program, axes, inputs);
+    // Without them each run is computed alone, as before.
+    if (program.batches.want(nowMs() * 1000)) void this.#makeBatches(program.batches, inputs).catch(() => undefined);
+  }
+
+  /** Rejects as the compiler throws: for one, where the results of a run would depend on others. */
+  async #makeBatches(batches: Batches, inputs: Readonly<Record<string, Tensor>>): Promise<void> {
+    for (const runs of BATCH_SIZES) {
+      const all = batches.inputsOf(runs, inputs);
+      const scope = { ...this.#scopeOf(all), batch: { runs, axes: batches.axes } };
+      await this.#elsewhere.make(scope);
+      if (this.#closed || this.#stages.missing(scope, 0)) return;
+      const stage = this.#stages.next(scope, 0);
+      if (stage.kind === 'program' && stage.program) batches.add(stage.program);
+    }
   }
 
   get #isForThread(): boolean {

@@ -1,10 +1,10 @@
-/** A program's run, from its submission to its answer. */
+/** A program's run, from its submission to its answer; and what a core is given: one run, or several that are computed together. */
 import type { RunAccount, RunRequest } from '../schedule/events.ts';
 import type { Stop } from './core-messages.ts';
 import type { GivenOutputs } from './given-outputs.ts';
 import type { LoadedProgram } from './loaded-program.ts';
 import type { NextSegment } from './next-run.ts';
-import { copyOutputs, isDone, type ProgramResult } from './program-result.ts';
+import { copyOutputs, type ProgramResult } from './program-result.ts';
 import type { Tensor } from './tensor.ts';
 
 /** What a caller wants. */
@@ -21,6 +21,21 @@ export interface EngineRun extends AskedRun {
   readonly answer: PromiseWithResolvers<ProgramResult>;
   /** Stops listening to whoever may cancel it. */
   readonly forget: () => void;
+  /** What computes it: changes once, when it becomes part of a batch; and its place there. */
+  work: Computation;
+  slot: number;
+  /** It has ended for the policy. */
+  isOver: boolean;
+  /** Why it was cancelled. */
+  reason?: unknown;
+}
+
+export interface Computation {
+  readonly model: string;
+  /** For as many runs as it began with. */
+  readonly program: LoadedProgram;
+  /** Without those that were answered. */
+  readonly runs: Set<EngineRun>;
   arena?: number;
   /** Memory of further cores, when they may take part. */
   lanes?: number;
@@ -30,56 +45,86 @@ export interface EngineRun extends AskedRun {
   slices: number;
   pc: number;
   startedMs?: number;
-  /** What it has computed, as if by one core. */
+  /** What has been computed, as if by one core. */
   workUs: number;
   /** How it ended on its core, or why it could not begin. */
   stop?: Stop;
   failure?: unknown;
-  /** Why it was cancelled. */
-  reason?: unknown;
-  /** It has ended for the policy, and waits for its core to let go of its memory. */
+  /** Its last run has ended for the policy, and waits for the core to let go of the memory. */
   settle?: () => void;
 }
 
-/** An arena with the inputs of a run, unless it has one. Throws a MemoryLimitError. */
-export function openRun(run: EngineRun): number {
-  if (run.arena !== undefined) return run.arena;
-  const { program, inputs, request } = run;
-  const arena = program.openArena(request.model);
-  program.writeInputs(arena, inputs);
-  run.arena = arena;
+export type Begun = Pick<Computation, 'arena' | 'pc' | 'startedMs' | 'workUs'>;
+
+export function newRun(
+  asked: AskedRun,
+  begun: Begun = { pc: 0, workUs: 0 },
+  forget: EngineRun['forget'] = () => {},
+): EngineRun {
+  const { request, program } = asked;
+  const work: Computation = { model: request.model, program, runs: new Set(), helpers: 0, slices: 0, ...begun };
+  const run: EngineRun = { ...asked, work, slot: 0, isOver: false, answer: Promise.withResolvers(), forget };
+  work.runs.add(run);
+  return run;
+}
+
+/** What computes runs that start, or go on, together. */
+export function workOf(runs: readonly EngineRun[]): Computation {
+  const [first] = runs as readonly [EngineRun];
+  if (runs.length === 1 || first.work.program.isBatch) return first.work;
+  const program = first.program.batches?.programFor(runs.length);
+  if (!program) throw new Error(`assertion: ${runs.length} runs start together, expected a size that was offered`);
+  program.users++;
+  const work = { ...first.work, program, runs: new Set(runs) };
+  for (const [slot, run] of runs.entries()) {
+    run.work = work;
+    run.slot = slot;
+  }
+  return work;
+}
+
+/** An arena with the inputs of the runs, unless there is one. Throws a MemoryLimitError. */
+export function openWork(work: Computation): number {
+  if (work.arena !== undefined) return work.arena;
+  const { program, runs, model } = work;
+  const arena = program.openArena(model);
+  for (const { inputs, slot } of runs) program.writeInputs(arena, inputs, slot);
+  work.arena = arena;
   return arena;
 }
 
-/** What a core needs to go on with an open run alone: with its lanes, as it may stand amid a section that several had begun. */
-export function segmentOf({ program, arena, lanes = 0, pc }: EngineRun): NextSegment {
+/** What a core needs to go on with open work alone: with its lanes, as it may stand amid a section that several had begun. */
+export function segmentOf({ program, arena, lanes = 0, pc }: Computation): NextSegment {
   return { words: program.words, pc, bases: program.basesOf(arena as number), lanes };
 }
 
-export function closeRun(run: EngineRun): void {
-  const { program, arena, lanes } = run;
+export function closeWork(work: Computation): void {
+  const { program, arena, lanes } = work;
   if (arena !== undefined) program.closeArena(arena);
-  if (lanes !== undefined) program.closeArena(lanes);
-  run.arena = run.lanes = undefined;
+  if (lanes !== undefined) program.closeLanes(lanes);
+  work.arena = work.lanes = undefined;
 }
 
-/** Learns from a run that its core has left, and copies its outputs, in pieces with room for events between them. */
+/** How long the program takes, from work that its core has left. */
+export function learnFrom({ program, startedMs, workUs, slices, helpers }: Computation, { endedMs }: Stop): void {
+  const runMs = endedMs - (startedMs as number);
+  program.short.note(runMs);
+  program.work.note(workUs, endedMs * 1000);
+  if (slices === 1) program.sharing.note(helpers > 0, runMs);
+}
+
+/** Copies the outputs of a run that its core has left, in pieces with room for events between them. */
 export function finishRun(
   run: EngineRun,
   stop: Stop,
   account: RunAccount,
   end: (run: EngineRun, answer: () => void) => void,
 ): void {
-  const { program, request, given, submittedMs, arena, answer } = run;
-  const startedMs = run.startedMs as number;
+  const { work, slot, request, given, submittedMs, answer } = run;
+  const startedMs = work.startedMs as number;
   const runMs = stop.endedMs - startedMs;
   const queueMs = Math.max(0, startedMs - submittedMs);
-  if (isDone(stop)) {
-    program.short.note(runMs);
-    program.work.note(run.workUs, account.endedUs);
-    if (run.slices === 1) program.sharing.note(run.helpers > 0, runMs);
-  }
-  const copying = copyOutputs(request.model, program, arena as number, stop, given);
+  const copying = copyOutputs(request.model, work.program, { arena: work.arena as number, slot, halt: stop }, given);
   const copy = (): void => {
     try {
       const { done, value } = copying.next();

@@ -17,6 +17,14 @@ export function isDone({ result, trap }: Halt): boolean {
   return trap === undefined && result === DONE;
 }
 
+/** Where the outputs of a run lie, and how it came to its end. */
+export interface EndedRun {
+  readonly arena: number;
+  /** Its place in a batch. */
+  readonly slot: number;
+  readonly halt: Halt;
+}
+
 /**
  * Outputs of a run that has ended, in pieces, in the arrays that are given for them. Throws an Error that names the node when that was before
  * its time, or when there is no memory for them.
@@ -24,15 +32,14 @@ export function isDone({ result, trap }: Halt): boolean {
 export function* copyOutputs(
   model: string,
   program: LoadedProgram,
-  arena: number,
-  halt: Halt,
+  { arena, slot, halt }: EndedRun,
   given?: GivenOutputs,
 ): Generator<void, Record<string, Tensor>> {
   requireDone(model, program, halt);
   // Arrays that fitted when the run began may lie in other threads now.
   program.checkGiven(model, given);
   try {
-    return yield* program.copyOutputs(arena, given);
+    return yield* program.copyOutputs(arena, slot, given);
   } catch (cause) {
     throw withoutMemory(model, cause);
   }

@@ -2,6 +2,7 @@
  * Which stage of a graph comes next in a run. A graph is walked in stages: as many nodes as one program can hold, or one
  * node that is no matter of kernels. Stages depend on shapes, and on contents where shapes depend on them.
  */
+import type { BatchLayout } from '../compile/batch-axes.ts';
 import type { Known, Stage, StageRequest } from '../compile/compile.ts';
 import { NeedsValueError } from '../compile/compile.ts';
 import type { Value } from '../compile/graph.ts';
@@ -24,6 +25,8 @@ export interface Scope {
   readonly path: string;
   readonly depth: number;
   readonly values: Map<string, Live>;
+  /** The values are those of several runs. */
+  readonly batch?: BatchLayout;
   readonly outer?: Scope;
 }
 
@@ -142,7 +145,7 @@ export class Stages<Loaded> {
   }
 
   #request(scope: Scope, start: number, needs: Needs): StageRequest {
-    const { graph, path, depth } = scope;
+    const { graph, path, depth, batch } = scope;
     const known = new Map(
       needs.names.map((name): [string, Known] => {
         const { value, constant } = lookUp(scope, name);
@@ -152,12 +155,13 @@ export class Stages<Loaded> {
         return [name, needs.specialised.has(name) ? { type, dims, value } : { type, dims }];
       }),
     );
-    return { graph, start, path, depth, known, neededAt: (end) => this.neededAt(scope, end) };
+    return { graph, start, path, depth, known, batch, neededAt: (end) => this.neededAt(scope, end) };
   }
 }
 
-function placeOf({ path }: Scope, start: number): string {
-  return `${path}#${start}`;
+/** Programs for several runs have a place of their own: they need not make room for those of one. */
+function placeOf({ path, batch }: Scope, start: number): string {
+  return `${path}#${start}${batch ? ' batch' : ''}`;
 }
 
 function keyOf(scope: Scope, { variables, specialised }: Needs): string {

@@ -1,4 +1,5 @@
 /** What the scheduler is told and what it decides. Times are microseconds of one monotonic clock. */
+import type { Batching } from './batch.ts';
 
 export interface ModelSpec {
   readonly name: string;
@@ -7,8 +8,6 @@ export interface ModelSpec {
   readonly pinned?: boolean;
   /** Estimated time to load. */
   readonly loadUs?: number;
-  /** Absent when the model's runs cannot be batched. A batch of n takes `fixedUs + n × perRunUs`. */
-  readonly batch?: { readonly max: number; readonly fixedUs: number; readonly perRunUs: number };
   /** Estimated time of one run on the accelerators that can compute it, by their names. */
   readonly accelerators?: Readonly<Record<string, number>>;
   /** False when only accelerators can compute it. */
@@ -69,7 +68,8 @@ export interface Substitute {
 export type StopOutcome = 'suspended' | 'done' | 'failed';
 
 export type SchedulerEvent =
-  | { readonly kind: 'submit'; readonly request: RunRequest }
+  /** Runs that have one batching in common may be computed together; those without are computed alone. */
+  | { readonly kind: 'submit'; readonly request: RunRequest; readonly batching?: Batching }
   | { readonly kind: 'cancel'; readonly run: number }
   /** A core, the first one of a decision to start, has stopped; and has begun the run that was `Scheduler.next` already. */
   | { readonly kind: 'stopped'; readonly core: number; readonly outcome: StopOutcome; readonly next?: number }

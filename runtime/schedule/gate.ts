@@ -209,6 +209,7 @@ function newRun(
     slot: -1,
     request,
     tenant,
+    batching: undefined,
     degraded: undefined,
     job,
     submittedUs: nowUs,

@@ -1,4 +1,5 @@
 /** What the scheduler knows of runs. A job is what a core is given: one run, or a batch of runs of one model. */
+import type { Batching } from './batch.ts';
 import type { ModelSpec, RunRequest, RunSlice } from './events.ts';
 import type { FairQueue } from './fair-queue.ts';
 import type { Heap, HeapItem } from './heap.ts';
@@ -10,6 +11,8 @@ import type { Dated } from './work-by-deadline.ts';
 export interface Run extends HeapItem {
   readonly request: RunRequest;
   readonly tenant: Tenant;
+  /** Of runs that may be computed together with others. */
+  batching: Batching | undefined;
   /** Why the model is another one than the request names. */
   degraded: string | undefined;
   /** Changes once, when the run becomes part of a batch. */

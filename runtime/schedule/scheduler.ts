@@ -3,7 +3,7 @@
  * told events and the time and answers with decisions; it does nothing itself and reads no clock. docs/scheduling.md
  * states its rules and guarantees.
  */
-import { batchSize } from './batch.ts';
+import { type Batching, chooseBatch } from './batch.ts';
 import { speedOf } from './cores.ts';
 import type { Decision, EndOutcome, RunRequest, SchedulerEvent, SchedulerSpec, StopOutcome } from './events.ts';
 import { Gate } from './gate.ts';
@@ -110,7 +110,7 @@ export class Scheduler {
   get next(): number | undefined {
     const { cores, ready } = this.#cores;
     const job = cores.idle > 0 ? undefined : ready.first;
-    if (job?.runs.length !== 1 || this.#mayGrow(job)) return undefined;
+    if (!job || this.#mayGrow(job)) return undefined;
     const level = this.level(job.priority);
     // One that stops to go on with other cores comes first itself.
     const isBehind = ({ stopping, job: other }: Slice): boolean =>
@@ -137,7 +137,7 @@ export class Scheduler {
   #note(event: SchedulerEvent): void {
     switch (event.kind) {
       case 'submit':
-        this.#submit(event.request);
+        this.#submit(event.request, event.batching);
         break;
       case 'cancel': {
         const run = this.#runs.get(event.run);
@@ -173,7 +173,7 @@ export class Scheduler {
     }
   }
 
-  #submit(request: RunRequest): void {
+  #submit(request: RunRequest, batching: Batching | undefined): void {
     const { id } = request;
     const nowUs = this.#nowUs;
     if (this.#runs.has(id)) {
@@ -190,6 +190,7 @@ export class Scheduler {
     const { model, pool, priority } = job;
     if (degraded !== undefined)
       this.#decisions.push({ kind: 'degrade', run: id, model: model.spec.name, reason: degraded });
+    else run.batching = batching;
     this.#runs.set(id, run);
     tenant.runs[priority] = (tenant.runs[priority] as number) + 1;
     if (run.key !== Number.POSITIVE_INFINITY) this.#expiry.add(run);
@@ -322,36 +323,49 @@ export class Scheduler {
     pool.cores.begin({ job, cores, startedUs: this.#nowUs, chargedUs, stopping: false, stoppedFor: undefined });
   }
 
-  /** Others may start together with the job. */
-  #mayGrow({ pool, model, started, priority }: Job): boolean {
-    return model.spec.batch !== undefined && !started && priority !== SAFETY && pool.isPreemptible;
+  /** What is promised to safety is promised to each run alone. */
+  #batchingOf({ pool, runs, started, priority }: Job): Batching | undefined {
+    return started || priority === SAFETY || !pool.isPreemptible ? undefined : (runs[0] as Run).batching;
   }
 
-  /** Adds waiting runs of the same model, class and tenant to a job that is about to start. */
+  /** Others may start together with the job. */
+  #mayGrow(job: Job): boolean {
+    const batching = this.#batchingOf(job);
+    const waiting = (job.share.lanes[job.model.place] as Lane | undefined)?.jobs.length ?? 0;
+    if (!batching || waiting < 2) return false;
+    return (batching.sizesAt(this.#nowUs)[0]?.runs ?? Number.POSITIVE_INFINITY) <= waiting;
+  }
+
+  /** Adds waiting runs of the same program, class and tenant to a job that is about to start. */
   #fillBatch(job: Job): void {
     const { pool, model, share } = job;
-    const { batch } = model.spec;
-    if (!batch || !this.#mayGrow(job)) return;
+    const batching = this.#batchingOf(job);
     const { jobs } = share.lanes[model.place] as Lane;
-    // While cores are idle, runs of their own end sooner. What is promised to safety is promised to each run alone.
-    const most = Math.min(batch.max, 1 + jobs.length, pool.ready.total - pool.cores.idle + 2);
-    if (most < 2) return;
+    // While cores are idle, runs of their own end sooner.
+    const most = Math.min(1 + jobs.length, pool.ready.total - pool.cores.idle + 2);
+    if (!batching || most < 2) return;
+    const sizes = batching.sizesAt(this.#nowUs);
+    const runsMax = Math.min(most, sizes.at(-1)?.runs ?? 1);
+    if (runsMax < 2) return;
     const queue = pool.queue(job);
     const candidates = [job];
-    for (let mate = jobs.first; mate && candidates.length < most; mate = jobs.first) {
+    // Only those that are next, so that nobody is passed over.
+    for (let mate = jobs.first; mate && candidates.length < runsMax; mate = jobs.first) {
+      if (this.#batchingOf(mate) !== batching) break;
       queue.remove(mate);
       candidates.push(mate);
     }
     const latestStart = (sinceUs: number, mostUs: number): number => queue.latestStart(sinceUs, mostUs);
-    const size = batchSize({ nowUs: this.#nowUs, candidates, latestStart });
-    for (const left of candidates.splice(size)) queue.add(left);
-    if (size === 1) return;
+    const others = pool.ready.total;
+    const size = chooseBatch({ nowUs: this.#nowUs, candidates, sizes, others, latestStart });
+    for (const left of candidates.splice(size.runs)) queue.add(left);
+    if (!('us' in size)) return;
     for (let i = 1; i < candidates.length; i++)
       for (const run of (candidates[i] as Job).runs) {
         run.job = job;
         job.runs.push(run);
       }
-    job.workUs = batch.fixedUs + size * batch.perRunUs;
+    job.workUs = size.us;
   }
 
   /** Tells cores to stop until, at every level, each job that waits has a core to come from less urgent work. */

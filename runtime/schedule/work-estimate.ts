@@ -5,6 +5,8 @@
 
 /** What the last run counts for in the mean. */
 const WEIGHT = 0.125;
+/** They say little: code is compiled, memory touched. */
+const FIRST_RUNS = 2;
 /** Runs may take this much longer than any before. */
 const BOUND_SLACK = 1.2;
 /**
@@ -20,17 +22,22 @@ export class WorkEstimate {
   #runs = 0;
   #atUs = 0;
 
-  /** Takes note of a whole run. The first one says little: code is compiled, memory touched. */
+  /** Takes note of a whole run. */
   note(us: number, nowUs: number): void {
     const mean = this.#meanUs;
-    const excess = this.#runs > 1 ? fade(this.#excessUs, nowUs - this.#atUs, EXCESS_HALF_US) : 0;
-    this.#meanUs = this.#runs++ < 2 || us < mean / 2 ? us : mean + WEIGHT * (us - mean);
+    const excess = this.#runs >= FIRST_RUNS ? fade(this.#excessUs, nowUs - this.#atUs, EXCESS_HALF_US) : 0;
+    this.#meanUs = this.#runs++ < FIRST_RUNS || us < mean / 2 ? us : mean + WEIGHT * (us - mean);
     this.#excessUs = Math.max(excess, us * BOUND_SLACK - this.#meanUs);
     this.#atUs = nowUs;
   }
 
   get isUnknown(): boolean {
     return this.#runs === 0;
+  }
+
+  /** It knows of more than the first runs. */
+  get isSettled(): boolean {
+    return this.#runs > FIRST_RUNS;
   }
 
   /** Microseconds; 0 before the first run. */

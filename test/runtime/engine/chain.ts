@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert';
 import { Assembler } from '../../../runtime/compile/assembler.ts';
 import { address, SPACE_ARENA, SPACE_WEIGHTS } from '../../../runtime/compile/instructions.ts';
 import type { Program } from '../../../runtime/compile/program.ts';
+import { BATCH_SIZES, Batches } from '../../../runtime/engine/batches.ts';
 import { LoadedProgram } from '../../../runtime/engine/loaded-program.ts';
 import type { EngineMemory } from '../../../runtime/engine/memory.ts';
 import type { MemoryWeights } from '../../../runtime/engine/memory-weights.ts';
@@ -13,20 +14,30 @@ import { tensorsOf } from '../../../runtime/engine/value.ts';
 const SIZE = 64;
 const BYTES = SIZE * SIZE * 4;
 
-/** y = x · Wᶜᵒᵘⁿᵗ for a W that turns and shrinks nothing, so that values stay small however long the program is. */
-export function chainProgram(weights: MemoryWeights, count: number): Program {
+/** y = x · Wᶜᵒᵘⁿᵗ for a W that turns and shrinks nothing, so that values stay small however long the program is; of several runs together. */
+export function chainProgram(weights: MemoryWeights, count: number, runs = 1): Program {
   const assembler = new Assembler({ panel: 8 });
   const packed = weights.place('w', () => assembler.packGemm(rotation(), SIZE, SIZE));
-  const places = [address(SPACE_ARENA, 0), address(SPACE_ARENA, BYTES)] as const;
+  const places = [address(SPACE_ARENA, 0), address(SPACE_ARENA, runs * BYTES)] as const;
   for (let i = 0; i < count; i++) {
     assembler.begin(`step ${i}`);
     const [a, c] = i % 2 === 0 ? places : [places[1], places[0]];
-    assembler.gemm({ a, lda: SIZE, packedB: address(SPACE_WEIGHTS, packed), c, ldc: SIZE, m: SIZE, n: SIZE, k: SIZE });
+    assembler.gemm({
+      a,
+      lda: SIZE,
+      packedB: address(SPACE_WEIGHTS, packed),
+      c,
+      ldc: SIZE,
+      m: runs * SIZE,
+      n: SIZE,
+      k: SIZE,
+    });
   }
-  const value = { type: 'float32', dims: [SIZE, SIZE] } as const;
+  const value = { type: 'float32', dims: [runs * SIZE, SIZE] } as const;
   return {
     ...assembler.finish(),
-    arenaBytes: 2 * BYTES,
+    arenaBytes: 2 * runs * BYTES,
+    ...(runs > 1 && { batch: { runs, axes: { x: 0, y: 0 } } }),
     inputs: [{ ...value, name: 'x', address: places[0] }],
     outputs: [{ ...value, name: 'y', address: count % 2 === 0 ? places[0] : places[1] }],
   };
@@ -34,6 +45,15 @@ export function chainProgram(weights: MemoryWeights, count: number): Program {
 
 export function chain(weights: MemoryWeights, memory: EngineMemory, count: number): LoadedProgram {
   return new LoadedProgram(chainProgram(weights, count), weights, memory, 'm');
+}
+
+/** The same with programs for several runs together. */
+export function chainWithBatches(weights: MemoryWeights, memory: EngineMemory, count: number): LoadedProgram {
+  const program = chain(weights, memory, count);
+  program.batches = new Batches(program, { x: 0 }, { x });
+  for (const runs of BATCH_SIZES)
+    program.batches.add(new LoadedProgram(chainProgram(weights, count, runs), weights, memory, 'm'));
+  return program;
 }
 
 /** Rotations by different angles in the planes (0, 1), (2, 3) … */

@@ -54,7 +54,7 @@ export interface Course {
 }
 
 interface Progress {
-  readonly id: number;
+  readonly ids: readonly number[];
   doneMs: number;
   pc: number;
 }
@@ -64,6 +64,8 @@ export interface VirtualMachine {
   readonly memory: EngineMemory;
   readonly random: Random;
   readonly courseOf: (id: number) => Course;
+  /** Of those whose program computes several together: where it lies, and how many they are. */
+  readonly batchRuns?: ReadonlyMap<number, number>;
   /** Of runs that are under way, by arena. */
   readonly arenas: Map<number, Progress>;
   readonly instructionMs: number;
@@ -78,12 +80,15 @@ const NEXT_RUN_AT = 512;
 /** What each further core adds. */
 const FURTHER_CORE = 0.7;
 const FAULT = -2;
+/** What several runs take together, of the time that they take one after the other; and how far apart they lie. */
+const BATCH_SHARE = 0.5;
+const RUN_BYTES = 64 * 64 * 4;
 
 export class VirtualCore {
-  /** The number of the run that it computes. */
-  current: number | undefined;
-  /** The number of the run that it left for the next one, until that is told. */
-  untold: number | undefined;
+  /** The numbers of the runs that it computes. */
+  current: readonly number[] | undefined;
+  /** Of those that it left for the next ones, until that is told. */
+  untold: readonly number[] | undefined;
   /** How many others help with it; whether this one helps another. */
   helpers = 0;
   helps = false;
@@ -128,8 +133,8 @@ export class VirtualCore {
     time.after(random.next() * instructionMs, this.#stop);
   }
 
-  execute({ pc, bases }: Segment, helpers: readonly VirtualCore[] = []): Promise<Stop> {
-    return this.#begin(pc, this.#machine.memory.words(bases, 1)[0] as number, helpers);
+  execute({ words, pc, bases }: Segment, helpers: readonly VirtualCore[] = []): Promise<Stop> {
+    return this.#begin(words, pc, this.#machine.memory.words(bases, 1)[0] as number, helpers);
   }
 
   goOn(): Promise<Stop> {
@@ -138,14 +143,14 @@ export class VirtualCore {
   }
 
   /** What is told of it comes a little later. */
-  #takeNext(id: number, stop: Stop): boolean {
+  #takeNext(ids: readonly number[], stop: Stop): boolean {
     const { time, random, handOverShare } = this.#machine;
     let begin = (): void => {};
     const isTaken =
       random.next() < handOverShare &&
-      this.next.take(this.#index, ({ pc, bases: [arena] }) => {
+      this.next.take(this.#index, ({ words, pc, bases: [arena] }) => {
         begin = () => {
-          this.#going = this.#begin(pc, arena, []);
+          this.#going = this.#begin(words, pc, arena, []);
         };
       });
     if (!isTaken) return false;
@@ -153,7 +158,7 @@ export class VirtualCore {
     this.isStopping = false;
     this.#left = { stop, atMs: time.nowMs() };
     begin();
-    this.untold = id;
+    this.untold = ids;
     time.after(random.next() * TELL_MS, () => this.#tellWentOn());
     return true;
   }
@@ -174,20 +179,27 @@ export class VirtualCore {
     }
   }
 
-  #begin(pc: number, arena: number, helpers: readonly VirtualCore[]): Promise<Stop> {
-    const { time, memory, courseOf, arenas } = this.#machine;
+  #begin(words: number, pc: number, arena: number, helpers: readonly VirtualCore[]): Promise<Stop> {
+    const { time, memory, courseOf, arenas, batchRuns } = this.#machine;
     for (const core of [this, ...helpers]) {
       assert.ok(core.current === undefined && !core.helps, 'a core is given two runs');
       assert.ok(core.isReady, 'a core is given a run before it is ready');
     }
-    const id = new Float32Array(memory.memory.buffer, arena, 1)[0] as number;
-    if (pc === 0) arenas.set(arena, { id, doneMs: 0, pc });
+    const count = batchRuns?.get(words) ?? 1;
+    const numbers = Array.from(
+      { length: count },
+      (_, slot) => new Float32Array(memory.memory.buffer, arena + slot * RUN_BYTES, 1),
+    );
+    const ids = numbers.map(([id]) => id as number);
+    if (pc === 0) arenas.set(arena, { ids, doneMs: 0, pc });
     const progress = arenas.get(arena) as Progress;
-    assert.equal([progress?.id, progress?.pc], [id, pc], `run ${id} goes on at ${pc}`);
-    this.current = id;
+    assert.equal([progress?.ids, progress?.pc], [ids, pc], `runs ${ids} go on at ${pc}`);
+    this.current = ids;
     this.helpers = helpers.length;
     for (const helper of helpers) helper.helps = true;
-    const { needMs, end } = courseOf(id);
+    const courses = ids.map(courseOf);
+    const [{ end }] = courses as [Course];
+    const needMs = courses.reduce((sum, each) => sum + each.needMs, 0) * (count === 1 ? 1 : BATCH_SHARE);
     const speed = 1 + helpers.length * FURTHER_CORE;
     const startedMs = time.nowMs();
     const { promise, resolve, reject } = Promise.withResolvers<Stop>();
@@ -204,12 +216,12 @@ export class VirtualCore {
       }
       progress.pc = isOver ? 0 : progress.pc + 1;
       // The output is the input doubled, in its place.
-      if (isOver) new Float32Array(memory.memory.buffer, arena, 1)[0] = 2 * id;
+      if (isOver) for (const [slot, number] of numbers.entries()) number[0] = 2 * (ids[slot] as number);
       const result = !isOver ? progress.pc : end === 'fault' ? FAULT : -1;
       const halt = { result, faultWord: 0, startedMs, endedMs };
       // Messages of a thread come in order.
       this.#tellWentOn();
-      if (this.#takeNext(id, halt)) this.#abandoned = reject;
+      if (this.#takeNext(ids, halt)) this.#abandoned = reject;
       else resolve(halt);
     };
     this.#stop = stop;

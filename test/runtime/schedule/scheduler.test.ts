@@ -1,5 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Batching } from '../../../runtime/schedule/batch.ts';
 import type { Decision, RunRequest, SchedulerSpec } from '../../../runtime/schedule/events.ts';
 import { Scheduler } from '../../../runtime/schedule/scheduler.ts';
 
@@ -12,7 +13,7 @@ const SPEC: SchedulerSpec = {
     { name: 'guest', weight: 3, runsMax: 1000 },
   ],
   models: [
-    { name: 'detect', bytes: 40, pinned: true, batch: { max: 4, fixedUs: 600, perRunUs: 400 } },
+    { name: 'detect', bytes: 40, pinned: true },
     { name: 'a', bytes: 50, loadUs: 10_000 },
     { name: 'b', bytes: 50, loadUs: 10_000 },
     { name: 'huge', bytes: 61 },
@@ -20,6 +21,8 @@ const SPEC: SchedulerSpec = {
 };
 
 const RUN: RunRequest = { id: 0, model: 'detect', tenant: 'plant', priority: 'normal', workUs: 1000 };
+const sizes = [2, 3, 4].map((runs) => ({ runs, us: 600 + 400 * runs }));
+const batching = { sizesAt: () => sizes };
 
 /** A scheduler whose pinned model is loaded. */
 function ready(spec: Partial<SchedulerSpec> = {}): Scheduler {
@@ -29,8 +32,10 @@ function ready(spec: Partial<SchedulerSpec> = {}): Scheduler {
   return scheduler;
 }
 
-function submit(scheduler: Scheduler, run: Partial<RunRequest>, nowUs: number): readonly Decision[] {
-  return scheduler.step({ kind: 'submit', request: { ...RUN, ...run } }, nowUs);
+type Submitted = Partial<RunRequest> & { readonly batching?: Batching };
+
+function submit(scheduler: Scheduler, { batching, ...run }: Submitted, nowUs: number): readonly Decision[] {
+  return scheduler.step({ kind: 'submit', request: { ...RUN, ...run }, batching }, nowUs);
 }
 
 function refusal(scheduler: Scheduler, run: Partial<RunRequest>, nowUs = 1000): string {
@@ -113,19 +118,51 @@ test('a run that is expected to end late is refused with the prediction', () => 
   assert.is(refusal(scheduler, { id: 12, deadlineUs: 3000 }, 0), 'admitted');
 });
 
-test('waiting runs of one model go together, as many as no deadline forbids', () => {
-  const stop = { kind: 'stopped', core: 0, outcome: 'done' } as const;
-  const batchBefore = (deadlineUs?: number): readonly number[] => {
-    const scheduler = ready();
-    submit(scheduler, { id: 0 }, 0);
-    submit(scheduler, { id: 1, deadlineUs }, 0);
-    for (let id = 2; id < 8; id++) submit(scheduler, { id }, 0);
-    const start = scheduler.step(stop, 1000).find(({ kind }) => kind === 'start');
-    return start?.kind === 'start' ? start.runs : [];
-  };
-  assert.equal(batchBefore(), [1, 2, 3, 4]);
-  assert.equal(batchBefore(2500), [1, 2]);
-  assert.equal(batchBefore(2100), [1]);
+const DONE = { kind: 'stopped', core: 0, outcome: 'done' } as const;
+
+/** The runs that start together of eight that wait. */
+function batchOf(first: Submitted, others: Submitted): readonly number[] {
+  const scheduler = ready();
+  submit(scheduler, { id: 0 }, 0);
+  submit(scheduler, { ...first, id: 1 }, 0);
+  for (let id = 2; id < 8; id++) submit(scheduler, { ...others, id }, 0);
+  const start = scheduler.step(DONE, 1000).find(({ kind }) => kind === 'start');
+  return start?.kind === 'start' ? start.runs : [];
+}
+
+test('waiting runs of one program go together, as many as no deadline forbids', () => {
+  assert.equal(batchOf({ batching }, { batching }), [1, 2, 3, 4]);
+  assert.equal(batchOf({ batching, deadlineUs: 2500 }, { batching }), [1, 2]);
+  assert.equal(batchOf({ batching, deadlineUs: 2100 }, { batching }), [1]);
+  assert.equal(batchOf({ batching, priority: 0 }, { batching, priority: 0 }), [1], 'each promise is of its own');
+  assert.equal(batchOf({ batching }, { batching: { ...batching } }), [1], 'another program');
+  assert.equal(batchOf({}, { batching }), [1]);
+});
+
+test('a batch must not let those that wait end later, on average', () => {
+  const taking = (us: number) => ({ batching: { sizesAt: () => [{ runs: 4, us }] } });
+  // Seven wait: 4 · us + 3 · us against 1000 + 2000 + 3000 + 4000 + 3 · 4000.
+  const most = 22_000 / 7;
+  const [cheap, dear] = [taking(most - 1), taking(most + 1)];
+  assert.equal(batchOf(cheap, cheap), [1, 2, 3, 4]);
+  assert.equal(batchOf(dear, dear), [1]);
+});
+
+test('a batch that was set aside goes on as a whole, and is what the core that stops first goes on with', () => {
+  const scheduler = ready();
+  submit(scheduler, { id: 0 }, 0);
+  for (let id = 1; id <= 2; id++) submit(scheduler, { id, batching }, 0);
+  assert.is(scheduler.next, undefined, 'two may start together');
+  assert.equal(scheduler.step(DONE, 1000).at(-1), { kind: 'start', cores: [0], runs: [1, 2] });
+  submit(scheduler, { id: 3, priority: 'interactive' }, 1100);
+  scheduler.step({ ...DONE, outcome: 'suspended' }, 1200);
+  assert.is(scheduler.next, 1);
+  const [cancelled] = scheduler.step({ kind: 'cancel', run: 1 }, 1300);
+  assert.is(cancelled?.kind === 'end' && cancelled.outcome, 'cancelled');
+  assert.is(scheduler.next, 2, 'the rest goes on');
+  scheduler.step({ ...DONE, next: 2 }, 2200);
+  const [end] = scheduler.step(DONE, 3000);
+  assert.is(end?.kind === 'end' && end.outcome, 'done');
 });
 
 test('tenants that always have work share the core by their weights', () => {

@@ -1,5 +1,6 @@
 /** Random nodes and workloads, with everything in them that a node meets: overload, bad requests, faults, second thoughts. */
 import * as assert from 'uvu/assert';
+import type { Batching } from '../../../../runtime/schedule/batch.ts';
 import type { ModelSpec, SchedulerSpec, TenantSpec } from '../../../../runtime/schedule/events.ts';
 import { Random } from '../../../random.ts';
 import { checkAccount, checkOrder, Laws } from './laws.ts';
@@ -20,7 +21,6 @@ function draw(random: Random): { spec: SchedulerSpec; runs: PlannedRun[] } {
     bytes: (1 + random.below(i === 0 ? 20 : 60)) * MEGABYTE,
     pinned: i === 0,
     loadUs: random.below(200_000),
-    batch: random.next() < 0.4 ? { max: 2 + random.below(6), fixedUs: 5000, perRunUs: 2000 } : undefined,
     ...(i > 0 && accelerators.length > 0 ? drawPlaces(random, accelerators) : {}),
   }));
   const tenants: TenantSpec[] = Array.from({ length: 1 + random.below(3) }, (_, i) => ({
@@ -44,6 +44,7 @@ function drawRuns(random: Random, { models, tenants, cores }: SchedulerSpec): Pl
   const meanUs = 1000 + random.below(40_000);
   const utilisation = 0.2 + random.next() * 2;
   let arrivalUs = 300_000;
+  const batchings = new Map(models.map(({ name }) => [name, drawBatching(random, meanUs)]));
   return Array.from({ length: count }, (_, id) => {
     arrivalUs += (-Math.log(1 - random.next()) * meanUs) / (utilisation * cores);
     const priority = random.below(4);
@@ -63,6 +64,7 @@ function drawRuns(random: Random, { models, tenants, cores }: SchedulerSpec): Pl
     };
     return {
       request,
+      batching: batchings.get(model),
       arrivalUs,
       // Safety states an upper bound, the others an estimate.
       actualUs: workUs * (priority === 0 ? random.next() : 0.3 + 1.7 * random.next()),
@@ -70,6 +72,15 @@ function drawRuns(random: Random, { models, tenants, cores }: SchedulerSpec): Pl
       fails: random.next() < 0.03,
     };
   });
+}
+
+/** Programs for some numbers of runs, of which most save time. */
+function drawBatching(random: Random, meanUs: number): Batching | undefined {
+  if (random.next() < 0.5) return undefined;
+  const share = random.next();
+  const numbers = [2, 3, 4, 8].filter(() => random.next() < 0.7);
+  const sizes = numbers.map((runs) => ({ runs, us: meanUs * (1 + share * (runs - 1)) }));
+  return { sizesAt: () => sizes };
 }
 
 export interface Played {
@@ -100,6 +111,7 @@ export function playRandom(seed: number): Played {
       checkAccount(ended);
       count(ended.outcome);
       if (ended.account.preemptions > 0) count('preempted');
+      if (ended.account.slices.some(({ batch }) => batch > 1)) count('in a batch');
     },
   });
   world.play(runs[Symbol.iterator]());

@@ -1,5 +1,6 @@
 /** A node in virtual time: cores that take as long as they are told, memory, arrivals. It carries out what the real scheduler decides. */
 import * as assert from 'uvu/assert';
+import type { Batching } from '../../../../runtime/schedule/batch.ts';
 import type {
   Decision,
   EndOutcome,
@@ -16,6 +17,7 @@ import type { Random } from '../../../random.ts';
 /** A run as it will turn out. */
 export interface PlannedRun {
   readonly request: RunRequest;
+  readonly batching?: Batching;
   readonly arrivalUs: number;
   /** What it really takes on one core. */
   readonly actualUs: number;
@@ -153,14 +155,14 @@ export class World {
   /** `next` is called when the run is there and before anything is decided. */
   submit(plan: PlannedRun, next: () => void = () => {}): void {
     this.nowUs = Math.max(this.nowUs, plan.arrivalUs);
-    const { request, cancelUs } = plan;
+    const { request, batching, cancelUs } = plan;
     const { id } = request;
     assert.not(this.live.has(id));
     const priority = priorityOf(request.priority) ?? -1;
     this.live.set(id, { plan, priority, model: request.model, state: 'waiting' });
     next();
     this.#options.timeline?.submitted(request);
-    this.#step({ kind: 'submit', request });
+    this.#step({ kind: 'submit', request, batching });
     if (cancelUs !== undefined && this.live.has(id)) this.#at(cancelUs, () => this.#step({ kind: 'cancel', run: id }));
   }
 
@@ -220,13 +222,10 @@ export class World {
     const [lead] = runs as [LiveRun];
     this.#options.onStart?.(this, lead, cores);
     for (const core of cores) assert.ok(this.idle.delete(core), `core ${core} is given two runs`);
-    const { batch, name } = this.model(lead.model);
+    const { name } = this.model(lead.model);
     assert.is(this.models.get(name), 'loaded', `model ${name} is not in memory`);
-    const needUs =
-      runs.length === 1 || !batch
-        ? this.#needUs(lead, cores[0] as number)
-        : batch.fixedUs + runs.length * batch.perRunUs;
-    const task = lead.task ?? { needUs, doneUs: 0 };
+    const needUs = (): number => (runs.length === 1 ? this.#needUs(lead, cores[0] as number) : batchUs(runs));
+    const task = lead.task ?? { needUs: needUs(), doneUs: 0 };
     for (const run of runs) {
       assert.is.not(run.state, 'running', `run ${run.plan.request.id} is on two cores`);
       assert.is(run.task, lead.task);
@@ -293,8 +292,15 @@ export class World {
     const { next } = this.scheduler;
     if (next === undefined) return undefined;
     this.handOvers++;
-    this.#start([core], [next]);
+    this.#start([core], this.#mates(next));
     return next;
+  }
+
+  /** The runs of a batch that was set aside. */
+  #mates(run: number): readonly number[] {
+    const { task } = this.live.get(run) as LiveRun;
+    if (!task) return [run];
+    return [...this.live].filter(([, other]) => other.task === task).map(([id]) => id);
   }
 
   #load(model: string): void {
@@ -319,6 +325,19 @@ export class World {
   model(name: string): SchedulerSpec['models'][number] {
     return this.spec.models.find((model) => model.name === name) as SchedulerSpec['models'][number];
   }
+}
+
+/** What they have in common tells. */
+function batchUs(runs: readonly LiveRun[]): number {
+  const [first, ...others] = runs.map(({ plan }) => plan) as [PlannedRun, ...PlannedRun[]];
+  for (const { batching, request } of others) {
+    assert.is(batching, first.batching);
+    assert.is(request.priority, first.request.priority);
+    assert.is(request.tenant, first.request.tenant);
+  }
+  const size = first.batching?.sizesAt(0).find((each) => each.runs === runs.length);
+  assert.ok(size, `${runs.length} runs start together, which no program can`);
+  return size.us;
 }
 
 function speed(cores: number): number {
