@@ -376,6 +376,7 @@ export class GatewayNode {
       residentBytes: process.memoryUsage.rss(),
       ...this.#counts(),
       load: this.#dispatch.load({ servers: this.#loader.cores, order: 'class' }),
+      memory: this.#loader.memory(),
     });
   };
 

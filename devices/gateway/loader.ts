@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import type { Accelerator } from '../../runtime/engine/accelerator.ts';
 import type { Engine } from '../../runtime/engine/engine.ts';
 import type { Model } from '../../runtime/engine/model.ts';
+import type { NodeMemory } from '../../runtime/protocol/messages.ts';
 import type { SettingName, Settings } from '../../runtime/protocol/settings.ts';
 import type { TimelineRun } from '../../runtime/schedule/timeline.ts';
 
@@ -32,6 +33,7 @@ export class Loader {
   /** Cores that compute. */
   cores = availableParallelism();
   #recentRuns: () => readonly TimelineRun[] = () => [];
+  #memory: () => NodeMemory | undefined = () => undefined;
 
   readonly #data: string;
   readonly #options: LoaderOptions;
@@ -75,6 +77,9 @@ export class Loader {
   /** The engine's; none before the first model. */
   recentRuns = (): readonly TimelineRun[] => this.#recentRuns();
 
+  /** What models take of the memory; undefined before the first model. */
+  memory = (): NodeMemory | undefined => this.#memory();
+
   async close(): Promise<void> {
     const engine = await this.#engine?.catch(() => undefined);
     await engine?.close();
@@ -106,6 +111,12 @@ export class Loader {
     this.simd = engine.info.build;
     this.cores = engine.info.cores;
     this.#recentRuns = () => engine.recentRuns;
+    this.#memory = () => memoryOf(engine, this.#made?.pinned);
     return engine;
   }
+}
+
+function memoryOf({ info, modelUses }: Engine, pinned: readonly string[] = []): NodeMemory {
+  const pinnedUnknown = pinned.filter((wanted) => !modelUses.some(({ name }) => name === wanted));
+  return { budgetBytes: info.memoryMaxBytes, usedBytes: info.memoryUsedBytes, models: [...modelUses], pinnedUnknown };
 }

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import type { NodeLoad } from '../../runtime/protocol/messages.ts';
+import type { NodeLoad, NodeMemory } from '../../runtime/protocol/messages.ts';
 import { nameSchema } from '../../runtime/protocol/messages.ts';
 import { type Addition, type ClassForecast, forecast, room } from '../../runtime/schedule/capacity.ts';
 import type { Measured } from '../../runtime/schedule/measure.ts';
@@ -45,11 +45,13 @@ interface NodeCapacity {
     /** How many more streams like all of its present ones fit before a class waits longer than is usual for it. */
     readonly room: number;
   }[];
+  readonly memory?: NodeMemory;
 }
 
 export const capacity = defineCommand({
   name: ['capacity'],
-  summary: 'Say how busy nodes are, how long messages wait, and what more of them would do',
+  summary:
+    'Say how busy nodes are, how long messages wait, what models take of the memory, and what more messages would do',
   arguments: z.strictObject({
     node: nameSchema.optional().describe('node; all that are online when absent'),
     add: z
@@ -105,7 +107,7 @@ function streamOf({ class: name, perSecond, serviceMs, serviceMsSquared }: NodeL
   };
 }
 
-function capacityOf({ name }: NodeView, load: NodeLoad, additions: readonly NamedAddition[]): NodeCapacity {
+function capacityOf({ name, metrics }: NodeView, load: NodeLoad, additions: readonly NamedAddition[]): NodeCapacity {
   const { servers, order } = load;
   const streams = load.streams
     .filter(({ serviceMs }) => serviceMs !== null)
@@ -148,7 +150,8 @@ function capacityOf({ name }: NodeView, load: NodeLoad, additions: readonly Name
     };
   });
   const addedUtilisation = then && used(then);
-  return { node: name, servers, order, utilisation: used(now), addedUtilisation, classes, triggers };
+  const memory = metrics?.memory;
+  return { node: name, servers, order, utilisation: used(now), addedUtilisation, classes, triggers, memory };
 }
 
 function waitsOf({ meanWaitUs, p50WaitUs, p99WaitUs }: ClassForecast): Waits {
@@ -163,7 +166,7 @@ const ms = (value: number | null | undefined): string =>
 const percent = (share: number): string => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)}%`;
 
 function renderNode(
-  { node, servers, order, utilisation, addedUtilisation, classes, triggers }: NodeCapacity,
+  { node, servers, order, utilisation, addedUtilisation, classes, triggers, memory }: NodeCapacity,
   style: Style,
 ): string {
   const busy = percent(utilisation);
@@ -189,7 +192,23 @@ function renderNode(
     ms(serviceMs),
     more >= STREAMS_MAX ? `${STREAMS_MAX} or more` : `${more}`,
   ]);
-  return [head, table, style.table(['trigger', 'class', 'messages/s', 'ms each', 'as many again fit'], fits)].join(
-    '\n',
-  );
+  const fitting = style.table(['trigger', 'class', 'messages/s', 'ms each', 'as many again fit'], fits);
+  return [head, table, fitting, ...(memory ? renderMemory(memory, style) : [])].join('\n');
 }
+
+function renderMemory({ budgetBytes, usedBytes, models, pinnedUnknown }: NodeMemory, style: Style): string[] {
+  const rows = models.map(({ name, bytes, pinned, loaded, unloads }) => [
+    name,
+    loaded ? megabytes(bytes) : 'when it runs next',
+    pinned ? 'pinned' : '',
+    `${unloads}`,
+  ]);
+  const unknown = pinnedUnknown.map((name) => style.bad(`"${name}" is to be pinned, but no model here is called so`));
+  return [
+    `memory: ${megabytes(usedBytes)} of ${megabytes(budgetBytes)}`,
+    style.table(['model', 'holds', '', 'made room'], rows),
+    ...unknown,
+  ];
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;

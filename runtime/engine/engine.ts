@@ -23,7 +23,7 @@ import { MemoryWeights } from './memory-weights.ts';
 import type { Model, RunOptions } from './model.ts';
 import { ModelMemory } from './model-memory.ts';
 import type { OffloadQueue } from './offloaded-runs.ts';
-import { type ResidencyNews, ResidentModels } from './resident-models.ts';
+import { type ModelUse, type ResidencyNews, ResidentModels } from './resident-models.ts';
 import { ShortRuns } from './short-runs.ts';
 
 const MEBIBYTE = 2 ** 20;
@@ -107,6 +107,8 @@ export interface Engine {
   load(file: Uint8Array | ByteSource, options: LoadOptions): Promise<Model>;
   /** What became of the latest runs, in the order in which they ended: schedule/timeline.ts says why each waited. */
   readonly recentRuns: readonly TimelineRun[];
+  /** What each of its models takes of the memory. */
+  readonly modelUses: readonly ModelUse[];
   /** The order of runs that others compute: onnxruntime what our kernels cannot, and accelerators. */
   readonly offloaded: OffloadQueue;
   readonly accelerators: readonly Accelerator[];
@@ -219,6 +221,9 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
     get info() {
       return { build, reproducible, choice, notes, cores: count, memoryUsedBytes: memory.usedBytes, memoryMaxBytes };
     },
+    get modelUses() {
+      return residents.uses;
+    },
     get recentRuns() {
       return dispatcher.timeline.runs;
     },
@@ -243,7 +248,7 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
         const kept = programs && recallModel(programs, file, name, { ...home, open });
         return kept ?? open(programs && ((whole) => void programs.keep(file, traits, whole)));
       };
-      return residents.load({ name, pinned, open: openKept });
+      return residents.load({ name, pinned, memory: home.memory, open: openKept });
     },
     async close() {
       closed = true;

@@ -16,6 +16,10 @@ export class ModelMemory implements Blocks {
     this.#model = model;
   }
 
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
   /** Throws a MemoryLimitError when a block of that size would be too much beside what the model has. */
   expect(wantedBytes: number, what: string): void {
     const bytes = blockBytes(wantedBytes);

@@ -11,9 +11,23 @@ import type { EngineValue } from './value.ts';
 /** What is told of a model after it was loaded first. */
 export type ResidencyNews = (model: string, change: 'unloaded' | 'loaded again') => void;
 
+/** What a model takes of the memory. */
+export interface ModelUse {
+  readonly name: string;
+  /** Weights, programs and runs. */
+  readonly bytes: number;
+  readonly pinned: boolean;
+  /** False while it waits for its next run, to be loaded again. */
+  readonly loaded: boolean;
+  /** How often it made room for others. */
+  readonly unloads: number;
+}
+
 interface Opening {
   readonly name: string;
   readonly pinned: boolean;
+  /** The model's part of the memory. */
+  readonly memory: { readonly usedBytes: number };
   /** Loads the model. Rejects with a MemoryLimitError when there is no room. */
   readonly open: () => Promise<Model>;
 }
@@ -42,6 +56,10 @@ export class ResidentModels {
         await this.makeRoom(error);
       }
     }
+  }
+
+  get uses(): ModelUse[] {
+    return [...this.#models].map((model) => model.use);
   }
 
   /** One could be unloaded. */
@@ -90,6 +108,7 @@ export class ResidentModel implements Model {
   /** Until then its memory is not free yet. */
   #resting: Promise<void> | undefined;
   #runs = 0;
+  #unloads = 0;
   #closed = false;
 
   constructor(opening: Opening, model: Model, home: ResidentModels) {
@@ -108,6 +127,12 @@ export class ResidentModel implements Model {
     return this.#model;
   }
 
+  get use(): ModelUse {
+    const { name, pinned, memory } = this.#opening;
+    const loaded = this.#model !== undefined;
+    return { name, bytes: memory.usedBytes, pinned, loaded, unloads: this.#unloads };
+  }
+
   get canRest(): boolean {
     return this.#model !== undefined && this.#runs === 0 && !this.#opening.pinned;
   }
@@ -115,6 +140,7 @@ export class ResidentModel implements Model {
   /** Gives its memory back until it is to run again. */
   rest(): Promise<void> {
     const model = this.#model;
+    this.#unloads++;
     this.#model = undefined;
     this.#resting = model?.close();
     return this.#resting ?? Promise.resolve();

@@ -187,6 +187,25 @@ const loadSchema = z.object({
   ),
 });
 
+/** What models take of the memory that they share. */
+const memorySchema = z.object({
+  budgetBytes: z.number(),
+  usedBytes: z.number(),
+  models: z.array(
+    z.object({
+      name: z.string(),
+      /** Weights, programs and runs; 0 while it is not loaded. */
+      bytes: z.number(),
+      pinned: z.boolean(),
+      loaded: z.boolean(),
+      /** How often it made room for others, since it was loaded first. */
+      unloads: z.number().int(),
+    }),
+  ),
+  /** Names to be pinned that no model has. */
+  pinnedUnknown: z.array(z.string()),
+});
+
 export const metricsSchema = z.object({
   at: time,
   uptimeMs: z.number(),
@@ -198,6 +217,8 @@ export const metricsSchema = z.object({
   refusedMessages: z.number().int().optional(),
   triggers: z.array(triggerMetricsSchema),
   load: loadSchema.optional(),
+  /** Absent before the first model. */
+  memory: memorySchema.optional(),
 });
 
 /** One-off inference. `input` is decoded like a trigger's message; large inputs go by blob hash. */
@@ -235,6 +256,7 @@ export type DesiredState = z.infer<typeof desiredSchema>;
 export type ReportedState = z.infer<typeof reportedSchema>;
 export type TriggerMetrics = z.infer<typeof triggerMetricsSchema>;
 export type Metrics = z.infer<typeof metricsSchema>;
+export type NodeMemory = z.infer<typeof memorySchema>;
 export type NodeLoad = z.infer<typeof loadSchema>;
 export type Request = z.infer<typeof requestSchema>;
 export type Reply = z.infer<typeof replySchema>;

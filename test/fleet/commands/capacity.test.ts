@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { capacity } from '../../../fleet/commands/capacity.ts';
 import type { CommandContext, Style } from '../../../fleet/commands/command.ts';
 import type { NodeView } from '../../../fleet/controller/service.ts';
-import type { NodeLoad } from '../../../runtime/protocol/messages.ts';
+import type { NodeLoad, NodeMemory } from '../../../runtime/protocol/messages.ts';
 import { refusalOf } from '../fleet-parts.ts';
 
 const plain: Style = {
@@ -30,8 +30,8 @@ const load: NodeLoad = {
   waits: [{ class: 'interactive', count: 900, meanMs: 11, p50Ms: 0.5, p99Ms: 70 }],
 };
 
-function contextOf(own: NodeLoad | undefined): CommandContext {
-  const metrics = { at: 0, uptimeMs: 0, residentBytes: 0, outboxItems: 0, triggers: [], load: own };
+function contextOf(own: NodeLoad | undefined, memory?: NodeMemory): CommandContext {
+  const metrics = { at: 0, uptimeMs: 0, residentBytes: 0, outboxItems: 0, triggers: [], load: own, memory };
   const view: NodeView = {
     name: 'gate',
     online: true,
@@ -99,6 +99,24 @@ test('who asks for what is not there is told what is', async () => {
   assert.match(await refusalOf(run({ add: ['door=2'] })), /no trigger "door" has been measured; there are cameras/);
   assert.match(capacity.render({ nodes: [] }, plain), /No node has told/);
   assert.not.ok(capacity.arguments.safeParse({ add: ['cameras'] }).success);
+});
+
+test('what models hold of the memory is told, and which name to be pinned no model has', async () => {
+  const memory: NodeMemory = {
+    budgetBytes: 64e6,
+    usedBytes: 21.2e6,
+    models: [
+      { name: 'vad', bytes: 1.2e6, pinned: true, loaded: true, unloads: 0 },
+      { name: 'reader', bytes: 0, pinned: false, loaded: false, unloads: 3 },
+    ],
+    pinnedUnknown: ['vat'],
+  };
+  const answer = (await capacity.run({}, contextOf(load, memory))) as Parameters<typeof capacity.render>[0];
+  const text = capacity.render(answer, plain);
+  assert.match(text, /memory: 21 MB of 64 MB/);
+  assert.match(text, /vad \| 1\.2 MB \| pinned \| 0/);
+  assert.match(text, /reader \| when it runs next \| {2}\| 3/);
+  assert.match(text, /"vat" is to be pinned, but no model here is called so/);
 });
 
 test.run();

@@ -61,6 +61,15 @@ test('models that do not fit together make room for each other, the one unused f
   assert.ok(news.includes('vad loaded again'), `${news}`);
   assert.is(news[0], 'vad unloaded');
   assert.ok(engine.info.memoryUsedBytes <= memoryMaxBytes);
+  const uses = engine.modelUses;
+  assert.equal(
+    uses.map(({ name }) => name),
+    names,
+  );
+  for (const { name, bytes, loaded, unloads } of uses) {
+    assert.is(bytes > 0, loaded, `${name} holds ${bytes} bytes`);
+    assert.is(unloads, news.filter((each) => each === `${name} unloaded`).length);
+  }
   // Who was used last stays; several at a time are loaded once.
   news.length = 0;
   const vad = models[0] as Model;
