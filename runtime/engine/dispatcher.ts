@@ -19,6 +19,7 @@ import {
   type EngineRun,
   finishRun,
   learnFrom,
+  leaveWork,
   newRun,
   openWork,
   segmentOf,
@@ -395,12 +396,8 @@ export class Dispatcher {
   }
 
   #end(run: EngineRun, answer: () => void): void {
-    const { program, work } = run;
-    work.runs.delete(run);
-    if (work.runs.size === 0) {
-      closeWork(work);
-      if (work.program.isBatch) work.program.users--;
-    }
+    const { program } = run;
+    leaveWork(run);
     this.#runs.delete(run.request.id);
     program.users--;
     run.forget();

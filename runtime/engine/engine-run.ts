@@ -105,6 +105,15 @@ export function closeWork(work: Computation): void {
   work.arena = work.lanes = undefined;
 }
 
+/** The run needs it no more; the last one gives back what it took. */
+export function leaveWork(run: EngineRun): void {
+  const { work } = run;
+  work.runs.delete(run);
+  if (work.runs.size > 0) return;
+  closeWork(work);
+  if (work.program.isBatch) work.program.users--;
+}
+
 /** How long the program takes, from work that its core has left. */
 export function learnFrom({ program, startedMs, workUs, slices, helpers }: Computation, { endedMs }: Stop): void {
   const runMs = endedMs - (startedMs as number);

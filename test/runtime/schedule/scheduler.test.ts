@@ -21,8 +21,7 @@ const SPEC: SchedulerSpec = {
 };
 
 const RUN: RunRequest = { id: 0, model: 'detect', tenant: 'plant', priority: 'normal', workUs: 1000 };
-const sizes = [2, 3, 4].map((runs) => ({ runs, us: 600 + 400 * runs }));
-const batching = { sizesAt: () => sizes };
+const batching = { sizesAt: () => [2, 3, 4].map((runs) => ({ runs, us: 600 + 400 * runs })) };
 
 /** A scheduler whose pinned model is loaded. */
 function ready(spec: Partial<SchedulerSpec> = {}): Scheduler {

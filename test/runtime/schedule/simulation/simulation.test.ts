@@ -32,7 +32,7 @@ test('random workloads break no law', () => {
     'handed over',
     'in a batch',
   ];
-  for (const outcome of kinds) assert.ok((seen[outcome] ?? 0) > 100, `saw only ${seen[outcome]} ${outcome}`);
+  for (const outcome of kinds) assert.ok((seen[outcome] ?? 0) > 50, `saw only ${seen[outcome]} ${outcome}`);
 });
 
 /** Mean 1 ms each, sharing the utilisation of the cores equally. */
