@@ -18,6 +18,7 @@ import {
   closeWork,
   type EngineRun,
   finishRun,
+  helpersOf,
   learnFrom,
   leaveWork,
   newRun,
@@ -296,7 +297,7 @@ export class Dispatcher {
     const { program } = work;
     try {
       program.writeBases(block.bases, this.#open(work));
-      const helpers = this.#helpersFor(work, cores);
+      const helpers = helpersOf(work, this.#cores, cores.slice(1));
       block.setHelpers(
         work.lanes ?? 0,
         helpers.map((helper) => helper.block),
@@ -336,18 +337,6 @@ export class Dispatcher {
       (stop) => this.#stopped(work, place, stop),
       (cause) => this.#stopped(work, place, undefined, cause),
     );
-  }
-
-  /** Further cores, when there is memory for them. */
-  #helpersFor(work: Computation, [, ...others]: readonly number[]): readonly Core[] {
-    if (others.length === 0) return [];
-    const helpers = others.map((other) => this.#cores[other] as Core).filter((helper) => helper.isReady);
-    try {
-      work.lanes ??= work.program.openLanes(this.#cores.length, work.model);
-    } catch {
-      return [];
-    }
-    return helpers;
   }
 
   #stopped(work: Computation, place: number, stop: Stop | undefined, cause?: unknown): void {

@@ -1,5 +1,6 @@
 /** A program's run, from its submission to its answer; and what a core is given: one run, or several that are computed together. */
 import type { RunAccount, RunRequest } from '../schedule/events.ts';
+import type { Core } from './core.ts';
 import type { Stop } from './core-messages.ts';
 import type { GivenOutputs } from './given-outputs.ts';
 import type { LoadedProgram } from './loaded-program.ts';
@@ -91,6 +92,18 @@ export function openWork(work: Computation): number {
   for (const { inputs, slot } of runs) program.writeInputs(arena, inputs, slot);
   work.arena = arena;
   return arena;
+}
+
+/** Further cores for it, of all, when there is memory for them. */
+export function helpersOf(work: Computation, cores: readonly Core[], places: readonly number[]): readonly Core[] {
+  if (places.length === 0) return [];
+  const helpers = places.map((place) => cores[place] as Core).filter((helper) => helper.isReady);
+  try {
+    work.lanes ??= work.program.openLanes(cores.length, work.model);
+  } catch {
+    return [];
+  }
+  return helpers;
 }
 
 /** What a core needs to go on with open work alone: with its lanes, as it may stand amid a section that several had begun. */
