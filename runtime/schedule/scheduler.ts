@@ -3,7 +3,7 @@
  * told events and the time and answers with decisions; it does nothing itself and reads no clock. docs/scheduling.md
  * states its rules and guarantees.
  */
-import { type Batching, chooseBatch } from './batch.ts';
+import { type Batching, fillBatch, mayGrow } from './batch.ts';
 import { speedOf } from './cores.ts';
 import type { Decision, EndOutcome, RunRequest, SchedulerEvent, SchedulerSpec, StopOutcome } from './events.ts';
 import { Gate } from './gate.ts';
@@ -11,7 +11,6 @@ import { Heap } from './heap.ts';
 import { type Job, type Lane, type Run, remainingUs, type Slice } from './job.ts';
 import type { Measured, Meter } from './measure.ts';
 import { Pool } from './pool.ts';
-import { SAFETY } from './priorities.ts';
 import { rebalance } from './rebalance.ts';
 import { Residency } from './residency.ts';
 
@@ -110,7 +109,7 @@ export class Scheduler {
   get next(): number | undefined {
     const { cores, ready } = this.#cores;
     const job = cores.idle > 0 ? undefined : ready.first;
-    if (!job || this.#mayGrow(job)) return undefined;
+    if (!job || mayGrow(job, this.#nowUs)) return undefined;
     const level = this.level(job.priority);
     // One that stops to go on with other cores comes first itself.
     const isBehind = ({ stopping, job: other }: Slice): boolean =>
@@ -291,7 +290,7 @@ export class Scheduler {
       const job = ready.first;
       if (!job) return;
       pool.queue(job).remove(job);
-      this.#fillBatch(job);
+      fillBatch(job, this.#nowUs);
       // Further cores as far as others do not need them.
       const part = job.cores === 1 ? 1 : Math.min(job.cores, Math.ceil(cores.idle / (1 + ready.total)));
       this.#begin(job, cores.take(part));
@@ -321,51 +320,6 @@ export class Scheduler {
     const chargedUs = remainingUs(job);
     pool.queue(job).charge(job.share, chargedUs);
     pool.cores.begin({ job, cores, startedUs: this.#nowUs, chargedUs, stopping: false, stoppedFor: undefined });
-  }
-
-  /** What is promised to safety is promised to each run alone. */
-  #batchingOf({ pool, runs, started, priority }: Job): Batching | undefined {
-    return started || priority === SAFETY || !pool.isPreemptible ? undefined : (runs[0] as Run).batching;
-  }
-
-  /** Others may start together with the job. */
-  #mayGrow(job: Job): boolean {
-    const batching = this.#batchingOf(job);
-    const waiting = (job.share.lanes[job.model.place] as Lane | undefined)?.jobs.length ?? 0;
-    if (!batching || waiting < 2) return false;
-    return (batching.sizesAt(this.#nowUs)[0]?.runs ?? Number.POSITIVE_INFINITY) <= waiting;
-  }
-
-  /** Adds waiting runs of the same program, class and tenant to a job that is about to start. */
-  #fillBatch(job: Job): void {
-    const { pool, model, share } = job;
-    const batching = this.#batchingOf(job);
-    const { jobs } = share.lanes[model.place] as Lane;
-    // While cores are idle, runs of their own end sooner.
-    const most = Math.min(1 + jobs.length, pool.ready.total - pool.cores.idle + 2);
-    if (!batching || most < 2) return;
-    const sizes = batching.sizesAt(this.#nowUs);
-    const runsMax = Math.min(most, sizes.at(-1)?.runs ?? 1);
-    if (runsMax < 2) return;
-    const queue = pool.queue(job);
-    const candidates = [job];
-    // Only those that are next, so that nobody is passed over.
-    for (let mate = jobs.first; mate && candidates.length < runsMax; mate = jobs.first) {
-      if (this.#batchingOf(mate) !== batching) break;
-      queue.remove(mate);
-      candidates.push(mate);
-    }
-    const latestStart = (sinceUs: number, mostUs: number): number => queue.latestStart(sinceUs, mostUs);
-    const others = pool.ready.total;
-    const size = chooseBatch({ nowUs: this.#nowUs, candidates, sizes, others, latestStart });
-    for (const left of candidates.splice(size.runs)) queue.add(left);
-    if (!('us' in size)) return;
-    for (let i = 1; i < candidates.length; i++)
-      for (const run of (candidates[i] as Job).runs) {
-        run.job = job;
-        job.runs.push(run);
-      }
-    job.workUs = size.us;
   }
 
   /** Tells cores to stop until, at every level, each job that waits has a core to come from less urgent work. */
