@@ -87,6 +87,9 @@ export function progressOf(
     ({ state, error }) => state === 'failed' || error !== undefined,
   );
   if (failed) return failure(failed.error ?? `"${failed.name}" failed`);
+  // A download that failed counts as settled on the node, and is tried again: the version was reached, and the model is still to come.
+  if (model && model.state !== 'ready') return open(model.state === 'loading' ? 'proceeding' : 'download');
   if (triggers.some(({ provisional }) => provisional)) return open('proceeding', 'proves itself');
+  if (triggers.some(({ state }) => state !== 'ready')) return open('proceeding');
   return { execution: 'closed', finished: 'success', details: null };
 }
