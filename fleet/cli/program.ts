@@ -22,6 +22,7 @@ const groups: Readonly<Record<string, string>> = {
   rollouts: 'New versions and forms, phase by phase',
   placement: 'Which node serves what, why, and what would be if',
   schedules: 'Tasks that come again and again',
+  settings: 'How nodes are set up, by their names or labels',
   tasks: 'Work for the fleet: once, over many inputs, or on every node',
 };
 
