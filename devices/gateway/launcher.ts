@@ -17,7 +17,7 @@ const RESTART_MS = { min: 250, max: 10_000 };
 /** A process that ran this long is taken for healthy: the next restart is quick again. */
 const HEALTHY_MS = 10_000;
 const STOP_MS = 5_000;
-const LOCK_MS = 10_000;
+const LOCK_MS = 30_000;
 const TRIAL_SECONDS = 300;
 const LINE_CHARACTERS_MAX = 300;
 const WORDS_CHARACTERS_MAX = 8_000;

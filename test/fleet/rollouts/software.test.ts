@@ -227,13 +227,13 @@ test('a task brings one node a version, through its restart, and a version that 
 });
 
 test('a version that never becomes healthy is ended and the one before comes back', async () => {
-  launch('slow-1', '--trial', '25');
+  launch('slow-1', '--trial', '45');
   // What every node gets by now.
   await runs('slow-1', '0.5.0');
   await register('0.6.0', (folder) => writeFileSync(join(folder, 'main.js'), 'setInterval(() => {}, 1000);'));
   const rollout = await outcome((await begin('0.6.0', 'slow-1')).id);
   assert.is(rollout.state, 'stopped');
-  assert.match(rollout.reason as string, /slow-1: did not prove itself within 25 s: it never said how it was/);
+  assert.match(rollout.reason as string, /slow-1: did not prove itself within 45 s: it never said how it was/);
   await runs('slow-1', '0.5.0');
   assert.is((await softwareOf('city-1'))?.software?.version, '0.5.0', 'no other node was touched');
   await service.software.remove('0.6.0');
