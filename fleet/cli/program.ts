@@ -23,6 +23,7 @@ const groups: Readonly<Record<string, string>> = {
   placement: 'Which node serves what, why, and what would be if',
   schedules: 'Tasks that come again and again',
   settings: 'How nodes are set up, by their names or labels',
+  software: "Versions of the nodes' own program",
   tasks: 'Work for the fleet: once, over many inputs, or on every node',
 };
 
