@@ -372,8 +372,7 @@ export class GatewayNode {
     this.#toldCounts = counted;
     this.#toldMs = nowMs;
     this.#control.metrics({
-      uptimeMs: performance.now() - this.#startedMs,
-      residentBytes: process.memoryUsage.rss(),
+      ...{ uptimeMs: nowMs - this.#startedMs, residentBytes: process.memoryUsage.rss() },
       ...this.#counts(),
       load: this.#dispatch.load({ servers: this.#loader.cores, order: 'class' }),
       memory: this.#loader.memory(),
