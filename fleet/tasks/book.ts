@@ -146,6 +146,11 @@ export class TaskBook {
     }
   }
 
+  /** Whether `dispatch` could have something to give: who asks need not look at ten thousand nodes otherwise. */
+  get hasQueued(): boolean {
+    return this.#queued.size > 0;
+  }
+
   /** Gives queued units to nodes that have room. */
   dispatch(nodes: readonly NodeFacts[], now: number): void {
     const waiting = [...this.#queued.keys()].map((id) => this.#tasks.get(id) as Task);

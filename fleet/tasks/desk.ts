@@ -142,8 +142,8 @@ export class TaskDesk {
   }
 
   async #work(): Promise<void> {
-    // What is told in the same turn is taken together.
-    await Promise.resolve();
+    // What is told in one turn of the event loop is taken together: the broker in this process hands on each message by itself.
+    await new Promise((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
       const batch = this.#waiting;
       this.#waiting = [];
@@ -162,7 +162,7 @@ export class TaskDesk {
         return false;
       }
     });
-    if (this.#ports.connected()) this.#book.dispatch(this.#ports.nodes(), now);
+    if (this.#book.hasQueued && this.#ports.connected()) this.#book.dispatch(this.#ports.nodes(), now);
     const { changes, messages } = this.#book.takeChanges();
     const beganMs = performance.now();
     try {
