@@ -24,7 +24,8 @@ const leftOver = new Set<() => void>();
 /** After a test that failed half-way too: nothing may keep the file running, and no process may outlive it. */
 export function cleanUp(): void {
   for (const end of leftOver) end();
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+  // A process that was just killed may still write into its folder: without another try, what else is to be cleaned up would stay.
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
 }
 
 /** y = x + factor · x for three floats: the largest of the answer is known by heart. */

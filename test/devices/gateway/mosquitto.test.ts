@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { connectAsync } from 'mqtt';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { eventually } from '../../fleet/fleet-parts.ts';
+import { endLater, eventually, killProcesses } from '../../fleet/fleet-parts.ts';
 import { findProgram, testWhere } from '../../requirement.ts';
 import { cleanUp, connectClient, localFiles, newFolder, spawnNode } from './bench.ts';
 
@@ -46,7 +46,7 @@ async function startMosquitto(port: number, folder: string, settings = 'persiste
   writeFileSync(file, `user root\nlistener ${port} 127.0.0.1\nallow_anonymous true\n${settings}\n`);
   const child = spawn(mosquitto as string, ['-c', file], { stdio: 'ignore' });
   const exited = new Promise((resolve) => child.on('close', resolve));
-  test.after(() => void child.kill('SIGKILL'));
+  endLater(child);
   await listening(port);
   const client = await connectClient(`mqtt://127.0.0.1:${port}`, ['answers/#', 'llmasos/#']);
   return {
@@ -138,7 +138,10 @@ testMosquitto(
     await eventually('the copy is written', () => existsSync(join(folder, 'mosquitto.db')));
     const node = spawnNode({ name: 'm', broker: url, data: newFolder(), ...localFiles() });
     await node.said('"resumed":true');
-    await first.client.wait('the answer to the retained message', ({ topic }) => topic === 'answers/kept');
+    const answer = await first.client.wait(
+      'the answer to the retained message',
+      ({ topic }) => topic === 'answers/kept',
+    );
     await first.stop('SIGKILL');
     await node.said('no connection to the broker');
 
@@ -148,14 +151,16 @@ testMosquitto(
       await second.client.send('sensors/a/values', { id: 2, v: [1, 2, 3] });
       return second.client.heard.some(({ topic }) => topic === 'answers/a');
     });
-    assert.equal(
-      second.client.heard.filter(({ topic }) => topic === 'answers/kept'),
-      [],
-    );
+    // The broker may have died before it confirmed the answer: then the same one comes again (QoS 1), but no other.
+    const others = second.client.heard.filter(({ topic, text }) => topic === 'answers/kept' && text !== answer.text);
+    assert.equal(others, []);
     assert.is(await node.stop('SIGTERM'), 0);
     await second.stop();
   },
 );
 
-test.after(cleanUp);
+test.after(() => {
+  killProcesses();
+  cleanUp();
+});
 test.run();
