@@ -2,8 +2,8 @@
  * Keeps the broker's list of our subscriptions equal to what the running triggers need. The broker remembers it while we
  * are away (`clean: false`), and yet everything is subscribed on every connection: a broker that was killed comes back with
  * the copy of its sessions that it wrote last (mosquitto: half an hour ago, unless told otherwise), and says "session present"
- * although what was granted since is not in it. It then sends every retained message again [MQTT-3.8.4-3]; those that
- * came before with the same content are repeats. What it may still list of earlier connections and processes is kept on disk and
+ * although what was granted since is not in it. It then sends every retained message again [MQTT-3.8.4-3], and one that it
+ * has no acknowledgement for twice; those that came before with the same content are repeats. What it may still list of earlier connections and processes is kept on disk and
  * unsubscribed.
  */
 import { createHash } from 'node:crypto';
@@ -34,7 +34,7 @@ export interface Subscriptions {
   /** `resumed`: the broker says that it still lists what was subscribed on the connection before. */
   connected(resumed: boolean): void;
   want(filters: Filters): void;
-  /** Whether this retained message was sent because we subscribed once more, and came before. To be asked once for each. */
+  /** Whether this retained message was sent because we subscribed once more, and came before. */
   isRepeat(message: { readonly topic: string; readonly payload: Uint8Array }): boolean;
 }
 
@@ -44,7 +44,7 @@ export function createSubscriptions(ports: SubscriptionPorts): Subscriptions {
   const refused = new Set<string>();
   /** Topics whose retained message came in this session, with a digest of it. */
   const retained = new Map<string, string>();
-  /** Those of them that came before this connection, and will come once more. */
+  /** Those of them that came before this connection, and come again because it asks for the same filters. */
   let due = new Map<string, string>();
   /** What it may list, whoever asked for it. */
   let possible = ports.load();
@@ -80,6 +80,7 @@ export function createSubscriptions(ports: SubscriptionPorts): Subscriptions {
     }
   };
   const askAgain = (filters: readonly string[]): void => {
+    handleAgain(filters);
     asked = Object.fromEntries(Object.entries(asked).filter(([filter]) => !filters.includes(filter)));
     synchronize();
   };
@@ -90,29 +91,37 @@ export function createSubscriptions(ports: SubscriptionPorts): Subscriptions {
     );
   };
 
-  /** Whoever subscribes to these later is to get their retained messages. */
-  const forget = (filters: readonly string[]): void => {
+  /** Whoever subscribes to these anew is to get their retained messages. */
+  const handleAgain = (filters: readonly string[]): void => {
     for (const { match } of filters.map(parseFilter))
-      for (const topic of retained.keys()) if (match(topic) && retained.delete(topic)) due.delete(topic);
+      for (const topic of due.keys()) if (match(topic)) due.delete(topic);
+  };
+  const forget = (filters: readonly string[]): void => {
+    handleAgain(filters);
+    for (const { match } of filters.map(parseFilter))
+      for (const topic of retained.keys()) if (match(topic)) retained.delete(topic);
   };
 
   return {
     connected(resumed) {
       if (!resumed) retained.clear();
       due = new Map(retained);
+      handleAgain([...refused]);
       asked = {};
       synchronize();
     },
     want(filters) {
       const gone = Object.keys(wanted).filter((filter) => !(filter in filters));
       forget(gone);
+      handleAgain(Object.keys(filters).filter((filter) => !(filter in wanted)));
       for (const filter of gone) refused.delete(filter);
       wanted = { ...filters };
       synchronize();
     },
     isRepeat({ topic, payload }) {
       const digest = createHash('sha256').update(payload).digest('base64');
-      if (due.get(topic) === digest) return due.delete(topic);
+      if (due.get(topic) === digest) return true;
+      if (due.has(topic)) due.set(topic, digest);
       if (retained.has(topic) || retained.size < RETAINED_TOPICS_MAX) retained.set(topic, digest);
       return false;
     },

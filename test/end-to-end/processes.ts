@@ -41,12 +41,16 @@ export async function startMosquitto(port: number, settings = 'persistence false
   writeFileSync(file, `user root\nlistener ${port} 127.0.0.1\nallow_anonymous true\n${settings}\n`);
   const child = spawn(paths.mosquitto as string, ['-c', file], { stdio: 'ignore' });
   const exited = once(child, 'close');
+  // A test that fails half-way does not stop it: it keeps the test's process running no longer than the tests do.
+  child.unref();
+  process.once('exit', () => child.kill('SIGKILL'));
   await eventually('mosquitto listens', () => isListening(port));
   return {
     url: `mqtt://127.0.0.1:${port}`,
     port,
     child,
     async stop(signal = 'SIGTERM') {
+      child.ref();
       child.kill(signal);
       await exited;
     },
