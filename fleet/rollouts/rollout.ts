@@ -175,7 +175,8 @@ function goOn({ rollout, nodes }: Step, sees: (node: string) => Sight, now: numb
 }
 
 function tooManyFailures({ spec, phase }: Rollout, nodes: readonly RolloutNode[]): string | undefined {
-  const given = nodes.filter((node) => node.phase <= phase);
+  // What became of it on nodes that have no use for it any more says nothing of it.
+  const given = nodes.filter((node) => node.phase <= phase && node.execution !== 'canceled');
   const failed = given.filter(({ finished }) => finished === 'failure');
   if (failed.length * 100 <= spec.failurePercentMax * given.length) return undefined;
   const [first] = failed;

@@ -225,6 +225,8 @@ export class SimNode implements Client {
 
   #send(event: Event): void {
     if (!this.#alive) return;
+    // Until now it was the form before that served.
+    if (event.type === 'triggerStarted') this.#served();
     const { state, effects } = step(this.#state, event, this.#world.now);
     this.#state = state;
     for (const effect of effects) {

@@ -1,7 +1,7 @@
 /** The machine of rollouts: phases, gates, the way back, and random lives that all have to end. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { failure, type Progress, SCHEDULED } from '../../../fleet/rollouts/progress.ts';
+import { CANCELED, failure, type Progress, SCHEDULED } from '../../../fleet/rollouts/progress.ts';
 import {
   advance,
   gets,
@@ -28,20 +28,22 @@ const fleet = (count: number, online = true) =>
 const spec = (changes: object = {}) =>
   rolloutSpecSchema.parse({ target, soakMs: 5_000, phaseTimeoutMs: 60_000, ...changes });
 
-/** A fleet in which every node does at once what it is told, but those in `failing` and `away`. */
+/** A fleet in which every node does at once what it is told, but those in the four sets. */
 function life(step: Step) {
   const failing = new Set<string>();
   const away = new Set<string>();
   const silent = new Set<string>();
+  const unused = new Set<string>();
   const sees = (name: string): Sight => {
     const isBack = step.rollout.state === 'stopping';
+    if (unused.has(name)) return { isAble: true, progress: CANCELED };
     const progress =
       away.has(name) || silent.has(name) ? SCHEDULED : failing.has(name) && !isBack ? failure('it failed') : SUCCESS;
     return { isAble: !away.has(name), progress };
   };
   let now = 0;
   return {
-    ...{ failing, away, silent },
+    ...{ failing, away, silent, unused },
     get step() {
       return step;
     },
@@ -111,6 +113,15 @@ test('failures within the share that is allowed do not stop it', () => {
   run.failing.add('n3');
   run.pass(60_000);
   assert.is(run.step.rollout.reason, '9 of 10 nodes have it, 1 failed');
+});
+
+test('nodes that have no use for it any more make the share of failures no smaller', () => {
+  const run = life(newRollout('r', spec({ phases: [{ nodes: 10 }], failurePercentMax: 10 }), fleet(10), 0));
+  run.failing.add(run.step.nodes[0]?.node ?? '');
+  for (const { node } of run.step.nodes.slice(2)) run.unused.add(node);
+  run.pass(100_000);
+  assert.is(run.step.rollout.state, 'stopped', 'one of two failed');
+  assert.match(run.step.rollout.reason ?? '', /^1 of 2 nodes failed, at most 10% may/);
 });
 
 test('nodes that are away, or held, are left behind; a phase of which nobody is there is given up', () => {
