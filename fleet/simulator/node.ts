@@ -15,28 +15,25 @@ import {
 import type { Proofs, Served } from '../../runtime/node/proof.ts';
 import { nextWake, reachedVersion, step } from '../../runtime/node/reconcile.ts';
 import { TaskRunner } from '../../runtime/node/task-runner.ts';
-import type { TaskChange } from '../../runtime/node/tasks.ts';
-import { type Assignment, envelopeOf, type Outcome, type TaskEvent } from '../../runtime/protocol/tasks.ts';
+import { envelopeOf } from '../../runtime/protocol/tasks.ts';
 import { nodeTopic } from '../../runtime/protocol/topics.ts';
 import type { Client, SimBroker } from './broker.ts';
-import { emptyDisk, keepTasks } from './node-disk.ts';
+import { emptyDisk } from './node-disk.ts';
 import { INVENTORY, METRICS } from './node-machine.ts';
 import { SimTrials } from './node-trials.ts';
-import { answerTo, qualityOf } from './quality.ts';
+import { taskPorts } from './node-units.ts';
+import { qualityOf } from './quality.ts';
 import type { CrashPoint, World } from './world.ts';
 
 const TICK_MS = 5_000;
 const METRICS_MS = 10_000;
 const RECONNECT_MS = { first: 500, max: 30_000 };
-/** Inputs and commands that the simulation makes: what they lead to. */
-const FAILS = 'fails';
 
 export class SimNode implements Client {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly #world: World;
   readonly #broker: SimBroker;
-  /** How often each command was begun here: more than once is a violation wherever it is. */
   readonly #commandsBegun: Map<string, number>;
   readonly #disk = emptyDisk();
   /** Counts processes: what an earlier one has announced does not happen. */
@@ -332,57 +329,16 @@ export class SimNode implements Client {
 
   #taskPorts(): ConstructorParameters<typeof TaskRunner>[0] {
     const process = this.#process;
-    const isCurrent = (): boolean => this.#alive && this.#process === process;
-    return {
-      node: this.name,
-      now: () => this.#world.now,
-      store: { commit: (changes) => this.#commit(changes, isCurrent) },
-      send: (content) => {
-        if (!isCurrent() || this.#stopsAt('node: before a message about units is sent')) return;
-        this.#publish(
-          'task-events',
-          envelopeOf<TaskEvent>(content, `/nodes/${this.name}`, 'm', this.#world.now),
-          1,
-          false,
-        );
-      },
-      run: (assignment, signal, done) => isCurrent() && this.#run(assignment, signal, done),
-      log() {},
-    };
-  }
-
-  #commit(changes: readonly TaskChange[], isCurrent: () => boolean): void {
-    if (!isCurrent() || this.diskIsFull || this.#stopsAt('node: before its units are written'))
-      throw new Error('not written');
-    keepTasks(this.#disk, changes);
-    this.#stopsAt('node: after its units are written');
-  }
-
-  #run(assignment: Assignment, signal: AbortSignal, done: (outcome: Outcome) => void): void {
-    const { unit, work } = assignment;
-    if (work.kind === 'command') {
-      const begun = (this.#commandsBegun.get(unit) ?? 0) + 1;
-      this.#commandsBegun.set(unit, begun);
-      if (begun > 1) this.#world.violate(`command ${unit} is begun ${begun} times, now by ${this.name}`);
-    }
-    this.#world.say(`${this.name} begins ${unit} under ${assignment.fence}`);
-    const { chance } = this.#world;
-    const longMs = chance.happens(0.05) ? 40_000 : 2_000;
-    this.#later(chance.between(1, longMs), () => {
-      if (this.#stopsAt('node: while a unit is run')) return;
-      const isCancelled = signal.aborted && work.kind === 'inference';
-      done(isCancelled ? { state: 'cancelled' } : this.#outcomeOf(assignment));
+    return taskPorts({
+      ...{ node: this.name, world: this.#world, disk: this.#disk, commandsBegun: this.#commandsBegun },
+      isCurrent: () => this.#alive && this.#process === process,
+      diskIsFull: () => this.diskIsFull,
+      stopsAt: (point) => this.#stopsAt(point),
+      later: (delayMs, run) => this.#later(delayMs, run),
+      publish: (content) =>
+        this.#publish('task-events', envelopeOf(content, `/nodes/${this.name}`, 'm', this.#world.now), 1, false),
+      isReady: (name) => describe(this.#state).models.some((model) => model.name === name && model.state === 'ready'),
     });
-  }
-
-  #outcomeOf({ unit, work }: Assignment): Outcome {
-    if (work.kind !== 'inference') return { state: 'succeeded', results: [this.name] };
-    const { models } = describe(this.#state);
-    if (!models.some(({ name, state }) => name === work.model && state === 'ready'))
-      return { state: 'failed', error: `${work.model} is not ready` };
-    const texts = work.inputs.map((input) => ('base64' in input ? input.base64 : ''));
-    if (texts.includes(FAILS) || this.#world.happens(0.02)) return { state: 'failed', error: `simulated, in ${unit}` };
-    return { state: 'succeeded', results: texts.map(answerTo) };
   }
 
   #later(delayMs: number, run: () => void): void {
