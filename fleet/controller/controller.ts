@@ -207,7 +207,7 @@ async function startFleet({
     },
     onDown: (reason) => {
       fleet.linkDown();
-      log.warn(`no connection to the broker at ${withoutPassword(mqttUrl)}: ${reason}; trying again`);
+      log.warn(`broker at ${withoutPassword(mqttUrl)}: ${reason}; trying again`);
     },
   };
   const link: Link = await (broker ? broker.link(linkOptions) : openLink(linkOptions));

@@ -86,7 +86,10 @@ export class LightNode {
     stream.on('data', (chunk: Buffer) => {
       clearTimeout(late);
       this.#ports.tally.downlinkBytes += chunk.length;
+      // What answers it leaves together, the outcome of a task too: thousands of nodes share this process.
+      stream.cork();
       parser.parse(chunk);
+      setImmediate(() => stream.uncork());
     });
     stream.on('error', () => {});
     stream.once('close', () => {

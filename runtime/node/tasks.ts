@@ -34,6 +34,8 @@ export interface TaskState {
   readonly units: ReadonlyMap<string, HeldUnit>;
   /** Settled units above the floor, with the fence under which they were. */
   readonly gone: ReadonlyMap<string, number>;
+  /** Units that came since the last tick: those that have not ended by the next one are told as held. */
+  readonly untold: ReadonlySet<string>;
   readonly heartbeatAt: number;
   readonly runs: number;
 }
@@ -63,7 +65,7 @@ export type TaskEffect =
   | { type: 'abort'; run: number };
 
 export function initialTasks(node: string): TaskState {
-  return { node, floor: 0, units: new Map(), gone: new Map(), heartbeatAt: 0, runs: 0 };
+  return { node, floor: 0, units: new Map(), gone: new Map(), untold: new Set(), heartbeatAt: 0, runs: 0 };
 }
 
 export function step(before: TaskState, input: TaskInput, now: number): { state: TaskState; effects: TaskEffect[] } {
@@ -73,7 +75,7 @@ export function step(before: TaskState, input: TaskInput, now: number): { state:
       draft.restart();
       break;
     case 'assigned':
-      for (const assignment of input.units) draft.assign(assignment);
+      for (const assignment of input.units) draft.assign(assignment, now);
       draft.raiseFloor(input.floor);
       break;
     case 'unreadable':
@@ -94,6 +96,7 @@ export function step(before: TaskState, input: TaskInput, now: number): { state:
       break;
     case 'tick':
       if (now >= before.heartbeatAt) draft.tellAll(now);
+      else draft.tellNew();
   }
   draft.startNext(now);
   return draft.result();
@@ -110,6 +113,7 @@ class Draft {
   #state: TaskState;
   readonly #units: Map<string, HeldUnit>;
   readonly #gone: Map<string, number>;
+  readonly #untold: Set<string>;
   readonly #effects: TaskEffect[] = [];
   readonly #held: Told<'llmasos.tasks.held'>[] = [];
   readonly #ended: Told<'llmasos.tasks.ended'>[] = [];
@@ -119,6 +123,7 @@ class Draft {
     this.#state = state;
     this.#units = new Map(state.units);
     this.#gone = new Map(state.gone);
+    this.#untold = new Set(state.untold);
   }
 
   restart(): void {
@@ -130,8 +135,10 @@ class Draft {
     }
   }
 
-  assign(assignment: Assignment): void {
+  assign(assignment: Assignment, now: number): void {
     const { unit, fence } = assignment;
+    // Nothing was told before: what comes now is told by the next tick, and again a whole heartbeat later.
+    if (this.#units.size === 0) this.#state = { ...this.#state, heartbeatAt: now + HEARTBEAT_MS };
     const held = this.#units.get(unit);
     const isLate = fence <= this.#state.floor || fence <= (this.#gone.get(unit) ?? -1);
     const isFull = !held && this.#units.size >= HELD_MAX;
@@ -143,7 +150,9 @@ class Draft {
     const known = held && { ...held, assignment: { ...held.assignment, fence } };
     if (!held || held.assignment.fence < fence) this.#keep(known ?? { assignment, state: 'accepted', starts: 0 });
     if (known?.outcome) this.#ended.push({ unit, fence, outcome: known.outcome });
-    else this.#held.push({ unit, fence });
+    else if (known) this.#held.push({ unit, fence });
+    // Most units end within a moment, and then that says all: it halves what a fleet answers to a command.
+    else this.#untold.add(unit);
   }
 
   refuse(refusal: Told<'llmasos.tasks.refused'>): void {
@@ -181,8 +190,17 @@ class Draft {
     this.#effects.push({ type: 'floor', floor });
   }
 
+  tellNew(): void {
+    for (const unit of this.#untold) {
+      const held = this.#units.get(unit);
+      if (held) this.#held.push({ unit, fence: held.assignment.fence });
+    }
+    this.#untold.clear();
+  }
+
   tellAll(now: number): void {
     this.#state = { ...this.#state, heartbeatAt: now + HEARTBEAT_MS };
+    this.#untold.clear();
     for (const [unit, { assignment, outcome }] of this.#units)
       if (outcome) this.#ended.push({ unit, fence: assignment.fence, outcome });
       else this.#held.push({ unit, fence: assignment.fence });
@@ -217,7 +235,7 @@ class Draft {
     if (held.length > 0) send({ type: 'llmasos.tasks.held', data: { floor, units: held } });
     for (const units of bounded(this.#ended)) send({ type: 'llmasos.tasks.ended', data: { floor, units } });
     if (this.#refused.length > 0) send({ type: 'llmasos.tasks.refused', data: { floor, units: this.#refused } });
-    const state = { ...this.#state, units: this.#units, gone: this.#gone };
+    const state = { ...this.#state, units: this.#units, gone: this.#gone, untold: this.#untold };
     return { state, effects: this.#effects };
   }
 

@@ -4,7 +4,7 @@
  * controller makes, so that of two holders the later one is known (Kleppmann, "How to do distributed locking", 2016).
  *
  * Everything may be lost, doubled or late. Each side repeats itself until the other has answered from its disk:
- *   assigned   → held (it is on the node's disk) or refused
+ *   assigned   → held (it is on the node's disk), ended or refused
  *   ended      → settled (the outcome is on the controller's disk, or nobody wants it any more)
  *   withdrawn  → ended
  */

@@ -53,7 +53,8 @@ test('a unit that is assigned twice runs once, and a later fence only renames it
   assert.is(runs.length, 1);
   assert.equal(
     held.map(({ fence }) => fence),
-    [1, 1, 4],
+    [1, 4],
+    'the first time it is told by the next tick',
   );
   const late = play([{ type: 'done', unit: 'a', run: 1, outcome: done }, assigned(inference('a', 2))], state);
   assert.equal(late.ended, [{ unit: 'a', fence: 4, outcome: done }]);
@@ -75,11 +76,31 @@ test('a unit that waits for an update keeps no other waiting, and goes on after 
 });
 
 test('what is kept comes before what is sent', () => {
-  const { effects } = play([assigned(inference('a', 1))]);
+  const { effects } = play([assigned(inference('a', 1), inference('late', 2, { deadlineAt: 5, priority: 'safety' }))]);
   assert.equal(
     effects.map(({ type }) => type),
-    ['keep', 'keep', 'run', 'send'],
+    ['keep', 'keep', 'keep', 'keep', 'run', 'send'],
   );
+});
+
+test('a unit that ends before the next tick is told once, by its outcome; one that lasts is told as held, and again every heartbeat', () => {
+  const quick = play([
+    assigned(inference('a', 1)),
+    { type: 'done', unit: 'a', run: 1, outcome: done },
+    { type: 'tick' },
+    { type: 'tick' },
+  ]);
+  assert.equal(quick.held, []);
+  assert.equal(quick.ended, [{ unit: 'a', fence: 1, outcome: done }]);
+  const taken = play([assigned(inference('a', 1), inference('b', 2))]);
+  assert.equal(taken.held, []);
+  const told = play([{ type: 'tick' }, { type: 'tick' }], taken.state, 1_000);
+  assert.equal(
+    told.held.map(({ unit }) => unit),
+    ['a', 'b'],
+  );
+  assert.equal(play([{ type: 'tick' }], told.state, 10_009).held, []);
+  assert.is(play([{ type: 'tick' }], told.state, 10_010).held.length, 2);
 });
 
 test('an outcome is told again until it is settled, and a late copy of the assignment then starts nothing', () => {
@@ -157,6 +178,7 @@ test('more than fits is refused, and one unit that cannot be read does not stop 
   const message = { specversion: '1.0', id: 'm', source: '/controller', time: new Date(0).toISOString() };
   const bytes = (value: object) => new TextEncoder().encode(JSON.stringify(value));
   runner.receive('t', bytes({ ...message, type: 'llmasos.tasks.assigned', data: { floor: 0, units } }));
+  runner.tick();
   assert.equal(
     sent.map(({ type }) => type),
     ['llmasos.tasks.refused', 'llmasos.tasks.held'],
@@ -194,6 +216,7 @@ test('what is on the disk is what was known, and a disk that refuses undoes the 
   assert.is(sent.length, 0, 'what is not kept is not confirmed');
   full = false;
   tell('assigned', { floor: 0, units: [inference('a', 1)] });
+  runner.tick();
   full = true;
   finish(done);
   assert.equal(
