@@ -15,10 +15,12 @@ const HELP = `A controller: says what each node should have and do.
   --broker URL       another broker, in place of its own: mqtt:// or mqtts://; of a
                      cluster the servers with commas between them
   --public-url URL   where nodes reach its HTTP side, if not where it listens
+  --peer-url URL     where other controllers on its database do, if not where it listens
   --database URL     state in PostgreSQL: postgres://USER@HOST/NAME          LLMASOS_DATABASE
   --blobs PLACE      files in another folder, or in a bucket: s3://BUCKET/FOLDER
 
-Several controllers with one database, one place for files and one broker: one leads, another takes over within 10 s.
+Several controllers with one database, one place for files and one --broker answer alike; one leads, and another takes over
+within 10 s. Without --broker the others wait until they lead.
 Keys and address of the bucket are those of AWS's own tools: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL_S3 …
 Metrics for Prometheus are at GET /metrics of the HTTP port. Traces go to OTEL_EXPORTER_OTLP_ENDPOINT, where it is set.
 `;
@@ -69,6 +71,7 @@ function readFlags(words: string[]): ControllerOptions | undefined {
       'http-port': text,
       broker: text,
       'public-url': text,
+      'peer-url': text,
       database: text,
       blobs: text,
       help: { type: 'boolean', short: 'h' },
@@ -85,6 +88,7 @@ function readFlags(words: string[]): ControllerOptions | undefined {
     httpPort: portOf(values, 'http-port'),
     broker: values.broker,
     publicUrl: values['public-url'],
+    peerUrl: values['peer-url'],
     database: values.database ?? process.env.LLMASOS_DATABASE,
     blobs: values.blobs,
   };

@@ -24,6 +24,9 @@ import type { TaskDetail, TaskView } from '../tasks/view.ts';
 /** A large model is read and checked in this time; an inference may take its own time beside it. */
 const ANSWER_MS = 120_000;
 
+/** Nobody answers at the address: what was asked has not happened. */
+export class UnreachableError extends Error {}
+
 export class ControllerClient implements ControllerService {
   readonly #url: string;
 
@@ -143,9 +146,12 @@ export class ControllerClient implements ControllerService {
         throw new Error(`the controller at ${this.#url} did not answer in time; is the machine overloaded?`, { cause });
       const code = ((cause as Error).cause as NodeJS.ErrnoException | undefined)?.code ?? '';
       if (['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'EAI_AGAIN', 'ETIMEDOUT'].includes(code))
-        throw new Error(`no controller at ${this.#url}: start one with "llmasos up" or give --controller URL`, {
-          cause,
-        });
+        throw new UnreachableError(
+          `no controller at ${this.#url}: start one with "llmasos up" or give --controller URL`,
+          {
+            cause,
+          },
+        );
       throw new Error(`the connection to the controller at ${this.#url} broke off${code && ` (${code})`}; try again`, {
         cause,
       });

@@ -15,11 +15,13 @@ import { type BlobStore, openFolder } from './blob-store.ts';
 import { type EmbeddedBroker, startBroker } from './broker-io.ts';
 import { type Database, openDatabase, sqliteDialect } from './database.ts';
 import { Fleet, NODES_MAX } from './fleet-service.ts';
+import type { Leader, Leadership } from './leadership-io.ts';
 import { type Link, type LinkOptions, openLink, watchTopics } from './link-io.ts';
 import { createNodeTraffic, type NodeTraffic } from './node-traffic.ts';
 import { readNodeMessage } from './registry.ts';
 import type { ControllerService } from './service.ts';
-import { createStandby, type Standby } from './standby.ts';
+import { sharedService } from './shared-service.ts';
+import { createStandby } from './standby.ts';
 
 export const DEFAULT_PORTS = { mqtt: 1883, webSocket: 9001, http: 7700 } as const;
 
@@ -33,7 +35,10 @@ const CHANNELS = ['presence', 'reported', 'metrics', 'replies', 'task-events'] a
 export interface ControllerOptions {
   /** Folder for database and files; created when missing, and locked. */
   readonly data: string;
-  /** postgres://…: state is kept there, and of several controllers with one address one leads while the others wait. */
+  /**
+   * postgres://…: state is kept there. Of several controllers with one address one leads; the others answer, too, and pass on what
+   * only one may do. Without `broker` they wait until they lead.
+   */
   readonly database?: string | undefined;
   /** Folder, or s3://bucket/folder, for files in place of a folder in `data`: controllers with one database need one that they share. */
   readonly blobs?: string | undefined;
@@ -50,7 +55,9 @@ export interface ControllerOptions {
   /** Address of a broker to use in place of the embedded one: mqtt:// or mqtts://. */
   readonly broker?: string;
   /** Where nodes reach the HTTP side, when that is not the address it listens on. */
-  readonly publicUrl?: string;
+  readonly publicUrl?: string | undefined;
+  /** Where other controllers on the database reach it, when that is not the address it listens on. */
+  readonly peerUrl?: string | undefined;
   readonly log?: Logger;
   /** Variables of OpenTelemetry: where traces go. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
@@ -73,8 +80,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
     for (const step of closers.splice(0).toReversed()) await step();
   };
   try {
-    const service = { service: 'llmasos-controller', version: packageFile.version, instance: hostname() };
-    const telemetry = openTelemetry({ ...service, environment: options.environment ?? {} });
+    const program = { service: 'llmasos-controller', version: packageFile.version, instance: hostname() };
+    const telemetry = openTelemetry({ ...program, environment: options.environment ?? {} });
     closers.push(() => telemetry.close());
     await mkdir(options.data, { recursive: true });
     closers.push(lockFolder(options.data, 'controller'));
@@ -83,8 +90,11 @@ export async function startController(options: ControllerOptions): Promise<Contr
     closers.push(() => http.close());
     const httpUrl = `http://${reachable(host)}:${http.port}`;
     const publicUrl = options.publicUrl?.replace(/\/$/, '') ?? httpUrl;
-    const standby = createStandby((app) => http.serve(app), telemetry.scrape, log);
-    const database = await openState(options, publicUrl, standby, closers);
+    const { database, leadership } = await openState(options, options.peerUrl ?? httpUrl, closers);
+    if (leadership && options.broker === undefined) {
+      const { signal = new AbortController().signal } = options;
+      await leadership.attain(signal, createStandby((app) => http.serve(app), telemetry.scrape, log).waitFor);
+    }
     const broker = options.broker === undefined ? await startOwnBroker(options, host, log, telemetry) : undefined;
     if (broker) closers.push(() => broker.close());
     const mqttUrl = broker ? `mqtt://${reachable(host)}:${broker.tcpPort}` : (options.broker as string);
@@ -92,6 +102,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     const files = `${publicUrl}/v1/blobs`;
     const { fleet, link } = await startFleet({
       database,
+      leadership,
       blobs,
       files,
       mqttUrl: ownUrl,
@@ -99,14 +110,17 @@ export async function startController(options: ControllerOptions): Promise<Contr
       log,
       telemetry,
       closers,
+      onLost: options.onLost ?? (() => {}),
     });
     const webSocketUrl = broker ? `ws://${reachable(host)}:${broker.webSocketPort}` : null;
     const brokerConnected = (): boolean => link.connected;
     const { scrape } = telemetry;
-    http.serve(
-      createApi({ service: fleet, blobs, boundTo: host, brokerConnected, scrape, measures: fleet.measures, log }),
-    );
-    return { service: fleet, mqttUrl, httpUrl, webSocketUrl, close };
+    const service =
+      leadership === undefined
+        ? fleet
+        : sharedService({ own: fleet, leads: () => fleet.leads, leader: () => leadership.leader() });
+    http.serve(createApi({ service, blobs, boundTo: host, brokerConnected, scrape, measures: fleet.measures, log }));
+    return { service, mqttUrl, httpUrl, webSocketUrl, close };
   } catch (error) {
     await close();
     throw error;
@@ -119,28 +133,27 @@ async function openBlobStore({ data, blobs = join(data, 'blobs') }: ControllerOp
   return openBucket(blobs, join(data, 'incoming'));
 }
 
-/** Resolves when the state may be written: at once with a file, with PostgreSQL when this controller leads. */
+/** Of several controllers on a database it is told which one leads; a file has one controller, which does. */
 async function openState(
-  { data, database: url, signal = new AbortController().signal, onLost = () => {} }: ControllerOptions,
-  publicUrl: string,
-  standby: Standby,
+  { data, database: url, onLost = () => {} }: ControllerOptions,
+  peerUrl: string,
   closers: (() => Promise<void> | void)[],
-): Promise<Database> {
+): Promise<{ database: Database; leadership?: Leadership }> {
   if (url === undefined) {
     const file = join(data, 'controller.sqlite');
     const database = await openDatabase(sqliteDialect(file), file);
     closers.push(() => database.destroy());
-    return database;
+    return { database };
   }
   const { isPostgres, openPostgres } = await import('./postgres-io.ts');
   if (!isPostgres(url))
     throw new Error(`--database: expected an address such as postgres://user@host/name, got "${url.slice(0, 20)}…"`);
-  const { dialect, leadership } = await openPostgres(url, { holder: `${hostname()} ${process.pid}`, url: publicUrl });
+  const me = { holder: `${hostname()} ${process.pid}`, url: peerUrl.replace(/\/$/, '') };
+  const { dialect, leadership } = await openPostgres(url, me, onLost);
   const database = await openDatabase(dialect, 'the database');
   closers.push(() => database.destroy());
   closers.push(() => leadership.release());
-  await leadership.attain(signal, standby.waitFor, onLost);
-  return database;
+  return { database, leadership };
 }
 
 function startOwnBroker(
@@ -155,6 +168,8 @@ function startOwnBroker(
 
 interface FleetParts {
   readonly database: Database;
+  /** Where several controllers may be on the database. */
+  readonly leadership: Leadership | undefined;
   readonly blobs: BlobStore;
   readonly files: string;
   readonly mqttUrl: string;
@@ -163,10 +178,12 @@ interface FleetParts {
   readonly log: Logger;
   readonly telemetry: OpenTelemetry;
   readonly closers: (() => Promise<void> | void)[];
+  readonly onLost: () => void;
 }
 
 async function startFleet({
   database,
+  leadership,
   blobs,
   files,
   mqttUrl,
@@ -174,6 +191,7 @@ async function startFleet({
   log,
   telemetry,
   closers,
+  onLost,
 }: FleetParts): Promise<{ fleet: Fleet; link: Link }> {
   const fleet = new Fleet({
     database,
@@ -196,6 +214,8 @@ async function startFleet({
     markReady = resolve;
   });
   await fleet.start();
+  const leads = leadership === undefined || leadership.epoch !== undefined || (await leadership.claim());
+  if (leads) await fleet.lead();
   const linkOptions: LinkOptions = {
     url: mqttUrl,
     clientId: `llmasos-controller-${randomUUID().slice(0, 8)}`,
@@ -214,7 +234,8 @@ async function startFleet({
   closers.push(() => link.close());
   closers.push(() => fleet.close());
   closers.push(() => traffic.close());
-  await fleet.refresh();
+  if (leads) await fleet.refresh();
+  else leadLater(leadership as Leadership, { fleet, link, log, closers, onLost });
   await Promise.race([ready, new Promise((resolve) => setTimeout(resolve, FIRST_CONNECTION_MS).unref())]);
   const sweep = (): void => {
     fleet.sweep().then(
@@ -230,6 +251,37 @@ async function startFleet({
   }, REPLACE_MS);
   closers.push(() => clearInterval(replacing));
   return { fleet, link };
+}
+
+/** Follows the controller that leads until it is this one's turn. */
+function leadLater(
+  leadership: Leadership,
+  { fleet, link, log, closers, onLost }: Pick<FleetParts, 'log' | 'closers' | 'onLost'> & { fleet: Fleet; link: Link },
+): void {
+  const closing = new AbortController();
+  let known: string | undefined;
+  const follow = (leader: Leader): void => {
+    if (leader.holder !== known)
+      log.info(leader, 'another controller leads; this one answers, and takes over when it has to');
+    known = leader.holder;
+  };
+  const leading = leadership.attain(closing.signal, follow).then(async () => {
+    await fleet.lead();
+    log.info('this controller leads now');
+    await fleet.refresh();
+    if (link.connected) await fleet.linkUp();
+    // What nodes said while nobody led is on the broker only.
+    await link.hearAgain();
+  });
+  leading.catch((error: Error) => {
+    if (closing.signal.aborted) return;
+    log.error(`this controller was to lead and cannot: ${error.message}`);
+    leadership.release().finally(onLost);
+  });
+  closers.push(async () => {
+    closing.abort();
+    await leading.catch(() => {});
+  });
 }
 
 function receive(topic: string, payload: Uint8Array, fleet: Fleet, traffic: NodeTraffic): void {

@@ -45,6 +45,7 @@ export const NODES_MAX = 20_000;
 const INLINE_BASE64_MAX = 350_000;
 /** Connections to the broker that watchers may take. */
 const WATCHERS_MAX = 100;
+const NO_TASKS = { tasks: 0, assignments: 0, unitsByState: new Map<string, number>() };
 /** Uploads that were never registered, and files of removed models, go after this long. */
 const UNNAMED_BLOB_MS = 3_600_000;
 
@@ -75,6 +76,8 @@ export class Fleet implements ControllerService {
   readonly #live = new Map<string, Live>();
   readonly #placements: Placements;
   #watchers = 0;
+  /** Of several controllers on one database only one does what is not to be done twice. */
+  #leads = false;
   readonly #refusals: Refusals;
   /** Work on blobs and model versions, one at a time. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -84,7 +87,11 @@ export class Fleet implements ControllerService {
     this.#database = options.database;
     this.#refusals = new Refusals((node) => this.#facts.has(node), options.log);
     this.measures = new FleetMeasures(options.telemetry.meter, () => ({
-      ...{ connected: options.link.connected, ...this.#facts.counts(this.#live), ...this.tasks.desk.counts() },
+      ...{
+        connected: options.link.connected,
+        ...this.#facts.counts(this.#live),
+        ...(this.#tasks?.desk.counts() ?? NO_TASKS),
+      },
     }));
     const send = (topic: string, payload: string) => options.link.publish(topic, payload, { retain: true });
     const { database, now, log } = options;
@@ -112,8 +119,12 @@ export class Fleet implements ControllerService {
 
   /** Reads what is on the disk; before any message comes. */
   async start(): Promise<void> {
+    for (const node of await readNodes(this.#database)) this.#facts.note(node);
+  }
+
+  /** From now on this controller decides and writes. Before any message comes, or in the midst of them. */
+  async lead(): Promise<void> {
     const { database, link, now, log, blobs, telemetry } = this.#options;
-    for (const node of await readNodes(database)) this.#facts.note(node);
     const ports = {
       ...{ database, now, log },
       trace: telemetry.traces ? createTaskTrace(telemetry.record) : undefined,
@@ -128,11 +139,16 @@ export class Fleet implements ControllerService {
     this.#tasks = await TaskService.open(ports, blobs);
     const listening = { connected: ports.connected, watch: this.#options.watchTopics };
     this.#schedules = new ScheduleService({ database, now, log, ...listening, tasks: this.#tasks });
+    this.#leads = true;
   }
 
-  /** Brings desired states up to date after a start: the address of the files may be another one now. */
+  /** Brings desired states up to date once it leads: the address of the files may be another one now. */
   async refresh(): Promise<void> {
     await this.#change(async () => {}, this.#warn);
+  }
+
+  get leads(): boolean {
+    return this.#leads;
   }
 
   async close(): Promise<void> {
@@ -142,12 +158,12 @@ export class Fleet implements ControllerService {
   }
 
   get tasks(): TaskService {
-    assert(this.#tasks, 'tasks were asked for before the start');
+    assert(this.#tasks, 'tasks were asked for where another controller leads');
     return this.#tasks;
   }
 
   get schedules(): ScheduleService {
-    assert(this.#schedules, 'schedules were asked for before the start');
+    assert(this.#schedules, 'schedules were asked for where another controller leads');
     return this.#schedules;
   }
 
@@ -159,7 +175,7 @@ export class Fleet implements ControllerService {
 
   /** A message about tasks from a node. */
   tellTask(node: string, event: TaskEvent): void {
-    this.tasks.desk.receive(node, event);
+    this.#tasks?.desk.receive(node, event);
   }
 
   async nodes(): Promise<NodeView[]> {
@@ -188,7 +204,7 @@ export class Fleet implements ControllerService {
 
   /** Moves what lost nodes served; those that come and go too often move nothing. Call now and then. */
   async replaceLost(): Promise<void> {
-    if (this.#options.link.connected && (await this.#placements.isDue()))
+    if (this.#leads && this.#options.link.connected && (await this.#placements.isDue()))
       await this.#change(async () => {}, this.#warn);
   }
 
@@ -263,9 +279,10 @@ export class Fleet implements ControllerService {
     }
   }
 
-  /** Stores a batch of messages from nodes, then acts on what it changed. */
+  /** Stores a batch of messages from nodes, then acts on what it changed. Where another controller does that, they are remembered only. */
   async takeMessages(batch: readonly StateMessage[]): Promise<void> {
     const now = this.#options.now();
+    if (!this.#leads) return this.#follow(batch, now);
     const beganMs = performance.now();
     const names = [...new Set(batch.map(({ node }) => node))];
     const taken = await this.#database.transaction().execute(async (transaction) => {
@@ -289,11 +306,26 @@ export class Fleet implements ControllerService {
     this.#publisher.publish(publications);
   }
 
+  /** What the controller that leads does not have to be asked for. */
+  #follow(batch: readonly StateMessage[], now: number): void {
+    const accepted = batch.filter(({ node }) => this.#facts.has(node) || this.#facts.size < NODES_MAX);
+    for (const [node, state] of foldMessages(new Map(), this.#live, accepted, now).live) {
+      this.#live.set(node, state);
+      this.#placements.holdDown.note(node, state.online, now);
+    }
+    for (const message of accepted) {
+      const { node } = message;
+      const reported = message.kind === 'reported' ? message.reported : null;
+      if (reported || !this.#facts.has(node)) this.#facts.note({ name: node, reported, lastSeenAt: now });
+    }
+  }
+
   /** The broker is there (again), and may have forgotten everything. */
   async linkUp(): Promise<void> {
-    this.tasks.desk.linkUp();
-    this.rollouts.linkUp();
     this.#placements.holdDown.see(this.#options.now());
+    if (!this.#leads) return;
+    this.#tasks?.desk.linkUp();
+    this.rollouts.linkUp();
     await this.#publisher.publishAll();
   }
 
@@ -308,6 +340,7 @@ export class Fleet implements ControllerService {
   /** Removes files that nothing names any more; resolves with their number. */
   sweep(): Promise<number> {
     return this.#exclusively(async () => {
+      if (!this.#leads) return 0;
       await this.tasks.forget();
       await this.rollouts.forget();
       const { blobs } = this.#options;

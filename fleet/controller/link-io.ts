@@ -28,6 +28,8 @@ export interface Link {
   readonly connected: boolean;
   /** Resolves when the broker has confirmed the message. Rejects at once while there is no connection. */
   publish(topic: string, payload: string, options?: { retain?: boolean }): Promise<void>;
+  /** Has the broker send again what it retains [MQTT-3.8.4-3]. */
+  hearAgain(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -91,6 +93,8 @@ export async function openLink(options: LinkOptions): Promise<Link> {
       if (!up) throw new Error('the controller has no connection to its broker at the moment; try again soon');
       await client.publishAsync(topic, payload, { qos: 1, retain });
     },
+    // On a connection that is down it comes by itself with the next one.
+    hearAgain: () => (up ? subscribeAll(client, options.filters, tell).catch(() => {}) : Promise.resolve()),
     async close() {
       client.removeAllListeners('close');
       await endClient(client);

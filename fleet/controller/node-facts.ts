@@ -19,6 +19,10 @@ export class FactBook {
     return !before || textOf(before) !== textOf(known);
   }
 
+  get size(): number {
+    return this.#known.size;
+  }
+
   has(name: string): boolean {
     return this.#known.has(name);
   }

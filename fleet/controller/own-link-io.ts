@@ -45,6 +45,8 @@ export async function openOwnLink(
       underWay.set(topic, settled);
       await sent.finally(() => underWay.get(topic) === settled && underWay.delete(topic));
     },
+    // What the broker retains came from here and from nodes that were heard: it begins with its controller.
+    async hearAgain() {},
     async close() {
       up = false;
       for (const filter of filters) await new Promise<void>((resolve) => aedes.unsubscribe(filter, take, resolve));

@@ -27,8 +27,8 @@ export interface Postgres {
   readonly leadership: Leadership;
 }
 
-/** Rejects with an Error for the person who wrote the address when the server cannot be reached or used. */
-export async function openPostgres(url: string, me: Leader): Promise<Postgres> {
+/** Rejects with an Error for the person who wrote the address when the server cannot be reached or used. @param onLost see Leadership */
+export async function openPostgres(url: string, me: Leader, onLost: () => void): Promise<Postgres> {
   const pool = new pg.Pool({
     connectionString: url,
     Client: TextClient,
@@ -42,7 +42,7 @@ export async function openPostgres(url: string, me: Leader): Promise<Postgres> {
   });
   // A connection in the pool may end at any time; who needs one is told then.
   pool.on('error', () => {});
-  const leadership = new Leadership(pool, me);
+  const leadership = new Leadership(pool, me, onLost);
   try {
     await createLeadership(pool);
   } catch (cause) {
