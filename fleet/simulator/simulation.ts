@@ -278,11 +278,11 @@ class Fleet {
     this.#release();
   }
 
-  /** Again and again: a node may be down when it is told. */
+  /** Again and again: a node may be down when it is told, also late, when the third trial of a form has killed it. */
   #release(): void {
     for (const node of this.#nodes) node.hold(null);
     this.#rollouts.resumeAll();
-    if (this.#world.now < this.#options.faultMs + this.#options.healMs / 4)
+    if (this.#world.now < this.#options.faultMs + this.#options.healMs / 2)
       this.#world.clock.after(30_000, () => this.#release());
   }
 

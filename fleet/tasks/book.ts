@@ -24,6 +24,8 @@ import {
 export const LEASE_MS = 30_000;
 /** How often a node that does not answer is told again to take a unit, or to give it up. */
 const REPEAT_MS = 5_000;
+/** Outcomes of a node that may wait to be confirmed: it has room for 256 units, and these take some of it. */
+const SETTLED_MAX = 64;
 const LIMITS = { tasks: 10_000, units: 200_000 };
 
 export interface Snapshot {
@@ -67,7 +69,9 @@ export class TaskBook {
   #endedTasks: Task[] = [];
   #results: Changes['results'][number][] = [];
   #fenceChanged = false;
-  readonly #mail = new Map<string, { assigned: Assignment[]; withdrawn: UnitFence[]; settled: UnitFence[] }>();
+  readonly #mail = new Map<string, { assigned: Assignment[]; withdrawn: UnitFence[] }>();
+  /** By node: told with the next mail, or by the tick after the next. Nobody waits for it, and others wait for the broker. */
+  readonly #settled = new Map<string, { units: UnitFence[]; isDue: boolean }>();
 
   constructor({ tasks, units, fence }: Snapshot, now: number) {
     this.#fence = fence;
@@ -121,7 +125,9 @@ export class TaskBook {
     for (const told of data.units) {
       const entry = this.#entries.get(told.unit);
       const current = entry !== undefined && isFrom(entry.unit, node, told.fence);
-      if (!current && type !== 'llmasos.tasks.refused') this.#mailOf(node).settled.push(fenceOf(told));
+      if (!current && type !== 'llmasos.tasks.refused') this.#settle(node, fenceOf(told));
+      // It is at work in vain: told at once.
+      if (!current && type === 'llmasos.tasks.held') this.#mailOf(node);
       if (!current) continue;
       entry.leaseUntil = now + LEASE_MS;
       if (type === 'llmasos.tasks.held') this.#update(entry, held(entry.unit, told.fence), now);
@@ -143,6 +149,10 @@ export class TaskBook {
       if (!isOut(unit)) continue;
       if (now > entry.leaseUntil) this.#update(entry, leaseEnded(unit, this.#attemptsMax(unit), now), now);
       else if (unit.state === 'withdrawing' && now >= entry.repeatAt) this.#withdraw(entry, now);
+    }
+    for (const [node, settled] of this.#settled) {
+      if (settled.isDue) this.#mailOf(node);
+      settled.isDue = true;
     }
   }
 
@@ -229,7 +239,7 @@ export class TaskBook {
 
   #end(entry: Entry, outcome: Outcome, now: number): void {
     const { unit } = entry;
-    this.#mailOf(unit.node as string).settled.push({ unit: unitId(unit), fence: unit.fence });
+    this.#settle(unit.node as string, { unit: unitId(unit), fence: unit.fence });
     if (outcome.state === 'succeeded')
       this.#results.push({ task: unit.task, index: unit.index, results: outcome.results });
     this.#update(entry, ended(unit, outcome, this.#attemptsMax(unit), now), now);
@@ -261,6 +271,13 @@ export class TaskBook {
     const { unit } = entry;
     entry.repeatAt = now + REPEAT_MS;
     this.#mailOf(unit.node as string).withdrawn.push({ unit: unitId(unit), fence: unit.fence });
+  }
+
+  #settle(node: string, unit: UnitFence): void {
+    const settled = this.#settled.get(node) ?? { units: [], isDue: false };
+    this.#settled.set(node, settled);
+    settled.units.push(unit);
+    if (settled.units.length >= SETTLED_MAX) this.#mailOf(node);
   }
 
   #update(entry: Entry, next: Unit, now: number): void {
@@ -307,14 +324,16 @@ export class TaskBook {
   }
 
   #mailOf(node: string) {
-    const mail = this.#mail.get(node) ?? { assigned: [], withdrawn: [], settled: [] };
+    const mail = this.#mail.get(node) ?? { assigned: [], withdrawn: [] };
     this.#mail.set(node, mail);
     return mail;
   }
 
   #takeMail(): Outgoing[] {
     const messages: Outgoing[] = [];
-    for (const [node, { assigned, withdrawn, settled }] of this.#mail) {
+    for (const [node, { assigned, withdrawn }] of this.#mail) {
+      const settled = this.#settled.get(node)?.units ?? [];
+      this.#settled.delete(node);
       const floor = this.#floor(node);
       const add = (content: Content<TaskMessage>) => messages.push({ node, content });
       for (const units of inMessages(withdrawn)) add({ type: 'llmasos.tasks.withdrawn', data: { floor, units } });

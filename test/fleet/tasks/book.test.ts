@@ -28,11 +28,17 @@ function newBook() {
     book.receive(node, { type: 'llmasos.tasks.held', data: { floor: 0, units: [{ unit, fence }] } }, now);
   const ended = (node: string, unit: string, fence: number, outcome = done, now = 1) =>
     book.receive(node, { type: 'llmasos.tasks.ended', data: { floor: 0, units: [{ unit, fence, outcome }] } }, now);
-  return { book, take, held, ended };
+  /** Outcomes are confirmed by the tick after the next. */
+  const takeSettled = (now = 1) => {
+    book.tick(now);
+    book.tick(now);
+    return take();
+  };
+  return { book, take, takeSettled, held, ended };
 }
 
 test('the outcome of a holder that was given up counts for nothing, and both are told to forget', () => {
-  const { book, take, held, ended } = newBook();
+  const { book, take, takeSettled, held, ended } = newBook();
   book.add('t', spec(), [], 0);
   book.dispatch([facts('a')], 0);
   assert.equal(take().told, ['assigned a t.0 1']);
@@ -40,12 +46,14 @@ test('the outcome of a holder that was given up counts for nothing, and both are
   book.tick(5 + LEASE_MS + 1);
   book.dispatch([facts('b')], 2 * LEASE_MS);
   assert.equal(take().told, ['assigned b t.0 2']);
+  held('a', 't.0', 1);
+  assert.equal(take().told, ['settled a t.0 1'], 'it is at work in vain');
   ended('a', 't.0', 1);
-  assert.equal(take().told, ['settled a t.0 1']);
+  assert.equal(takeSettled().told, ['settled a t.0 1']);
   assert.is(book.get('t')?.state, 'active');
   ended('b', 't.0', 2);
   ended('b', 't.0', 2);
-  const { changes, told } = take();
+  const { changes, told } = takeSettled();
   assert.equal(told, ['settled b t.0 2', 'settled b t.0 2']);
   assert.equal([changes.tasks[0]?.state, changes.results.length], ['succeeded', 1]);
 });
@@ -130,10 +138,30 @@ test('a command goes to each node once: when its node was silent, only that node
   ended('b', 't.1', 2);
   book.tick(LEASE_MS + 2);
   book.dispatch([facts('a'), facts('b')], LEASE_MS + 2);
-  assert.equal(take().told, ['settled b t.1 2', 'assigned a t.0 3']);
+  assert.equal(take().told, ['assigned a t.0 3']);
+  book.tick(LEASE_MS + 3);
+  assert.equal(take().told, ['settled b t.1 2']);
   // Said before it heard of the third assignment.
   ended('a', 't.0', 1);
   assert.is(take().changes.tasks[0]?.state, 'succeeded');
+});
+
+test('many outcomes of one node are confirmed at once, and few with what goes to it anyway', () => {
+  const { book, take, ended } = newBook();
+  const inputs = Array(70).fill({ base64: 'AAAA' });
+  book.add('t', spec({ work: { ...spec().work, inputs, inputsPerUnit: 1 } }), [], 0);
+  book.dispatch([facts('a')], 0);
+  assert.is(take().told.length, 64);
+  for (let index = 0; index < 63; index++) ended('a', `t.${index}`, index + 1);
+  assert.equal(take().told, []);
+  ended('a', 't.63', 64);
+  assert.is(take().told.length, 64);
+  book.dispatch([facts('a')], 2);
+  take();
+  ended('a', 't.64', 65);
+  book.add('u', spec(), [], 3);
+  book.dispatch([facts('a')], 3);
+  assert.equal(take().told, ['settled a t.64 65', 'assigned a u.0 71']);
 });
 
 test('cancelled: what waits ends at once, what is out when its node says so or its lease ends', () => {
@@ -146,7 +174,7 @@ test('cancelled: what waits ends at once, what is out when its node says so or i
   ended('a', 't.0', 1);
   ended('a', 't.1', 2, { state: 'cancelled' });
   book.tick(7_000);
-  assert.equal(take().told, ['withdrawn a t.2 3', 'settled a t.0 1', 'settled a t.1 2']);
+  assert.equal(take().told, ['withdrawn a t.2 3', 'settled a t.0 1', 'settled a t.1 2'], 'in one mail');
   book.tick(LEASE_MS + 8_000);
   const { changes } = take();
   assert.is(changes.tasks[0]?.state, 'cancelled');
