@@ -1,14 +1,15 @@
 // `npm start` and `npm test`: makes the clone ready, then runs a TypeScript file of the project on the packaged Node.
 //   node scripts/run.mjs FILE [ARGUMENTS…]
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { prepare } from './prepare.mjs';
 import { programOf } from './programs.mjs';
 
 const [file, ...rest] = process.argv.slice(2);
 const node = await prepare();
-// As fleet/cli/box.ts starts its nodes, which says why.
-const NODE_FLAGS = ['--single-threaded-gc', '--heap-growing-percent=200'];
-const flags = file === 'fleet/cli/main.ts' && rest[0] === 'node' ? NODE_FLAGS : [];
+// What V8 is to do in nodes: docs/scheduling.md says why.
+const v8Flags = JSON.parse(readFileSync(new URL('../runtime/node/v8-flags.json', import.meta.url), 'utf8'));
+const flags = file === 'fleet/cli/main.ts' && rest[0] === 'node' ? v8Flags : [];
 const child = spawn(node, [...flags, await programOf(file), ...rest], {
   // The channel's end tells the child when this process is gone without a word (kill -9).
   stdio: ['inherit', 'inherit', 'inherit', 'ipc'],

@@ -1,6 +1,7 @@
 /** A process of load-process.ts, as seen from the bench. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import v8Flags from '../../runtime/node/v8-flags.json' with { type: 'json' };
 import type { Arrangement, LoadReply, LoadRequest } from './protocol.ts';
 
 const file = fileURLToPath(new URL('./load-process.ts', import.meta.url));
@@ -11,9 +12,7 @@ export class LoadClient {
 
   /** `uncut`: its programs cannot be interrupted. */
   constructor(arrangement: Arrangement, uncut = false) {
-    // As a node is started.
-    const execArgv = ['--single-threaded-gc', '--heap-growing-percent=200'];
-    if (uncut) execArgv.push('--import', new URL('./uncut.ts', import.meta.url).href);
+    const execArgv = [...v8Flags, ...(uncut ? ['--import', new URL('./uncut.ts', import.meta.url).href] : [])];
     const stdio = ['ignore', 'ignore', 'inherit', 'ipc'] as const;
     this.#child = fork(file, [arrangement], { serialization: 'advanced', stdio: [...stdio], execArgv });
   }

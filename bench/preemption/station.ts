@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { createEngine } from '../../runtime/engine/engine.ts';
+import { recycle } from '../../runtime/engine/result-memory.ts';
 import { fileSource } from '../../runtime/onnx/file-io.ts';
 import type { Job } from '../contenders/contender.ts';
 import type { Arrangement } from './protocol.ts';
@@ -39,7 +40,10 @@ async function ownStation(jobs: readonly Job[]): Promise<Station> {
     about: [engine.info.build, ...engine.info.notes].join('; '),
     async run(job, wish) {
       const { model, inputs } = models.get(job) as NonNullable<ReturnType<typeof models.get>>;
-      return model.run(inputs, wish);
+      const { outputs, queueMs } = await model.run(inputs, wish);
+      // As a trigger does.
+      recycle(Object.values(outputs));
+      return { queueMs };
     },
     close: () => engine.close(),
   };

@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { onStop } from '../../runtime/node/stop-io.ts';
+import v8Flags from '../../runtime/node/v8-flags.json' with { type: 'json' };
 import { lockFolder } from '../../runtime/store/lock.ts';
 import { checkedMain, removeVersion } from '../../runtime/store/software.ts';
 import type { FromLauncher, ToLauncher } from './launch-messages.ts';
@@ -58,7 +59,7 @@ class Launcher {
     const isTrial = this.#state.trial !== null;
     const { good, rejected } = this.#state;
     const told: FromLauncher = { program: launch.chosen(this.#state), isTrial, good, rejected };
-    const child = spawn(process.execPath, [...process.execArgv, main, ...this.#args], {
+    const child = spawn(process.execPath, [...v8Flags, ...process.execArgv, main, ...this.#args], {
       // What a version on trial says last is why it failed.
       stdio: ['ignore', 'inherit', isTrial ? 'pipe' : 'inherit', 'ipc'],
       env: { ...process.env, LLMASOS_LAUNCHED: JSON.stringify(told) },

@@ -1,4 +1,6 @@
 /** A fleet in a box: a controller (with its broker) and nodes as separate processes on this machine, kept running. */
+
+import v8Flags from '../../runtime/node/v8-flags.json' with { type: 'json' };
 import { ControllerClient } from '../api/client.ts';
 import { DEFAULT_PORTS } from '../controller/controller.ts';
 import type { ControllerService } from '../controller/service.ts';
@@ -63,9 +65,7 @@ export async function startBox(options: BoxOptions): Promise<Box> {
   const nodes = options.nodes.map(({ name, labels }) => ({
     name,
     file: programFile('devices/gateway/main.ts'),
-    // The collector's helpers would wait for processors that compute, and the thread that serves messages for them: up to 20 ms. And it
-    // would mark the whole heap several times a second, each 10 MB of large results, and end that with a stop of 2 to 10 ms.
-    flags: ['--single-threaded-gc', '--heap-growing-percent=200'],
+    flags: v8Flags,
     arguments: [
       ...['--name', name, '--broker', mqttUrl, '--data', `${options.data}/${name}`],
       ...[

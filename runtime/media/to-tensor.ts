@@ -1,4 +1,5 @@
 /** Pictures as model inputs. */
+import { resultBuffer } from '../engine/result-memory.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import type { Image } from './image.ts';
 
@@ -17,7 +18,8 @@ export function toTensor(image: Image, options: ToTensorOptions = {}): Tensor {
   const { width, height } = image;
   const channels = order === 'gray' ? 1 : 3;
   const size = width * height;
-  const data = new Float32Array(size * channels);
+  // Every element is written.
+  const data = new Float32Array(resultBuffer(size * channels * Float32Array.BYTES_PER_ELEMENT));
   const source = order === 'gray' ? toGrey(image) : image;
   // A pixel has 256 values: the arithmetic is done once for each, in double precision.
   const table = new Float32Array(256);

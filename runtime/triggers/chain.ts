@@ -1,5 +1,6 @@
 /** A trigger's stages, one after the other, for one message, window or picture. */
 import type { RunOptions } from '../engine/model.ts';
+import { recycle } from '../engine/result-memory.ts';
 import type { Tensor, ValueDescription } from '../engine/tensor.ts';
 import { type EngineValue, isHostValue } from '../engine/value.ts';
 import { type Image, PIXELS_MAX } from '../media/image.ts';
@@ -27,6 +28,8 @@ export interface ChainRun {
   /** Outputs of the stages without `each`, by stage. */
   readonly outputs: ReadonlyMap<string, Readonly<Record<string, EngineValue>>>;
   readonly state: ChainState;
+  /** What nobody needs any more when the answer is written: see recycle. */
+  readonly spent: readonly Tensor[];
   /** Sums over all runs, in milliseconds. */
   readonly queueMs: number;
   readonly runMs: number;
@@ -93,6 +96,7 @@ async function runStages(
   // Two stages with the same `each` look at the same parts of the picture.
   const parts = new Map<string, Image[]>();
   const fates: RunFate[] = [];
+  const spent: Tensor[] = [];
   const answeredBy = new Map<string, StageRun['answeredBy']>();
   let queueMs = 0;
   let runMs = 0;
@@ -111,6 +115,7 @@ async function runStages(
         if (!isHostValue(value)) earlier.set(`${name}.${output}`, value);
       if (running.stage.post) scope[name] = run.result;
       next[name] = run.state;
+      spent.push(...run.spent);
       note(name, run);
       continue;
     }
@@ -123,6 +128,7 @@ async function runStages(
       const content = { kind: 'image', image: turned(cut[index] as Image, degrees) } as const;
       const run = await running.run({ content, earlier }, undefined, options);
       extended.push({ ...item, [name]: run.result ?? null });
+      recycle(run.spent);
       note(name, run);
     }
     scope[each] = extended;
@@ -131,7 +137,7 @@ async function runStages(
     const { name, loaded: answering } = answeredBy.get(stage.name) ?? { name: stage.model, loaded };
     return { name, version: answering.version, engine: answering.model.engine };
   });
-  return { scope, outputs, state: next, queueMs, runMs, models, fates };
+  return { scope, outputs, state: next, spent, queueMs, runMs, models, fates };
 }
 
 function regionsOf(value: unknown, stage: string, each: string): readonly object[] {

@@ -25,6 +25,8 @@ export interface Feed {
 export interface Prepared {
   readonly tensor: Tensor;
   readonly placement?: Placement;
+  /** Made here, for this run alone. */
+  readonly isNew?: true;
 }
 
 /** Throws an Error that begins with the feed's place when what came does not suit the model. */
@@ -35,7 +37,7 @@ export function prepareInput(feed: Feed, { content, earlier }: StageSource): Pre
   switch (content.kind) {
     case 'image': {
       const { tensor, placement } = preparePicture(content.image, given.image ?? plainPicture, input.dims);
-      return { tensor: suited(feed, tensor), placement };
+      return { tensor: suited(feed, tensor), placement, isNew: true };
     }
     case 'numbers':
       return { tensor: suited(feed, content.tensor) };

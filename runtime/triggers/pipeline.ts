@@ -3,6 +3,7 @@
  * A message passes decode.ts → window.ts → chain.ts (stage by stage, region by region) → encode.ts.
  */
 import type { RunOptions } from '../engine/model.ts';
+import { recycle } from '../engine/result-memory.ts';
 import { isLate } from '../engine/run-error.ts';
 import { type ChainState, createChain } from './chain.ts';
 import { createDecoder, type Decoded } from './decode.ts';
@@ -131,6 +132,7 @@ export function createPipeline(trigger: Trigger, context: PipelineContext): Pipe
         traceparent,
       };
       const result = encode({ scope: run.scope, levels, meta, outputs: run.outputs });
+      recycle(run.spent);
       if (!result) continue;
       const room = roomFor(trigger, sentAt, receivedAt);
       if (!room) dropped = `more than ${trigger.rate?.max} results in ${trigger.rate?.perMs} ms`;

@@ -27,6 +27,8 @@ export interface StageRun extends RunResult {
   readonly answeredBy: { readonly name: string; readonly loaded: LoadedModel };
   readonly result: unknown;
   readonly state: StageState;
+  /** What is needed no more when the result, the outputs and the new state are taken: see recycle. */
+  readonly spent: readonly Tensor[];
 }
 
 export interface RunningStage {
@@ -58,11 +60,13 @@ export function createStage(
 
   async function run(source: StageSource, state: StageState | undefined, options: RunOptions): Promise<StageRun> {
     const inputs: Record<string, Tensor> = { ...constants, ...(state?.recurrent ?? initial) };
+    const made: Tensor[] = [];
     let placement: Placement | undefined;
     for (const feed of preparedFeeds) {
       const prepared = prepareInput(feed, source);
       inputs[feed.input.name] = prepared.tensor;
       placement ??= prepared.placement;
+      if (prepared.isNew) made.push(prepared.tensor);
     }
     try {
       const done = await model.run(inputs, options);
@@ -72,7 +76,9 @@ export function createStage(
       );
       const read = post?.({ outputs, inputs, placement, labels, window: source.window, state: state?.post });
       const answeredBy = { name: stage.model, loaded };
-      return { ...done, answeredBy, result: read?.result, state: { recurrent, post: read?.state } };
+      const before = Object.values(state?.recurrent ?? {});
+      const spent = spentOf([...before, ...made, ...Object.values(outputs)], recurrent);
+      return { ...done, answeredBy, result: read?.result, state: { recurrent, post: read?.state }, spent };
     } catch (cause) {
       throw new Error(`${place}: ${(cause as Error).message}`, { cause });
     }
@@ -103,6 +109,12 @@ function remembered(outputs: Readonly<Record<string, EngineValue>>, name: string
   if ((tensor.data as Float32Array).some(Number.isNaN))
     throw new Error(`output "${name}", which the stream begins its next run with, holds values that are no numbers`);
   return tensor;
+}
+
+/** All but what the stream's next run begins with: a model may give one tensor under two names. */
+function spentOf(values: readonly EngineValue[], recurrent: Readonly<Record<string, Tensor>>): Tensor[] {
+  const kept = new Set(Object.values(recurrent).map(({ data }) => data.buffer));
+  return values.filter((value): value is Tensor => !isHostValue(value) && !kept.has(value.data.buffer));
 }
 
 /** The stage's post-processing step with its options filled in. */

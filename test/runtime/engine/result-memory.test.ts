@@ -1,6 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { resultBuffer } from '../../../runtime/engine/result-memory.ts';
+import { recycle, resultBuffer } from '../../../runtime/engine/result-memory.ts';
+import type { Tensor } from '../../../runtime/engine/tensor.ts';
 
 const MEGABYTE = 2 ** 20;
 const RESULTS = 200;
@@ -36,6 +37,39 @@ test('results that are held keep what is in them', async () => {
       `result ${i}`,
     );
   });
+});
+
+const tensorIn = (buffer: ArrayBuffer): Tensor => ({
+  type: 'uint8',
+  dims: [buffer.byteLength],
+  data: new Uint8Array(buffer),
+});
+
+test('memory that comes back is handed out again, to one at a time', () => {
+  const buffer = resultBuffer(MEGABYTE + 1);
+  const tensor = tensorIn(buffer);
+  recycle([tensor, { type: 'string', dims: [1], data: ['no memory'] }, tensor]);
+  recycle([tensor]);
+  assert.is(resultBuffer(MEGABYTE + 1), buffer);
+  assert.is.not(resultBuffer(MEGABYTE + 1), buffer);
+});
+
+test("somebody else's memory is left alone, and so is what was given to another thread", () => {
+  const own = new Uint8Array(MEGABYTE + 2);
+  recycle([tensorIn(own.buffer)]);
+  assert.is.not(resultBuffer(MEGABYTE + 2), own.buffer);
+  const sent = tensorIn(resultBuffer(MEGABYTE + 3));
+  structuredClone(sent, { transfer: [sent.data.buffer as ArrayBuffer] });
+  recycle([sent]);
+  assert.is(resultBuffer(MEGABYTE + 3).byteLength, MEGABYTE + 3);
+});
+
+test('of memory that comes back only so much is kept', () => {
+  const buffers = Array.from({ length: 100 }, () => resultBuffer(MEGABYTE + 4));
+  recycle(buffers.map(tensorIn));
+  const again = Array.from({ length: 100 }, () => resultBuffer(MEGABYTE + 4));
+  const kept = again.filter((buffer) => buffers.includes(buffer)).length;
+  assert.ok(kept > 0 && kept <= 32, `${kept} MB were kept`);
 });
 
 test.run();
