@@ -28,11 +28,9 @@ import { noTelemetry, type Telemetry } from '../../runtime/telemetry/telemetry.t
 import { Loader, type LoaderOptions } from './loader.ts';
 import type { Local } from './local.ts';
 import { RunningTriggers } from './running-triggers.ts';
-import { itemsOf, type LauncherPort, SoftwareUpdates } from './software-updates.ts';
+import { type LauncherPort, SoftwareUpdates } from './software-updates.ts';
+import { ToldMetrics } from './told-metrics.ts';
 
-/** Counters that change are told so often, unless it is set; a node that does nothing says so every minute. */
-const METRICS_MS = 2_000;
-const IDLE_METRICS_MS = 60_000;
 const TASKS_MS = 1_000;
 const SUBSCRIBE_AGAIN_MS = 5_000;
 const REPORT_DELAY_MS = 50;
@@ -78,18 +76,14 @@ export class GatewayNode {
   readonly #broker: Broker;
   readonly #subscriptions: Subscriptions;
   readonly #triggers: RunningTriggers;
-  readonly #startedMs = performance.now();
   readonly #settings: NodeSettings;
   readonly #software: SoftwareUpdates | undefined;
-  #metricsTimer: NodeJS.Timeout | undefined;
+  readonly #told: ToldMetrics;
   readonly #hostSimd = simdOfHost();
   #gpu: Inventory['gpu'] = { usable: false, detail: 'not tried yet' };
   #reportTimer: NodeJS.Timeout | undefined;
   #closed = false;
   #connectedMs: number | undefined;
-  /** The counters that were told last, and when. */
-  #toldCounts = '';
-  #toldMs = 0;
 
   /** Throws an Error when the queue's file cannot be opened. */
   constructor(options: NodeOptions, state: State, blobs: Blobs) {
@@ -121,6 +115,7 @@ export class GatewayNode {
     this.#requests = this.#createRequests();
     this.#taskStore = openTaskStore(join(options.data, 'tasks.db'));
     this.#tasks = this.#createTasks();
+    this.#told = this.#createMetrics();
     this.#settings = this.#createSettings();
     this.#software = options.launcher && this.#createSoftware(options.launcher);
     this.#control = this.#createControl();
@@ -156,8 +151,9 @@ export class GatewayNode {
 
   async close(): Promise<void> {
     this.#closed = true;
+    if (this.#reportTimer) this.#control.report();
     clearTimeout(this.#reportTimer);
-    clearInterval(this.#metricsTimer);
+    this.#told.close();
     clearInterval(this.#taskTimer);
     this.#tasks.close();
     this.#software?.close();
@@ -196,8 +192,7 @@ export class GatewayNode {
     const ownLevel = this.#log.level;
     const apply = (settings: Settings): ReadonlySet<SettingName> => {
       this.#log.level = settings.logLevel ?? ownLevel;
-      clearInterval(this.#metricsTimer);
-      this.#metricsTimer = setInterval(this.#sendMetrics, settings.metricsIntervalMs ?? METRICS_MS);
+      this.#told.every(settings.metricsIntervalMs);
       return this.#loader.configure(settings);
     };
     const save = (taken: Settings): void => {
@@ -214,7 +209,7 @@ export class GatewayNode {
   #createSoftware(launcher: LauncherPort): SoftwareUpdates {
     const ports = {
       ...{ launcher, now: Date.now, reportChanged: this.#reportSoon },
-      items: () => itemsOf(this.#converge.describe()),
+      items: () => this.#converge.items(),
       openStore: () => openSoftwareStore(join(this.#options.data, 'software')),
       held: () => this.#converge.held,
       connected: () => this.#broker.connected,
@@ -329,7 +324,7 @@ export class GatewayNode {
 
   #onConnected = (resumed: boolean): void => {
     this.#connectedMs = performance.now();
-    this.#toldCounts = '';
+    this.#told.forget();
     this.#log.info({ broker: withoutPassword(this.#options.broker), resumed }, 'connected to the broker');
     // Subscribed first: the controller may answer at once.
     this.#broker.subscribe(this.#control.filters).then(
@@ -362,22 +357,19 @@ export class GatewayNode {
     this.#control.messageError(trigger, topic, error);
   };
 
-  #sendMetrics = (): void => {
-    this.#converge.checkEngines();
-    if (this.#triggers.compared().size > 0) this.#reportSoon();
-    if (!this.#broker.connected) return;
-    const counted = JSON.stringify(this.#counts());
-    const nowMs = performance.now();
-    if (counted === this.#toldCounts && nowMs - this.#toldMs < IDLE_METRICS_MS) return;
-    this.#toldCounts = counted;
-    this.#toldMs = nowMs;
-    this.#control.metrics({
-      ...{ uptimeMs: nowMs - this.#startedMs, residentBytes: process.memoryUsage.rss() },
-      ...this.#counts(),
-      load: this.#dispatch.load({ servers: this.#loader.cores, order: 'class' }),
-      memory: this.#loader.memory(),
+  #createMetrics(): ToldMetrics {
+    return new ToldMetrics({
+      connected: () => this.#broker.connected,
+      counts: () => this.#counts(),
+      load: () => this.#dispatch.load({ servers: this.#loader.cores, order: 'class' }),
+      memory: () => this.#loader.memory(),
+      send: (metrics) => this.#control.metrics(metrics),
+      before: () => {
+        this.#converge.checkEngines();
+        if (this.#triggers.compared().size > 0) this.#reportSoon();
+      },
     });
-  };
+  }
 
   #counts() {
     return {

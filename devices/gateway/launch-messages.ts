@@ -10,10 +10,13 @@ export const fromLauncherSchema = z.object({
   rejected: z.object({ program, error: z.string() }).nullable(),
 });
 
+/** An earlier launcher, which no update replaces, knows no error. */
+export const answerSchema = z.object({ type: z.literal('noted'), error: z.string().optional() });
+
 export type FromLauncher = z.infer<typeof fromLauncherSchema>;
 
 export type ToLauncher =
-  /** Start this version next; answered by `noted` once that is on the disk. */
+  /** Start this version next: answered once that is on the disk, or cannot be. */
   | { readonly type: 'try'; readonly program: string | null }
   | { readonly type: 'proved' }
   /** Why it has not proved itself so far. */

@@ -58,6 +58,11 @@ export function proved(state: LaunchState): LaunchState {
   return state.trial ? { good: state.trial.program, trial: null, rejected: null } : state;
 }
 
+/** Its files are not what they were: the one on trial is given up; the good one can be fetched anew, since it was not its fault. */
+export function damaged(state: LaunchState, error: string): LaunchState {
+  return state.trial ? rejected(state, error) : FIRST;
+}
+
 export function rejected(state: LaunchState, error: string): LaunchState {
   return state.trial ? { ...state, trial: null, rejected: { program: state.trial.program, error } } : state;
 }

@@ -1,6 +1,6 @@
 /** The program's side of the launcher: what it was started as, and what it answers. Undefined where nobody launched it. */
 import type { Launched } from '../../runtime/node/software.ts';
-import { fromLauncherSchema, type ToLauncher } from './launch-messages.ts';
+import { answerSchema, fromLauncherSchema, type ToLauncher } from './launch-messages.ts';
 
 const NOTED_MS = 5_000;
 
@@ -8,7 +8,7 @@ export interface Connected {
   readonly launched: Launched;
   readonly kept: readonly string[];
   send(message: ToLauncher): void;
-  /** Resolves when the launcher has the choice on its disk; rejects when it does not answer. */
+  /** Resolves when the launcher has the choice on its disk; rejects when it cannot, or does not answer. */
   tryNext(program: string | null): Promise<void>;
 }
 
@@ -28,9 +28,11 @@ export function connectLauncher(version: string): Connected | undefined {
     tryNext: (next) =>
       new Promise((resolve, reject) => {
         const timer = setTimeout(() => reject(new Error('the launcher does not answer')), NOTED_MS);
-        process.once('message', () => {
+        process.once('message', (message) => {
           clearTimeout(timer);
-          resolve();
+          const { error } = answerSchema.parse(message);
+          if (error === undefined) resolve();
+          else reject(new Error(`the launcher cannot note it: ${error}`));
         });
         send({ type: 'try', program: next });
       }),

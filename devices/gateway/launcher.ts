@@ -54,7 +54,12 @@ class Launcher {
 
   start = (): void => {
     if (this.#stopping) process.exit(0);
-    this.#become(launch.starting(this.#state));
+    const error = this.#note(launch.starting(this.#state));
+    if (error !== undefined) {
+      // A trial that cannot be counted is not begun: on a disk that takes nothing, what worked goes on.
+      log(`the version on trial waits, the one before starts: ${error}`);
+      this.#state = { ...this.#state, trial: null };
+    }
     const main = this.#mainOf();
     const isTrial = this.#state.trial !== null;
     const { good, rejected } = this.#state;
@@ -86,9 +91,9 @@ class Launcher {
       if (message.type === 'proved') this.#become(launch.proved(this.#state));
       else if (message.type === 'notYet') notYet = message.reason;
       else {
-        isAsked = true;
-        this.#become(launch.tried(this.#state, message.program));
-        child.send({ type: 'noted' });
+        const error = this.#note(launch.tried(this.#state, message.program));
+        isAsked = error === undefined;
+        child.send({ type: 'noted', error });
       }
     });
     const end = (how: string, code: number | null): void => {
@@ -123,11 +128,7 @@ class Launcher {
       const { message } = error as Error;
       log(message);
       removeVersion(this.#folder, program);
-      this.#become(
-        this.#state.trial
-          ? launch.rejected(this.#state, message)
-          : { good: null, trial: null, rejected: { program, error: message } },
-      );
+      this.#become(launch.damaged(this.#state, message));
       return this.#mainOf();
     }
   }
@@ -142,18 +143,39 @@ class Launcher {
     }
   }
 
-  /** On the disk when it returns, whole or not at all. */
+  /** What the disk does not take counts as long as this process lives; the next one finds it out again. */
   #become(next: launch.LaunchState): void {
+    const error = this.#note(next);
+    if (error === undefined) return;
+    log(`what it knows of versions cannot be written: ${error}`);
+    this.#state = next;
+  }
+
+  /** Why it could not be written. */
+  #note(next: launch.LaunchState): string | undefined {
+    try {
+      this.#keep(next);
+      return undefined;
+    } catch (error) {
+      return (error as Error).message;
+    }
+  }
+
+  /** On the disk when it returns, whole or not at all; throws when it could not be written. */
+  #keep(next: launch.LaunchState): void {
     if (next === this.#state) return;
     if (next.rejected && next.rejected !== this.#state.rejected)
       log(`version ${next.rejected.program ?? 'of the machine'} is given up: ${next.rejected.error}`);
-    this.#state = next;
     const file = join(this.#folder, 'state.json');
     const handle = openSync(`${file}.tmp`, 'w');
-    writeSync(handle, JSON.stringify(next));
-    fsyncSync(handle);
-    closeSync(handle);
+    try {
+      writeSync(handle, JSON.stringify(next));
+      fsyncSync(handle);
+    } finally {
+      closeSync(handle);
+    }
     renameSync(`${file}.tmp`, file);
+    this.#state = next;
     if (process.platform === 'win32') return;
     const folder = openSync(this.#folder, 'r');
     fsyncSync(folder);

@@ -145,17 +145,19 @@ async function main(): Promise<void> {
     ...{ launched: connected.launched, kept: connected.kept },
     proved: () => connected.send({ type: 'proved' }),
     notYet: (reason: string) => connected.send({ type: 'notYet', reason }),
-    switchTo: (program: string | null) => stop('another version', () => connected.tryNext(program)),
+    switchTo: async (program: string | null) => {
+      await connected.tryNext(program);
+      stop('another version');
+    },
   };
   const starting = startNode({ ...rest, telemetry, log, launcher, logLines: (count) => lines.last(count) });
   let isStopping = false;
-  const stop = (reason: string, last?: () => Promise<void>): void => {
+  const stop = (reason: string): void => {
     if (isStopping) return;
     isStopping = true;
     log.info({ reason }, 'stopping');
     starting
       .then((node) => node.close())
-      .then(last)
       .then(() => measured?.close())
       .then(
         () => process.exit(0),

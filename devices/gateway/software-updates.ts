@@ -2,6 +2,7 @@
 
 import {
   describeSoftware,
+  type Items,
   initialSoftware,
   type Launched,
   type Ready,
@@ -10,7 +11,6 @@ import {
   type SoftwareState,
   step,
 } from '../../runtime/node/software.ts';
-import type { ReportedState } from '../../runtime/protocol/messages.ts';
 import type { Software } from '../../runtime/protocol/software.ts';
 import { Refused } from '../../runtime/store/download.ts';
 import { type SoftwareStore, UnfitSoftware } from '../../runtime/store/software.ts';
@@ -22,35 +22,24 @@ export interface LauncherPort {
   readonly kept: readonly string[];
   proved(): void;
   notYet(reason: string): void;
-  /** Ends this process in good order; the launcher starts the version then. @param program null: the one that the machine came with */
-  switchTo(program: string | null): void;
+  /**
+   * Resolves when the launcher has noted the version; then this process ends in good order. Rejects when it cannot be noted: all goes on.
+   * @param program null: the one that the machine came with
+   */
+  switchTo(program: string | null): Promise<void>;
 }
 
 export interface UpdatePorts {
   readonly launcher: LauncherPort;
   openStore(): Promise<SoftwareStore>;
   readonly now: () => number;
-  /** What is ready, and what is wanted at all, by kind and name. */
-  items(): { readonly ready: Ready; readonly wanted: Ready };
+  items(): Items;
   readonly held: () => string | null;
   readonly connected: () => boolean;
   /** What was ready before the switch; on the disk when it returns. */
   saveReady(ready: Ready): void;
   reportChanged(): void;
   log(message: string, error?: Error): void;
-}
-
-/** What of a node is ready, and what it is to have at all. */
-export function itemsOf({
-  models,
-  triggers,
-}: Pick<ReportedState, 'models' | 'triggers'>): ReturnType<UpdatePorts['items']> {
-  const all = [
-    ...models.map(({ name, state }) => ({ item: `model ${name}`, state })),
-    ...triggers.map(({ name, state }) => ({ item: `trigger ${name}`, state })),
-  ];
-  const ready = all.filter(({ state }) => state === 'ready');
-  return { ready: ready.map(({ item }) => item), wanted: all.map(({ item }) => item) };
 }
 
 export class SoftwareUpdates {
@@ -75,8 +64,7 @@ export class SoftwareUpdates {
   /** Call every second. */
   tick(): void {
     const { connected, held, items } = this.#ports;
-    const { ready, wanted } = items();
-    this.#send({ type: 'tick', hold: held(), connected: connected(), ready, wantedItems: wanted });
+    this.#send({ type: 'tick', hold: held(), connected: connected(), items: items() });
   }
 
   describe(): ReturnType<typeof describeSoftware> {
@@ -95,19 +83,16 @@ export class SoftwareUpdates {
   }
 
   #carryOut(effect: SoftwareEffect): void {
-    const { launcher, saveReady, reportChanged, log } = this.#ports;
+    const { launcher, reportChanged } = this.#ports;
     switch (effect.type) {
       case 'fetch':
         void this.#fetch(effect.software);
         break;
       case 'switch':
-        log(`this node goes on as version ${effect.software.version} of its program`);
-        saveReady(effect.ready);
-        // The report that says so is to be out first.
-        setTimeout(() => launcher.switchTo(effect.software.sha256 ?? null), 0);
+        void this.#switch(effect);
         break;
       case 'proved':
-        log('this version of the program has proved itself');
+        this.#ports.log('this version of the program has proved itself');
         launcher.proved();
         break;
       case 'notYet':
@@ -115,6 +100,19 @@ export class SoftwareUpdates {
         break;
       case 'report':
         reportChanged();
+    }
+  }
+
+  /** A disk that is full keeps the node from changing, not from serving. */
+  async #switch({ software, ready }: SoftwareEffect & { type: 'switch' }): Promise<void> {
+    const { launcher, saveReady, log } = this.#ports;
+    try {
+      saveReady(ready);
+      await launcher.switchTo(software.sha256 ?? null);
+      log(`this node goes on as version ${software.version} of its program`);
+    } catch (error) {
+      log(`this node cannot go on as version ${software.version} of its program yet`, error as Error);
+      this.#send({ type: 'switchFailed', error: (error as Error).message });
     }
   }
 

@@ -11,14 +11,14 @@ import { FactBook } from '../controller/node-facts.ts';
 import { foldMessages, type Live, readNodeMessage, type StateMessage } from '../controller/registry.ts';
 import { selects } from '../controller/selector.ts';
 import type { StoredNode } from '../controller/store.ts';
-import type { Step } from '../rollouts/rollout.ts';
+import { isActive, type Step } from '../rollouts/rollout.ts';
 import type { RolloutSpec } from '../rollouts/spec.ts';
 import { type Changes, TaskBook } from '../tasks/book.ts';
 import type { TaskSpec } from '../tasks/task.ts';
 import { unitId } from '../tasks/unit.ts';
 import type { Client, SimBroker } from './broker.ts';
 import { SimRollouts, simOverlays } from './rollouts.ts';
-import { emptyRows, type Rows } from './rows.ts';
+import { emptyRows, type Rows, softwareOf } from './rows.ts';
 import type { CrashPoint, World } from './world.ts';
 
 const TICK_MS = 1_000;
@@ -113,8 +113,17 @@ export class SimController implements Client {
   addTask(id: string, spec: TaskSpec): boolean {
     const matching = this.#facts.all().filter((node) => selects(spec.selector, node));
     const names = matching.map(({ name }) => name).sort();
-    if (!this.#alive || (spec.work.kind === 'command' && names.length === 0)) return false;
-    return this.#work((book) => book.add(id, spec, names, this.#world.now));
+    const { work } = spec;
+    if (!this.#alive || (work.kind !== 'inference' && names.length === 0)) return false;
+    if (work.kind !== 'update') return this.#work((book) => book.add(id, spec, names, this.#world.now));
+    const rollouts = [...this.rows.rollouts.values()].map(({ rollout }) => rollout);
+    if (rollouts.some((one) => isActive(one) && one.spec.target.kind === 'software')) return false;
+    const give = (): void => {
+      for (const name of names) this.rows.given.set(name, work.version);
+    };
+    const isAdded = this.#work((book) => book.add(id, spec, names, this.#world.now), give);
+    if (isAdded) this.#refresh(names);
+    return isAdded;
   }
 
   cancelTask(id: string): boolean {
@@ -122,7 +131,7 @@ export class SimController implements Client {
   }
 
   /** Changes what the fleet should be; true when it is on the disk. */
-  change(work: (rows: Pick<Rows, 'models' | 'triggers' | 'versions'>) => void): boolean {
+  change(work: (rows: Pick<Rows, 'models' | 'triggers' | 'versions' | 'software'>) => void): boolean {
     if (!this.#alive || this.#stopsAt('controller: before desired states are committed')) return false;
     work(this.rows);
     this.#refresh([...this.rows.nodes.keys()]);
@@ -154,8 +163,8 @@ export class SimController implements Client {
     return new TaskBook({ tasks, units, fence: this.rows.fence }, this.#world.now);
   }
 
-  /** As the desk does it: work, dispatch, commit, send. */
-  #work(work: (book: TaskBook) => void): boolean {
+  /** As the desk does it: work, dispatch, commit (with what else belongs to it), send. */
+  #work(work: (book: TaskBook) => void, alsoCommit = (): void => {}): boolean {
     if (!this.#alive) return false;
     const book = this.#book;
     work(book);
@@ -163,6 +172,7 @@ export class SimController implements Client {
     const { changes, messages } = book.takeChanges();
     if (this.#stopsAt('controller: before tasks are committed')) return false;
     this.#commit(changes);
+    alsoCommit();
     this.#stopsAt('controller: after tasks are committed');
     for (const { node, content } of messages) {
       if (this.#stopsAt('controller: between two messages about tasks')) break;
@@ -212,7 +222,7 @@ export class SimController implements Client {
       models: [...this.rows.models.values()],
       triggers: [...this.rows.triggers.values()],
       settings: [],
-      software: { released: undefined, byNode: new Map() },
+      software: softwareOf(this.rows),
       overlays: simOverlays(this.rows),
     };
     const changed: [string, DesiredState][] = [];

@@ -56,12 +56,15 @@ if (values['offline-days'] !== undefined) process.exit(offline(wholeNumber('offl
 const crashes = new Map<string, number>();
 const tasks: Record<string, number> = {};
 const rollouts: Record<string, number> = {};
+const trials = { proved: 0, givenUp: 0 };
 let [violations, steps, lived] = [0, 0, 0];
 
 function count(seed: number, result: SimulationResult): void {
   lived++;
   steps += result.steps;
   violations += result.violations.length;
+  trials.proved += result.trials.proved;
+  trials.givenUp += result.trials.givenUp;
   for (const [point, times] of result.crashes) crashes.set(point, (crashes.get(point) ?? 0) + times);
   for (const [state, times] of Object.entries(result.tasks)) tasks[state] = (tasks[state] ?? 0) + times;
   for (const [state, times] of Object.entries(result.rollouts)) rollouts[state] = (rollouts[state] ?? 0) + times;
@@ -94,5 +97,6 @@ const textOf = (counts: Record<string, number>): string =>
     .map(([state, count]) => `${count} ${state}`)
     .join(', ');
 console.log(`${steps} steps; tasks: ${textOf(tasks)}; rollouts: ${textOf(rollouts)}`);
+console.log(`versions of nodes' programs: ${trials.proved} proved, ${trials.givenUp} given up`);
 console.log(`simulation: ${seeds} seeds, ${violations} violations`);
 if (violations > 0) process.exitCode = 1;

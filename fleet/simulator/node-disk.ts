@@ -6,6 +6,8 @@ export interface Disk {
   /** JSON, as entries. */
   proofs: string;
   hold: string | null;
+  /** Before the last switch to another version of the program. */
+  readyBefore: readonly string[];
   readonly blobs: Set<string>;
   readonly units: Map<string, HeldUnit>;
   readonly gone: Map<string, number>;
@@ -14,7 +16,7 @@ export interface Disk {
 
 export function emptyDisk(): Disk {
   const sets = { blobs: new Set<string>(), units: new Map(), gone: new Map() };
-  return { desired: null, proofs: '[]', hold: null, floor: 0, ...sets };
+  return { desired: null, proofs: '[]', hold: null, readyBefore: [], floor: 0, ...sets };
 }
 
 /** One commit. */

@@ -1,13 +1,16 @@
 /** Units of tasks on a simulated node: the real runner on its disk, and work that takes a while. */
 import type { TaskRunner } from '../../runtime/node/task-runner.ts';
+import { lookAtUpdate } from '../../runtime/node/task-work.ts';
 import type { TaskChange } from '../../runtime/node/tasks.ts';
-import type { Assignment, Content, Outcome, TaskEvent } from '../../runtime/protocol/tasks.ts';
+import type { ReportedSoftware } from '../../runtime/protocol/software.ts';
+import type { Assignment, Content, Outcome, TaskEvent, Work } from '../../runtime/protocol/tasks.ts';
 import { type Disk, keepTasks } from './node-disk.ts';
 import { answerTo } from './quality.ts';
 import type { CrashPoint, World } from './world.ts';
 
 /** An input that the simulation makes, and what it leads to. */
 const FAILS = 'fails';
+const LOOK_MS = 2_000;
 
 /** Of one process of a node. */
 export interface UnitPorts {
@@ -22,6 +25,8 @@ export interface UnitPorts {
   later(delayMs: number, run: () => void): void;
   publish(content: Content<TaskEvent>): void;
   isReady(model: string): boolean;
+  /** As it is reported; undefined where its program cannot be replaced. */
+  software(): ReportedSoftware | undefined;
 }
 
 /** What the real runner asks for. */
@@ -54,12 +59,30 @@ function run(ports: UnitPorts, assignment: Assignment, signal: AbortSignal, done
     if (begun > 1) world.violate(`command ${unit} is begun ${begun} times, now by ${node}`);
   }
   world.say(`${node} begins ${unit} under ${assignment.fence}`);
+  if (work.kind === 'update') {
+    awaitUpdate(ports, work, signal, done);
+    return;
+  }
   const longMs = world.chance.happens(0.05) ? 40_000 : 2_000;
   later(world.chance.between(1, longMs), () => {
     if (stopsAt('node: while a unit is run')) return;
     const isCancelled = signal.aborted && work.kind === 'inference';
     done(isCancelled ? { state: 'cancelled' } : outcomeOf(ports, assignment));
   });
+}
+
+/** As `updated` of task-work.ts does it. */
+function awaitUpdate(
+  ports: UnitPorts,
+  work: Work & { kind: 'update' },
+  signal: AbortSignal,
+  done: (outcome: Outcome) => void,
+  wasKnown = false,
+): void {
+  const { outcome, isKnown } = lookAtUpdate(work, ports.software(), wasKnown);
+  if (signal.aborted) done({ state: 'cancelled' });
+  else if (outcome) done(outcome);
+  else ports.later(LOOK_MS, () => awaitUpdate(ports, work, signal, done, isKnown));
 }
 
 function outcomeOf({ node, world, isReady }: UnitPorts, { unit, work }: Assignment): Outcome {

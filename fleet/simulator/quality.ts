@@ -1,4 +1,5 @@
 /** Triggers and models of simulated nodes; some versions do harm, and how much is written into their size. */
+import type { Software } from '../../runtime/protocol/software.ts';
 import { type Trigger, triggerSchema } from '../../runtime/triggers/schema.ts';
 import type { AssignedModel } from '../controller/desired.ts';
 import type { Chance } from './random.ts';
@@ -25,6 +26,35 @@ export function qualityOf({ bytes }: Pick<AssignedModel, 'bytes'>): Quality {
 
 export function anyQuality(chance: Chance): Quality {
   return chance.happens(0.5) ? 'good' : chance.pick(QUALITIES);
+}
+
+/** What a version of the node's program does. */
+export type SoftwareQuality =
+  | 'good'
+  | 'cannot be installed'
+  | 'ends at once'
+  | 'ends before it is proved'
+  | 'does nothing'
+  | 'does not connect'
+  | 'loads no model';
+
+const SOFTWARE_QUALITIES: readonly SoftwareQuality[] = [
+  ...(['good', 'cannot be installed', 'ends at once', 'ends before it is proved'] as const),
+  ...(['does nothing', 'does not connect', 'loads no model'] as const),
+];
+
+export function simSoftware(version: string, quality: SoftwareQuality): Software {
+  const name = Buffer.from(version).toString('hex').padStart(63, '0');
+  return { version, sha256: `${name}${SOFTWARE_QUALITIES.indexOf(quality)}`, bytes: 1 };
+}
+
+/** @param sha256 undefined: the program that the machine came with */
+export function softwareQualityOf(sha256: string | undefined): SoftwareQuality {
+  return SOFTWARE_QUALITIES[Number(sha256?.at(-1) ?? 0)] as SoftwareQuality;
+}
+
+export function anySoftwareQuality(chance: Chance): SoftwareQuality {
+  return chance.happens(0.5) ? 'good' : chance.pick(SOFTWARE_QUALITIES);
 }
 
 /** What a simulated model says to an input. */

@@ -4,7 +4,7 @@ import { advance, courseOf, isActive, newRollout, type Step } from '../rollouts/
 import { HEAR_MS } from '../rollouts/rollout-service.ts';
 import { candidatesFor, sightOf } from '../rollouts/sight.ts';
 import type { RolloutSpec } from '../rollouts/spec.ts';
-import type { Rows } from './rows.ts';
+import { type Rows, softwareOf } from './rows.ts';
 import type { CrashPoint, World } from './world.ts';
 
 const LOOK_MS = 1_000;
@@ -47,7 +47,9 @@ export class SimRollouts {
   /** False when it cannot be begun; else it is on the disk. */
   start(id: string, spec: RolloutSpec): boolean {
     const { rows, isOnline, world } = this.#ports;
-    const nodes = [...rows.nodes.values()].map(({ name, reported }) => ({ name, labels: reported?.labels ?? {} }));
+    const nodes = [...rows.nodes.values()].map(({ name, reported }) => ({
+      ...{ name, labels: reported?.labels ?? {}, features: reported?.features },
+    }));
     const candidates = candidatesFor(spec.target, [...rows.triggers.values()], nodes, isOnline);
     if (candidates.length === 0) return false;
     return this.#write(id, undefined, newRollout(id, spec, candidates, world.now));
@@ -62,7 +64,9 @@ export class SimRollouts {
     const { rows, isOnline } = this.#ports;
     const { target } = rollout.spec;
     const releasedModel = target.kind === 'model' ? rows.models.get(target.model)?.version : undefined;
-    const versions = { releasedModel, softwareBefore: undefined, software: undefined };
+    const { released, byNode, versions: all } = softwareOf(rows);
+    const software = target.kind === 'software' ? all.get(target.version)?.sha256 : undefined;
+    const versions = { releasedModel, softwareBefore: (byNode.get(name) ?? released)?.sha256, software };
     return sightOf(rollout, rows.nodes.get(name), isOnline(name), versions);
   }
 
@@ -92,13 +96,17 @@ function release(rows: Rows, { rollout }: Step): void {
     if (stored) rows.triggers.set(target.trigger.name, { ...stored, trigger: target.trigger });
     return;
   }
-  if (target.kind !== 'model') return;
+  if (target.kind === 'software') {
+    rows.released = target.version;
+    rows.given.clear();
+    return;
+  }
   const model = rows.versions.get(`${target.model}@${target.version}`);
   if (model) rows.models.set(target.model, model);
 }
 
 /** By node: what rollouts bring it. */
-export function simOverlays({ rollouts, versions }: Rows) {
+export function simOverlays({ rollouts, versions, software }: Rows) {
   const steps = [...rollouts.values()].filter(({ rollout }) => isActive(rollout));
-  return overlays(steps, (model, version) => versions.get(`${model}@${version}`));
+  return overlays(steps, (model, version) => versions.get(`${model}@${version}`), software);
 }

@@ -10,6 +10,13 @@ function live(options: SimulationOptions): SimulationResult {
     return simulate(options);
   } catch (error) {
     const text = error instanceof Error ? error.stack : String(error);
-    return { violations: [`the simulation threw ${text}`], crashes: new Map(), tasks: {}, rollouts: {}, steps: 0 };
+    return {
+      violations: [`the simulation threw ${text}`],
+      crashes: new Map(),
+      tasks: {},
+      rollouts: {},
+      trials: { proved: 0, givenUp: 0 },
+      steps: 0,
+    };
   }
 }

@@ -10,7 +10,7 @@ import { type TaskSpec, taskSpecSchema } from '../tasks/task.ts';
 import { SimBroker } from './broker.ts';
 import { SimController } from './controller.ts';
 import { SimNode } from './node.ts';
-import { answerTo, simModel, simTrigger } from './quality.ts';
+import { answerTo, simModel, simTrigger, softwareQualityOf } from './quality.ts';
 import { RolloutWishes } from './rollout-wishes.ts';
 import { type CrashPoint, World } from './world.ts';
 
@@ -27,6 +27,8 @@ export interface SimulationResult {
   readonly crashes: ReadonlyMap<CrashPoint, number>;
   readonly tasks: Readonly<Record<string, number>>;
   readonly rollouts: Readonly<Record<string, number>>;
+  /** Of versions of the nodes' program. */
+  readonly trials: World['trials'];
   readonly steps: number;
 }
 
@@ -63,6 +65,7 @@ class Fleet {
     this.#rollouts = new RolloutWishes(this.#world, this.#controller, {
       ...{ models: MODELS, triggers: TRIGGERS, sites: SITES },
       another: (name) => this.#anotherForm(name),
+      gaveUp: (name, sha256) => this.#nodes.some((node) => node.name === name && node.gaveUp.has(sha256)),
     });
     this.#nodes = Array.from(
       { length: options.nodes },
@@ -93,6 +96,7 @@ class Fleet {
       crashes: world.crashes,
       tasks: this.#outcomes(),
       rollouts,
+      trials: world.trials,
       steps: this.#steps,
     };
   }
@@ -118,6 +122,7 @@ class Fleet {
     const { chance } = this.#world;
     const kinds: (() => void)[] = [
       () => chance.pick(this.#nodes).crash(),
+      () => chance.pick(this.#nodes).stopMachine(),
       () => chance.pick(this.#nodes).cut(),
       () => this.#partition(chance.pick(this.#nodes).name),
       () => this.#fillDisk(chance.pick(this.#nodes)),
@@ -161,6 +166,7 @@ class Fleet {
       () => this.#addTask(),
       () => this.#addTask(),
       () => this.#addTask(),
+      () => this.#addUpdate(),
       () => this.#cancelTask(),
       () => this.#changeTrigger(),
       () => this.#changeModel(),
@@ -198,6 +204,20 @@ class Fleet {
     if (!this.#controller.addTask(id, spec)) return;
     this.#accepted.set(id, spec);
     if (isSure) this.#sure.add(id);
+  }
+
+  #addUpdate(): void {
+    const { chance, now } = this.#world;
+    const version = this.#rollouts.anyVersion();
+    const software = this.#controller.rows.software.get(version);
+    if (!software) return;
+    const id = `u${this.#steps}`;
+    const spec = taskSpecSchema.parse({
+      work: { kind: 'update', version, sha256: software.sha256 },
+      selector: this.#anySelector(),
+      timeoutMs: chance.between(30_000, this.#options.faultMs + this.#options.healMs / 2 - now),
+    });
+    if (this.#controller.addTask(id, spec)) this.#accepted.set(id, spec);
   }
 
   #cancelTask(): void {
@@ -304,6 +324,8 @@ class Fleet {
     const { results } = this.#controller.rows;
     const lists = Array.from({ length: units }, (_, index) => results.get(`${id}.${index}`) ?? []);
     if (lists.some((list) => list.length === 0)) this.#world.violate(`task ${id} succeeded without all results`);
+    if (work.kind === 'update' && softwareQualityOf(work.sha256) !== 'good')
+      this.#world.violate(`task ${id} brought nodes ${work.version}, which ${softwareQualityOf(work.sha256)}`);
     if (work.kind !== 'inference') return;
     const wanted = work.inputs.map((input) => ('base64' in input ? answerTo(input.base64) : ''));
     if (JSON.stringify(lists.flat()) !== JSON.stringify(wanted)) this.#world.violate(`task ${id} has other results`);
@@ -322,7 +344,21 @@ class Fleet {
       );
     for (const [model, version] of Object.entries(versions))
       if (version !== rows.models.get(model)?.version) world.violate(`${node.name} has version ${version} of ${model}`);
+    this.#checkSoftware(node);
     if (node.heldUnits > 0) world.violate(`${node.name} still holds ${node.heldUnits} units of tasks that have ended`);
+  }
+
+  /** Every node runs a version that does, and the one that it is to run unless it has said why not. */
+  #checkSoftware({ name, software }: SimNode): void {
+    const world = this.#world;
+    const wanted = this.#controller.rows.nodes.get(name)?.desired?.software;
+    const runs = `${name} runs ${software?.sha256 ?? 'the program of the machine'}`;
+    if (!software || software.provisional) world.violate(`${runs}, which is still on trial`);
+    if (!software) return;
+    const quality = softwareQualityOf(software.sha256);
+    if (quality !== 'good') world.violate(`${runs}, which ${quality}`);
+    if (wanted && wanted.sha256 !== software.sha256 && software.update?.state !== 'failed')
+      world.violate(`${runs} and is to run ${wanted.version}: ${JSON.stringify(software.update)}`);
   }
 
   /** All nodes come back at once, and nothing has changed: nothing may happen. */

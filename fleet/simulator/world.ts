@@ -4,7 +4,7 @@ import { Chance } from './random.ts';
 
 /**
  * Every place at which a process can stop, with the chance that it does, each time that it passes there: the rarer a place, the
- * greater. At the three last ones it is stopped from outside.
+ * greater. At the four last ones it is stopped from outside.
  */
 export const CRASH_POINTS = {
   'node: before its units are written': 0.003,
@@ -19,6 +19,12 @@ export const CRASH_POINTS = {
   'node: while a model is loaded': 0.02,
   'node: while a trigger is swapped': 0.02,
   'node: while a new form begins to be compared': 0.05,
+  'node: while a version of its program is fetched': 0.05,
+  'node: before it writes what is to be ready again': 0.05,
+  'node: before it asks for another version': 0.05,
+  'node: before it says that it is proved': 0.05,
+  'launcher: before its choice is written': 0.02,
+  'launcher: after its choice is written': 0.02,
   'controller: before tasks are committed': 0.002,
   'controller: after tasks are committed': 0.002,
   'controller: between two messages about tasks': 0.002,
@@ -29,6 +35,7 @@ export const CRASH_POINTS = {
   "controller: before a rollout's progress is written": 0.02,
   "controller: after a rollout's progress is written": 0.02,
   'node: at any time': 0,
+  'machine: at any time': 0,
   'controller: at any time': 0,
   'broker: at any time': 0,
 };
@@ -42,6 +49,8 @@ export class World {
   faulty = true;
   readonly violations: string[] = [];
   readonly crashes = new Map<CrashPoint, number>();
+  /** Versions of their program that nodes found to be good, and that they gave up. */
+  readonly trials = { proved: 0, givenUp: 0 };
   readonly #trace: ((line: string) => void) | undefined;
 
   constructor(seed: number, trace?: (line: string) => void) {

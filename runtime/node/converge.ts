@@ -5,7 +5,7 @@ import type { Blobs } from '../store/blobs.ts';
 import type { Trigger } from '../triggers/schema.ts';
 import type { LoadedModel } from '../triggers/stage.ts';
 import type { Compared } from './comparison.ts';
-import { describe } from './describe.ts';
+import { describe, itemsOf } from './describe.ts';
 import { parseLabels } from './labels.ts';
 import { type CheckedDesired, type Effect, type Event, initialState, type NodeState } from './node-state.ts';
 import type { Proofs, Served } from './proof.ts';
@@ -86,6 +86,10 @@ export class Converge {
 
   describe(): ReturnType<typeof describe> {
     return describe(this.#state);
+  }
+
+  items(): ReturnType<typeof itemsOf> {
+    return itemsOf(this.#state);
   }
 
   trials(): ReturnType<typeof describeTrials> {

@@ -2,6 +2,7 @@
 import type { ReportedState } from '../protocol/messages.ts';
 import { modelsOf } from '../triggers/schema.ts';
 import type { NodeState } from './node-state.ts';
+import type { Items } from './software.ts';
 import { blobsOf, choices, modelId, modelsToLoad, problemOf, wantedModels, wantedTriggers } from './wanted.ts';
 
 type Described = Pick<ReportedState, 'models' | 'triggers'>;
@@ -75,7 +76,23 @@ function describeTriggers(state: NodeState, described: Described['models']): Des
   return [...given, ...refused];
 }
 
-/** Everything is ready, or has failed for a stated reason. */
+/** For another version of the node's program (software.ts): a model or a trigger serves as long as any form of it does. */
+export function itemsOf(state: NodeState): Items {
+  const { models, triggers } = describe(state);
+  const loaded = Object.values(state.models).filter((slot) => slot.state === 'ready');
+  const running = [...state.triggers].filter(([, slot]) => slot.running);
+  const names = loaded.map(({ model }) => `model ${model.name}`);
+  return {
+    ready: [...new Set(names), ...running.map(([name]) => `trigger ${name}`)],
+    wanted: [...models.map(({ name }) => `model ${name}`), ...triggers.map(({ name }) => `trigger ${name}`)],
+    isSettled: isSettled({ models, triggers }) && !models.some(({ retrying }) => retrying),
+  };
+}
+
+/**
+ * Everything is ready, or has failed for a stated reason; also where it is tried again: the rest is as it should be, and one file that
+ * cannot be fetched must not hide that.
+ */
 export function isSettled({ models, triggers }: Described): boolean {
   return [...models, ...triggers].every((item) => item.state === 'ready' || item.state === 'failed');
 }

@@ -2,14 +2,17 @@
  * How a node comes to run another version of its own program, as a state machine without I/O: `step` takes what happened and gives the
  * next state and what to do.
  *
- *   wanted → fetch, install beside the present one → (held: wait) → switch: the process ends, the launcher starts the other version
+ *   wanted → fetch, install beside the present one → (held, or not settled yet: wait) → switch: the launcher notes the other version,
+ *     the process ends, the launcher starts it
  *   started as a version on trial → healthy for PROVE_MS → proved; else the launcher goes back, and tells why at the next start
  *
- * Healthy: connected, and whatever was ready before the switch, and is still wanted, is ready again. An absent wish changes nothing.
+ * Healthy: connected, and whatever served before the switch, and is still wanted, serves again. An absent wish changes nothing.
  */
 import type { ReportedSoftware, Software } from '../protocol/software.ts';
 
 export const PROVE_MS = 10_000;
+/** What is to serve again is known once the node has come to rest after a start. What never does must not keep its cure away. */
+export const SETTLE_MS = 120_000;
 const RETRY_MS = { first: 2_000, max: 300_000 };
 /** A file with another content than was promised is asked for again, in case it was damaged on the way, but not for ever. */
 const REFUSALS_MAX = 3;
@@ -27,12 +30,22 @@ export interface Launched {
 /** What of the node has to be there again after a switch, by kind and name. */
 export type Ready = readonly string[];
 
+export interface Items {
+  /** What serves, in whichever form. */
+  readonly ready: Ready;
+  /** What is to be there at all. */
+  readonly wanted: Ready;
+  /** Nothing is on its way. */
+  readonly isSettled: boolean;
+}
+
 export interface SoftwareState {
   readonly launched: Launched;
   readonly isProved: boolean;
   readonly wanted: Software | null;
   readonly hold: string | null;
   readonly phase: 'idle' | 'fetching' | 'installed' | 'switching';
+  readonly installedAt: number;
   readonly retryAt: number;
   readonly attempts: number;
   readonly refusals: number;
@@ -49,11 +62,13 @@ export type SoftwareEvent =
   | { type: 'installed'; sha256: string | undefined }
   /** `isFinal`: it would fail again in the same way. `isRefused`: the content was another one than was promised. */
   | { type: 'fetchFailed'; sha256: string | undefined; error: string; isFinal: boolean; isRefused: boolean }
-  | { type: 'tick'; hold: string | null; connected: boolean; ready: Ready; wantedItems: Ready };
+  /** It could not be written down what comes next; the process goes on. */
+  | { type: 'switchFailed'; error: string }
+  | { type: 'tick'; hold: string | null; connected: boolean; items: Items };
 
 export type SoftwareEffect =
   | { type: 'fetch'; software: Software }
-  /** Ends the process once `report` is out; what was ready is to be on the disk first. */
+  /** Ends the process once what was ready is on the disk, and the launcher's choice. */
   | { type: 'switch'; software: Software; ready: Ready }
   | { type: 'proved' }
   /** For the launcher's reason, should it run out of patience. */
@@ -63,7 +78,7 @@ export type SoftwareEffect =
 /** @param readyBefore as the last `switch` gave it */
 export function initialSoftware(launched: Launched, readyBefore: Ready): SoftwareState {
   return {
-    ...{ launched, isProved: !launched.isTrial, wanted: null, hold: null, phase: 'idle' },
+    ...{ launched, isProved: !launched.isTrial, wanted: null, hold: null, phase: 'idle', installedAt: 0 },
     ...{ retryAt: 0, attempts: 0, refusals: 0, error: null, failed: null, readyBefore, healthyAt: null },
   };
 }
@@ -90,12 +105,14 @@ function take(state: SoftwareState, event: SoftwareEvent, now: number): Software
       // What was found out about one version is forgotten when another is wanted: then it may be tried again.
       const isOther = state.wanted !== null || state.launched.rejected?.sha256 !== wanted?.sha256;
       const launched = isOther ? { ...state.launched, rejected: null } : state.launched;
-      const fresh = { phase: 'idle' as const, retryAt: 0, attempts: 0, refusals: 0, error: null, failed: null };
+      // What comes next may be noted already: then another process sees to this wish.
+      const phase = state.phase === 'switching' ? ('switching' as const) : ('idle' as const);
+      const fresh = { phase, retryAt: 0, attempts: 0, refusals: 0, error: null, failed: null };
       return { ...state, ...fresh, wanted, launched };
     }
     case 'installed':
       return state.phase === 'fetching' && event.sha256 === state.wanted?.sha256
-        ? { ...state, phase: 'installed', error: null }
+        ? { ...state, phase: 'installed', installedAt: now, error: null }
         : state;
     case 'fetchFailed': {
       if (state.phase !== 'fetching' || event.sha256 !== state.wanted?.sha256) return state;
@@ -103,22 +120,28 @@ function take(state: SoftwareState, event: SoftwareEvent, now: number): Software
       const { sha256, error } = event;
       if (event.isFinal || refusals >= REFUSALS_MAX)
         return { ...state, phase: 'idle', refusals, failed: { sha256, error } };
-      const attempts = state.attempts + 1;
-      const retryAt = now + Math.min(RETRY_MS.max, RETRY_MS.first * 2 ** (attempts - 1));
-      return { ...state, phase: 'idle', attempts, refusals, retryAt, error };
+      return { ...again(state, error, now), refusals };
     }
+    case 'switchFailed':
+      return state.phase === 'switching' ? again(state, event.error, now) : state;
     case 'tick':
       return { ...state, hold: event.hold };
   }
 }
 
+function again(state: SoftwareState, error: string, now: number): SoftwareState {
+  const attempts = state.attempts + 1;
+  const retryAt = now + Math.min(RETRY_MS.max, RETRY_MS.first * 2 ** (attempts - 1));
+  return { ...state, phase: 'idle', attempts, retryAt, error };
+}
+
 function prove(
   state: SoftwareState,
-  { connected, ready, wantedItems }: SoftwareEvent & { type: 'tick' },
+  { connected, items: { ready, wanted } }: SoftwareEvent & { type: 'tick' },
   now: number,
   effects: SoftwareEffect[],
 ): SoftwareState {
-  const missing = state.readyBefore.filter((item) => wantedItems.includes(item) && !ready.includes(item));
+  const missing = state.readyBefore.filter((item) => wanted.includes(item) && !ready.includes(item));
   if (!connected || missing.length > 0) {
     const reason = connected ? `not ready: ${missing.slice(0, 5).join(', ')}` : 'not connected to the broker';
     effects.push({ type: 'notYet', reason });
@@ -139,7 +162,8 @@ function goOn(state: SoftwareState, event: SoftwareEvent, now: number, effects: 
   }
   // On trial it has its own proof to wait for first: what it would go back to must be known to be good.
   if (phase === 'installed' && event.type === 'tick' && event.hold === null && state.isProved) {
-    effects.push({ type: 'switch', software: wanted, ready: event.ready });
+    if (!event.items.isSettled && now - state.installedAt < SETTLE_MS) return state;
+    effects.push({ type: 'switch', software: wanted, ready: event.items.ready });
     return { ...state, phase: 'switching' };
   }
   return state;

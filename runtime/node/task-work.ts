@@ -40,23 +40,33 @@ async function arrival(model: string, signal: AbortSignal, { modelState }: WorkP
 }
 
 /** Waits for what the desired state brings; across restarts of the node, since the unit is begun again. */
-async function updated(
-  { version, sha256 }: Work & { kind: 'update' },
-  signal: AbortSignal,
-  ports: WorkPorts,
-): Promise<Outcome> {
-  for (let isKnown = false; !signal.aborted; await pause(LOOK_MS)) {
-    const software = ports.software();
-    if (!software) throw new Error(`software ${version}: the launcher has not started this node`);
-    const { update, provisional } = software;
-    if (software.sha256 === sha256) {
-      if (!provisional) return { state: 'succeeded', results: [version] };
-    } else if (update?.sha256 === sha256) {
-      if (update.state === 'failed') throw new Error(update.error ?? `software ${version} failed`);
-    } else if (isKnown) throw new Error(`software ${version}: the node is to have ${update?.version ?? 'another'} now`);
-    isKnown ||= software.sha256 === sha256 || update?.sha256 === sha256;
+async function updated(work: Work & { kind: 'update' }, signal: AbortSignal, ports: WorkPorts): Promise<Outcome> {
+  for (let wasKnown = false; !signal.aborted; await pause(LOOK_MS)) {
+    const { outcome, isKnown } = lookAtUpdate(work, ports.software(), wasKnown);
+    if (outcome) return outcome;
+    wasKnown = isKnown;
   }
   return { state: 'cancelled' };
+}
+
+/**
+ * How far the node is with a version, by what it says of its program. Without an outcome: it is still to come.
+ * @param wasKnown whether an earlier look found that the node was to have it: then it is not waited for once it is not any more
+ */
+export function lookAtUpdate(
+  { version, sha256 }: Work & { kind: 'update' },
+  software: ReportedSoftware | undefined,
+  wasKnown: boolean,
+): { outcome?: Outcome; isKnown: boolean } {
+  const failed = (error: string) => ({ outcome: { state: 'failed' as const, error }, isKnown: true });
+  if (!software) return failed(`software ${version}: the launcher has not started this node`);
+  const { update, provisional } = software;
+  if (software.sha256 === sha256)
+    return { isKnown: true, ...(!provisional && { outcome: { state: 'succeeded', results: [version] } }) };
+  if (update?.sha256 === sha256)
+    return update.state === 'failed' ? failed(update.error ?? `software ${version} failed`) : { isKnown: true };
+  if (wasKnown) return failed(`software ${version}: the node is to have ${update?.version ?? 'another'} now`);
+  return { isKnown: false };
 }
 
 async function inferAll(

@@ -7,6 +7,7 @@ import {
   describeSoftware,
   initialSoftware,
   PROVE_MS,
+  SETTLE_MS,
   type SoftwareEffect,
   type SoftwareState,
   step,
@@ -136,7 +137,8 @@ class Machine {
     if (this.cut()) return;
     const isSick = natureOf(launch.chosen(this.kept)) === 'sick';
     const ready = isSick ? [] : ['trigger speech'];
-    this.send({ type: 'tick', hold: this.hold, connected: !isSick, ready, wantedItems: ['trigger speech'] });
+    const items = { ready, wanted: ['trigger speech'], isSettled: true };
+    this.send({ type: 'tick', hold: this.hold, connected: !isSick, items });
   }
 }
 
@@ -190,8 +192,9 @@ test('whatever is wanted, held and cut off in between, a sound version ends up r
 test('a version is proved once what was ready before is ready again for long enough, and what is no longer wanted is not waited for', () => {
   const launched = { version: '2', sha256: sha('a'), isTrial: true, rejected: null };
   let state = initialSoftware(launched, ['model vad', 'trigger speech']);
-  const tick = (now: number, connected: boolean, ready: string[], wantedItems: string[]) => {
-    const result = step(state, { type: 'tick', hold: null, connected, ready, wantedItems }, now);
+  const tick = (now: number, connected: boolean, ready: string[], wanted: string[]) => {
+    const items = { ready, wanted, isSettled: true };
+    const result = step(state, { type: 'tick', hold: null, connected, items }, now);
     state = result.state;
     return result.effects;
   };
@@ -208,6 +211,59 @@ test('a version is proved once what was ready before is ready again for long eno
   );
 });
 
+/** A node that has come to rest as version 1, and what it is asked. */
+function atRest() {
+  let state = initialSoftware({ version: '1', sha256: undefined, isTrial: false, rejected: null }, []);
+  const send = (event: Parameters<typeof step>[1], now: number) => {
+    const result = step(state, event, now);
+    state = result.state;
+    return result.effects.map(({ type }) => type);
+  };
+  const tick = (now: number, isSettled = true, ready = ['model vad']) =>
+    send({ type: 'tick', hold: null, connected: true, items: { ready, wanted: ['model vad'], isSettled } }, now);
+  return { send, tick, told: () => describeSoftware(state) };
+}
+
+test('after a start a node changes its program only once it serves again, so that it is known what the other has to serve', () => {
+  const node = atRest();
+  assert.equal(node.send({ type: 'wanted', software: version('a') }, 0), ['fetch', 'report']);
+  node.send({ type: 'installed', sha256: sha('a') }, 1_000);
+  assert.equal(node.tick(2_000, false, []), [], 'its model is still being loaded');
+  assert.equal(node.tick(3_000), ['switch', 'report']);
+  const stuck = atRest();
+  stuck.send({ type: 'wanted', software: version('a') }, 0);
+  stuck.send({ type: 'installed', sha256: sha('a') }, 1_000);
+  assert.equal(stuck.tick(SETTLE_MS, false), []);
+  assert.equal(
+    stuck.tick(SETTLE_MS + 1_000, false)[0],
+    'switch',
+    'what never comes to rest must not keep its cure away',
+  );
+});
+
+test('where it cannot be written down what comes next, the node serves on, says why, and tries again later', () => {
+  const node = atRest();
+  node.send({ type: 'wanted', software: version('a') }, 0);
+  node.send({ type: 'installed', sha256: sha('a') }, 0);
+  assert.equal(node.tick(0), ['switch', 'report']);
+  assert.equal(node.send({ type: 'wanted', software: version('b') }, 0), ['report'], 'another process sees to it');
+  node.send({ type: 'wanted', software: version('a') }, 0);
+  assert.equal(node.send({ type: 'switchFailed', error: 'no space left' }, 0), ['report']);
+  assert.equal(node.told().update?.error, 'no space left');
+  assert.equal(node.tick(1_000), []);
+  assert.equal(node.tick(2_000), ['fetch']);
+  node.send({ type: 'installed', sha256: sha('a') }, 2_000);
+  assert.equal(node.tick(3_000)[0], 'switch');
+});
+
+test('a damaged version on trial is given up, and a good one that is damaged can be fetched again', () => {
+  const trial = launch.tried({ ...launch.FIRST, good: sha('a') }, sha('b'));
+  assert.equal(launch.damaged(trial, 'damaged'), {
+    ...{ good: sha('a'), trial: null, rejected: { program: sha('b'), error: 'damaged' } },
+  });
+  assert.equal(launch.damaged({ ...launch.FIRST, good: sha('a') }, 'damaged'), launch.FIRST);
+});
+
 test('content that is not what was promised is asked for three times, then the update has failed', () => {
   let state = initialSoftware({ version: '1', sha256: undefined, isTrial: false, rejected: null }, []);
   let now = 0;
@@ -221,7 +277,8 @@ test('content that is not what was promised is asked for three times, then the u
     now += 1_000;
     if (state.phase === 'fetching')
       send({ type: 'fetchFailed', sha256: sha('a'), error: 'expected SHA-256 …', isFinal: false, isRefused: true });
-    fetches += Number(send({ type: 'tick', hold: null, connected: true, ready: [], wantedItems: [] }));
+    const items = { ready: [], wanted: [], isSettled: true };
+    fetches += Number(send({ type: 'tick', hold: null, connected: true, items }));
   }
   assert.is(fetches, 3);
   assert.equal(describeSoftware(state).update?.state, 'failed');

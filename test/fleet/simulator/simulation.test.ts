@@ -8,20 +8,24 @@ const SEEDS = 200;
 const FIRST = Number(process.env.SEED ?? 20_261_130);
 const small = { nodes: 8, faultMs: 150_000, healMs: 400_000 };
 
-test('no task is lost or takes effect twice, no rollout is left half-way, and every fleet comes to rest as it was asked, whatever stops where', () => {
+test('no task is lost or takes effect twice, no rollout is left half-way, no node ends on a version of its program that does not run, and every fleet comes to rest as it was asked, whatever stops where', () => {
   console.log(`seeds from ${FIRST}; another first one: SEED=n`);
   const crashes = new Map<string, number>();
   const tasks: Record<string, number> = {};
   const rollouts: Record<string, number> = {};
+  const trials = { proved: 0, givenUp: 0 };
   for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
     const result = simulate({ seed, ...small });
     assert.equal(result.violations, [], `seed ${seed}`);
     for (const [point, count] of result.crashes) crashes.set(point, (crashes.get(point) ?? 0) + count);
+    trials.proved += result.trials.proved;
+    trials.givenUp += result.trials.givenUp;
     for (const [state, count] of Object.entries(result.tasks)) tasks[state] = (tasks[state] ?? 0) + count;
     for (const [state, count] of Object.entries(result.rollouts)) rollouts[state] = (rollouts[state] ?? 0) + count;
   }
   const unseen = Object.keys(CRASH_POINTS).filter((point) => !crashes.has(point));
   assert.equal(unseen, [], 'every crash point was visited');
+  assert.ok(Math.min(trials.proved, trials.givenUp) > 50, `versions of programs: ${JSON.stringify(trials)}`);
   for (const state of ['succeeded', 'failed', 'cancelled', 'expired'])
     assert.ok((tasks[state] ?? 0) > 20, `saw ${tasks[state]} tasks ${state}`);
   for (const state of ['finished', 'stopped'])

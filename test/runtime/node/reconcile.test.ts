@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { describe } from '../../../runtime/node/describe.ts';
+import { describe, itemsOf } from '../../../runtime/node/describe.ts';
 import { type Effect, type Event, initialState } from '../../../runtime/node/node-state.ts';
 import { nextWake, reachedVersion, step } from '../../../runtime/node/reconcile.ts';
 import { modelId } from '../../../runtime/node/wanted.ts';
@@ -35,6 +35,19 @@ function ready() {
   assert.is(reachedVersion(running.state()), 1);
   return running;
 }
+
+test('a model and a trigger serve as long as any form of them does: what does not load is not the fault of another program', () => {
+  const { send, state } = ready();
+  const next = model('m', 2);
+  send({ type: 'desired', desired: desired(2, [next], [trigger('t', 'm')]) });
+  send({ type: 'downloadFailed', sha256: next.sha256, error: 'no connection' });
+  assert.is(itemsOf(state()).isSettled, false, 'it is tried again');
+  send({ type: 'downloaded', sha256: next.sha256 });
+  send({ type: 'loadFailed', id: modelId(next), error: 'it is no model' });
+  assert.equal(describe(state()).triggers[0]?.state, 'failed');
+  const items = ['model m', 'trigger t'];
+  assert.equal(itemsOf(state()), { ready: items, wanted: items, isSettled: true });
+});
 
 test('a desired state is saved, its models fetched and loaded, then its triggers started', () => {
   const { send, types, state } = node();
