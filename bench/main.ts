@@ -73,7 +73,8 @@ const data = values.data ?? fileURLToPath(new URL('../../shared/data/', import.m
 const style = createStyle(wantsColour(process.env, process.stdout.isTTY));
 for (const name of names) {
   const run = modes[name] as (typeof modes)[string];
-  const result = await run({ contenders, rounds, quick: values.quick, only: values.only, data, minutes });
+  const keep = (part: object): void => record({ bench: name, ...part });
+  const result = await run({ contenders, rounds, quick: values.quick, only: values.only, data, minutes, record: keep });
   for (const { header, rows } of result.tables) console.log(`${style.table(header, rows)}\n`);
   for (const note of result.notes) console.log(note);
   for (const line of result.lines) console.log(line);

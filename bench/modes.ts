@@ -26,6 +26,8 @@ export interface ModeOptions {
   readonly data: string;
   /** How long `preemption` lets a gateway serve at 95%. */
   readonly minutes: number;
+  /** Adds a line to the file of results at once: what runs for long says what it has so far. */
+  readonly record: (part: object) => void;
 }
 
 export interface ModeResult {

@@ -3,12 +3,15 @@
  * uplink of an idle node, how soon a command has reached everybody, how soon everybody is back after the broker was killed, and
  * whether all this holds while a tenth of the nodes loses its connection each minute.
  *
- *   npm run bench -- scale [--only NODES] [--minutes N]      1,000, 3,000 and 10,000 nodes without it; N minutes of flapping
+ *   npm run bench -- scale [--only NODES[@BROKER]] [--minutes N]
+ *
+ * 1,000, 3,000 and 10,000 nodes without it; on mosquitto (where it is installed) and on the embedded broker, or on the one named; N minutes of
+ * flapping. What each minute and each stage gave is told and written to bench/results/ when it is over.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import { taskSpecSchema } from '../fleet/tasks/task.ts';
 import type { ModeOptions, ModeResult } from './modes.ts';
-import { type BenchFleet, hasMosquitto, reach, type Stage, startFleet } from './swarm.ts';
+import { type Command, commandEverybody, type Minute, megabytes, minuteLine, soak, soakLine } from './soak.ts';
+import { type BenchFleet, hasMosquitto, type Stage, startFleet } from './swarm.ts';
 
 const SIZES = [1_000, 3_000, 10_000];
 const AIM = { kilobytesPerNode: 20, kilobitsPerNode: 0.2, deliveryMs: 2_000, backS: 60 };
@@ -17,13 +20,10 @@ const CONNECTS_PER_SECOND = 1_000;
 /** Of the nodes, in a minute. */
 const FLAPPING = 0.1;
 
-interface Command extends Stage {
-  /** From its acceptance until it was at a node, in the worst second. */
-  readonly deliveryMsP99: number;
-}
+type Broker = 'embedded' | 'mosquitto';
 
 interface Outcome {
-  readonly broker: 'embedded' | 'mosquitto';
+  readonly broker: Broker;
   readonly nodes: number;
   readonly online: Stage;
   /** Of the controller: before any node came, and while all are idle. */
@@ -33,38 +33,53 @@ interface Outcome {
   readonly kilobitsPerNode: number;
   readonly command: Command;
   readonly back: Stage;
-  readonly flapping: { readonly fewestOnline: number; readonly bytes: number; readonly command: Command };
+  readonly flapping: readonly Minute[];
 }
 
-export async function scale({ quick, only, minutes }: ModeOptions): Promise<ModeResult> {
-  const sizes = only === undefined ? (quick ? [50] : SIZES) : [Number(only)];
-  if (!sizes.every((size) => Number.isInteger(size) && size >= 1))
-    throw new Error(`--only: expected a number of nodes, got "${only}"`);
-  const brokers = hasMosquitto && !quick ? (['mosquitto', 'embedded'] as const) : (['embedded'] as const);
+export async function scale({ quick, only, minutes, record }: ModeOptions): Promise<ModeResult> {
+  const { sizes, brokers } = wanted(only, quick);
   const times = quick ? { idleS: 3, flapS: 3 } : { idleS: IDLE_S, flapS: minutes * 60 };
   const outcomes: Outcome[] = [];
   for (const broker of brokers)
-    for (const nodes of sizes) {
-      const outcome = await measure(broker, nodes, times);
-      outcomes.push(outcome);
-      // A long run says what it has as it has it.
-      if (!quick) console.error(lineOf(outcome));
-    }
+    for (const nodes of sizes)
+      outcomes.push(
+        await measure(broker, nodes, times, (line, part) => {
+          if (!quick) console.error(`${new Date().toISOString()} ${nodes} nodes on ${broker}: ${line}`);
+          record({ broker, nodes, ...part });
+        }),
+      );
   const { kilobytesPerNode, kilobitsPerNode, deliveryMs, backS } = AIM;
   return {
     tables: [{ header: HEADER, rows: outcomes.map(rowOf) }],
     notes: [
       `aim: ≤ ${kilobytesPerNode} kB a node beside the broker, ≤ ${kilobitsPerNode} kbit/s, p99 < ${deliveryMs} ms, back < ${backS} s for 10,000`,
     ],
-    lines: [...outcomes.map(lineOf), ...brokers.flatMap((broker) => slopeOf(broker, outcomes))],
+    lines: [
+      ...outcomes.map(lineOf),
+      ...brokers.flatMap((broker) => slopeOf(broker, outcomes)),
+      ...outcomes.map(
+        ({ broker, nodes, flapping }) => `scale: ${nodes} nodes on ${broker}, ${soakLine(flapping, nodes)}`,
+      ),
+    ],
     record: { outcomes },
   };
 }
 
+function wanted(only: string | undefined, quick: boolean): { sizes: number[]; brokers: Broker[] } {
+  const brokers: Broker[] = hasMosquitto && !quick ? ['mosquitto', 'embedded'] : ['embedded'];
+  if (only === undefined) return { sizes: quick ? [50] : SIZES, brokers };
+  const [size, name] = only.split('@');
+  const named = brokers.filter((broker) => name === undefined || broker === name);
+  if (!Number.isInteger(Number(size)) || Number(size) < 1 || named.length === 0)
+    throw new Error(`--only: expected a number of nodes, such as 3000 or 3000@${brokers[0]}, got "${only}"`);
+  return { sizes: [Number(size)], brokers: named };
+}
+
 async function measure(
-  broker: Outcome['broker'],
+  broker: Broker,
   nodes: number,
   { idleS, flapS }: { idleS: number; flapS: number },
+  tell: (line: string, part: object) => void,
 ): Promise<Outcome> {
   const fleet = await startFleet({ nodes, broker, connectsPerSecond: CONNECTS_PER_SECOND });
   try {
@@ -78,31 +93,23 @@ async function measure(
     const bytes = { first: first.residentBytes, idle: await metric('llmasos_process_resident_bytes') };
     const command = await commandEverybody(fleet, nodes);
     const back = await fleet.restartBroker();
-    const flapping = await flap(fleet, nodes, flapS);
-    return { broker, nodes, online, bytes, idleCpu, kilobitsPerNode, command, back, flapping };
+    const before = { broker, nodes, online, bytes, idleCpu, kilobitsPerNode, command, back };
+    tell(`${figuresOf(before)}, first command p99 ${commandText(command, nodes)}`, before);
+    return { ...before, flapping: await flap(fleet, nodes, flapS, tell) };
   } finally {
     await fleet.stop();
   }
 }
 
-async function flap(fleet: BenchFleet, nodes: number, seconds: number): Promise<Outcome['flapping']> {
-  let { reached: fewestOnline } = await fleet.flap(FLAPPING);
-  for (const endMs = performance.now() + seconds * 1000; performance.now() < endMs; await pause(1_000))
-    fewestOnline = Math.min(fewestOnline, await fleet.metric('llmasos_nodes{state="online"}'));
-  const bytes = await fleet.metric('llmasos_process_resident_bytes');
-  return { fewestOnline, bytes, command: await commandEverybody(fleet, nodes) };
-}
-
-async function commandEverybody({ service, readings }: BenchFleet, nodes: number): Promise<Command> {
-  const from = readings.length;
-  await service.tasks.add(taskSpecSchema.parse({ work: { kind: 'command', command: 'logs' } }));
-  // As the nodes tell: whoever asks the controller again and again is load of its own.
-  const done = (): number => readings.slice(from).reduce((sum, { unitsPerSecond }) => sum + unitsPerSecond, 0);
-  const stage = await reach(nodes, async () => done());
-  // The last second is told when it is over.
-  await pause(1_100);
-  const worst = readings.slice(from).flatMap(({ deliveryMsP99 }) => deliveryMsP99 ?? []);
-  return { ...stage, deliveryMsP99: Math.max(...worst) };
+async function flap(
+  fleet: BenchFleet,
+  nodes: number,
+  seconds: number,
+  tell: (line: string, part: object) => void,
+): Promise<Minute[]> {
+  const there = await fleet.flap(FLAPPING);
+  if (there.reached < nodes * 0.99) tell(`flapping: ${stageText(there, nodes)}`, { there });
+  return soak(fleet, nodes, seconds, (minute) => tell(minuteLine(minute), { minute }));
 }
 
 const HEADER = [
@@ -111,21 +118,27 @@ const HEADER = [
 ];
 
 function rowOf({ broker, nodes, online, bytes, idleCpu, kilobitsPerNode, command, back, flapping }: Outcome): string[] {
-  const grown = `${megabytes(flapping.bytes - bytes.first)} MB`;
+  const last = flapping.at(-1) as Minute;
   return [
     ...[broker, `${nodes}`, stageText(online, nodes), `${kilobytesOf(bytes, nodes).toFixed(1)} kB`],
     ...[`${(idleCpu * 100).toFixed(0)}%`, `${kilobitsPerNode.toFixed(3)} kbit/s`],
     ...[commandText(command, nodes), stageText(back, nodes)],
-    ...[`${flapping.fewestOnline}`, `+${grown}`, commandText(flapping.command, nodes)],
+    `${Math.min(...flapping.map(({ fewestOnline }) => fewestOnline))}`,
+    `+${megabytes(last.residentBytes - bytes.first)} MB`,
+    commandText(last.command, nodes),
   ];
 }
 
-function lineOf({ broker, nodes, bytes, kilobitsPerNode, back }: Outcome): string {
-  return `scale: ${nodes} nodes on ${broker}: ${kilobytesOf(bytes, nodes).toFixed(1)} kB a node, ${kilobitsPerNode.toFixed(3)} kbit/s idle, back in ${stageText(back, nodes)}`;
+function lineOf(outcome: Outcome): string {
+  return `scale: ${outcome.nodes} nodes on ${outcome.broker}: ${figuresOf(outcome)}`;
+}
+
+function figuresOf({ nodes, bytes, kilobitsPerNode, back }: Omit<Outcome, 'flapping'>): string {
+  return `${kilobytesOf(bytes, nodes).toFixed(1)} kB a node, ${kilobitsPerNode.toFixed(3)} kbit/s idle, back in ${stageText(back, nodes)}`;
 }
 
 /** What one more node takes: the first load brings code and buffers that do not grow with the fleet. */
-function slopeOf(broker: Outcome['broker'], outcomes: readonly Outcome[]): string[] {
+function slopeOf(broker: Broker, outcomes: readonly Outcome[]): string[] {
   const own = outcomes.filter((outcome) => outcome.broker === broker);
   const [least, most] = [own[0], own.at(-1)] as [Outcome, Outcome];
   if (least === most) return [];
@@ -135,10 +148,6 @@ function slopeOf(broker: Outcome['broker'], outcomes: readonly Outcome[]): strin
 
 function kilobytesOf({ first, idle }: Outcome['bytes'], nodes: number): number {
   return (idle - first) / nodes / 1000;
-}
-
-function megabytes(bytes: number): string {
-  return (bytes / 1e6).toFixed(0);
 }
 
 /** How long it took; or how far it came. */

@@ -1,4 +1,5 @@
 /** Many light nodes in one process, and what can be read off them from second to second. */
+import { performance } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
 import packageFile from '../../package.json' with { type: 'json' };
 import { parseBrokerAddress, streamFactory } from '../../runtime/node/broker-stream-io.ts';
@@ -30,7 +31,13 @@ export interface SwarmReading {
   /** From the moment a task was accepted until its unit reached a node; null in a second without any. */
   readonly deliveryMsP50: number | null;
   readonly deliveryMsP99: number | null;
+  /** How many took up to so many milliseconds, in steps of 2%: seconds can be put together. */
+  readonly deliveries: Readonly<Record<string, number>>;
+  /** Share of the second in which this process was at work: near 1 it is itself what the latencies measure. */
+  readonly busy: number;
 }
+
+const STEP = 1.02;
 
 /** IPv4 and TCP with time stamps (RFC 791, RFC 9293, RFC 7323), and as much for the acknowledgement of what comes back. */
 const HEADER_BYTES = 52;
@@ -54,12 +61,15 @@ export async function runSwarm(options: SwarmOptions, onReading: (reading: Swarm
   );
   const startedMs = performance.now();
   let before = { ...tally };
+  let loop = performance.eventLoopUtilization();
   const ticking = setInterval(() => {
     const nowMs = performance.now();
     for (const node of nodes) node.tick(nowMs);
     for (let cuts = (options.flapping * nodes.length) / 60; cuts > 0; cuts--)
       if (Math.random() < cuts) nodes[Math.floor(Math.random() * nodes.length)]?.cut();
-    onReading(readingOf(before, tally, delivered.splice(0), (nowMs - startedMs) / 1000, nodes.length));
+    const busy = performance.eventLoopUtilization(loop).utilization;
+    loop = performance.eventLoopUtilization();
+    onReading({ ...readingOf(before, tally, delivered.splice(0), (nowMs - startedMs) / 1000, nodes.length), busy });
     before = { ...tally };
   }, TICK_MS);
   try {
@@ -79,10 +89,21 @@ async function connectAll(nodes: readonly LightNode[], perSecond: number, signal
   }
 }
 
-function readingOf(before: Tally, after: Tally, delivered: number[], seconds: number, nodes: number): SwarmReading {
+function readingOf(
+  before: Tally,
+  after: Tally,
+  delivered: number[],
+  seconds: number,
+  nodes: number,
+): Omit<SwarmReading, 'busy'> {
   const bytes =
     after.uplinkBytes - before.uplinkBytes + HEADER_BYTES * 2 * (after.uplinkPackets - before.uplinkPackets);
   const sorted = Float64Array.from(delivered).sort();
+  const deliveries: Record<string, number> = {};
+  for (const ms of delivered) {
+    const bound = Math.ceil(STEP ** Math.ceil(Math.log(Math.max(1, ms)) / Math.log(STEP)));
+    deliveries[bound] = (deliveries[bound] ?? 0) + 1;
+  }
   const quantile = (share: number): number | null => sorted[Math.ceil(sorted.length * share) - 1] ?? null;
   return {
     seconds: Math.round(seconds * 10) / 10,
@@ -92,5 +113,6 @@ function readingOf(before: Tally, after: Tally, delivered: number[], seconds: nu
     unitsPerSecond: after.unitsDone - before.unitsDone,
     deliveryMsP50: quantile(0.5),
     deliveryMsP99: quantile(0.99),
+    deliveries,
   };
 }
