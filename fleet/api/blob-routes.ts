@@ -39,9 +39,13 @@ export function blobRoutes(app: Hono, service: ControllerService, blobs: BlobSto
   // Hono answers HEAD with this too, without the body.
   app.get('/v1/blobs/:sha256', async (context) => {
     const sha256 = hashOf(context);
+    const place = await blobs.place(sha256);
+    // 307 keeps the method: who follows it asks there for the same range, or hears there that nothing is. The address is good for some time only.
+    if ('url' in place && context.req.method !== 'HEAD')
+      return new Response(null, { status: 307, headers: { location: place.url, 'cache-control': 'no-store' } });
     const bytes = await blobs.size(sha256);
     if (bytes === undefined) return context.json({ ok: false, error: `blob ${sha256} is not here` }, 404);
-    return answer(context, () => blobs.place(sha256), bytes, `"${sha256}"`);
+    return answer(context, place, bytes, `"${sha256}"`);
   });
 }
 
@@ -63,12 +67,12 @@ async function linger(body: ReadableStream<Uint8Array>): Promise<void> {
   }
 }
 
-async function answer(
+function answer(
   context: Context,
-  findPlace: () => ReturnType<BlobStore['place']>,
+  place: Awaited<ReturnType<BlobStore['place']>>,
   bytes: number,
   tag: string,
-): Promise<Response> {
+): Response {
   const { req } = context;
   const headers: Record<string, string> = {
     etag: tag,
@@ -87,11 +91,7 @@ async function answer(
   if (range !== 'whole') headers['content-range'] = `bytes ${start}-${end}/${bytes}`;
   headers['content-length'] = String(end - start + 1);
   const status = range === 'whole' ? 200 : 206;
-  if (req.method === 'HEAD' || bytes === 0) return new Response(null, { status, headers });
-  const place = await findPlace();
-  // 307 keeps the method, and whoever follows it asks there for the same range. The address is good for some time only.
-  if ('url' in place)
-    return new Response(null, { status: 307, headers: { location: place.url, 'cache-control': 'no-store' } });
+  if (!('path' in place) || req.method === 'HEAD' || bytes === 0) return new Response(null, { status, headers });
   const stream = createReadStream(place.path, { start, end, highWaterMark: READ_BYTES });
   return new Response(Readable.toWeb(stream) as ReadableStream, { status, headers });
 }

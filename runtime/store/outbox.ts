@@ -61,7 +61,7 @@ export interface Outbox {
   has(topic: string): boolean;
   /** Throws an Error for an item that is larger than the whole outbox. */
   add(item: OutboxItem): void;
-  /** Removes what has become too old. */
+  /** Removes what has become too old. Once before a batch of `add` is enough: the older ones then do not push out what is worth more. */
   expire(): void;
   /** Up to `limit` items after `afterId`, oldest first. */
   next(afterId: number, limit: number): StoredItem[];
@@ -144,7 +144,6 @@ export function openOutbox(database: DatabaseSync, limits: OutboxLimits, now: ()
         throw new Error(`outbox: a message to ${topic} has ${size} bytes, at most ${limits.bytesMax} fit`);
       const bytesMax = stream.bytesMax ?? limits.bytesMax;
       if (size > bytesMax) return void dropped++;
-      expire();
       if (stream.newestOnly) forget(removeTopic.all(topic, stream.name));
       while ((streams.get(stream.name) ?? 0) + size > bytesMax) drop(oldestOfStream.get(stream.name));
       while (items + 1 > limits.itemsMax || bytes + size > limits.bytesMax) {
