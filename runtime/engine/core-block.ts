@@ -82,6 +82,10 @@ export class CoreBlock {
     Atomics.store(this.#words, FLAG >> 2, value);
   }
 
+  get isToldToStop(): boolean {
+    return this.#get(FLAG) !== 0;
+  }
+
   /** For the run that this core is to be given: where its lanes lie (0 for none), and who helps. */
   setHelpers(lanes: number, helpers: readonly CoreBlock[]): void {
     this.#set(LANES, lanes);

@@ -43,5 +43,5 @@ export function nowMs(): number {
 
 /** The thread is ready for its first order. */
 export const READY = 'ready';
-/** The thread has gone on with the next run: how the one before stopped is in its block. */
+/** The thread has gone on with the next run: how the one before stopped is in its block. Where that was set aside it is said after the next one. */
 export const WENT_ON = 'went on';

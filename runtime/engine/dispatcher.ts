@@ -38,6 +38,9 @@ import type { ShortRuns } from './short-runs.ts';
 import type { Tensor } from './tensor.ts';
 import { WakeTimer } from './wake-timer.ts';
 
+/** A core that is told to stop takes what is on offer without a word: so often it is looked whether it has. */
+const LOOK_MS = 1;
+
 /** The first core's orders may be carried out elsewhere in its first moments: see FirstSteps. */
 export interface Processors {
   readonly first: Pick<Core, 'execute' | 'hasThread'>;
@@ -201,10 +204,12 @@ export class Dispatcher {
     this.#isTelling = true;
     this.#noteTaken();
     for (let next = this.#events.shift(); next; next = this.#events.shift()) this.#step(next, this.#nowUs());
+    const isLooking = this.#cores.some(({ block }, place) => this.#current[place] && block.isToldToStop);
     this.#offerNext();
     this.#isTelling = false;
     for (const act of this.#afterwards.splice(0)) act();
     this.#timer.set(this.#scheduler.wakeUs / 1000);
+    if (isLooking) this.#timer.set(this.#clock.nowMs() + LOOK_MS);
     this.#further.start(this.#scheduler.waiting);
   }
 

@@ -10,7 +10,15 @@ import type { RunOptions, RunResult } from '../../../runtime/engine/model.ts';
 import { RunError } from '../../../runtime/engine/run-error.ts';
 import { Random } from '../../random.ts';
 import { chain, chainWithBatches } from './chain.ts';
-import { type Course, processorsOf, TELL_MS, VirtualCore, type VirtualMachine, VirtualTime } from './virtual-cores.ts';
+import {
+  type Course,
+  LOOK_MS,
+  processorsOf,
+  TELL_MS,
+  VirtualCore,
+  type VirtualMachine,
+  VirtualTime,
+} from './virtual-cores.ts';
 
 const SEED = Number(process.env.SEED ?? 1);
 const WORKLOADS = 120;
@@ -202,14 +210,14 @@ class Workload {
       }
       const limitMs = (error.outcome === 'late' ? plan.deadlineMs : plan.timeoutMs) as number;
       assert.ok(
-        passedMs > limitMs - 1e-6 && passedMs <= limitMs + instructionMs + TELL_MS + 0.01,
+        passedMs > limitMs - 1e-6 && passedMs <= limitMs + instructionMs + LOOK_MS + 0.01,
         `${error.outcome} ${passedMs}`,
       );
       if (plan.priority === SAFETY && this.#promised.has(plan.id))
         assert.is.not(error.outcome, 'late', `run ${plan.id} was promised to be in time`);
     } else if (error.message === 'cancelled') {
       this.#count(plan, 'cancelled');
-      assert.ok(passedMs <= (plan.cancelMs as number) + instructionMs + TELL_MS + 1e-6);
+      assert.ok(passedMs <= (plan.cancelMs as number) + instructionMs + LOOK_MS + 1e-6);
     } else {
       this.#count(plan, plan.end);
       assert.match(error.message, plan.end === 'lost' ? /the run was lost/ : /the run cannot go on/);

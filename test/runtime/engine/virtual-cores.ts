@@ -75,6 +75,8 @@ export interface VirtualMachine {
 
 /** The longest until it is heard that a core has gone on. */
 export const TELL_MS = 0.1;
+/** The same where the core was told to stop: dispatcher.ts. */
+export const LOOK_MS = 1;
 /** Where the next run lies, below all that is allocated. */
 const NEXT_RUN_AT = 512;
 /** What each further core adds. */
@@ -114,7 +116,10 @@ export class VirtualCore {
     const bases = machine.memory.allocate(64, 'bases');
     this.next = new NextRun(machine.memory.memory, NEXT_RUN_AT + NEXT_RUN_BYTES);
     const block = { index, bases, flag: 0, setHelpers() {}, setFlag: (value: 0 | 1) => this.#setFlag(value) };
-    this.block = Object.defineProperty(block, 'left', { get: () => this.#left }) as never;
+    this.block = Object.defineProperties(block, {
+      left: { get: () => this.#left },
+      isToldToStop: { get: () => this.isStopping },
+    }) as never;
   }
 
   start(): Promise<void> {
@@ -142,7 +147,7 @@ export class VirtualCore {
     return this.#going as Promise<Stop>;
   }
 
-  /** What is told of it comes a little later. */
+  /** What is told of it comes a little later, or after the next run where this one is set aside. */
   #takeNext(ids: readonly number[], stop: Stop): boolean {
     const { time, random, handOverShare } = this.#machine;
     let begin = (): void => {};
@@ -159,7 +164,7 @@ export class VirtualCore {
     this.#left = { stop, atMs: time.nowMs() };
     begin();
     this.untold = ids;
-    time.after(random.next() * TELL_MS, () => this.#tellWentOn());
+    if (stop.result < 0) time.after(random.next() * TELL_MS, () => this.#tellWentOn());
     return true;
   }
 
