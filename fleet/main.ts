@@ -19,8 +19,8 @@ const HELP = `A controller: says what each node should have and do.
   --database URL     state in PostgreSQL: postgres://USER@HOST/NAME          LLMASOS_DATABASE
   --blobs PLACE      files in another folder, or in a bucket: s3://BUCKET/FOLDER
 
-Several controllers with one database, one place for files and one --broker answer alike; one leads, and another takes over
-within 10 s. Without --broker the others wait until they lead.
+Several controllers with one database, one place for files and one --broker answer alike and share tasks; one leads. What one
+did another takes over within 10 s. Without --broker the others wait until they lead.
 Keys and address of the bucket are those of AWS's own tools: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL_S3 …
 Metrics for Prometheus are at GET /metrics of the HTTP port. Traces go to OTEL_EXPORTER_OTLP_ENDPOINT, where it is set.
 `;
@@ -29,7 +29,7 @@ try {
   const log = pino({ level: process.env.LOG_LEVEL ?? 'info' }, pino.destination(2));
   const waiting = new AbortController();
   const onLost = (): void => {
-    log.fatal('another controller leads this fleet now; ending, to be started again');
+    log.fatal('another controller took over from this one; ending, to be started again');
     process.exit(1);
   };
   const environment = process.env;

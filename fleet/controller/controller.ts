@@ -17,6 +17,7 @@ import { type Database, openDatabase, sqliteDialect } from './database.ts';
 import { Fleet, NODES_MAX } from './fleet-service.ts';
 import type { Leader, Leadership } from './leadership-io.ts';
 import { type Link, type LinkOptions, openLink, watchTopics } from './link-io.ts';
+import type { Membership } from './membership-io.ts';
 import { createNodeTraffic, type NodeTraffic } from './node-traffic.ts';
 import { readNodeMessage } from './registry.ts';
 import type { ControllerService } from './service.ts';
@@ -90,7 +91,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
     closers.push(() => http.close());
     const httpUrl = `http://${reachable(host)}:${http.port}`;
     const publicUrl = options.publicUrl?.replace(/\/$/, '') ?? httpUrl;
-    const { database, leadership } = await openState(options, options.peerUrl ?? httpUrl, closers);
+    const state = await openState(options, options.peerUrl ?? httpUrl, closers);
+    const { leadership, membership } = state;
     if (leadership && options.broker === undefined) {
       const { signal = new AbortController().signal } = options;
       await leadership.attain(signal, createStandby((app) => http.serve(app), telemetry.scrape, log).waitFor);
@@ -101,8 +103,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     const ownUrl = broker ? mqttUrl.replace('//', `//${broker.controllerLogin}@`) : mqttUrl;
     const files = `${publicUrl}/v1/blobs`;
     const { fleet, link } = await startFleet({
-      database,
-      leadership,
+      ...state,
       blobs,
       files,
       mqttUrl: ownUrl,
@@ -116,9 +117,14 @@ export async function startController(options: ControllerOptions): Promise<Contr
     const brokerConnected = (): boolean => link.connected;
     const { scrape } = telemetry;
     const service =
-      leadership === undefined
-        ? fleet
-        : sharedService({ own: fleet, leads: () => fleet.leads, leader: () => leadership.leader() });
+      leadership && membership
+        ? sharedService({
+            own: fleet,
+            leads: () => fleet.leads,
+            leader: () => leadership.leader(),
+            placeOf: (task) => membership.placeOf(task),
+          })
+        : fleet;
     http.serve(createApi({ service, blobs, boundTo: host, brokerConnected, scrape, measures: fleet.measures, log }));
     return { service, mqttUrl, httpUrl, webSocketUrl, close };
   } catch (error) {
@@ -133,27 +139,35 @@ async function openBlobStore({ data, blobs = join(data, 'blobs') }: ControllerOp
   return openBucket(blobs, join(data, 'incoming'));
 }
 
-/** Of several controllers on a database it is told which one leads; a file has one controller, which does. */
+interface State {
+  readonly database: Database;
+  readonly tasksDatabase: Database;
+  /** Of several controllers that may be on the database: which one leads, and which are there. A file has one controller, which does all. */
+  readonly leadership?: Leadership;
+  readonly membership?: Membership;
+}
+
 async function openState(
   { data, database: url, onLost = () => {} }: ControllerOptions,
   peerUrl: string,
   closers: (() => Promise<void> | void)[],
-): Promise<{ database: Database; leadership?: Leadership }> {
+): Promise<State> {
   if (url === undefined) {
     const file = join(data, 'controller.sqlite');
     const database = await openDatabase(sqliteDialect(file), file);
     closers.push(() => database.destroy());
-    return { database };
+    return { database, tasksDatabase: database };
   }
   const { isPostgres, openPostgres } = await import('./postgres-io.ts');
   if (!isPostgres(url))
     throw new Error(`--database: expected an address such as postgres://user@host/name, got "${url.slice(0, 20)}…"`);
   const me = { holder: `${hostname()} ${process.pid}`, url: peerUrl.replace(/\/$/, '') };
-  const { dialect, leadership } = await openPostgres(url, me, onLost);
-  const database = await openDatabase(dialect, 'the database');
-  closers.push(() => database.destroy());
-  closers.push(() => leadership.release());
-  return { database, leadership };
+  const postgres = await openPostgres(url, me, onLost);
+  // Both are on one pool, which this ends.
+  closers.push(() => postgres.database.destroy());
+  closers.push(() => postgres.leadership.release());
+  closers.push(() => postgres.membership.leave());
+  return postgres;
 }
 
 function startOwnBroker(
@@ -166,10 +180,7 @@ function startOwnBroker(
   return startBroker({ host, tcpPort, webSocketPort: options.webSocketPort ?? DEFAULT_PORTS.webSocket, log, meter });
 }
 
-interface FleetParts {
-  readonly database: Database;
-  /** Where several controllers may be on the database. */
-  readonly leadership: Leadership | undefined;
+interface FleetParts extends State {
   readonly blobs: BlobStore;
   readonly files: string;
   readonly mqttUrl: string;
@@ -183,7 +194,9 @@ interface FleetParts {
 
 async function startFleet({
   database,
+  tasksDatabase,
   leadership,
+  membership,
   blobs,
   files,
   mqttUrl,
@@ -195,6 +208,8 @@ async function startFleet({
 }: FleetParts): Promise<{ fleet: Fleet; link: Link }> {
   const fleet = new Fleet({
     database,
+    tasksDatabase,
+    owner: membership?.id,
     blobs,
     files,
     link: {
@@ -213,9 +228,10 @@ async function startFleet({
   const ready = new Promise<void>((resolve) => {
     markReady = resolve;
   });
+  await membership?.join();
   await fleet.start();
   const leads = leadership === undefined || leadership.epoch !== undefined || (await leadership.claim());
-  if (leads) await fleet.lead();
+  if (leads) fleet.lead();
   const linkOptions: LinkOptions = {
     url: mqttUrl,
     clientId: `llmasos-controller-${randomUUID().slice(0, 8)}`,
@@ -233,6 +249,10 @@ async function startFleet({
   const link: Link = await (broker ? broker.link(linkOptions) : openLink(linkOptions));
   closers.push(() => link.close());
   closers.push(() => fleet.close());
+  if (membership) {
+    const onError = (error: Error): void => log.warn(`the other controllers are not looked at: ${error.message}`);
+    closers.push(await membership.share(fleet.tasks.desk, onError));
+  }
   closers.push(() => traffic.close());
   if (leads) await fleet.refresh();
   else leadLater(leadership as Leadership, { fleet, link, log, closers, onLost });
@@ -266,7 +286,7 @@ function leadLater(
     known = leader.holder;
   };
   const leading = leadership.attain(closing.signal, follow).then(async () => {
-    await fleet.lead();
+    fleet.lead();
     log.info('this controller leads now');
     await fleet.refresh();
     if (link.connected) await fleet.linkUp();

@@ -81,6 +81,8 @@ export interface Tables extends RolloutTables, ScheduleTables {
     ended_at: number | null;
     units: number;
     units_ended: number;
+    /** The controller that has it, where there are several (membership-io.ts). */
+    owner: string | null;
   };
   task_units: {
     task: string;
@@ -274,6 +276,11 @@ const migrations: Record<string, Migration> = {
         .addColumn('node', 'text', (column) => column.primaryKey())
         .addColumn('version', 'text', (column) => column.notNull())
         .execute();
+    },
+  },
+  '050-task-owners': {
+    async up(database) {
+      await database.schema.alterTable('tasks').addColumn('owner', 'text').execute();
     },
   },
   '030-chunks': {

@@ -10,6 +10,7 @@ import type { OpenTelemetry } from '../../runtime/telemetry/telemetry-io.ts';
 import type { Trigger } from '../../runtime/triggers/schema.ts';
 import { parseFilter } from '../../runtime/triggers/topic-filter.ts';
 import { RolloutService } from '../rollouts/rollout-service.ts';
+import { Fences } from '../tasks/fences.ts';
 import { ScheduleService } from '../tasks/schedule-service.ts';
 import { TaskService } from '../tasks/task-service.ts';
 import { createTaskTrace } from '../tasks/task-trace.ts';
@@ -45,12 +46,15 @@ export const NODES_MAX = 20_000;
 const INLINE_BASE64_MAX = 350_000;
 /** Connections to the broker that watchers may take. */
 const WATCHERS_MAX = 100;
-const NO_TASKS = { tasks: 0, assignments: 0, unitsByState: new Map<string, number>() };
 /** Uploads that were never registered, and files of removed models, go after this long. */
 const UNNAMED_BLOB_MS = 3_600_000;
 
 export interface FleetOptions {
   readonly database: Database;
+  /** For transactions over tasks. */
+  readonly tasksDatabase: Database;
+  /** Where several controllers may be on the database: who this one is. */
+  readonly owner: string | undefined;
   readonly blobs: BlobStore;
   /** Base URL that nodes fetch model files from. */
   readonly files: string;
@@ -87,11 +91,7 @@ export class Fleet implements ControllerService {
     this.#database = options.database;
     this.#refusals = new Refusals((node) => this.#facts.has(node), options.log);
     this.measures = new FleetMeasures(options.telemetry.meter, () => ({
-      ...{
-        connected: options.link.connected,
-        ...this.#facts.counts(this.#live),
-        ...(this.#tasks?.desk.counts() ?? NO_TASKS),
-      },
+      ...{ connected: options.link.connected, ...this.#facts.counts(this.#live), ...this.tasks.desk.counts() },
     }));
     const send = (topic: string, payload: string) => options.link.publish(topic, payload, { retain: true });
     const { database, now, log } = options;
@@ -119,14 +119,11 @@ export class Fleet implements ControllerService {
 
   /** Reads what is on the disk; before any message comes. */
   async start(): Promise<void> {
-    for (const node of await readNodes(this.#database)) this.#facts.note(node);
-  }
-
-  /** From now on this controller decides and writes. Before any message comes, or in the midst of them. */
-  async lead(): Promise<void> {
-    const { database, link, now, log, blobs, telemetry } = this.#options;
+    const { database, tasksDatabase, owner, link, now, log, blobs, telemetry } = this.#options;
+    for (const node of await readNodes(database)) this.#facts.note(node);
+    const sharing = owner === undefined ? undefined : { owner, fences: Fences.shared(), leads: () => this.#leads };
     const ports = {
-      ...{ database, now, log },
+      ...{ database: tasksDatabase, now, log, sharing },
       trace: telemetry.traces ? createTaskTrace(telemetry.record) : undefined,
       committed: (ms: number) => this.measures.committed('tasks', ms),
       connected: () => link.connected,
@@ -137,8 +134,13 @@ export class Fleet implements ControllerService {
       giveSoftware: (selector: NodeSelector, version: string) => this.software.give(selector, version),
     };
     this.#tasks = await TaskService.open(ports, blobs);
-    const listening = { connected: ports.connected, watch: this.#options.watchTopics };
-    this.#schedules = new ScheduleService({ database, now, log, ...listening, tasks: this.#tasks });
+  }
+
+  /** From now on this controller does what only one does. Before any message comes, or in the midst of them. */
+  lead(): void {
+    const { database, link, now, log, watchTopics } = this.#options;
+    const listening = { connected: () => link.connected, watch: watchTopics };
+    this.#schedules = new ScheduleService({ database, now, log, ...listening, tasks: this.tasks });
     this.#leads = true;
   }
 
@@ -158,7 +160,7 @@ export class Fleet implements ControllerService {
   }
 
   get tasks(): TaskService {
-    assert(this.#tasks, 'tasks were asked for where another controller leads');
+    assert(this.#tasks, 'tasks were asked for before the start');
     return this.#tasks;
   }
 
@@ -175,7 +177,7 @@ export class Fleet implements ControllerService {
 
   /** A message about tasks from a node. */
   tellTask(node: string, event: TaskEvent): void {
-    this.#tasks?.desk.receive(node, event);
+    this.tasks.desk.receive(node, event);
   }
 
   async nodes(): Promise<NodeView[]> {
@@ -306,25 +308,29 @@ export class Fleet implements ControllerService {
     this.#publisher.publish(publications);
   }
 
-  /** What the controller that leads does not have to be asked for. */
+  /** So that nodes can be shown, asked and given units without asking the controller that leads. */
   #follow(batch: readonly StateMessage[], now: number): void {
     const accepted = batch.filter(({ node }) => this.#facts.has(node) || this.#facts.size < NODES_MAX);
+    let others = false;
     for (const [node, state] of foldMessages(new Map(), this.#live, accepted, now).live) {
+      others ||= state.online !== this.#isOnline(node);
       this.#live.set(node, state);
       this.#placements.holdDown.note(node, state.online, now);
     }
     for (const message of accepted) {
       const { node } = message;
       const reported = message.kind === 'reported' ? message.reported : null;
-      if (reported || !this.#facts.has(node)) this.#facts.note({ name: node, reported, lastSeenAt: now });
+      const isNews = reported !== null || !this.#facts.has(node);
+      if (isNews && this.#facts.note({ name: node, reported, lastSeenAt: now })) others = true;
     }
+    if (others) this.tasks.desk.nodesChanged();
   }
 
   /** The broker is there (again), and may have forgotten everything. */
   async linkUp(): Promise<void> {
     this.#placements.holdDown.see(this.#options.now());
+    this.tasks.desk.linkUp();
     if (!this.#leads) return;
-    this.#tasks?.desk.linkUp();
     this.rollouts.linkUp();
     await this.#publisher.publishAll();
   }

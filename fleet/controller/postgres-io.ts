@@ -1,17 +1,22 @@
 /**
  * PostgreSQL in SQLite's place, for the same queries. Transactions take turns as they do there, over all controllers on the
- * database: what the controller reads in one is still so when it writes. Each commit serves a batch, so that one at a time is enough.
+ * database: what the controller reads in one is still so when it writes. Each commit serves a batch, so that one at a time is enough. Those over
+ * tasks need not wait: a task belongs to one controller (membership-io.ts).
  */
+import { randomUUID } from 'node:crypto';
 import {
   CompiledQuery,
   type DatabaseConnection,
   type Driver,
+  Kysely,
   PostgresDialect,
   PostgresDriver,
   type TransactionSettings,
 } from 'kysely';
 import pg from 'pg';
+import { type Database, openDatabase, type Tables } from './database.ts';
 import { type Leader, Leadership } from './leadership-io.ts';
+import { Membership } from './membership-io.ts';
 
 const CONNECTIONS_MAX = 8;
 const CONNECT_MS = 5_000;
@@ -23,8 +28,11 @@ const TURN = 7_165_093_424;
 const INT8 = 20;
 
 export interface Postgres {
-  readonly dialect: PostgresDialect;
+  readonly database: Database;
+  /** For transactions over this controller's tasks. */
+  readonly tasksDatabase: Database;
   readonly leadership: Leadership;
+  readonly membership: Membership;
 }
 
 /** Rejects with an Error for the person who wrote the address when the server cannot be reached or used. @param onLost see Leadership */
@@ -43,8 +51,9 @@ export async function openPostgres(url: string, me: Leader, onLost: () => void):
   // A connection in the pool may end at any time; who needs one is told then.
   pool.on('error', () => {});
   const leadership = new Leadership(pool, me, onLost);
+  const membership = new Membership(pool, randomUUID(), me.url, onLost);
   try {
-    await createLeadership(pool);
+    await createLeases(pool);
   } catch (cause) {
     await pool.end();
     const { message } = cause as Error;
@@ -56,11 +65,13 @@ export async function openPostgres(url: string, me: Leader, onLost: () => void):
       },
     );
   }
-  return { dialect: new TurnsDialect(pool, leadership), leadership };
+  const database = await openDatabase(new GuardedDialect(pool, inTurns(leadership)), 'the database');
+  const tasksDatabase = new Kysely<Tables>({ dialect: new GuardedDialect(pool, asMember(membership)) });
+  return { database, tasksDatabase, leadership, membership };
 }
 
 /** Before the migrations, which themselves may be waited for. */
-async function createLeadership(pool: pg.Pool): Promise<void> {
+async function createLeases(pool: pg.Pool): Promise<void> {
   const client = await pool.connect();
   try {
     await client.query('begin');
@@ -68,6 +79,10 @@ async function createLeadership(pool: pg.Pool): Promise<void> {
     await client.query(
       `create table if not exists leadership (
          name text primary key, holder text not null, url text not null, epoch bigint not null, until timestamptz not null)`,
+    );
+    await client.query(
+      `create table if not exists controllers (
+         id text primary key, url text not null, until timestamptz not null, lowest_fence bigint not null)`,
     );
     await client.query('commit');
   } finally {
@@ -97,45 +112,60 @@ function withoutNul(value: unknown): unknown {
   return typeof value === 'string' ? value.replaceAll('\0', '\uFFFD') : value;
 }
 
-class TurnsDialect extends PostgresDialect {
-  readonly #pool: pg.Pool;
-  readonly #leadership: Leadership;
+/** Runs at the beginning of each transaction; rejects where there must be none. */
+type Guard = (connection: DatabaseConnection) => Promise<void>;
 
-  constructor(pool: pg.Pool, leadership: Leadership) {
+/** One at a time over all controllers, and only while this one leads, once it does. */
+function inTurns(leadership: Leadership): Guard {
+  return async (connection) => {
+    await connection.executeQuery(CompiledQuery.raw('select pg_advisory_xact_lock($1)', [TURN]));
+    const { epoch } = leadership;
+    if (epoch === undefined) return;
+    const query = CompiledQuery.raw(`select 1 from leadership where name = 'fleet' and epoch = $1`, [epoch]);
+    const { rows } = await connection.executeQuery(query);
+    if (rows.length === 0) throw new Error('another controller leads this fleet now');
+  };
+}
+
+/** Beside those of other controllers, and only while this one was not taken for dead: until the end of the transaction it cannot be. */
+function asMember({ id }: Membership): Guard {
+  return async (connection) => {
+    const query = CompiledQuery.raw('select 1 from controllers where id = $1 for key share', [id]);
+    const { rows } = await connection.executeQuery(query);
+    if (rows.length === 0) throw new Error('this controller was taken for dead, and its tasks are with others');
+  };
+}
+
+class GuardedDialect extends PostgresDialect {
+  readonly #pool: pg.Pool;
+  readonly #guard: Guard;
+
+  constructor(pool: pg.Pool, guard: Guard) {
     super({ pool });
     this.#pool = pool;
-    this.#leadership = leadership;
+    this.#guard = guard;
   }
 
   override createDriver(): Driver {
-    return new TurnsDriver(this.#pool, this.#leadership);
+    return new GuardedDriver(this.#pool, this.#guard);
   }
 }
 
-class TurnsDriver extends PostgresDriver {
-  readonly #leadership: Leadership;
+class GuardedDriver extends PostgresDriver {
+  readonly #guard: Guard;
 
-  constructor(pool: pg.Pool, leadership: Leadership) {
+  constructor(pool: pg.Pool, guard: Guard) {
     super({ pool });
-    this.#leadership = leadership;
+    this.#guard = guard;
   }
 
   override async beginTransaction(connection: DatabaseConnection, settings: TransactionSettings): Promise<void> {
     await super.beginTransaction(connection, settings);
     try {
-      await connection.executeQuery(CompiledQuery.raw('select pg_advisory_xact_lock($1)', [TURN]));
-      await this.#checkEpoch(connection);
+      await this.#guard(connection);
     } catch (error) {
       await connection.executeQuery(CompiledQuery.raw('rollback')).catch(() => {});
       throw error;
     }
-  }
-
-  async #checkEpoch(connection: DatabaseConnection): Promise<void> {
-    const { epoch } = this.#leadership;
-    if (epoch === undefined) return;
-    const query = CompiledQuery.raw(`select 1 from leadership where name = 'fleet' and epoch = $1`, [epoch]);
-    const { rows } = await connection.executeQuery(query);
-    if (rows.length === 0) throw new Error('another controller leads this fleet now');
   }
 }

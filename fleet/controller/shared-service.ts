@@ -1,9 +1,10 @@
 /**
  * ControllerService of one of several controllers on one database: it answers by itself what can be read, takes and gives files,
- * watches and infers, and passes on to the controller that leads what only one may do.
+ * watches and infers, gives units of the tasks that it took to nodes, and passes on what belongs to another controller, or to the one that leads.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { ControllerClient, UnreachableError } from '../api/client.ts';
+import type { TaskView } from '../tasks/view.ts';
 import type { Leader } from './leadership-io.ts';
 import type { ControllerService } from './service.ts';
 
@@ -16,6 +17,8 @@ export interface SharedPorts {
   leads(): boolean;
   /** Undefined while nobody does. */
   leader(): Promise<Leader | undefined>;
+  /** Where another controller is that has an active task. */
+  placeOf(task: string): Promise<string | undefined>;
 }
 
 export function sharedService(ports: SharedPorts): ControllerService {
@@ -35,10 +38,11 @@ export function sharedService(ports: SharedPorts): ControllerService {
     placement: () => own.placement(),
     watch: (filter, onResult, signal) => own.watch(filter, onResult, signal),
     tasks: {
-      add: (spec) => ask(({ tasks }) => tasks.add(spec)),
-      list: (state) => ask(({ tasks }) => tasks.list(state)),
-      show: (id, withResults) => ask(({ tasks }) => tasks.show(id, withResults)),
-      cancel: (id) => ask(({ tasks }) => tasks.cancel(id)),
+      // Who takes a task gives its units away. What a version is brought by changes what nodes are to have, too.
+      add: (spec) => (spec.work.kind === 'update' ? ask(({ tasks }) => tasks.add(spec)) : own.tasks.add(spec)),
+      list: (state) => own.tasks.list(state),
+      show: (id, withResults) => own.tasks.show(id, withResults),
+      cancel: (id) => cancelTask(ports, id),
     },
     schedules: {
       put: (spec) => ask(({ schedules }) => schedules.put(spec)),
@@ -65,6 +69,18 @@ export function sharedService(ports: SharedPorts): ControllerService {
       remove: (version) => ask(({ software }) => software.remove(version)),
     },
   };
+}
+
+async function cancelTask({ own, placeOf }: SharedPorts, id: string): Promise<TaskView> {
+  const place = await placeOf(id);
+  if (place === undefined) return own.tasks.cancel(id);
+  try {
+    return await new ControllerClient(place).tasks.cancel(id);
+  } catch (cause) {
+    if (!(cause instanceof UnreachableError)) throw cause;
+    const hope = 'where that is gone another has it within 10 s: try again then';
+    throw new Error(`task "${id}": the controller that has it, at ${place}, does not answer; ${hope}`, { cause });
+  }
 }
 
 /** Who leads is read each time, and a leader passes nothing on: so nothing goes in a circle. */

@@ -6,6 +6,8 @@
  */
 import type { Assignment, Content, Outcome, TaskEvent, TaskMessage, UnitFence } from '../../runtime/protocol/tasks.ts';
 import { type Dispatchable, dispatch, type NodeFacts } from './dispatch.ts';
+import { Fences } from './fences.ts';
+import { fenceOf, inMessages } from './mail.ts';
 import { moreUrgent, newTask, type Task, type TaskSpec, withProgress, workOf } from './task.ts';
 import {
   assigned,
@@ -17,6 +19,7 @@ import {
   leaseEnded,
   refused,
   stop,
+  taskOf,
   type Unit,
   unitId,
 } from './unit.ts';
@@ -32,6 +35,7 @@ export interface Snapshot {
   /** Active ones. */
   readonly tasks: readonly Task[];
   readonly units: readonly Unit[];
+  /** The highest that was given. */
   readonly fence: number;
 }
 
@@ -39,7 +43,7 @@ export interface Changes {
   readonly tasks: readonly Task[];
   readonly units: readonly Unit[];
   readonly results: readonly { readonly task: string; readonly index: number; readonly results: readonly unknown[] }[];
-  /** The highest fence given away, when it has changed. */
+  /** The highest fence given away, when it has changed; of a book that is not alone it is kept elsewhere (fences.ts). */
   readonly fence: number | undefined;
 }
 
@@ -63,7 +67,7 @@ export class TaskBook {
   readonly #queued = new Map<string, Set<string>>();
   /** What each node holds, or may hold. */
   readonly #out = new Map<string, Set<string>>();
-  #fence: number;
+  readonly #fences: Fences;
   #changedTasks = new Set<string>();
   #changedUnits = new Map<string, Unit>();
   #endedTasks: Task[] = [];
@@ -73,8 +77,8 @@ export class TaskBook {
   /** By node: told with the next mail, or by the tick after the next. Nobody waits for it, and others wait for the broker. */
   readonly #settled = new Map<string, { units: UnitFence[]; isDue: boolean }>();
 
-  constructor({ tasks, units, fence }: Snapshot, now: number) {
-    this.#fence = fence;
+  constructor({ tasks, units, fence }: Snapshot, now: number, fences = Fences.alone(fence)) {
+    this.#fences = fences;
     for (const task of tasks) this.#tasks.set(task.id, task);
     for (const unit of units) this.#enter(unit, now);
   }
@@ -108,7 +112,8 @@ export class TaskBook {
     const unitsByState = new Map<string, number>(['queued', 'assigned', 'running'].map((state) => [state, 0]));
     for (const { unit } of this.#entries.values())
       unitsByState.set(unit.state, (unitsByState.get(unit.state) ?? 0) + 1);
-    return { tasks: this.#tasks.size, assignments: this.#fence, unitsByState };
+    const { isShared, given, last } = this.#fences;
+    return { tasks: this.#tasks.size, assignments: isShared ? given : last, unitsByState };
   }
 
   cancel(id: string, now: number): void {
@@ -119,12 +124,18 @@ export class TaskBook {
     this.#stop(id, 'cancelled', now);
   }
 
-  receive(node: string, { type, data }: Content<TaskEvent>, now: number): void {
+  /** Returns units of tasks that another book may have, and that are not answered here; an alone one answers for all. */
+  receive(node: string, { type, data }: Content<TaskEvent>, now: number): readonly UnitFence[] {
+    const strays: UnitFence[] = [];
     // A node that is ahead of us obeyed a controller whose data is gone: it would take every assignment for a late one.
-    if (data.floor > this.#fence) this.#setFence(data.floor);
+    if (data.floor > this.#fences.last) this.#setFence(data.floor);
     for (const told of data.units) {
       const entry = this.#entries.get(told.unit);
       const current = entry !== undefined && isFrom(entry.unit, node, told.fence);
+      if (!current && !this.#answersFor(told.unit)) {
+        if (type !== 'llmasos.tasks.refused') strays.push(fenceOf(told));
+        continue;
+      }
       if (!current && type !== 'llmasos.tasks.refused') this.#settle(node, fenceOf(told));
       // It is at work in vain: told at once.
       if (!current && type === 'llmasos.tasks.held') this.#mailOf(node);
@@ -135,6 +146,20 @@ export class TaskBook {
       if ('reason' in told && told.fence === entry.unit.fence)
         this.#update(entry, refused(entry.unit, told, this.#attemptsMax(entry.unit), now), now);
     }
+    return strays;
+  }
+
+  /** Nobody has the unit any more: the node may forget it, or stop. */
+  settle(node: string, unit: UnitFence): void {
+    this.#settle(node, fenceOf(unit));
+    this.#mailOf(node);
+  }
+
+  /** Below it nothing is out, and nothing will be given. */
+  get lowest(): number {
+    let lowest = this.#fences.last + 1;
+    for (const node of this.#out.keys()) lowest = Math.min(lowest, this.#lowestOut(node));
+    return lowest;
   }
 
   /** Everybody gets a whole lease to be heard again. */
@@ -170,10 +195,12 @@ export class TaskBook {
     });
     const held = (node: string): number => this.#out.get(node)?.size ?? 0;
     for (const { task, unit, node } of dispatch(queue, nodes, held)) {
-      this.#setFence(this.#fence + 1);
+      if (!this.#fences.areLeft) break;
+      this.#setFence(this.#fences.last + 1);
+      this.#fences.given++;
       const entry = this.#entries.get(unitId(unit)) as Entry;
       entry.leaseUntil = now + LEASE_MS;
-      this.#update(entry, assigned(unit, node, this.#fence), now);
+      this.#update(entry, assigned(unit, node, this.#fences.last), now);
       this.#assign(entry, task, now);
     }
   }
@@ -199,7 +226,7 @@ export class TaskBook {
       tasks: [...active, ...this.#endedTasks],
       units: [...this.#changedUnits.values()],
       results: this.#results,
-      fence: this.#fenceChanged ? this.#fence : undefined,
+      fence: this.#fenceChanged && !this.#fences.isShared ? this.#fences.last : undefined,
     };
     const messages = this.#takeMail();
     this.#changedTasks = new Set();
@@ -307,13 +334,14 @@ export class TaskBook {
     this.#changedTasks.add(id);
     if (task.state === 'active') return;
     this.#endedTasks.push(task);
+    this.#fences.noteEnded(id);
     this.#tasks.delete(id);
     this.#unitsOf.delete(id);
     for (const unit of ids) this.#entries.delete(unit);
   }
 
   #setFence(fence: number): void {
-    this.#fence = fence;
+    this.#fences.last = fence;
     this.#fenceChanged = true;
   }
 
@@ -334,7 +362,7 @@ export class TaskBook {
     for (const [node, { assigned, withdrawn }] of this.#mail) {
       const settled = this.#settled.get(node)?.units ?? [];
       this.#settled.delete(node);
-      const floor = this.#floor(node);
+      const floor = this.#fences.floor(this.#lowestOut(node));
       const add = (content: Content<TaskMessage>) => messages.push({ node, content });
       for (const units of inMessages(withdrawn)) add({ type: 'llmasos.tasks.withdrawn', data: { floor, units } });
       for (const units of inMessages(settled)) add({ type: 'llmasos.tasks.settled', data: { floor, units } });
@@ -344,32 +372,14 @@ export class TaskBook {
     return messages;
   }
 
-  /** Below the lowest fence that is still out at the node, everything is settled. */
-  #floor(node: string): number {
-    let lowest = this.#fence + 1;
+  #lowestOut(node: string): number {
+    let lowest = Number.POSITIVE_INFINITY;
     for (const id of this.#out.get(node) ?? []) lowest = Math.min(lowest, (this.#entries.get(id) as Entry).unit.fence);
-    return lowest - 1;
+    return lowest;
   }
-}
 
-const MESSAGE = { units: 200, characters: 500_000 };
-
-function* inMessages<T>(units: readonly T[]): Generator<T[]> {
-  let message: T[] = [];
-  let characters = 0;
-  for (const unit of units) {
-    const length = JSON.stringify(unit).length;
-    if (message.length > 0 && (message.length >= MESSAGE.units || characters + length > MESSAGE.characters)) {
-      yield message;
-      message = [];
-      characters = 0;
-    }
-    message.push(unit);
-    characters += length;
+  #answersFor(unit: string): boolean {
+    const task = taskOf(unit);
+    return !this.#fences.isShared || this.#tasks.has(task) || this.#fences.hasEnded(task);
   }
-  if (message.length > 0) yield message;
-}
-
-function fenceOf({ unit, fence }: UnitFence): UnitFence {
-  return { unit, fence };
 }

@@ -11,9 +11,12 @@ import type { Database } from '../controller/database.ts';
 import { selects } from '../controller/selector.ts';
 import { type Outgoing, TaskBook } from './book.ts';
 import type { NodeFacts } from './dispatch.ts';
-import { readActive, readTask, saveChanges } from './store.ts';
+import type { Fences } from './fences.ts';
+import { activeOf, readActive, readTask, saveChanges } from './store.ts';
+import { Strays } from './strays.ts';
 import type { Task, TaskSpec } from './task.ts';
 import type { TaskTrace } from './task-trace.ts';
+import { taskOf } from './unit.ts';
 
 const TICK_MS = 1_000;
 const RETRY_MS = 1_000;
@@ -34,8 +37,18 @@ export interface DeskPorts {
   readonly trace?: TaskTrace | undefined;
   /** A transaction took so long. */
   committed(ms: number): void;
+  /** Where several controllers share the tasks. */
+  readonly sharing?: TaskSharing | undefined;
   /** All that are on record. */
   allNodes(): readonly Pick<NodeFacts, 'name' | 'labels'>[];
+}
+
+export interface TaskSharing {
+  /** Of this controller's tasks. */
+  readonly owner: string;
+  readonly fences: Fences;
+  /** Whether this controller answers nodes for what nobody has. */
+  leads(): boolean;
 }
 
 interface Waiting {
@@ -51,6 +64,9 @@ export class TaskDesk {
   #working: Promise<void> | undefined;
   #sending: Promise<void> = Promise.resolve();
   #closed = false;
+  /** The database has more tasks of this controller than the book. */
+  #isBehind = false;
+  readonly #strays = new Strays();
   readonly #timer: NodeJS.Timeout;
 
   private constructor(ports: DeskPorts, book: TaskBook) {
@@ -62,11 +78,12 @@ export class TaskDesk {
         current.tick(now);
         current.repeat(ports.nodes(), now);
       });
+      this.#settleStrays().catch((error: Error) => ports.log.warn(`units that nobody has wait: ${error.message}`));
     }, TICK_MS);
   }
 
   static async open(ports: DeskPorts): Promise<TaskDesk> {
-    return new TaskDesk(ports, new TaskBook(await readActive(ports.database), ports.now()));
+    return new TaskDesk(ports, await readBook(ports));
   }
 
   /** Resolves when the task is on the disk. The same id and the same task again is the task that is there. */
@@ -93,7 +110,10 @@ export class TaskDesk {
 
   receive(node: string, content: Content<TaskEvent>): void {
     if (this.#waiting.length >= WAITING_MAX) return;
-    this.#tell((book, now) => book.receive(node, content, now));
+    this.#tell((book, now) => {
+      const strays = book.receive(node, content, now);
+      if (this.#ports.sharing?.leads()) this.#strays.note(node, strays, now);
+    });
   }
 
   /** Nodes came, went, or have other models ready. */
@@ -103,6 +123,23 @@ export class TaskDesk {
 
   linkUp(): void {
     this.#tell((book, now) => book.renewLeases(now));
+  }
+
+  /** What it has given to nodes, as it is on the disk. */
+  standing(): Promise<{ fence: number; lowest: number }> {
+    return this.#ask((book) => ({ fence: this.#ports.sharing?.fences.last ?? 0, lowest: book.lowest }));
+  }
+
+  /** More fences for what it gives; see Fences. */
+  grant({ from, until, othersLowest }: { from: number; until: number; othersLowest: number }): void {
+    this.#ports.sharing?.fences.grant(from, until, othersLowest);
+    if (this.#book.hasQueued) this.nodesChanged();
+  }
+
+  /** Resolves when the book has all tasks of this controller, those that it took over, too. */
+  async readAgain(): Promise<void> {
+    this.#isBehind = true;
+    await this.#ask(() => {});
   }
 
   async close(): Promise<void> {
@@ -152,6 +189,7 @@ export class TaskDesk {
   }
 
   async #take(batch: readonly Waiting[]): Promise<void> {
+    if (this.#isBehind) await this.#readAgain();
     const now = this.#ports.now();
     const done = batch.filter((waiting) => {
       try {
@@ -167,7 +205,9 @@ export class TaskDesk {
     const beganMs = performance.now();
     try {
       if (Object.values(changes).some((change) => (Array.isArray(change) ? change.length > 0 : change !== undefined)))
-        await this.#ports.database.transaction().execute((transaction) => saveChanges(transaction, changes));
+        await this.#ports.database
+          .transaction()
+          .execute((transaction) => saveChanges(transaction, changes, this.#ports.sharing?.owner ?? null));
     } catch (cause) {
       const error = new Error(`tasks cannot be stored: ${(cause as Error).message}; try again`, { cause });
       this.#ports.log.error(error.message);
@@ -186,13 +226,28 @@ export class TaskDesk {
   async #readAgain(): Promise<void> {
     while (!this.#closed) {
       try {
-        this.#book = new TaskBook(await readActive(this.#ports.database), this.#ports.now());
+        this.#isBehind = false;
+        this.#book = await readBook(this.#ports);
         return;
       } catch (error) {
         this.#ports.log.error(`tasks cannot be read: ${(error as Error).message}; trying again`);
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }
+  }
+
+  async #settleStrays(): Promise<void> {
+    const strays = this.#strays.take(this.#ports.now());
+    if (strays.length === 0) return;
+    const active = await activeOf(
+      this.#ports.database,
+      strays.map(({ unit }) => taskOf(unit)),
+    );
+    const ended = strays.filter(({ unit }) => !active.has(taskOf(unit)));
+    if (ended.length === 0) return;
+    this.#tell((book) => {
+      for (const stray of ended) book.settle(stray.node, stray);
+    });
   }
 
   async #send(messages: readonly Outgoing[]): Promise<void> {
@@ -218,6 +273,10 @@ export class TaskDesk {
     await Promise.race([all, late]);
     clearTimeout(timer);
   }
+}
+
+async function readBook({ database, now, sharing }: DeskPorts): Promise<TaskBook> {
+  return new TaskBook(await readActive(database, sharing?.owner ?? null), now(), sharing?.fences);
 }
 
 function theSame(known: Task, spec: TaskSpec): Task {

@@ -9,21 +9,31 @@ const FENCE = 'task fence';
 const ROWS_MAX = 500;
 const LIST_MAX = 1_000;
 
-/** Runs inside the caller's transaction. */
-export async function saveChanges(database: Database, { tasks, units, results, fence }: Changes): Promise<void> {
-  for (const rows of slices(tasks.map(taskRow)))
-    await database
+/** Runs inside the caller's transaction. @param owner which controller's tasks they are, where there are several */
+export async function saveChanges(
+  database: Database,
+  { tasks, units, results, fence }: Changes,
+  owner: string | null,
+): Promise<void> {
+  for (const rows of slices(tasks.map((task) => ({ ...taskRow(task), owner })))) {
+    const { numInsertedOrUpdatedRows } = await database
       .insertInto('tasks')
       .values(rows)
       .onConflict((conflict) =>
-        conflict.column('id').doUpdateSet(({ ref }) => ({
-          state: ref('excluded.state'),
-          cancelled: ref('excluded.cancelled'),
-          ended_at: ref('excluded.ended_at'),
-          units_ended: ref('excluded.units_ended'),
-        })),
+        conflict
+          .column('id')
+          .doUpdateSet(({ ref }) => ({
+            state: ref('excluded.state'),
+            cancelled: ref('excluded.cancelled'),
+            ended_at: ref('excluded.ended_at'),
+            units_ended: ref('excluded.units_ended'),
+          }))
+          .where('tasks.owner', 'is not distinct from', owner),
       )
-      .execute();
+      .executeTakeFirstOrThrow();
+    // Given to two controllers in the same moment: one of them has it.
+    if (Number(numInsertedOrUpdatedRows) < rows.length) throw new Error('another controller has a task of the same id');
+  }
   for (const rows of slices(units.map(unitRow)))
     await database
       .insertInto('task_units')
@@ -53,12 +63,14 @@ export async function saveChanges(database: Database, { tasks, units, results, f
     .execute();
 }
 
-export async function readActive(database: Database): Promise<Snapshot> {
-  const tasks = await database.selectFrom('tasks').selectAll().where('state', '=', 'active').execute();
+/** Those of one controller, where there are several. */
+export async function readActive(database: Database, owner: string | null): Promise<Snapshot> {
+  const own = database.selectFrom('tasks').where('state', '=', 'active').where('owner', 'is not distinct from', owner);
+  const tasks = await own.selectAll().execute();
   const units = await database
     .selectFrom('task_units')
     .selectAll()
-    .where('task', 'in', database.selectFrom('tasks').select('id').where('state', '=', 'active'))
+    .where('task', 'in', own.select('id'))
     .orderBy('task')
     .orderBy('idx')
     .execute();
@@ -76,6 +88,17 @@ export async function readTasks(database: Database, state?: TaskState): Promise<
 export async function readTask(database: Database, id: string): Promise<Task | undefined> {
   const row = await database.selectFrom('tasks').selectAll().where('id', '=', id).executeTakeFirst();
   return row && taskOf(row);
+}
+
+/** Which of these tasks have not ended. */
+export async function activeOf(database: Database, ids: readonly string[]): Promise<ReadonlySet<string>> {
+  const rows = await database
+    .selectFrom('tasks')
+    .select('id')
+    .where('id', 'in', ids)
+    .where('state', '=', 'active')
+    .execute();
+  return new Set(rows.map(({ id }) => id));
 }
 
 export async function readUnits(database: Database, task: string): Promise<Unit[]> {
@@ -112,7 +135,7 @@ function taskRow({
   endedAt,
   units,
   unitsEnded,
-}: Task): Tables['tasks'] {
+}: Task): Omit<Tables['tasks'], 'owner'> {
   const times = { added_at: addedAt, deadline_at: deadlineAt, ended_at: endedAt };
   return {
     id,

@@ -54,6 +54,11 @@ export function newUnit(task: string, index: number, pinned: string | null): Uni
   return { task, index, state: 'queued', pinned, ...nothing };
 }
 
+/** The task of a unit's id. */
+export function taskOf(unit: string): string {
+  return unit.slice(0, unit.lastIndexOf('.'));
+}
+
 export function unitId({ task, index }: Pick<Unit, 'task' | 'index'>): string {
   return `${task}.${index}`;
 }

@@ -1,6 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { LEASE_MS, TaskBook } from '../../../fleet/tasks/book.ts';
+import { Fences } from '../../../fleet/tasks/fences.ts';
 import { type TaskSpec, taskSpecSchema } from '../../../fleet/tasks/task.ts';
 import type { Outcome } from '../../../runtime/protocol/tasks.ts';
 
@@ -230,6 +231,73 @@ test('more than a controller may hold is refused with what to do', () => {
   const large = spec({ work: { ...spec().work, inputs, inputsPerUnit: 1 } });
   for (let index = 0; index < 20; index++) book.add(`t${index}`, large, [], 0);
   assert.throws(() => book.add('one more', spec(), [], 0), /put more inputs in a unit, or wait/);
+});
+
+test('a book beside others gives fences of its own block only, and lets nodes forget what no book has out', () => {
+  const fences = Fences.shared();
+  const book = new TaskBook({ tasks: [], units: [], fence: 0 }, 0, fences);
+  const nodes = [facts('a')];
+  const give = (now: number) => {
+    book.dispatch(nodes, now);
+    return book.takeChanges();
+  };
+  const inputs = [1, 2, 3].map(() => ({ base64: 'AAAA' }));
+  const work = { kind: 'inference', model: 'm', format: 'json', inputs, inputsPerUnit: 1 };
+  book.add('t', spec({ work }), [], 0);
+  assert.equal(give(1).messages, []);
+  fences.grant(100, 102, 50);
+  const { changes, messages } = give(2);
+  assert.equal(
+    changes.units.filter(({ fence }) => fence > 0).map(({ fence }) => fence),
+    [101, 102],
+  );
+  // Kept by whoever gives blocks.
+  assert.is(changes.fence, undefined);
+  assert.equal(
+    messages.map(({ content }) => content.data.floor),
+    [49],
+  );
+  assert.is(book.lowest, 101);
+  fences.grant(200, 300, 180);
+  const later = give(3);
+  assert.equal(
+    later.changes.units.map(({ fence }) => fence),
+    [201],
+  );
+  // 101 is out at this node, though others are further on.
+  assert.equal(
+    later.messages.map(({ content }) => content.data.floor),
+    [100],
+  );
+});
+
+test('a book beside others answers for its own tasks, those that ended too, and gives back the rest', () => {
+  const fences = Fences.shared();
+  const book = new TaskBook({ tasks: [], units: [], fence: 0 }, 0, fences);
+  fences.grant(100, 200, 100);
+  book.add('t', spec(), [], 0);
+  book.dispatch([facts('a')], 1);
+  book.takeChanges();
+  const tell = (unit: string, fence: number) =>
+    book.receive('a', { type: 'llmasos.tasks.ended', data: { floor: 0, units: [{ unit, fence, outcome: done }] } }, 2);
+  const settled = () => {
+    book.tick(3);
+    book.tick(4);
+    return book
+      .takeChanges()
+      .messages.flatMap(({ content }) =>
+        content.type === 'llmasos.tasks.settled' ? content.data.units.map(({ unit }) => unit) : [],
+      );
+  };
+  assert.equal(tell('others.0', 7), [{ unit: 'others.0', fence: 7 }]);
+  assert.equal(settled(), []);
+  assert.equal(tell('t.0', 101), []);
+  assert.equal(settled(), ['t.0']);
+  // Its confirmation was lost, and the task is in no book any more.
+  assert.equal(tell('t.0', 101), []);
+  assert.equal(settled(), ['t.0']);
+  book.settle('a', { unit: 'others.0', fence: 7 });
+  assert.equal(settled(), ['others.0']);
 });
 
 test.run();
