@@ -23,7 +23,8 @@ const SECONDS = 6;
 const PEER_ROUNDS = 1;
 const ROUNDS_MAX = 3;
 const QUICK_SECONDS = 0.3;
-const CANCELS = 40;
+/** Enough for a p99. */
+const CANCELS = 200;
 /** Of phases with and without interruptible runs. */
 const PAIRS = 16;
 
