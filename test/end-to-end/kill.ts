@@ -240,6 +240,8 @@ async function killAtRandom(
     process.kill(pid, 'SIGKILL');
     open += tap?.open().length ?? 0;
     counts.set(victim.name, (counts.get(victim.name) ?? 0) + 1);
+    // The next one to be killed may be the same.
+    await eventually(`${victim.name} is seen to be gone`, () => victim.pid() !== pid);
     await pause(random() * pauseMs);
   }
   await Promise.all(cuts);
