@@ -131,7 +131,7 @@ export class Fleet implements ControllerService {
       nodes: () => this.#facts.able(this.#live),
       allNodes: () => this.#facts.all(),
       softwareHash: (version: string) => this.software.hashOf(version),
-      giveSoftware: (selector: NodeSelector, version: string) => this.software.give(selector, version),
+      giveSoftware: this.software.give.bind(this.software),
     };
     this.#tasks = await TaskService.open(ports, blobs);
   }

@@ -102,8 +102,12 @@ export class SoftwareService implements SoftwareAdmin {
     return found.sha256;
   }
 
-  /** From now on the nodes that are selected get it, until another is given to them, or to all. */
-  async give(selector: Parameters<typeof selects>[0], version: string): Promise<void> {
+  /** From now on the nodes that are selected get it, until another is given to them, or to all; `also` is committed with that. */
+  async give(
+    selector: Parameters<typeof selects>[0],
+    version: string,
+    also: (transaction: Database) => Promise<void>,
+  ): Promise<void> {
     await this.#ports.change(async (transaction) => {
       const active = (await readActiveRollouts(transaction)).find(({ spec }) => spec.target.kind === 'software');
       if (active)
@@ -117,6 +121,7 @@ export class SoftwareService implements SoftwareAdmin {
         nodes.filter((node) => selects(selector, node)).map(({ name }) => name),
         version,
       );
+      await also(transaction);
     });
   }
 

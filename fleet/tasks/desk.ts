@@ -55,7 +55,12 @@ interface Waiting {
   work(book: TaskBook, now: number): void;
   committed(): void;
   failed(error: Error): void;
+  /** Where more than tasks is to be committed, or nothing; such work is taken by itself. */
+  readonly commit?: Commit | undefined;
 }
+
+/** Runs `save` in a transaction, with what else belongs into it. Rejects with the reason that the person who asked is to read. */
+export type Commit = (save: (transaction: Database) => Promise<void>) => Promise<void>;
 
 export class TaskDesk {
   readonly #ports: DeskPorts;
@@ -86,8 +91,11 @@ export class TaskDesk {
     return new TaskDesk(ports, await readBook(ports));
   }
 
-  /** Resolves when the task is on the disk. The same id and the same task again is the task that is there. */
-  async add(spec: TaskSpec): Promise<Task> {
+  /**
+   * Resolves when the task is on the disk. The same id and the same task again is the task that is there.
+   * @param commit commits more with it: where either is refused, neither has happened
+   */
+  async add(spec: TaskSpec, commit?: Commit): Promise<Task> {
     const id = spec.id ?? randomUUID();
     const nodes = this.#ports.allNodes().filter((node) => selects(spec.selector, node));
     const names = nodes.map(({ name }) => name).sort();
@@ -96,7 +104,7 @@ export class TaskDesk {
     return this.#ask((book, now) => {
       const there = book.get(id);
       return there ? theSame(there, spec) : book.add(id, spec, names, now);
-    });
+    }, commit);
   }
 
   /** Resolves when that is on the disk. What is out at a node ends when the node has answered, or its lease has. */
@@ -154,7 +162,7 @@ export class TaskDesk {
     if (!this.#closed) this.#enqueue({ work, committed() {}, failed });
   }
 
-  #ask<T>(work: (book: TaskBook, now: number) => T): Promise<T> {
+  #ask<T>(work: (book: TaskBook, now: number) => T, commit?: Commit): Promise<T> {
     return new Promise((resolve, reject) => {
       let result: T;
       this.#enqueue({
@@ -163,6 +171,7 @@ export class TaskDesk {
         },
         committed: () => resolve(result),
         failed: reject,
+        commit,
       });
     });
   }
@@ -182,9 +191,8 @@ export class TaskDesk {
     // What is told in one turn of the event loop is taken together: the broker in this process hands on each message by itself.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
-      const batch = this.#waiting;
-      this.#waiting = [];
-      await this.#take(batch);
+      const alone = this.#waiting.findIndex(({ commit }) => commit !== undefined);
+      await this.#take(this.#waiting.splice(0, alone < 0 ? this.#waiting.length : Math.max(1, alone)));
     }
   }
 
@@ -203,13 +211,15 @@ export class TaskDesk {
     if (this.#book.hasQueued && this.#ports.connected()) this.#book.dispatch(this.#ports.nodes(), now);
     const { changes, messages } = this.#book.takeChanges();
     const beganMs = performance.now();
+    const { commit = this.#commitTasks } = batch[0] as Waiting;
     try {
       if (Object.values(changes).some((change) => (Array.isArray(change) ? change.length > 0 : change !== undefined)))
-        await this.#ports.database
-          .transaction()
-          .execute((transaction) => saveChanges(transaction, changes, this.#ports.sharing?.owner ?? null));
+        await commit((transaction) => saveChanges(transaction, changes, this.#ports.sharing?.owner ?? null));
     } catch (cause) {
-      const error = new Error(`tasks cannot be stored: ${(cause as Error).message}; try again`, { cause });
+      const error =
+        commit !== this.#commitTasks
+          ? (cause as Error)
+          : new Error(`tasks cannot be stored: ${(cause as Error).message}; try again`, { cause });
       this.#ports.log.error(error.message);
       for (const { failed } of done) failed(error);
       return this.#readAgain();
@@ -222,6 +232,8 @@ export class TaskDesk {
     this.#sending = this.#send(messages);
     await before;
   }
+
+  #commitTasks: Commit = (save) => this.#ports.database.transaction().execute(save);
 
   async #readAgain(): Promise<void> {
     while (!this.#closed) {

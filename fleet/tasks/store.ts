@@ -2,12 +2,14 @@
 import type { Database, Tables } from '../controller/database.ts';
 import type { Changes, Snapshot } from './book.ts';
 import type { Task, TaskState } from './task.ts';
-import type { Unit } from './unit.ts';
+import type { Unit, UnitState } from './unit.ts';
 
 const FENCE = 'task fence';
 /** Rows in one statement: SQLite takes 32,766 parameters, and a unit has eleven. */
 const ROWS_MAX = 500;
 const LIST_MAX = 1_000;
+
+export type UnitCounts = Readonly<Partial<Record<UnitState, number>>>;
 
 /** Runs inside the caller's transaction. @param owner which controller's tasks they are, where there are several */
 export async function saveChanges(
@@ -101,9 +103,40 @@ export async function activeOf(database: Database, ids: readonly string[]): Prom
   return new Set(rows.map(({ id }) => id));
 }
 
-export async function readUnits(database: Database, task: string): Promise<Unit[]> {
-  const rows = await database.selectFrom('task_units').selectAll().where('task', '=', task).orderBy('idx').execute();
-  return rows.map(unitOf);
+export async function countUnits(database: Database, task: string): Promise<UnitCounts> {
+  const rows = await database
+    .selectFrom('task_units')
+    .select(({ fn }) => ['state', fn.countAll().as('count')])
+    .where('task', '=', task)
+    .groupBy('state')
+    .execute();
+  return Object.fromEntries(rows.map(({ state, count }) => [state, Number(count)]));
+}
+
+/** So many, in their order: those of which something went wrong before others, since a task may have a hundred thousand. */
+export async function readUnits(database: Database, task: string, most: number): Promise<Unit[]> {
+  const rows = await database
+    .selectFrom('task_units')
+    .selectAll()
+    .where('task', '=', task)
+    .orderBy(({ eb }) => eb.case().when('error', 'is', null).then(1).else(0).end())
+    .orderBy('idx')
+    .limit(most)
+    .execute();
+  return rows.map(unitOf).sort((a, b) => a.index - b.index);
+}
+
+/** Nodes that alone may do a unit which waits. */
+export async function readAwaited(database: Database, task: string): Promise<string[]> {
+  const rows = await database
+    .selectFrom('task_units')
+    .select('pinned')
+    .where('task', '=', task)
+    .where('state', '=', 'queued')
+    .orderBy('idx')
+    .where('pinned', 'is not', null)
+    .execute();
+  return rows.flatMap(({ pinned }) => pinned ?? []);
 }
 
 /** By the unit's index. */

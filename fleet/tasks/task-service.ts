@@ -3,13 +3,14 @@ import { compileExpression } from '../../runtime/triggers/expressions.ts';
 import type { BlobStore } from '../controller/blob-store.ts';
 import { placeInput } from '../controller/inputs.ts';
 import { readModels } from '../controller/store.ts';
-import { type DeskPorts, TaskDesk } from './desk.ts';
-import { forgetEnded, readResults, readTask, readTasks, readUnits } from './store.ts';
+import { type Commit, type DeskPorts, TaskDesk } from './desk.ts';
+import { countUnits, forgetEnded, readAwaited, readResults, readTask, readTasks, readUnits } from './store.ts';
 import type { TaskSpec, TaskState } from './task.ts';
 import { type TaskDetail, type TaskView, taskDetail, taskView } from './view.ts';
 
 /** A larger input becomes a blob: assignments of many units share a message. */
 const INLINE_BASE64_MAX = 16_000;
+const UNITS_SHOWN = 1_000;
 const KEPT_MS = 30 * 86_400_000;
 
 /** Every rejection is an Error whose message is fit for the person who asked. */
@@ -26,8 +27,8 @@ export interface Tasks {
 export interface TaskServicePorts extends DeskPorts {
   /** Of a version's list of files. Rejects with the versions that there are. */
   softwareHash(version: string): Promise<string>;
-  /** From now on these nodes are to have it. */
-  giveSoftware(selector: TaskSpec['selector'], version: string): Promise<void>;
+  /** From now on these nodes are to have it; `also` is committed with that. */
+  giveSoftware(selector: TaskSpec['selector'], version: string, also: Parameters<Commit>[0]): Promise<void>;
 }
 
 export class TaskService implements Tasks {
@@ -47,9 +48,10 @@ export class TaskService implements Tasks {
 
   async add(spec: TaskSpec): Promise<TaskView> {
     const checked = await this.check(spec);
-    // Given first: who hears nothing gives the task again, and it is the same then.
-    if (checked.work.kind === 'update') await this.#ports.giveSoftware(spec.selector, checked.work.version);
-    return taskView(await this.desk.add(checked));
+    const { work, selector } = checked;
+    if (work.kind !== 'update') return taskView(await this.desk.add(checked));
+    // A task without the version would wait for it, a version without the task would come unasked.
+    return taskView(await this.desk.add(checked, (save) => this.#ports.giveSoftware(selector, work.version, save)));
   }
 
   /** The task with its large inputs as blobs. Rejects with what is wrong with it. */
@@ -76,7 +78,12 @@ export class TaskService implements Tasks {
     const { work } = task.spec;
     const asked = withResults || (work.kind === 'inference' && work.reduce !== undefined);
     const results = asked ? await readResults(database, id) : new Map<number, unknown[]>();
-    return taskDetail(task, await readUnits(database, id), this.#ports.nodes(), results, withResults);
+    const units = {
+      counts: await countUnits(database, id),
+      shown: await readUnits(database, id, UNITS_SHOWN),
+      awaited: await readAwaited(database, id),
+    };
+    return taskDetail(task, units, this.#ports.nodes(), results, withResults);
   }
 
   async cancel(id: string): Promise<TaskView> {

@@ -3,10 +3,9 @@
 import { compileExpression } from '../../runtime/triggers/expressions.ts';
 import { selects } from '../controller/selector.ts';
 import type { NodeFacts } from './dispatch.ts';
+import type { UnitCounts } from './store.ts';
 import type { Task, TaskSpec, TaskState } from './task.ts';
-import type { Unit, UnitState } from './unit.ts';
-
-const UNITS_SHOWN = 1_000;
+import type { Unit } from './unit.ts';
 
 /** `from`: of how many results. */
 export type Answer = { readonly from: number } & ({ readonly value: unknown } | { readonly error: string });
@@ -28,8 +27,8 @@ export interface TaskView {
 
 export interface TaskDetail extends TaskView {
   readonly inputs: number;
-  readonly unitStates: Readonly<Partial<Record<UnitState, number>>>;
-  /** Of the first thousand. */
+  readonly unitStates: UnitCounts;
+  /** A thousand of them: those of which something went wrong before others. */
   readonly unitList: readonly Pick<Unit, 'index' | 'state' | 'node' | 'attempts' | 'error'>[];
   /** Why nothing moves, when queued units have no node to go to. */
   readonly waitsFor: string | null;
@@ -37,6 +36,14 @@ export interface TaskDetail extends TaskView {
   readonly results: readonly unknown[] | null;
   /** What `reduce` makes of the results that there are; null without it. */
   readonly answer: Answer | null;
+}
+
+/** What is read of a task's units to show them. */
+interface TaskUnits {
+  readonly counts: UnitCounts;
+  readonly shown: readonly Unit[];
+  /** Nodes that alone may do a unit which waits. */
+  readonly awaited: readonly string[];
 }
 
 export function taskView(task: Task): TaskView {
@@ -53,19 +60,16 @@ export function whatText({ work }: Pick<TaskSpec, 'work'>): string {
 
 export function taskDetail(
   task: Task,
-  units: readonly Unit[],
+  units: TaskUnits,
   nodes: readonly NodeFacts[],
   results: ReadonlyMap<number, readonly unknown[]>,
   withResults: boolean,
 ): TaskDetail {
-  const unitStates: Partial<Record<UnitState, number>> = {};
-  for (const { state } of units) unitStates[state] = (unitStates[state] ?? 0) + 1;
-  const list = units.slice(0, UNITS_SHOWN);
   return {
     ...taskView(task),
     inputs: task.spec.work.kind === 'inference' ? task.spec.work.inputs.length : 0,
-    unitStates,
-    unitList: list.map(({ index, state, node, pinned, attempts, error }) => ({
+    unitStates: units.counts,
+    unitList: units.shown.map(({ index, state, node, pinned, attempts, error }) => ({
       ...{ index, state, attempts, error },
       node: node ?? pinned,
     })),
@@ -86,12 +90,10 @@ function answerOf({ spec, units }: Task, results: ReadonlyMap<number, readonly u
   }
 }
 
-function waitsFor({ spec }: Task, units: readonly Unit[], nodes: readonly NodeFacts[]): string | null {
-  const queued = units.filter(({ state }) => state === 'queued');
-  if (queued.length === 0) return null;
-  const pinned = queued
-    .flatMap(({ pinned }) => pinned ?? [])
-    .filter((name) => !nodes.some((node) => node.name === name));
+function waitsFor({ spec }: Task, { counts, awaited }: TaskUnits, nodes: readonly NodeFacts[]): string | null {
+  if (!counts.queued) return null;
+  const online = new Set(nodes.map(({ name }) => name));
+  const pinned = awaited.filter((name) => !online.has(name));
   if (pinned.length > 0) return `${pinned.slice(0, 5).join(', ')} to come online, with a version that knows tasks`;
   const chosen = nodes.filter((node) => selects(spec.selector, node));
   if (chosen.length === 0) return 'a node that matches its selector to come online, with a version that knows tasks';

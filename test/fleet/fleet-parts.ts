@@ -70,17 +70,24 @@ export class ProtocolNode {
   readonly desired: DesiredState[] = [];
   answer: (request: Request) => unknown = () => undefined;
   #labels: Record<string, string>;
+  readonly #features: readonly string[];
 
-  private constructor(name: string, labels: Record<string, string>, client: MqttClient) {
+  private constructor(name: string, labels: Record<string, string>, client: MqttClient, features: readonly string[]) {
     this.name = name;
     this.client = client;
     this.#labels = labels;
+    this.#features = features;
   }
 
-  static async join(url: string, name: string, labels: Record<string, string> = {}): Promise<ProtocolNode> {
+  static async join(
+    url: string,
+    name: string,
+    labels: Record<string, string> = {},
+    features: readonly string[] = [],
+  ): Promise<ProtocolNode> {
     const will = { topic: nodeTopic(name, 'presence'), payload: presence(false), qos: 1 as const, retain: true };
     const client = await connectAsync(url, { protocolVersion: 4, clientId: name, will });
-    const node = new ProtocolNode(name, labels, client);
+    const node = new ProtocolNode(name, labels, client, features);
     client.on('message', (topic, payload) => node.#receive(topic, payload));
     await client.subscribeAsync(['desired', 'requests'].map((channel) => nodeTopic(name, channel as 'desired')));
     await client.publishAsync(nodeTopic(name, 'presence'), presence(true), { qos: 1, retain: true });
@@ -95,6 +102,7 @@ export class ProtocolNode {
     const report = {
       at: Date.now(),
       labels,
+      ...(this.#features.length > 0 && { features: this.#features }),
       inventory: { ...machine, memoryBytes: 4e9, simd: 'plain', gpu },
       desiredVersion,
       models: (state?.models ?? []).map(({ name, version, sha256 }) => ({ name, version, sha256, state: 'ready' })),

@@ -3,6 +3,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { chownSync, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from 'pg';
+import { test } from 'uvu';
 import { freePort } from '../end-to-end/processes.ts';
 import { testWhere } from '../requirement.ts';
 import { eventually, temporary } from './fleet-parts.ts';
@@ -62,5 +63,16 @@ async function answers(url: string): Promise<boolean> {
     return false;
   } finally {
     await client.end().catch(() => {});
+  }
+}
+
+/** Runs the tests of a file once more, with the state in PostgreSQL. */
+export async function againOnPostgres(what: string, load: () => Promise<unknown>): Promise<void> {
+  if (hasPostgres) {
+    process.env.LLMASOS_TEST_POSTGRES = await startPostgres();
+    await load();
+  } else {
+    wherePostgres(test)(`${what} on PostgreSQL`, () => {});
+    test.run();
   }
 }

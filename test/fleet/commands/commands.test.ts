@@ -8,9 +8,18 @@ import { type Command, parseArguments, type Style } from '../../../fleet/command
 import { nameFromFile } from '../../../fleet/commands/files-io.ts';
 import { commands } from '../../../fleet/commands/index.ts';
 import { startController } from '../../../fleet/controller/controller.ts';
-import { eventually, modelBytes, modelFile, ProtocolNode, refusalOf, temporary } from '../fleet-parts.ts';
+import {
+  eventually,
+  freshDatabase,
+  modelBytes,
+  modelFile,
+  ProtocolNode,
+  refusalOf,
+  temporary,
+} from '../fleet-parts.ts';
 
-const controller = await startController({ data: temporary(), mqttPort: 0, webSocketPort: 0, httpPort: 0 });
+const ports = { mqttPort: 0, webSocketPort: 0, httpPort: 0 };
+const controller = await startController({ data: temporary(), ...(await freshDatabase()), ...ports });
 const service = new ControllerClient(controller.httpUrl);
 const node = await ProtocolNode.join(controller.mqttUrl, 'city-1', { site: 'north' });
 await eventually('the node is registered', async () => (await service.nodes())[0]?.reported);

@@ -7,6 +7,7 @@ import { rolloutSpecSchema } from '../../../fleet/rollouts/spec.ts';
 import {
   chunks,
   eventually,
+  freshDatabase,
   hashOf,
   killProcesses,
   modelBytes,
@@ -22,7 +23,9 @@ const port = (url: string): string => new URL(url).port;
 
 test('a new version goes phase by phase, the controller is killed meanwhile, and every message is answered', async () => {
   const data = temporary();
-  let controller = await startProcess(data);
+  const { database } = await freshDatabase();
+  const flags = database === undefined ? [] : ['--database', database];
+  let controller = await startProcess(data, flags);
   const { mqttUrl, httpUrl } = controller;
   const service = new ControllerClient(httpUrl);
   const nodes = ['n1', 'n2', 'n3'].map((name) => startNodeProcess(mqttUrl, name, temporary()));
@@ -73,17 +76,25 @@ test('a new version goes phase by phase, the controller is killed meanwhile, and
     assert.match(await refusalOf(start({ id: 'r2' })), /is being rolled out by "r1"/);
     assert.match(await refusalOf(add(scaling(9), false)), /is being rolled out by "r1"/);
     await controller.kill('SIGKILL');
-    controller = await startProcess(data, ['--mqtt-port', port(mqttUrl), '--http-port', port(httpUrl)]);
+    controller = await startProcess(data, [...flags, '--mqtt-port', port(mqttUrl), '--http-port', port(httpUrl)]);
 
     // From here on somebody counts the answers.
     const client = await connectAsync(mqttUrl, { protocolVersion: 4 });
     const answers = new Map<string, number[]>();
-    client.on('message', (_, payload) => {
+    const probes = new Map<string, number>();
+    client.on('message', (topic, payload) => {
       const { score, meta } = JSON.parse(payload.toString());
-      answers.set(meta.id, [...(answers.get(meta.id) ?? []), score]);
+      if (topic === 'answers/m0') probes.set(meta.id, (probes.get(meta.id) ?? 0) + 1);
+      else answers.set(meta.id, [...(answers.get(meta.id) ?? []), score]);
     });
-    await client.subscribeAsync('answers/m1', { qos: 1 });
+    await client.subscribeAsync(['answers/m0', 'answers/m1'], { qos: 1 });
     await allReady();
+    // What the database says of nodes does not tell that they are back, and subscribed.
+    let probe = 0;
+    await eventually('all three answer again', async () => {
+      await client.publishAsync('sensors/m0/values', `{"id":"${probe++}","v":[1,5,3]}`, { qos: 1 });
+      return [...probes.values()].some((count) => count >= 3);
+    });
     let sent = 0;
     const sending = setInterval(() => {
       void client.publishAsync('sensors/m1/values', `{"id":"${sent++}","v":[1,5,3]}`, { qos: 1 });
