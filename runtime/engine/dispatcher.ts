@@ -4,7 +4,7 @@
  * that nothing is saved or copied.
  */
 import { speedOf } from '../schedule/cores.ts';
-import type { Decision, RunAccount, RunRequest, SchedulerEvent, StopOutcome, TenantSpec } from '../schedule/events.ts';
+import type { Decision, RunAccount, RunRequest, SchedulerEvent, StopOutcome } from '../schedule/events.ts';
 import { priorityOf } from '../schedule/priorities.ts';
 import { Scheduler } from '../schedule/scheduler.ts';
 import { Timeline } from '../schedule/timeline.ts';
@@ -13,7 +13,6 @@ import type { Core } from './core.ts';
 import type { Stop } from './core-messages.ts';
 import {
   type AskedRun,
-  type Begun,
   type Computation,
   closeWork,
   type EngineRun,
@@ -30,10 +29,13 @@ import { FurtherCores } from './further-cores.ts';
 import type { LoadedProgram } from './loaded-program.ts';
 import type { RunOptions } from './model.ts';
 import type { NextRun } from './next-run.ts';
-import { OFFLOAD, OffloadedRuns } from './offloaded-runs.ts';
-import { isDone, outputsOf, type ProgramResult } from './program-result.ts';
+import { OffloadedRuns } from './offloaded-runs.ts';
+import { type PolicyOptions, policySpec } from './policy-spec.ts';
+import { isDone, type ProgramResult } from './program-result.ts';
+import { type ResidencyNews, ResidentModels } from './resident-models.ts';
+import { runAtOnce } from './run-at-once.ts';
 import { endedEarly, refused } from './run-error.ts';
-import { ANSWER_US, accountAtOnce, DEFAULT_TENANT, isAdmissible, NORMAL, requestOf, SWITCH_US } from './run-request.ts';
+import { isAdmissible, NORMAL, type PartOptions, requestOf } from './run-request.ts';
 import type { ShortRuns } from './short-runs.ts';
 import type { Tensor } from './tensor.ts';
 import { WakeTimer } from './wake-timer.ts';
@@ -47,13 +49,10 @@ export interface Processors {
   readonly cores: readonly Core[];
 }
 
-export interface DispatcherOptions {
+export interface DispatcherOptions extends PolicyOptions {
   readonly short?: ShortRuns;
-  /** Besides the default one, unless that is among them. */
-  readonly tenants?: readonly TenantSpec[];
   readonly clock?: Clock;
-  /** Names of those that compute models besides the cores and onnxruntime. */
-  readonly accelerators?: readonly string[];
+  readonly onResidency?: ResidencyNews;
 }
 
 export class Dispatcher {
@@ -61,6 +60,8 @@ export class Dispatcher {
   readonly timeline = new Timeline();
   /** Those that another engine computes. */
   readonly offloaded: OffloadedRuns;
+  /** Models that come and go by the policy. The others are their owners' matter. */
+  readonly residents: ResidentModels;
   readonly #first: Processors['first'];
   readonly #cores: readonly Core[];
   readonly #next: NextRun;
@@ -82,31 +83,26 @@ export class Dispatcher {
   #runsBegun = 0;
 
   constructor({ first, cores }: Processors, options: DispatcherOptions = {}) {
-    const { short, tenants = [], clock = machineClock, accelerators = [] } = options;
+    const { short, clock = machineClock, memoryBytes = Infinity } = options;
     this.#first = first;
     this.#cores = cores;
     this.#next = (cores[0] as Core).next;
     this.#short = short;
     this.#clock = clock;
-    const spec = {
-      cores: cores.length,
-      coresReady: 1,
-      // Models come and go by their owners' will, and see to their memory themselves.
-      memoryBytes: Number.POSITIVE_INFINITY,
-      instructionUs: SWITCH_US,
-      answerUs: ANSWER_US,
-      accelerators: [OFFLOAD, ...accelerators],
-      tenants: tenants.some(({ name }) => name === DEFAULT_TENANT.name) ? tenants : [DEFAULT_TENANT, ...tenants],
-      models: [],
-    };
-    this.#scheduler = new Scheduler(spec, this.#nowUs());
+    this.#scheduler = new Scheduler(policySpec(cores.length, options), this.#nowUs());
     this.#further = new FurtherCores(first, cores, () => this.#tell({ kind: 'core-ready' }));
     this.#timer = new WakeTimer(clock, () => this.#tell({ kind: 'tick' }));
-    this.offloaded = new OffloadedRuns({
+    const ports = {
       clock,
       nextId: () => ++this.#runsBegun,
-      submitted: (request) => this.timeline.submitted(request),
-      tell: (event) => this.#tell(event),
+      submitted: (request: RunRequest) => this.timeline.submitted(request),
+      tell: (event: SchedulerEvent) => this.#tell(event),
+    };
+    this.offloaded = new OffloadedRuns(ports);
+    this.residents = new ResidentModels({
+      ...{ ...ports, budgetBytes: memoryBytes, news: options.onResidency },
+      hasInMemory: (model) => this.#scheduler.hasInMemory(model),
+      mostBytes: (model) => this.#scheduler.mostBytes(model),
     });
     for (const core of cores) core.onWentOn = () => this.#tell({ kind: 'tick' });
   }
@@ -121,7 +117,7 @@ export class Dispatcher {
     model: string,
     program: LoadedProgram,
     inputs: Readonly<Record<string, Tensor>>,
-    options: RunOptions,
+    options: PartOptions,
   ): Promise<ProgramResult> {
     const { signal, outputs: given } = options;
     signal?.throwIfAborted();
@@ -133,7 +129,8 @@ export class Dispatcher {
     });
     const asked: AskedRun = { request, program, inputs, given, submittedMs };
     const isAtOnce = isAdmissible(request, submittedMs * 1000) && this.#scheduler.hasTenant(request.tenant);
-    const begun = isAtOnce && this.#short?.takes(program) ? this.#runAtOnce(this.#short, asked) : undefined;
+    const served = (us: number, account: RunAccount): void => this.#noteServed(request, us, account);
+    const begun = isAtOnce && this.#short?.takes(program) ? runAtOnce(this.#short, asked, served) : undefined;
     if (begun && 'outputs' in begun) return begun;
     const abort = (): void => this.#cancel(run, signal?.reason);
     const run = newRun(asked, begun, () => signal?.removeEventListener('abort', abort));
@@ -141,7 +138,7 @@ export class Dispatcher {
     program.users++;
     this.#runs.set(request.id, run);
     this.timeline.submitted(request);
-    if (!this.#models.has(model)) {
+    if (!this.#models.has(model) && !this.residents.has(model)) {
       this.#models.add(model);
       this.#tell({ kind: 'model-added', model: { name: model, bytes: 0, pinned: true } });
     }
@@ -169,32 +166,10 @@ export class Dispatcher {
     return this.#clock.nowMs() * 1000;
   }
 
-  /** On this thread: the result, or where the run stands when it has taken too long. */
-  #runAtOnce(short: ShortRuns, { request, program, inputs, given, submittedMs }: AskedRun): ProgramResult | Begun {
-    const arena = program.openArena(request.model);
-    let goesOn = false;
-    try {
-      program.writeInputs(arena, inputs);
-      const halt = short.execute(program, arena);
-      program.short.note(halt.ms);
-      goesOn = halt.trap === undefined && halt.result >= 0;
-      const us = halt.ms * 1000;
-      if (goesOn) return { arena, pc: halt.result, startedMs: submittedMs, workUs: us };
-      const outputs = outputsOf(request.model, program, arena, halt, given);
-      const account = this.#noteServed(request, submittedMs * 1000, us);
-      program.work.note(us, account.endedUs);
-      return { outputs, queueMs: 0, runMs: halt.ms, accounts: [account] };
-    } finally {
-      if (!goesOn) program.closeArena(arena);
-    }
-  }
-
   /** A run that asked nobody counts all the same: in what is measured, and among the latest runs. */
-  #noteServed(request: RunRequest, submittedUs: number, us: number): RunAccount {
-    const account = accountAtOnce(submittedUs, us);
-    this.#scheduler.served(priorityOf(request.priority) as number, us, account.endedUs);
+  #noteServed(request: RunRequest, us: number, account: RunAccount): void {
+    this.#scheduler.served(request.model, priorityOf(request.priority) as number, us, account.endedUs);
     this.timeline.served(request, account);
-    return account;
   }
 
   /** Tells the policy what has happened and carries out what it decides, one event after the other. */
@@ -273,12 +248,14 @@ export class Dispatcher {
         break;
       case 'refuse': {
         if (this.offloaded.carryOut(decision)) break;
+        if (this.residents.carryOut(decision)) break;
         const run = this.#runs.get(decision.run) as EngineRun;
         this.#end(run, () => run.answer.reject(refused(run.request, decision)));
         break;
       }
       case 'end': {
         if (this.offloaded.carryOut(decision)) break;
+        if (this.residents.carryOut(decision)) break;
         const run = this.#runs.get(decision.run) as EngineRun;
         const settle = (): void => this.#settle(run, decision);
         run.isOver = true;
@@ -288,8 +265,15 @@ export class Dispatcher {
         else run.work.settle = settle;
         break;
       }
+      case 'unload':
+        this.#displace(decision.model);
+        this.residents.carryOut(decision);
+        break;
+      case 'load':
+        this.residents.carryOut(decision);
+        break;
       default:
-        throw new Error(`assertion: the policy decided to ${decision.kind}, expected nothing about models`);
+        throw new Error(`assertion: the policy decided to ${decision.kind}, expected no smaller models`);
     }
   }
 
@@ -390,11 +374,24 @@ export class Dispatcher {
   }
 
   #end(run: EngineRun, answer: () => void): void {
-    const { program } = run;
-    leaveWork(run);
-    this.#runs.delete(run.request.id);
-    program.users--;
+    this.#forget(run);
     run.forget();
     answer();
+  }
+
+  #forget(run: EngineRun): void {
+    leaveWork(run);
+    this.#runs.delete(run.request.id);
+    run.program.users--;
+  }
+
+  /** The programs of a model go: its runs, of which none has begun, wait until it is back. */
+  #displace(model: string): void {
+    if (this.#offered?.model === model) this.#withdraw();
+    for (const run of [...this.#runs.values()]) {
+      if (run.request.model !== model || run.isOver) continue;
+      this.#forget(run);
+      run.answer.reject(this.residents.adopt(run));
+    }
   }
 }

@@ -17,10 +17,11 @@ import { runModel } from './graph-runner.ts';
 import type { WholeProgram } from './kept-programs-io.ts';
 import type { LoadedProgram } from './loaded-program.ts';
 import { MemoryLimitError } from './memory.ts';
-import type { Model, RunOptions, RunResult } from './model.ts';
+import type { Model, RunResult } from './model.ts';
 import type { ModelMemory } from './model-memory.ts';
 import { ProgramStore } from './program-store.ts';
-import { timeLeft } from './run-request.ts';
+import type { Residence } from './resident-model.ts';
+import { type PartOptions, timeLeft } from './run-request.ts';
 import { type Live, type Scope, Stages } from './stages.ts';
 import type { DataType, Tensor } from './tensor.ts';
 import type { EngineValue } from './value.ts';
@@ -32,8 +33,7 @@ export interface ModelHome {
   /** What programs are made for here. */
   readonly traits: KernelTraits;
   readonly compiler: CompileThread;
-  /** All models that are open. */
-  readonly models: Set<Model>;
+  readonly residence: Residence;
   /** Is given a program that does all that the model does, when it is made first. */
   readonly keep?: (whole: WholeProgram) => void;
 }
@@ -86,7 +86,6 @@ export class EngineModel implements Model {
     this.#elsewhere = new Elsewhere({
       ...{ source, store: this.#store, stages: this.#stages, thread: home.compiler, traits },
     });
-    home.models.add(this);
   }
 
   /**
@@ -110,14 +109,14 @@ export class EngineModel implements Model {
     }
   }
 
-  async run(inputs: Readonly<Record<string, EngineValue>>, options: RunOptions = {}): Promise<RunResult> {
+  async run(inputs: Readonly<Record<string, EngineValue>>, options: PartOptions = {}): Promise<RunResult> {
     checkInputs(this.name, this.inputs, inputs);
     checkNames(this.name, this.outputs, options.outputs);
     const recent = this.#recentProgram(inputs);
     if (recent && recent.users > this.#home.dispatcher.cores)
       this.#wantBatches(recent, inputs as Readonly<Record<string, Tensor>>);
     const run = recent
-      ? this.#home.dispatcher.run(this.name, recent, inputs as Readonly<Record<string, Tensor>>, options)
+      ? this.#home.dispatcher.run(this.#home.residence.key, recent, inputs as Readonly<Record<string, Tensor>>, options)
       : this.#run(inputs, options);
     this.#runs.add(run);
     try {
@@ -129,20 +128,44 @@ export class EngineModel implements Model {
     }
   }
 
-  async #run(inputs: Readonly<Record<string, EngineValue>>, options: RunOptions): Promise<RunResult> {
-    const { dispatcher } = this.#home;
+  async #run(inputs: Readonly<Record<string, EngineValue>>, options: PartOptions): Promise<RunResult> {
     if (this.#closed) throw new Error(`model "${this.name}" is closed`);
-    const startedMs = nowMs();
+    const letGo = this.#home.residence.hold();
+    try {
+      const startedMs = nowMs();
+      const whole = await this.#prepare(inputs, options);
+      const left = { ...timeLeft(options, nowMs() - startedMs), sinceMs: options.sinceMs ?? startedMs };
+      // The policy has the run before the model is let go of.
+      if (whole)
+        return this.#home.dispatcher.run(
+          this.#home.residence.key,
+          whole,
+          inputs as Readonly<Record<string, Tensor>>,
+          left,
+        );
+      return await this.#walk(inputs, left);
+    } finally {
+      letGo();
+    }
+  }
+
+  /** The program for the inputs, when there is one that does all; it is made when it is missing. */
+  async #prepare(
+    inputs: Readonly<Record<string, EngineValue>>,
+    { signal }: PartOptions,
+  ): Promise<LoadedProgram | undefined> {
     const scope = this.#scopeOf(inputs);
     const making = this.#isMissing(scope) && this.#isForThread ? this.#elsewhere.make(scope) : undefined;
-    if (making) await this.#made(making, options.signal);
+    if (making) await this.#made(making, signal);
     // What the thread does not make is made here, when it has left this model alone.
     while (this.#elsewhere.busy && this.#isMissing(scope)) await this.#elsewhere.busy;
-    const whole = this.#wholeProgram(scope);
-    if (whole) {
-      const left = making ? timeLeft(options, nowMs() - startedMs) : options;
-      return dispatcher.run(this.name, whole, inputs as Readonly<Record<string, Tensor>>, left);
-    }
+    return this.#wholeProgram(scope);
+  }
+
+  /** One program after the other, and what has to be done in JavaScript between them. The model is held meanwhile. */
+  async #walk(inputs: Readonly<Record<string, EngineValue>>, options: PartOptions): Promise<RunResult> {
+    const { dispatcher, residence } = this.#home;
+    const startedMs = nowMs();
     const steps = runModel(this.#store.model, this.#stages, inputs);
     const accounts: RunAccount[] = [];
     let [queueMs, runMs] = [0, 0];
@@ -160,8 +183,8 @@ export class EngineModel implements Model {
       if (step.value.kind === 'pause') await setImmediate();
       else {
         const { program, inputs } = step.value;
-        const left = { ...timeLeft(options, nowMs() - startedMs), outputs: undefined };
-        const result = await dispatcher.run(this.name, program, inputs, left);
+        const left = { ...timeLeft(options, nowMs() - startedMs), outputs: undefined, part: 'step' } as const;
+        const result = await dispatcher.run(residence.key, program, inputs, left);
         answer = result.outputs;
         accounts.push(...(result.accounts ?? []));
         queueMs += result.queueMs;
@@ -241,9 +264,8 @@ export class EngineModel implements Model {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#home.models.delete(this);
     const reason = new Error(`model "${this.name}" was closed`);
-    await this.#home.dispatcher.cancelAll(this.name, this.#store.programs, reason);
+    await this.#home.dispatcher.cancelAll(this.#home.residence.key, this.#store.programs, reason);
     await this.#elsewhere.close();
     await Promise.allSettled(this.#runs);
     this.#store.close();

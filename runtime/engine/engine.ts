@@ -23,7 +23,8 @@ import { MemoryWeights } from './memory-weights.ts';
 import type { Model, RunOptions } from './model.ts';
 import { ModelMemory } from './model-memory.ts';
 import type { OffloadQueue } from './offloaded-runs.ts';
-import { type ModelUse, type ResidencyNews, ResidentModels } from './resident-models.ts';
+import type { ModelUse, Residence } from './resident-model.ts';
+import type { ResidencyNews } from './resident-models.ts';
 import { ShortRuns } from './short-runs.ts';
 
 const MEBIBYTE = 2 ** 20;
@@ -204,12 +205,12 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
     { first: started, cores },
     {
       ...{ short, tenants: options.tenants, accelerators: accelerators.map(({ name }) => name) },
+      ...{ memoryBytes: memory.freeBytes, onResidency: options.onResidency },
     },
   );
   /** Under V8's flags this call is compiled by the optimising compiler, if nothing else was. */
   const hasCode = (): boolean => started.isReady && kernels.faultWord() >= 0;
-  const models = new Set<Model>();
-  const residents = new ResidentModels(options.onResidency);
+  const { residents } = dispatcher;
   const compiler = new CompileThread(memory.memory);
   const { compiler: compilerName = bundleName(import.meta.url) } = options;
   const programs = compilerName ? new KeptPrograms(join(folder, 'programs'), compilerName) : undefined;
@@ -231,8 +232,10 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
       if (closed) throw new Error(`model "${name}": the engine is closed`);
       code.keepSoon(module, hasCode);
       const file = source instanceof Uint8Array ? memorySource(source) : source;
-      const home = { memory: new ModelMemory(memory, name, modelMaxBytes), dispatcher, compiler, traits, models };
-      const open = async (keep?: (whole: WholeProgram) => void): Promise<Model> => {
+      const modelMemory = new ModelMemory(memory, name, modelMaxBytes);
+      const base = { memory: modelMemory, dispatcher, compiler, traits };
+      const open = async (residence: Residence, keep?: (whole: WholeProgram) => void): Promise<Model> => {
+        const home = { ...base, residence };
         const { openModel } = await import('./open-model.ts');
         if (closed) throw new Error(`model "${name}": the engine is closed`);
         try {
@@ -240,19 +243,21 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
         } catch (error) {
           // Weights in Winograd's form take up to four times the room: others make room first, if they can.
           if (!(error instanceof MemoryLimitError) || traits.direct) throw error;
-          if (error.othersHaveIt && residents.canMakeRoom) throw error;
+          if (residents.mayFit(residence.key, error)) throw error;
+          modelMemory.startOver();
           return openModel(file, { name, folder }, { ...home, traits: { ...traits, direct: true } });
         }
       };
-      const openKept = async (): Promise<Model> => {
-        const kept = programs && recallModel(programs, file, name, { ...home, open });
-        return kept ?? open(programs && ((whole) => void programs.keep(file, traits, whole)));
+      const openKept = async (residence: Residence): Promise<Model> => {
+        const home = { ...base, residence, open: () => open(residence) };
+        const kept = programs && recallModel(programs, file, name, home);
+        return kept ?? open(residence, programs && ((whole) => void programs.keep(file, traits, whole)));
       };
-      return residents.load({ name, pinned, memory: home.memory, open: openKept });
+      return residents.load({ name, pinned, memory: modelMemory, open: openKept });
     },
     async close() {
       closed = true;
-      await Promise.all([...models].map((model) => model.close()));
+      await residents.close();
       if (hasCode()) code.keep(module);
       await Promise.all([...cores.map((each) => each.close()), compiler.close(), programs?.settle()]);
     },

@@ -10,8 +10,10 @@ import { checkNames } from './given-outputs.ts';
 import type { WholeProgram } from './kept-programs-io.ts';
 import { LoadedProgram } from './loaded-program.ts';
 import type { MemoryWeights } from './memory-weights.ts';
-import type { Model, RunOptions, RunResult } from './model.ts';
+import type { Model, RunResult } from './model.ts';
 import type { ModelMemory } from './model-memory.ts';
+import type { Residence } from './resident-model.ts';
+import type { PartOptions } from './run-request.ts';
 import type { Tensor } from './tensor.ts';
 import type { EngineValue } from './value.ts';
 
@@ -19,8 +21,7 @@ export interface KeptModelHome {
   readonly memory: ModelMemory;
   readonly dispatcher: Dispatcher;
   readonly compiler: CompileThread;
-  /** All models that are open. */
-  readonly models: Set<Model>;
+  readonly residence: Residence;
   /** Reads and compiles the file. */
   open(): Promise<Model>;
 }
@@ -52,19 +53,28 @@ export class KeptModel implements Model {
     this.#home = home;
     this.#shapes = shapes;
     const { memory } = home;
-    memory.expect(program.arenaBytes, `a run of model "${name}"`);
+    memory.expectRun(program.arenaBytes, `a run of model "${name}"`);
     this.#program = new LoadedProgram(program, weights, memory, name);
-    home.models.add(this);
   }
 
-  async run(inputs: Readonly<Record<string, EngineValue>>, options: RunOptions = {}): Promise<RunResult> {
+  async run(inputs: Readonly<Record<string, EngineValue>>, options: PartOptions = {}): Promise<RunResult> {
     checkInputs(this.name, this.inputs, inputs);
     checkNames(this.name, this.outputs, options.outputs);
     if (this.#closed) throw new Error(`model "${this.name}" is closed`);
-    if (this.#whole || !this.#fits(inputs)) return (await this.#open()).run(inputs, options);
+    const { dispatcher, residence } = this.#home;
+    if (this.#whole) return this.#whole.run(inputs, options);
+    if (!this.#fits(inputs)) {
+      const letGo = residence.hold();
+      try {
+        const whole = await this.#open();
+        return whole.run(inputs, options);
+      } finally {
+        letGo();
+      }
+    }
     const tensors = inputs as Readonly<Record<string, Tensor>>;
     try {
-      const { outputs, ...times } = await this.#home.dispatcher.run(this.name, this.#program, tensors, options);
+      const { outputs, ...times } = await dispatcher.run(residence.key, this.#program, tensors, options);
       const ordered = this.outputs.map(({ name }) => [name, outputs[name] as Tensor] as const);
       return { outputs: Object.fromEntries(ordered), ...times };
     } finally {
@@ -76,9 +86,12 @@ export class KeptModel implements Model {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#home.models.delete(this);
     if (!this.#isFreed)
-      await this.#home.dispatcher.cancelAll(this.name, [this.#program], new Error(`model "${this.name}" was closed`));
+      await this.#home.dispatcher.cancelAll(
+        this.#home.residence.key,
+        [this.#program],
+        new Error(`model "${this.name}" was closed`),
+      );
     const whole = await this.#opening?.catch(() => undefined);
     await whole?.close();
     this.#sweep();

@@ -82,7 +82,9 @@ export class LoadedProgram {
 
   /** Memory for one run, or for a batch. */
   openArena(model: string): number {
-    return this.#arena ?? this.#memory.allocate(this.program.arenaBytes + GUARD_BYTES, `a run of model "${model}"`);
+    return (
+      this.#arena ?? this.#memory.allocate(this.program.arenaBytes + GUARD_BYTES, `a run of model "${model}"`, 'run')
+    );
   }
 
   closeArena(arena: number): void {
@@ -95,6 +97,7 @@ export class LoadedProgram {
     const lanes = this.#memory.allocate(
       lanesBytes(cores, bytes) + GUARD_BYTES,
       `further cores for a run of model "${model}"`,
+      'run',
     );
     clearLanes(this.#memory, lanes, bytes);
     return lanes;

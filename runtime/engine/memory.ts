@@ -15,17 +15,32 @@ export class MemoryLimitError extends Error {
   override readonly name = 'MemoryLimitError';
   /** What other models have could be enough. */
   readonly othersHaveIt: boolean;
+  /** Of the block. */
+  readonly wantedBytes: number;
 
-  constructor(message: string, { othersHaveIt = false, ...options }: ErrorOptions & { othersHaveIt?: boolean } = {}) {
+  constructor(
+    message: string,
+    {
+      othersHaveIt = false,
+      wantedBytes = 0,
+      ...options
+    }: ErrorOptions & { othersHaveIt?: boolean; wantedBytes?: number } = {},
+  ) {
     super(message, options);
     this.othersHaveIt = othersHaveIt;
+    this.wantedBytes = wantedBytes;
   }
 }
 
+export type BlockUse = 'kept' | 'run';
+
 /** What models need of the memory: blocks, and views of them. */
 export interface Blocks {
-  /** Offset of a new block, a multiple of 64. Its content is whatever was there before. Throws a MemoryLimitError. */
-  allocate(wantedBytes: number, what: string): number;
+  /**
+   * Offset of a new block, a multiple of 64. Its content is whatever was there before. `use`: what a run gives back at its end counts apart.
+   * Throws a MemoryLimitError.
+   */
+  allocate(wantedBytes: number, what: string, use?: BlockUse): number;
   /** Makes a block larger where it lies, if what lies behind it is free: false when it is not, or the limit is near. */
   extend(offset: number, wantedBytes: number): boolean;
   free(offset: number): void;
@@ -64,6 +79,11 @@ export class EngineMemory implements Blocks {
   /** Bytes in use by blocks. */
   get usedBytes(): number {
     return this.#usedBytes;
+  }
+
+  /** Bytes that are left, in one piece or several. */
+  get freeBytes(): number {
+    return this.#free.reduce((sum, { bytes }) => sum + bytes, this.maxBytes - this.#top);
   }
 
   /** Keeps the bytes below `end` out of use: the kernels' own static data lies there. Called once, before `allocate`. */
@@ -132,7 +152,7 @@ export class EngineMemory implements Blocks {
       throw new MemoryLimitError(
         `${what} needs ${megabytes(bytes)}: expected at most ${megabytes(this.maxBytes)} in all, of which ${megabytes(this.#usedBytes)} are in use; ` +
           "close a model, or raise the engine's memory limit",
-        { othersHaveIt: bytes <= this.maxBytes },
+        { othersHaveIt: bytes <= this.maxBytes, wantedBytes: bytes },
       );
     }
     const missing = end - this.memory.buffer.byteLength;
@@ -143,6 +163,7 @@ export class EngineMemory implements Blocks {
         throw new MemoryLimitError(`${what} needs ${megabytes(bytes)}, which this machine does not give`, {
           cause,
           othersHaveIt: true,
+          wantedBytes: bytes,
         });
       }
     }

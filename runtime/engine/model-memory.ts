@@ -1,12 +1,16 @@
 /** One model's part of the engine's memory: its weights, programs and runs together stay below the model's limit. */
-import { type Blocks, blockBytes, type EngineMemory, MemoryLimitError, megabytes } from './memory.ts';
+import { type Blocks, type BlockUse, blockBytes, type EngineMemory, MemoryLimitError, megabytes } from './memory.ts';
 
 export class ModelMemory implements Blocks {
   readonly maxBytes: number;
   readonly #memory: EngineMemory;
   readonly #model: string;
-  readonly #blocks = new Map<number, number>();
+  readonly #blocks = new Map<number, { readonly bytes: number; readonly use: BlockUse }>();
   #usedBytes = 0;
+  /** Of runs that are under way. */
+  #runBytes = 0;
+  #largestRunBytes = 0;
+  #refusedBytes = 0;
 
   /** Throws an Error when the limit is no number of bytes. */
   constructor(memory: EngineMemory, model: string, maxBytes: number) {
@@ -20,6 +24,22 @@ export class ModelMemory implements Blocks {
     return this.#usedBytes;
   }
 
+  /** For what is kept between runs and the largest run that is known; more when it was refused that. */
+  get neededBytes(): number {
+    return Math.max(this.#usedBytes - this.#runBytes + this.#largestRunBytes, this.#refusedBytes);
+  }
+
+  /** The model is loaded anew. */
+  startOver(): void {
+    this.#largestRunBytes = this.#refusedBytes = 0;
+  }
+
+  /** As `expect`, of a run that is to come. */
+  expectRun(wantedBytes: number, what: string): void {
+    this.expect(wantedBytes, what);
+    this.#largestRunBytes = Math.max(this.#largestRunBytes, blockBytes(wantedBytes));
+  }
+
   /** Throws a MemoryLimitError when a block of that size would be too much beside what the model has. */
   expect(wantedBytes: number, what: string): void {
     const bytes = blockBytes(wantedBytes);
@@ -30,24 +50,33 @@ export class ModelMemory implements Blocks {
     );
   }
 
-  allocate(wantedBytes: number, what: string): number {
+  allocate(wantedBytes: number, what: string, use: BlockUse = 'kept'): number {
     this.expect(wantedBytes, what);
-    const offset = this.#memory.allocate(wantedBytes, what);
-    this.#note(offset, blockBytes(wantedBytes));
+    const bytes = blockBytes(wantedBytes);
+    let offset: number;
+    try {
+      offset = this.#memory.allocate(wantedBytes, what);
+    } catch (error) {
+      this.#refusedBytes = Math.max(this.#refusedBytes, this.#usedBytes + bytes);
+      throw error;
+    }
+    if (use === 'run') this.#largestRunBytes = Math.max(this.#largestRunBytes, bytes);
+    this.#note(offset, bytes, use);
     return offset;
   }
 
   extend(offset: number, wantedBytes: number): boolean {
     const bytes = blockBytes(wantedBytes);
-    const more = bytes - (this.#blocks.get(offset) ?? 0);
+    const { bytes: before = 0, use = 'kept' } = this.#blocks.get(offset) ?? {};
+    const more = bytes - before;
     if (this.#usedBytes + more > this.maxBytes || !this.#memory.extend(offset, wantedBytes)) return false;
-    if (more > 0) this.#note(offset, bytes);
+    if (more > 0) this.#note(offset, bytes, use);
     return true;
   }
 
   free(offset: number): void {
     this.#memory.free(offset);
-    this.#note(offset, 0);
+    this.#note(offset, 0, this.#blocks.get(offset)?.use ?? 'kept');
   }
 
   bytes(offset: number, bytes: number): Uint8Array<ArrayBuffer> {
@@ -58,9 +87,11 @@ export class ModelMemory implements Blocks {
     return this.#memory.words(offset, count);
   }
 
-  #note(offset: number, bytes: number): void {
-    this.#usedBytes += bytes - (this.#blocks.get(offset) ?? 0);
-    if (bytes > 0) this.#blocks.set(offset, bytes);
+  #note(offset: number, bytes: number, use: BlockUse): void {
+    const more = bytes - (this.#blocks.get(offset)?.bytes ?? 0);
+    this.#usedBytes += more;
+    if (use === 'run') this.#runBytes += more;
+    if (bytes > 0) this.#blocks.set(offset, { bytes, use });
     else this.#blocks.delete(offset);
   }
 }

@@ -108,7 +108,7 @@ export class ProgramStore implements StageStore<LoadedProgram> {
     }
     const program = made.kind === 'program' ? made.program : undefined;
     // Said now, not at the first run: a model that is loaded can run.
-    if (program) memory.expect(program.arenaBytes, `a run of model "${name}"`);
+    if (program) memory.expectRun(program.arenaBytes, `a run of model "${name}"`);
     const loaded = program && new LoadedProgram(program, weights, memory, name);
     const stage = made.kind === 'program' ? { ...made, program: loaded } : made;
     this.changes++;

@@ -1,196 +1,245 @@
 /**
- * Models that share a memory too small for all of them. Where one needs more than is left, the one that was unused for longest is unloaded,
- * and loaded again when it is to run next. That run waits for it, and nobody else does. Models that are pinned stay, as do those with runs.
+ * Models that share a memory which may be too small for all of them. The policy says which are loaded and unloaded, and when a run may use
+ * its model (rule 8 of docs/scheduling.md); here that is carried out and told, with the bytes that were measured. A run whose model is not
+ * there waits in the policy as an entry, which is done when the model is.
  */
-import { nowMs } from './core-messages.ts';
+import type { Decision, RunAccount, RunRequest, SchedulerEvent, TenantSpec } from '../schedule/events.ts';
+import type { Clock } from './clock-io.ts';
 import { MemoryLimitError } from './memory.ts';
-import type { Model, RunOptions, RunResult } from './model.ts';
-import { timeLeft } from './run-request.ts';
-import type { EngineValue } from './value.ts';
+import type { Model } from './model.ts';
+import { type ModelUse, type Opening, type ResidenceDesk, ResidentModel } from './resident-model.ts';
+import { Displaced, endedEarly, refused } from './run-error.ts';
+import { type PartOptions, requestOf } from './run-request.ts';
 
 /** What is told of a model after it was loaded first. */
 export type ResidencyNews = (model: string, change: 'unloaded' | 'loaded again') => void;
 
-/** What a model takes of the memory. */
-export interface ModelUse {
-  readonly name: string;
-  /** Weights, programs and runs. */
-  readonly bytes: number;
-  readonly pinned: boolean;
-  /** False while it waits for its next run, to be loaded again. */
-  readonly loaded: boolean;
-  /** How often it made room for others. */
-  readonly unloads: number;
+export interface ResidencyPorts {
+  readonly clock: Clock;
+  readonly nextId: () => number;
+  readonly submitted: (request: RunRequest) => void;
+  readonly tell: (event: SchedulerEvent) => void;
+  /** Whether a run of the model would wait for a core only; what the model could have at the most. */
+  readonly hasInMemory: (key: string) => boolean;
+  readonly mostBytes: (key: string) => number;
+  readonly budgetBytes: number;
+  readonly news?: ResidencyNews;
 }
 
-interface Opening {
-  readonly name: string;
-  readonly pinned: boolean;
-  /** The model's part of the memory. */
-  readonly memory: { readonly usedBytes: number };
-  /** Loads the model. Rejects with a MemoryLimitError when there is no room. */
-  readonly open: () => Promise<Model>;
+/** Whose entries are the first loads: no quota of a tenant bounds them. */
+export const LOADING: TenantSpec = { name: 'loading models', weight: 1, runsMax: Number.POSITIVE_INFINITY };
+/** Free memory may lie in pieces: where too little is free although it should do, so much more of the budget is asked for each time. */
+const MORE_SHARE = 1 / 16;
+
+/** Somebody who waits for a model to be in memory. */
+interface Entry {
+  readonly request: RunRequest;
+  readonly answer: PromiseWithResolvers<RunAccount>;
+  /** Why it was cancelled. */
+  readonly whose: { readonly reason?: unknown };
+  /** Stops listening to whoever may cancel it. */
+  readonly forget: () => void;
 }
 
-export class ResidentModels {
-  readonly #models = new Set<ResidentModel>();
-  readonly #tell: ResidencyNews;
-  #uses = 0;
+export class ResidentModels implements ResidenceDesk {
+  readonly clock: Clock;
+  readonly #ports: ResidencyPorts;
+  readonly #models = new Map<string, ResidentModel>();
+  readonly #entries = new Map<number, Entry>();
+  /** One after the other, so that what each takes is known when the next one asks for room. */
+  #lastLoad = Promise.resolve();
 
-  constructor(tell: ResidencyNews = () => {}) {
-    this.#tell = tell;
+  constructor(ports: ResidencyPorts) {
+    this.#ports = ports;
+    this.clock = ports.clock;
   }
 
   /** Loads a model for the first time. Rejects as `open` does when others cannot make room. */
-  async load(opening: Opening): Promise<ResidentModel> {
-    const model = new ResidentModel(opening, await this.open(opening), this);
-    this.#models.add(model);
-    return model;
-  }
-
-  async open({ open }: Opening): Promise<Model> {
-    for (;;) {
-      try {
-        return await open();
-      } catch (error) {
-        await this.makeRoom(error);
-      }
+  async load(opening: Opening): Promise<Model> {
+    let key = opening.name;
+    for (let number = 2; this.#models.has(key); number++) key = `${opening.name} (${number})`;
+    const model = new ResidentModel(key, opening, this);
+    this.#models.set(key, model);
+    this.#ports.tell({ kind: 'model-known', model: { name: key, bytes: 0, pinned: opening.pinned } });
+    try {
+      await this.enter(model, { tenant: LOADING.name });
+    } catch (error) {
+      await model.close();
+      throw error;
     }
+    this.letGo(key);
+    return model;
   }
 
   get uses(): ModelUse[] {
-    return [...this.#models].map((model) => model.use);
+    return [...this.#models.values()].filter(({ wasLoaded }) => wasLoaded).map(({ use }) => use);
   }
 
-  /** One could be unloaded. */
-  get canMakeRoom(): boolean {
-    return this.#victim() !== undefined;
+  has(key: string): boolean {
+    return this.#models.has(key);
   }
 
-  /** Unloads a model. Throws the error again when it was not about memory, or nobody can make room. */
-  async makeRoom(error: unknown): Promise<void> {
-    const victim = error instanceof MemoryLimitError && error.othersHaveIt ? this.#victim() : undefined;
-    if (!victim) throw error;
-    this.#tell(victim.name, 'unloaded');
-    await victim.rest();
+  hasInMemory(key: string): boolean {
+    return this.#ports.hasInMemory(key);
   }
 
-  /** The number of this use. */
-  used(): number {
-    return ++this.#uses;
+  /** Whether there may be room for what the model was refused, once others have made it. */
+  mayFit(key: string, error: unknown): error is MemoryLimitError {
+    const model = this.#models.get(key);
+    if (!model || !(error instanceof MemoryLimitError && error.othersHaveIt)) return false;
+    const canGo = (other: ResidentModel): boolean =>
+      other !== model && !other.opening.pinned && (other.isThere || other.change !== undefined);
+    return [...this.#models.values()].some(canGo) && this.#wanted(model, error) <= this.#ports.mostBytes(key);
   }
 
-  isBack(name: string): void {
-    this.#tell(name, 'loaded again');
+  async enter(model: ResidentModel, options: PartOptions): Promise<RunAccount> {
+    const { clock, nextId, submitted, tell } = this.#ports;
+    const { signal } = options;
+    signal?.throwIfAborted();
+    const program = { work: model.work, sharing: { isWanted: false } };
+    const nowUs = clock.nowMs() * 1000;
+    const request = requestOf({ ...options, part: 'entry' }, { model: model.key, program, cores: 1 }, nextId(), {
+      nowUs,
+      epochMs: () => clock.epochMs(),
+    });
+    const whose: { reason?: unknown } = {};
+    const abort = (): void => this.#cancel(request.id, whose, signal?.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    const entry = {
+      request,
+      whose,
+      answer: Promise.withResolvers<RunAccount>(),
+      forget: () => signal?.removeEventListener('abort', abort),
+    };
+    this.#entries.set(request.id, entry);
+    if (request.tenant !== LOADING.name) submitted(request);
+    tell({ kind: 'submit', request });
+    return entry.answer.promise;
   }
 
-  forget(model: ResidentModel): void {
-    this.#models.delete(model);
+  /** A run that has not begun waits on as an entry, as what it was to run goes with its model. */
+  adopt(whose: Pick<Entry, 'request' | 'forget'> & Entry['whose']): Displaced {
+    const { request, forget } = whose;
+    const answer = Promise.withResolvers<RunAccount>();
+    // It may be cancelled before anybody has heard of it.
+    answer.promise.catch(() => {});
+    this.#entries.set(request.id, { request, whose, answer, forget });
+    this.#ports.tell({ kind: 'displaced', run: request.id });
+    return new Displaced(answer.promise);
   }
 
-  #victim(): ResidentModel | undefined {
-    let victim: ResidentModel | undefined;
-    for (const model of this.#models) if (model.canRest && (!victim || model.lastUse < victim.lastUse)) victim = model;
-    return victim;
-  }
-}
-
-export class ResidentModel implements Model {
-  readonly name: string;
-  readonly engine: Model['engine'];
-  readonly inputs: Model['inputs'];
-  readonly outputs: Model['outputs'];
-  lastUse: number;
-  readonly #opening: Opening;
-  readonly #home: ResidentModels;
-  #model: Model | undefined;
-  #loading: Promise<Model> | undefined;
-  /** Until then its memory is not free yet. */
-  #resting: Promise<void> | undefined;
-  #runs = 0;
-  #unloads = 0;
-  #closed = false;
-
-  constructor(opening: Opening, model: Model, home: ResidentModels) {
-    this.#opening = opening;
-    this.name = opening.name;
-    this.engine = model.engine;
-    this.inputs = model.inputs;
-    this.outputs = model.outputs;
-    this.#model = model;
-    this.#home = home;
-    this.lastUse = home.used();
+  #hold(key: string): () => void {
+    this.#ports.tell({ kind: 'hold', model: key });
+    let isHeld = true;
+    return () => {
+      if (isHeld) this.letGo(key);
+      isHeld = false;
+    };
   }
 
-  /** What is in memory of it. */
-  get loaded(): Model | undefined {
-    return this.#model;
+  letGo(key: string): void {
+    if (this.#models.has(key)) this.#ports.tell({ kind: 'let-go', model: key });
   }
 
-  get use(): ModelUse {
-    const { name, pinned, memory } = this.#opening;
-    const loaded = this.#model !== undefined;
-    return { name, bytes: memory.usedBytes, pinned, loaded, unloads: this.#unloads };
+  isShort(model: ResidentModel, error: MemoryLimitError): void {
+    model.toldBytes = this.#wanted(model, error);
+    this.#ports.tell({ kind: 'short', model: model.key, bytes: model.toldBytes });
   }
 
-  get canRest(): boolean {
-    return this.#model !== undefined && this.#runs === 0 && !this.#opening.pinned;
+  measure(model: ResidentModel): void {
+    const bytes = model.opening.memory.neededBytes;
+    if (!model.isThere || bytes <= model.toldBytes) return;
+    model.toldBytes = bytes;
+    this.#ports.tell({ kind: 'measured', model: model.key, bytes });
   }
 
-  /** Gives its memory back until it is to run again. */
-  rest(): Promise<void> {
-    const model = this.#model;
-    this.#unloads++;
-    this.#model = undefined;
-    this.#resting = model?.close();
-    return this.#resting ?? Promise.resolve();
-  }
-
-  async run(inputs: Readonly<Record<string, EngineValue>>, options: RunOptions = {}): Promise<RunResult> {
-    this.lastUse = this.#home.used();
-    this.#runs++;
-    try {
-      for (;;) {
-        try {
-          // At once when it is in memory.
-          return await (this.#model?.run(inputs, options) ?? this.#runLater(inputs, options));
-        } catch (error) {
-          await this.#home.makeRoom(error);
-        }
-      }
-    } finally {
-      this.#runs--;
+  /** What the policy decides about models and entries; false when the run is none. */
+  carryOut(decision: Extract<Decision, { kind: 'load' | 'unload' | 'refuse' | 'end' }>): boolean {
+    if (decision.kind === 'load' || decision.kind === 'unload') {
+      const model = this.#models.get(decision.model) as ResidentModel;
+      if (decision.kind === 'unload') model.change = this.#unload(model);
+      else model.change = this.#lastLoad = this.#lastLoad.then(() => this.#load(model));
+      return true;
     }
+    const entry = this.#entries.get(decision.run);
+    if (!entry) return false;
+    this.#entries.delete(decision.run);
+    entry.forget();
+    if (decision.kind === 'refuse') entry.answer.reject(refused(entry.request, decision));
+    else this.#settle(entry, decision);
+    return true;
+  }
+
+  cancelEntries({ key }: ResidentModel, reason: Error): void {
+    for (const { request, whose } of [...this.#entries.values()])
+      if (request.model === key) this.#cancel(request.id, whose, reason);
+  }
+
+  forget({ key }: ResidentModel): void {
+    this.#models.delete(key);
+    this.#ports.tell({ kind: 'model-removed', model: key });
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#home.forget(this);
-    // At once: runs that were given before end with it, also those that would be over in a moment.
-    await this.#model?.close();
-    await this.#resting;
-    const model = await this.#loading?.catch(() => undefined);
-    await model?.close();
+    await Promise.all([...this.#models.values()].map((model) => model.close()));
   }
 
-  async #runLater(inputs: Readonly<Record<string, EngineValue>>, options: RunOptions): Promise<RunResult> {
-    const startedMs = nowMs();
-    this.#loading ??= this.#load().finally(() => {
-      this.#loading = undefined;
-    });
-    const model = await this.#loading;
-    options.signal?.throwIfAborted();
-    const waitedMs = nowMs() - startedMs;
-    const result = await model.run(inputs, timeLeft(options, waitedMs));
-    return { ...result, queueMs: result.queueMs + waitedMs };
+  #cancel(run: number, whose: { reason?: unknown }, reason: unknown): void {
+    whose.reason ??= reason;
+    this.#ports.tell({ kind: 'cancel', run });
   }
 
-  async #load(): Promise<Model> {
-    await this.#resting;
-    if (this.#closed) throw new Error(`model "${this.name}" is closed`);
-    const model = await this.#home.open(this.#opening);
-    this.#model = model;
-    this.#home.isBack(this.name);
-    return model;
+  #settle({ request, answer, whose }: Entry, end: Extract<Decision, { kind: 'end' }>): void {
+    const { outcome, account, reason } = end;
+    if (outcome === 'done') answer.resolve(account);
+    else if (outcome === 'cancelled') answer.reject(whose.reason);
+    else if (outcome === 'failed')
+      answer.reject(this.#models.get(request.model)?.failure ?? new MemoryLimitError(reason as string));
+    else answer.reject(endedEarly(request, 0, end));
+  }
+
+  async #load(model: ResidentModel): Promise<void> {
+    const { key, opening, wasLoaded } = model;
+    const { clock, tell, news } = this.#ports;
+    model.failure = undefined;
+    const startedMs = clock.nowMs();
+    let part: Model;
+    try {
+      opening.memory.startOver();
+      part = await opening.open({ key, hold: () => this.#hold(key) });
+    } catch (error) {
+      model.change = undefined;
+      if (this.mayFit(key, error)) this.isShort(model, error);
+      else {
+        model.failure = error;
+        tell({ kind: 'load-failed', model: key, reason: (error as Error).message });
+      }
+      return;
+    }
+    model.change = undefined;
+    model.take(part);
+    model.toldBytes = opening.memory.neededBytes;
+    if (wasLoaded) news?.(model.name, 'loaded again');
+    tell({ kind: 'loaded', model: key, bytes: model.toldBytes, loadUs: (clock.nowMs() - startedMs) * 1000 });
+  }
+
+  async #unload(model: ResidentModel): Promise<void> {
+    const { key, name } = model;
+    const part = model.leave();
+    await undefined;
+    if (part) this.#ports.news?.(name, 'unloaded');
+    await part?.close();
+    model.change = undefined;
+    this.#ports.tell({ kind: 'unloaded', model: key });
+  }
+
+  /** In all. */
+  #wanted({ key, opening, toldBytes }: ResidentModel, { wantedBytes }: MemoryLimitError): number {
+    const { neededBytes } = opening.memory;
+    if (neededBytes > toldBytes) return neededBytes;
+    const { mostBytes, budgetBytes } = this.#ports;
+    const most = mostBytes(key);
+    const more = toldBytes + Math.max(wantedBytes, budgetBytes * MORE_SHARE);
+    return toldBytes < most ? Math.min(more, most) : more;
   }
 }

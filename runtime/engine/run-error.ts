@@ -21,6 +21,17 @@ export class RunError extends Error {
   }
 }
 
+/** A run that has not begun, and whose model made room for a more urgent one: it begins anew when `entry` resolves. */
+export class Displaced extends Error {
+  override readonly name = 'Displaced';
+  readonly entry: Promise<RunAccount>;
+
+  constructor(entry: Promise<RunAccount>) {
+    super('the model makes room for a more urgent one');
+    this.entry = entry;
+  }
+}
+
 export function refused({ model }: RunRequest, { cause, reason }: Extract<Decision, { kind: 'refuse' }>): RunError {
   return new RunError(`model "${model}": the run was refused: ${reason}`, 'refused', { refusal: cause });
 }

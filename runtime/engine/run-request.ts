@@ -22,8 +22,14 @@ interface Work {
   readonly cores: number;
 }
 
+/** Of a run, or of a part of one. */
+export interface PartOptions extends RunOptions, Pick<RunRequest, 'part'> {
+  /** When the whole was submitted, on the engine's clock. */
+  readonly sinceMs?: number;
+}
+
 export function requestOf(
-  { priority = NORMAL, tenant = DEFAULT_TENANT.name, deadlineMs, timeoutMs }: RunOptions,
+  { priority = NORMAL, tenant = DEFAULT_TENANT.name, deadlineMs, timeoutMs, sinceMs, part }: PartOptions,
   { model, program: { work, sharing }, cores }: Work,
   id: number,
   { nowUs, epochMs }: { readonly nowUs: number; readonly epochMs: () => number },
@@ -37,6 +43,8 @@ export function requestOf(
     deadlineUs: leftUs === undefined ? undefined : nowUs + leftUs,
     timeoutUs: timeoutMs === undefined ? undefined : timeoutMs * 1000,
     cores: sharing.isWanted ? cores : 1,
+    sinceUs: sinceMs === undefined ? undefined : sinceMs * 1000,
+    part,
   };
 }
 
@@ -55,7 +63,7 @@ export function accountAtOnce(submittedUs: number, us: number): RunAccount {
 }
 
 /** What is left of the run's time; next to nothing when it is over, so that what comes next ends it. */
-export function timeLeft(options: RunOptions, passedMs: number): RunOptions {
+export function timeLeft<Options extends RunOptions>(options: Options, passedMs: number): Options {
   const { timeoutMs } = options;
   if (timeoutMs === undefined || timeoutMs <= 0) return options;
   return { ...options, timeoutMs: Math.max(timeoutMs - passedMs, Number.MIN_VALUE) };

@@ -3,8 +3,9 @@ import type { Batching } from './batch.ts';
 
 export interface ModelSpec {
   readonly name: string;
+  /** What it takes of the memory; 0 while nobody knows. */
   readonly bytes: number;
-  /** Loaded at once and never unloaded. */
+  /** Never unloaded; loaded at once when it is there from the start. */
   readonly pinned?: boolean;
   /** Estimated time to load. */
   readonly loadUs?: number;
@@ -57,6 +58,13 @@ export interface RunRequest {
   readonly cores?: number;
   /** What to run when a deadline forbids the model itself, best first. */
   readonly instead?: readonly Substitute[];
+  /** When the whole was submitted that this is a part of: its turn counts from then. Default: now. */
+  readonly sinceUs?: number;
+  /**
+   * An entry needs no core: it is done as soon as its model is in memory, which is held there from then on (as by `hold`). A step is part of
+   * what holds its model, and so never waits for memory.
+   */
+  readonly part?: 'entry' | 'step';
 }
 
 /** A smaller model for the same input. */
@@ -73,13 +81,29 @@ export type SchedulerEvent =
   | { readonly kind: 'cancel'; readonly run: number }
   /** A core, the first one of a decision to start, has stopped; and has begun the run that was `Scheduler.next` already. */
   | { readonly kind: 'stopped'; readonly core: number; readonly outcome: StopOutcome; readonly next?: number }
-  | { readonly kind: 'loaded'; readonly model: string }
+  /** `bytes`: what it takes, where that was measured. */
+  | { readonly kind: 'loaded'; readonly model: string; readonly bytes?: number; readonly loadUs?: number }
   | { readonly kind: 'load-failed'; readonly model: string; readonly reason: string }
   | { readonly kind: 'unloaded'; readonly model: string }
+  /**
+   * The model needs `bytes` in all, for which there was no room. Its load was given up, or its runs that have not started wait: until others
+   * have made room.
+   */
+  | { readonly kind: 'short'; readonly model: string; readonly bytes: number }
+  /** The model takes `bytes` by now, if that is more than was known. */
+  | { readonly kind: 'measured'; readonly model: string; readonly bytes: number }
+  /** Something besides its runs uses a model that is in memory: it stays until `let-go`. */
+  | { readonly kind: 'hold'; readonly model: string }
+  | { readonly kind: 'let-go'; readonly model: string }
+  /** The run, which has not started, becomes an entry: what it was to run went with its model. */
+  | { readonly kind: 'displaced'; readonly run: number }
   /** One more core can compute: the next in number. */
   | { readonly kind: 'core-ready' }
+  /** A model to be loaded when a run waits for it. */
+  | { readonly kind: 'model-known'; readonly model: ModelSpec }
   /** A model that somebody else brought into memory, and takes out again when none of its runs is left. */
   | { readonly kind: 'model-added'; readonly model: ModelSpec }
+  /** None of its runs is left, and it is not being loaded or unloaded. */
   | { readonly kind: 'model-removed'; readonly model: string }
   /** Time has passed: see Scheduler.wakeUs. */
   | { readonly kind: 'tick' };

@@ -82,7 +82,7 @@ export class Gate {
     const late = priority === SAFETY ? undefined : this.#predictMiss(request, priority, model, pool, hereUs, nowUs);
     if (late !== undefined) return { cause: 'deadline', reason: late };
     const run = newRun(request, this.#sequence++, priority, model, tenant, pool, hereUs, nowUs);
-    const unsafe = priority === SAFETY ? this.#proveSafety(run.job, nowUs) : undefined;
+    const unsafe = priority === SAFETY && !waitsFreely(request) ? this.#proveSafety(run.job, nowUs) : undefined;
     return unsafe === undefined ? run : { cause: 'deadline', reason: unsafe };
   }
 
@@ -115,7 +115,7 @@ export class Gate {
   /** Why a safety run is refused; undefined when it and all others will end in time. */
   #proveSafety(job: Job, nowUs: number): string | undefined {
     const { name } = job.model.spec;
-    if (!this.#residency.canStart(job.model))
+    if (!job.started && !this.#residency.canStart(job.model))
       return `model "${name}" is not in memory, so that nothing can be promised to a safety run; pin the model`;
     const { cores, ready } = job.pool;
     const coreFreeUs: number[] = [];
@@ -167,6 +167,11 @@ function safetyEndUs({ job, startedUs }: Slice, nowUs: number): number {
   return endedUs < Number.POSITIVE_INFINITY ? endedUs : nowUs + (nowUs - startedUs);
 }
 
+/** For its model to be loaded, however long that takes. */
+function waitsFreely({ part, deadlineUs }: RunRequest): boolean {
+  return part === 'entry' && deadlineUs === undefined;
+}
+
 function pastDeadline(us: number): string {
   return `deadline: expected one to come, got one ${milliseconds(us)} ago`;
 }
@@ -185,10 +190,10 @@ function newRun(
   workUs: number,
   nowUs: number,
 ): Run {
-  const { deadlineUs, timeoutUs, cores = 1 } = request;
+  const { deadlineUs, timeoutUs, cores = 1, sinceUs = nowUs, part } = request;
   const runs: Run[] = [];
   const job: Job = {
-    key: deadlineUs ?? nowUs + (PRIORITIES[priority] as PriorityClass).targetUs,
+    key: deadlineUs ?? sinceUs + (PRIORITIES[priority] as PriorityClass).targetUs,
     sequence,
     slot: -1,
     span: -1,
@@ -200,7 +205,8 @@ function newRun(
     runs,
     workUs,
     usedUs: 0,
-    started: false,
+    started: part === 'step',
+    isEntry: part === 'entry',
     slice: undefined,
   };
   const run: Run = {

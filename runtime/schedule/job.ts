@@ -41,6 +41,8 @@ export interface Job extends HeapItem, Dated {
   workUs: number;
   usedUs: number;
   started: boolean;
+  /** See RunRequest.part. */
+  isEntry: boolean;
   /** While cores work on it. */
   slice: Slice | undefined;
 }
@@ -69,14 +71,17 @@ export interface Lane extends HeapItem {
 }
 
 export interface ResidentModel {
-  readonly spec: ModelSpec;
+  /** Changes as its size becomes known. */
+  spec: ModelSpec;
   /** Its number. */
   readonly place: number;
   state: 'absent' | 'loading' | 'loaded' | 'unloading';
   /** Makes room for a more urgent model as soon as the jobs that have started are done. */
   draining: boolean;
+  /** It needs more room than it has, and waits until others have made it. */
+  short: boolean;
   usedUs: number;
-  /** Jobs that have started and not ended: they hold the model in memory. */
+  /** Jobs that have started and not ended, and whatever else uses it: they hold the model in memory. */
   started: number;
   /** Where its jobs wait that have not started. */
   readonly lanes: Lane[];

@@ -1,6 +1,6 @@
 /**
  * Which models are in memory. Memory is reserved from the decision to load until a model is reported as unloaded, so
- * that the budget holds at every instant. The most urgent job without its model decides what is loaded next; room is
+ * that the budget holds at every instant; how much a model needs may show only when it is loaded, or later. The most urgent job without its model decides what is loaded next; room is
  * made by unloading idle models, least recently used first, then by letting models drain whose waiting jobs all come
  * later than that job. Jobs whose models are in memory go on all the while.
  */
@@ -16,6 +16,8 @@ export interface ResidencyHooks {
   /** The jobs of the model that have not started may do so from now on, or no longer. */
   readonly admit: (model: ResidentModel) => void;
   readonly park: (model: ResidentModel) => void;
+  /** What waits for the model can wait no longer. */
+  readonly giveUp: (model: ResidentModel, reason: string) => void;
 }
 
 export class Residency {
@@ -48,6 +50,7 @@ export class Residency {
       state: 'absent',
       place: this.#freePlaces.pop() ?? this.#models.size,
       draining: false,
+      short: false,
       usedUs: 0,
       started: 0,
       lanes: [],
@@ -62,17 +65,22 @@ export class Residency {
     this.#reservedBytes += spec.bytes;
   }
 
+  /** Takes note of a model that is not loaded yet. Throws as the constructor does. */
+  addAbsent(spec: ModelSpec): void {
+    this.#add(spec);
+  }
+
   /** Forgets a model of which no run is left. */
   remove(name: string): void {
-    const model = this.#expect(name, 'loaded');
-    const { started, lanes, place } = model;
+    const model = this.#expect(name, 'loaded', 'absent');
+    const { started, lanes, place, state } = model;
     if (started > 0 || lanes.some(({ jobs }) => jobs.length > 0))
       throw new Error(`assertion: model "${name}" is removed, expected none of its runs to be left`);
     for (const { share } of lanes) share.lanes[place] = undefined;
     this.#freePlaces.push(place);
     this.#wanted.delete(model);
     this.#models.delete(name);
-    this.#reservedBytes -= model.spec.bytes;
+    if (state === 'loaded') this.#reservedBytes -= model.spec.bytes;
     if (model.spec.pinned) this.#pinnedBytes -= model.spec.bytes;
   }
 
@@ -82,13 +90,18 @@ export class Residency {
 
   /** Why the model can never be loaded; undefined when it can. */
   neverFits({ spec }: ResidentModel): string | undefined {
-    const most = this.#budget - this.#pinnedBytes;
-    if (spec.pinned || spec.bytes <= most) return undefined;
+    const most = this.mostBytes(spec);
+    if (spec.bytes <= most) return undefined;
     return `model "${spec.name}" needs ${spec.bytes} bytes, expected at most ${most}, the memory budget less pinned models; use a smaller model or unpin others`;
   }
 
+  /** What the model could have at the most: all that others do not have for ever. */
+  mostBytes({ pinned, bytes }: ModelSpec): number {
+    return this.#budget - this.#pinnedBytes + (pinned ? bytes : 0);
+  }
+
   canStart(model: ResidentModel): boolean {
-    return model.state === 'loaded' && !model.draining;
+    return model.state === 'loaded' && !model.draining && !model.short;
   }
 
   /** A job of the model waits for memory. */
@@ -96,17 +109,54 @@ export class Residency {
     this.#wanted.add(model);
   }
 
-  loaded(name: string, nowUs: number): void {
+  loaded(name: string, nowUs: number, { bytes, loadUs }: { bytes?: number; loadUs?: number } = {}): void {
     const model = this.#expect(name, 'loading');
+    this.#resize(model, bytes ?? model.spec.bytes);
+    model.spec = { ...model.spec, loadUs: loadUs ?? model.spec.loadUs };
     model.state = 'loaded';
     model.usedUs = nowUs;
     this.#hooks.admit(model);
+  }
+
+  /** There was no room for a model, which needs so much in all. */
+  isShort(name: string, bytes: number): void {
+    const model = this.#expect(name, 'loading', 'loaded');
+    if (model.state === 'loading') this.gone(name, 'loading');
+    else {
+      model.short = true;
+      this.#hooks.park(model);
+    }
+    this.#resize(model, bytes);
+    this.#wanted.add(model);
+  }
+
+  measured(name: string, bytes: number): void {
+    const model = this.#expect(name, 'loaded');
+    if (bytes > model.spec.bytes) this.#resize(model, bytes);
+  }
+
+  hold(name: string): void {
+    this.#expect(name, 'loaded').started++;
+  }
+
+  letGo(name: string, nowUs: number): void {
+    const model = this.#expect(name, 'loaded');
+    model.started--;
+    model.usedUs = nowUs;
+  }
+
+  #resize(model: ResidentModel, bytes: number): void {
+    const { state, spec } = model;
+    if (state !== 'absent') this.#reservedBytes += bytes - spec.bytes;
+    if (spec.pinned) this.#pinnedBytes += bytes - spec.bytes;
+    model.spec = { ...spec, bytes };
   }
 
   /** The model's memory is free again: after an unload, or after a load that failed. */
   gone(name: string, from: 'loading' | 'unloading'): ResidentModel {
     const model = this.#expect(name, from);
     model.state = 'absent';
+    model.short = false;
     this.#reservedBytes -= model.spec.bytes;
     return model;
   }
@@ -115,20 +165,31 @@ export class Residency {
   settle(): void {
     if (this.#wanted.size === 0) return;
     for (const model of this.#wanted) {
-      if (!mostUrgent(model) || this.canStart(model)) this.#wanted.delete(model);
+      const never = model.state === 'absent' || model.short ? this.neverFits(model) : undefined;
+      if (never !== undefined) this.#hooks.giveUp(model, never);
+      if (!mostUrgent(model) || this.canStart(model)) this.#leave(model);
     }
     const before = [...this.#models.values()].filter((model) => model.draining);
     for (const model of before) model.draining = false;
     const requests = [...this.#wanted]
-      .filter(({ state }) => state === 'absent')
+      .filter(({ state, short }) => state === 'absent' || short)
       .map((model) => ({ model, job: mostUrgent(model) as Job }))
       .sort((a, b) => (isMoreUrgent(a.job, b.job) ? -1 : 1));
     for (const { model, job } of requests) {
       // The first one that has to wait keeps the memory that becomes free: smaller ones must not overtake it for ever.
       if (!this.#makeRoom(model, job)) break;
-      this.#load(model);
+      if (model.state === 'absent') this.#load(model);
+      else this.#leave(model);
     }
     for (const model of before) if (this.canStart(model)) this.#hooks.admit(model);
+  }
+
+  /** Nothing waits for the model any more, or there is room for it. */
+  #leave(model: ResidentModel): void {
+    this.#wanted.delete(model);
+    if (!model.short) return;
+    model.short = false;
+    if (this.canStart(model)) this.#hooks.admit(model);
   }
 
   /** Loads the pinned models. Call once. */
@@ -144,16 +205,17 @@ export class Residency {
 
   /** True when there is room now; otherwise does what brings it about. */
   #makeRoom(model: ResidentModel, job: Job): boolean {
+    const needed = model.state === 'absent' ? model.spec.bytes : 0;
     let free = this.#budget - this.#reservedBytes;
     if (!model.spec.pinned) free -= this.#pinnedToCome();
-    if (free >= model.spec.bytes) return true;
-    const others = [...this.#models.values()];
+    if (free >= needed) return true;
+    const others = [...this.#models.values()].filter((other) => other !== model);
     for (const other of others) if (other.state === 'unloading') free += other.spec.bytes;
     const victims = others
       .filter((other) => other.state === 'loaded' && !other.spec.pinned && yields(other, job))
       .sort((a, b) => rank(a) - rank(b) || a.usedUs - b.usedUs);
     for (const victim of victims) {
-      if (free >= model.spec.bytes) break;
+      if (free >= needed) break;
       free += victim.spec.bytes;
       this.#hooks.park(victim);
       if (mostUrgent(victim)) this.#wanted.add(victim);
@@ -173,10 +235,10 @@ export class Residency {
     return sum;
   }
 
-  #expect(name: string, state: ResidentModel['state']): ResidentModel {
+  #expect(name: string, ...states: ResidentModel['state'][]): ResidentModel {
     const model = this.#models.get(name);
-    if (model?.state !== state)
-      throw new Error(`assertion: model "${name}" is ${model?.state ?? 'unknown'}, expected ${state}`);
+    if (!model || !states.includes(model.state))
+      throw new Error(`assertion: model "${name}" is ${model?.state ?? 'unknown'}, expected ${states.join(' or ')}`);
     return model;
   }
 }

@@ -8,9 +8,10 @@ import { speedOf } from './cores.ts';
 import type { Decision, EndOutcome, RunRequest, SchedulerEvent, SchedulerSpec, StopOutcome } from './events.ts';
 import { Gate } from './gate.ts';
 import { Heap } from './heap.ts';
-import { type Job, type Lane, type Run, remainingUs, type Slice } from './job.ts';
+import { type Job, type Lane, type ResidentModel, type Run, remainingUs, type Slice } from './job.ts';
 import type { Measured, Meter } from './measure.ts';
 import { Pool } from './pool.ts';
+import { suspendJobs } from './preemption.ts';
 import { rebalance } from './rebalance.ts';
 import { Residency } from './residency.ts';
 
@@ -48,6 +49,7 @@ export class Scheduler {
       admit: ({ lanes }) => {
         for (const lane of lanes) this.#openLane(lane);
       },
+      giveUp: (model, reason) => this.#dropWaiting(model, reason),
       park: ({ lanes }) => {
         for (const lane of lanes) lane.queue.close(lane);
       },
@@ -75,7 +77,7 @@ export class Scheduler {
     for (let i = 0; i < pools.length; i++) {
       const pool = pools[i] as Pool;
       this.#startJobs(pool);
-      if (pool.isPreemptible) this.#suspendJobs(pool);
+      if (pool.isPreemptible) suspendJobs(pool, nowUs, (slice) => this.#suspend(slice));
       pool.floors.observe(pool.cores.count, pool.cores.busy, pool.waiting);
     }
     const decisions = this.#decisions;
@@ -117,12 +119,26 @@ export class Scheduler {
     return cores.slices.some(isBehind) ? undefined : (job.runs[0] as Run).request.id;
   }
 
+  /** Whether a run of the model would wait for a core only. */
+  hasInMemory(name: string): boolean {
+    const model = this.#residency.get(name);
+    return model !== undefined && this.#residency.canStart(model);
+  }
+
+  /** What a model could have of the memory at the most. */
+  mostBytes(name: string): number {
+    const model = this.#residency.get(name);
+    return model ? this.#residency.mostBytes(model.spec) : 0;
+  }
+
   hasTenant(name: string): boolean {
     return this.#gate.hasTenant(name);
   }
 
   /** Takes note of a run that was computed at once, by nobody's decision, so that what is measured is all that there is. */
-  served(priority: number, us: number, nowUs: number): void {
+  served(name: string, priority: number, us: number, nowUs: number): void {
+    const model = this.#residency.get(name);
+    if (model) model.usedUs = nowUs;
     const meter = this.#cores.meters[priority] as Meter;
     meter.arrived(nowUs);
     meter.served(nowUs, us);
@@ -149,20 +165,36 @@ export class Scheduler {
         if (event.next !== undefined) this.#begun(event.next, event.core);
         break;
       case 'loaded':
-        this.#residency.loaded(event.model, this.#nowUs);
+        this.#residency.loaded(event.model, this.#nowUs, event);
         break;
       case 'load-failed': {
         const model = this.#residency.gone(event.model, 'loading');
-        const reason = `model "${event.model}" could not be loaded: ${event.reason}`;
-        const jobs = model.lanes.flatMap((lane) => lane.jobs.items);
-        for (const { runs } of jobs) for (const run of [...runs]) this.#drop(run, 'failed', reason);
+        this.#dropWaiting(model, `model "${event.model}" could not be loaded: ${event.reason}`);
         break;
       }
       case 'unloaded':
         this.#residency.gone(event.model, 'unloading');
         break;
+      case 'short':
+        this.#residency.isShort(event.model, event.bytes);
+        break;
+      case 'measured':
+        this.#residency.measured(event.model, event.bytes);
+        break;
+      case 'hold':
+        this.#residency.hold(event.model);
+        break;
+      case 'let-go':
+        this.#residency.letGo(event.model, this.#nowUs);
+        break;
+      case 'displaced':
+        this.#displace(event.run);
+        break;
       case 'core-ready':
         this.#cores.cores.grow();
+        break;
+      case 'model-known':
+        this.#residency.addAbsent(event.model);
         break;
       case 'model-added':
         this.#residency.addLoaded(event.model);
@@ -193,11 +225,17 @@ export class Scheduler {
     this.#runs.set(id, run);
     tenant.runs[priority] = (tenant.runs[priority] as number) + 1;
     if (run.key !== Number.POSITIVE_INFINITY) this.#expiry.add(run);
-    (pool.meters[priority] as Meter).arrived(nowUs);
-    const canStart = this.#residency.canStart(model);
-    this.#wait(job, canStart);
+    // An entry brings no work.
+    if (!job.isEntry) (pool.meters[priority] as Meter).arrived(nowUs);
+    if (job.started) model.started++;
+    const canStart = job.started || this.#residency.canStart(model);
     if (canStart) run.readyUs = nowUs;
-    else this.#residency.want(model);
+    if (canStart && job.isEntry) {
+      this.#enter(job);
+      return;
+    }
+    this.#wait(job, canStart);
+    if (!canStart) this.#residency.want(model);
   }
 
   /** Puts a job that has not started where it waits. */
@@ -208,8 +246,33 @@ export class Scheduler {
   }
 
   #openLane(lane: Lane): void {
-    for (const { runs } of lane.jobs.items) for (const run of runs) run.readyUs ??= this.#nowUs;
+    for (const job of [...lane.jobs.items]) {
+      for (const run of job.runs) run.readyUs ??= this.#nowUs;
+      if (!job.isEntry) continue;
+      lane.queue.remove(job);
+      this.#enter(job);
+    }
     lane.queue.open(lane);
+  }
+
+  /** Its model is there, and is held for it. */
+  #enter({ model, runs }: Job): void {
+    model.started++;
+    for (const run of runs) this.#end(run, 'done');
+  }
+
+  /** What a run would have computed is gone; its turn is kept. */
+  #displace(id: number): void {
+    const run = this.#runs.get(id);
+    if (!run) return;
+    run.job.isEntry = true;
+    run.batching = undefined;
+    run.readyUs = undefined;
+  }
+
+  #dropWaiting({ lanes }: ResidentModel, reason: string): void {
+    const jobs = lanes.flatMap((lane) => lane.jobs.items);
+    for (const { runs } of jobs) for (const run of [...runs]) this.#drop(run, 'failed', reason);
   }
 
   #expire(): void {
@@ -320,36 +383,6 @@ export class Scheduler {
     const chargedUs = remainingUs(job);
     pool.queue(job).charge(job.share, chargedUs);
     pool.cores.begin({ job, cores, startedUs: this.#nowUs, chargedUs, stopping: false, stoppedFor: undefined });
-  }
-
-  /** Tells cores to stop until, at every level, each job that waits has a core to come from less urgent work. */
-  #suspendJobs({ cores, ready, floors, levelOf }: Pool): void {
-    const { slices } = cores;
-    if (ready.total === 0) {
-      const narrow = cores.idle > 0 ? cores.narrow(this.#nowUs) : undefined;
-      if (narrow) this.#suspend(narrow);
-      return;
-    }
-    let coming = cores.idle;
-    for (let i = 0; i < slices.length; i++) {
-      const slice = slices[i] as Slice;
-      if (slice.stopping) coming += slice.cores.length;
-    }
-    const { order } = floors;
-    for (let place = 0; place < order.length; place++) {
-      const priority = order[place] as number;
-      const waiting = ready.of(priority).length;
-      while (waiting > coming) {
-        const victim = cores.victim(levelOf(priority), levelOf);
-        if (!victim) break;
-        const waits = ready.of(priority).first as Job;
-        victim.stoppedFor = waits.runs[0]?.request.id;
-        this.#suspend(victim);
-        // One that is as urgent goes on with one core: it only gives back those that it had beyond.
-        coming += victim.cores.length - (levelOf(victim.job.priority) <= levelOf(priority) ? 1 : 0);
-      }
-      coming = Math.max(0, coming - waiting);
-    }
   }
 
   #suspend(slice: Slice): void {

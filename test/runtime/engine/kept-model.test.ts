@@ -9,7 +9,7 @@ import { floats, writeModel } from '../../../bench/write-model.ts';
 import { createEngine, type Engine } from '../../../runtime/engine/engine.ts';
 import { KeptModel } from '../../../runtime/engine/kept-model.ts';
 import type { Model } from '../../../runtime/engine/model.ts';
-import type { ResidentModel } from '../../../runtime/engine/resident-models.ts';
+import type { ResidentModel } from '../../../runtime/engine/resident-model.ts';
 import type { Tensor } from '../../../runtime/engine/tensor.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'llmasos-kept-'));

