@@ -130,36 +130,23 @@ export class EngineModel implements Model {
 
   async #run(inputs: Readonly<Record<string, EngineValue>>, options: PartOptions): Promise<RunResult> {
     if (this.#closed) throw new Error(`model "${this.name}" is closed`);
-    const letGo = this.#home.residence.hold();
+    const { dispatcher, residence } = this.#home;
+    const letGo = residence.hold();
     try {
       const startedMs = nowMs();
-      const whole = await this.#prepare(inputs, options);
+      const scope = this.#scopeOf(inputs);
+      const making = this.#isMissing(scope) && this.#isForThread ? this.#elsewhere.make(scope) : undefined;
+      if (making) await this.#made(making, options.signal);
+      // What the thread does not make is made here, when it has left this model alone.
+      while (this.#elsewhere.busy && this.#isMissing(scope)) await this.#elsewhere.busy;
+      const whole = this.#wholeProgram(scope);
       const left = { ...timeLeft(options, nowMs() - startedMs), sinceMs: options.sinceMs ?? startedMs };
-      // The policy has the run before the model is let go of.
-      if (whole)
-        return this.#home.dispatcher.run(
-          this.#home.residence.key,
-          whole,
-          inputs as Readonly<Record<string, Tensor>>,
-          left,
-        );
+      // At once: until the run has it, the program may have to go. And the policy has the run before the model is let go of.
+      if (whole) return dispatcher.run(residence.key, whole, inputs as Readonly<Record<string, Tensor>>, left);
       return await this.#walk(inputs, left);
     } finally {
       letGo();
     }
-  }
-
-  /** The program for the inputs, when there is one that does all; it is made when it is missing. */
-  async #prepare(
-    inputs: Readonly<Record<string, EngineValue>>,
-    { signal }: PartOptions,
-  ): Promise<LoadedProgram | undefined> {
-    const scope = this.#scopeOf(inputs);
-    const making = this.#isMissing(scope) && this.#isForThread ? this.#elsewhere.make(scope) : undefined;
-    if (making) await this.#made(making, signal);
-    // What the thread does not make is made here, when it has left this model alone.
-    while (this.#elsewhere.busy && this.#isMissing(scope)) await this.#elsewhere.busy;
-    return this.#wholeProgram(scope);
   }
 
   /** One program after the other, and what has to be done in JavaScript between them. The model is held meanwhile. */

@@ -70,7 +70,7 @@ export class ResidentModel implements Model {
   toldBytes = 0;
   /** While it is loaded or unloaded. */
   change: Promise<void> | undefined;
-  /** Why it could not be loaded, until it is tried again. */
+  /** Why it could not be loaded, while that is told. */
   failure: unknown;
   readonly #desk: ResidenceDesk;
   #part: Model | undefined;
@@ -125,7 +125,8 @@ export class ResidentModel implements Model {
       const shorts = this.#shorts;
       try {
         const waitedMs = waits.length > 0 ? clock.nowMs() - sinceMs : 0;
-        const result = await this.#begin(inputs, { ...timeLeft(options, waitedMs), sinceMs }, entry !== undefined);
+        const left = entry ? { ...timeLeft(options, waitedMs), sinceMs } : options;
+        const result = await this.#begin(inputs, left, entry !== undefined);
         this.#learn(result);
         if (waits.length === 0) return result;
         const { queueMs, accounts = [] } = result;

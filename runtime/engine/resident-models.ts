@@ -201,7 +201,6 @@ export class ResidentModels implements ResidenceDesk {
   async #load(model: ResidentModel): Promise<void> {
     const { key, opening, wasLoaded } = model;
     const { clock, tell, news } = this.#ports;
-    model.failure = undefined;
     const startedMs = clock.nowMs();
     let part: Model;
     try {
@@ -213,6 +212,7 @@ export class ResidentModels implements ResidenceDesk {
       else {
         model.failure = error;
         tell({ kind: 'load-failed', model: key, reason: (error as Error).message });
+        model.failure = undefined;
       }
       return;
     }

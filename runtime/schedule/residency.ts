@@ -120,9 +120,9 @@ export class Residency {
 
   /** There was no room for a model, which needs so much in all. */
   isShort(name: string, bytes: number): void {
-    const model = this.#expect(name, 'loading', 'loaded');
+    const model = this.#expect(name, 'absent', 'loading', 'loaded', 'unloading');
     if (model.state === 'loading') this.gone(name, 'loading');
-    else {
+    else if (model.state === 'loaded') {
       model.short = true;
       this.#hooks.park(model);
     }
@@ -167,7 +167,7 @@ export class Residency {
     for (const model of this.#wanted) {
       const never = model.state === 'absent' || model.short ? this.neverFits(model) : undefined;
       if (never !== undefined) this.#hooks.giveUp(model, never);
-      if (!mostUrgent(model) || this.canStart(model)) this.#leave(model);
+      if (!mostUrgent(model) || this.canStart(model)) this.#wanted.delete(model);
     }
     const before = [...this.#models.values()].filter((model) => model.draining);
     for (const model of before) model.draining = false;
@@ -179,15 +179,14 @@ export class Residency {
       // The first one that has to wait keeps the memory that becomes free: smaller ones must not overtake it for ever.
       if (!this.#makeRoom(model, job)) break;
       if (model.state === 'absent') this.#load(model);
-      else this.#leave(model);
+      else this.#hasRoom(model);
     }
     for (const model of before) if (this.canStart(model)) this.#hooks.admit(model);
   }
 
-  /** Nothing waits for the model any more, or there is room for it. */
-  #leave(model: ResidentModel): void {
+  /** For what it was short of. */
+  #hasRoom(model: ResidentModel): void {
     this.#wanted.delete(model);
-    if (!model.short) return;
     model.short = false;
     if (this.canStart(model)) this.#hooks.admit(model);
   }
