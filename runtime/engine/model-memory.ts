@@ -24,9 +24,14 @@ export class ModelMemory implements Blocks {
     return this.#usedBytes;
   }
 
-  /** For what is kept between runs and the largest run that is known; more when it was refused that. */
+  /** For what is kept between runs and the largest run that is known. */
   get neededBytes(): number {
-    return Math.max(this.#usedBytes - this.#runBytes + this.#largestRunBytes, this.#refusedBytes);
+    return this.#usedBytes - this.#runBytes + this.#largestRunBytes;
+  }
+
+  /** The most that it would have had in all, had there been room. */
+  get refusedBytes(): number {
+    return this.#refusedBytes;
   }
 
   /** The model is loaded anew. */

@@ -33,7 +33,7 @@ export interface Opening {
   readonly name: string;
   readonly pinned: boolean;
   /** The model's part of the memory. */
-  readonly memory: Pick<ModelMemory, 'usedBytes' | 'neededBytes' | 'startOver'>;
+  readonly memory: Pick<ModelMemory, 'usedBytes' | 'neededBytes' | 'refusedBytes' | 'startOver'>;
   /** Loads the model. Rejects with a MemoryLimitError when there is no room. */
   readonly open: (residence: Residence) => Promise<Model>;
 }

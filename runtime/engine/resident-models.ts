@@ -235,8 +235,9 @@ export class ResidentModels implements ResidenceDesk {
 
   /** In all. */
   #wanted({ key, opening, toldBytes }: ResidentModel, { wantedBytes }: MemoryLimitError): number {
-    const { neededBytes } = opening.memory;
-    if (neededBytes > toldBytes) return neededBytes;
+    const { neededBytes, refusedBytes } = opening.memory;
+    const bytes = Math.max(neededBytes, refusedBytes);
+    if (bytes > toldBytes) return bytes;
     const { mostBytes, budgetBytes } = this.#ports;
     const most = mostBytes(key);
     const more = toldBytes + Math.max(wantedBytes, budgetBytes * MORE_SHARE);

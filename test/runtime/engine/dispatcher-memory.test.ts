@@ -140,6 +140,9 @@ class Workload {
       get neededBytes() {
         return needed;
       },
+      get refusedBytes() {
+        return needed;
+      },
     };
     const open = async (residence: Residence): Promise<Model> => {
       needed = file.bytes;
