@@ -30,17 +30,22 @@ export const rolloutsStart = defineCommand({
         .describe(
           'who comes when, such as 1,10%,site=north,50%: nodes, share of all, label; the rest comes last (1,10%,50%)',
         ),
-      failures: z.coerce.number().optional().describe('per cent of the nodes reached that may fail (0)'),
+      failures: z.coerce
+        .number()
+        .min(0)
+        .max(100)
+        .optional()
+        .describe('per cent of the nodes reached that may fail (0)'),
       compare: z.coerce
         .number()
         .int()
         .optional()
         .describe('messages on which the first nodes compare old and new before they change'),
-      agreement: z.coerce.number().optional().describe('per cent of them that must agree (95)'),
+      agreement: z.coerce.number().min(0).max(100).optional().describe('per cent of them that must agree (95)'),
       drift: z.coerce.number().optional().describe("standard deviations that a number's mean may move (0.5)"),
       latency: z.coerce.number().optional().describe('times as long as before that a message may take (2)'),
-      soak: z.coerce.number().optional().describe('seconds between two phases (30)'),
-      timeout: z.coerce.number().optional().describe('seconds that a phase may take (3600)'),
+      soak: z.coerce.number().min(0).optional().describe('seconds between two phases (30)'),
+      timeout: z.coerce.number().min(1).optional().describe('seconds that a phase may take (3600)'),
       id: nameSchema.optional().describe('the same id again is the same rollout'),
     }),
     async prepare(
@@ -93,7 +98,7 @@ export function parsePhases(text: string): Phase[] {
   return text.split(',').map((part) => {
     const percent = /^(\d+(?:\.\d+)?)%$/.exec(part)?.[1];
     if (percent !== undefined) return { percent: Number(percent) };
-    if (/^\d+$/.test(part)) return { nodes: Number(part) };
+    if (/^[1-9]\d*$/.test(part)) return { nodes: Number(part) };
     const pairs = part.split('+').map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]);
     if (part.includes('=') && pairs.every(([key]) => NAME_PATTERN.test(key as string)))
       return { labels: Object.fromEntries(pairs) };

@@ -18,15 +18,28 @@ export const taskFlags = {
   model: nameSchema.optional().describe('model to run; with --inputs'),
   inputs: z.array(z.string()).min(1).optional().describe('files, one input each; split over the nodes'),
   format: formatSchema.default('image').describe('what the files are'),
-  inputsPerUnit: z.coerce.number().int().optional().describe('how many inputs a node gets at a time (16)'),
+  inputsPerUnit: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(1_000)
+    .optional()
+    .describe('how many inputs a node gets at a time (16)'),
   reduce: z.string().optional().describe('one answer from all results, as CEL: size(results.filter(r, r.score > 0.5))'),
   command: nameSchema.optional().describe('command for every node that is selected, such as logs'),
   argument: z.array(z.string()).optional().describe('key=value for the command, such as lines=20'),
   ...selectorFlags,
   priority: z.enum(priorities).default('normal'),
-  attempts: z.coerce.number().int().optional().describe('how often a unit is tried (3)'),
-  timeout: z.coerce.number().optional().describe('seconds until what has not ended expires (86400)'),
+  attempts: z.coerce.number().int().min(1).max(100).optional().describe('how often a unit is tried (3)'),
+  timeout: z.coerce
+    .number()
+    .min(1)
+    .max(7_776_000)
+    .optional()
+    .describe('seconds until what has not ended expires (86400)'),
 };
+
+const ONE_KIND = 'tasks add: expected one of --model with --inputs, --command, and --update';
 
 const typedSchema = z.strictObject(taskFlags);
 
@@ -70,6 +83,7 @@ export const tasksAdd = defineCommand({
     }),
     async prepare({ id, update, ...typed }, { controller }) {
       if (update !== undefined) return { id, ...updateTask(update, typed) };
+      if (typed.model === undefined && typed.command === undefined) throw new Error(ONE_KIND);
       return { id, ...(await typedTask('tasks add', typed, controller)) };
     },
   },
@@ -80,8 +94,9 @@ export const tasksAdd = defineCommand({
 });
 
 function updateTask(version: string, typed: z.output<typeof typedSchema>): Omit<z.input<typeof taskSpecSchema>, 'id'> {
-  if (typed.model !== undefined || typed.command !== undefined)
-    throw new Error('tasks add: expected one of --model with --inputs, --command, and --update');
+  if (typed.model !== undefined || typed.command !== undefined) throw new Error(ONE_KIND);
+  const without = (['inputs', 'argument', 'reduce', 'attempts'] as const).find((flag) => typed[flag] !== undefined);
+  if (without) throw new Error(`tasks add: expected no --${without} with --update`);
   const timeoutMs = typed.timeout === undefined ? undefined : Math.round(typed.timeout * 1000);
   return {
     work: { kind: 'update', version },
@@ -176,7 +191,10 @@ export const tasksCancel = defineCommand({
   positionals: ['id'],
   permission: 'write',
   run: async ({ id }, { controller }) => controller.tasks.cancel(id),
-  render: (task, style) => `task ${style.bold(task.id)}: ${stateText(task, style)}`,
+  render(task, style) {
+    const hadEnded = task.state !== 'active' && task.state !== 'cancelled';
+    return `task ${style.bold(task.id)}: ${hadEnded ? 'had ended before, ' : ''}${stateText(task, style)}`;
+  },
 });
 
 function stateText({ state, ending }: TaskView, style: Style): string {

@@ -84,7 +84,10 @@ function splitUp(id: string, { work, selector }: TaskSpec, nodes: readonly strin
     const count = Math.ceil(work.inputs.length / work.inputsPerUnit);
     return Array.from({ length: count }, (_, index) => newUnit(id, index, null));
   }
-  if (nodes.length === 0) throw new Error(`task "${id}": no node matches ${JSON.stringify(selector)}`);
+  if (nodes.length === 0)
+    throw new Error(
+      `task "${id}": no node matches ${JSON.stringify(selector)}; "llmasos nodes" shows those that there are`,
+    );
   return nodes.map((node, index) => newUnit(id, index, node));
 }
 

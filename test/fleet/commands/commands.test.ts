@@ -92,6 +92,27 @@ test('models add reads the file, its labels and its name', async () => {
   assert.is(nameFromFile('…'), 'model');
 });
 
+test('what a task or a rollout is to be is refused in the words of the command line', async () => {
+  const refused = (words: string, typed: object) => refusalOf(run(words, typed));
+  const kinds = /expected one of --model with --inputs, --command, and --update$/;
+  assert.match(await refused('tasks add', {}), kinds);
+  assert.match(await refused('tasks add', { command: 'logs', update: '1.0.0' }), kinds);
+  assert.match(
+    await refused('tasks add', { update: '1.0.0', inputs: ['a.jpg'] }),
+    /expected no --inputs with --update$/,
+  );
+  assert.match(
+    await refused('tasks add', { command: 'logs', node: ['nobody'] }),
+    /no node matches \{"nodes":\["nobody"\]\}; "llmasos nodes" shows those that there are$/,
+  );
+  assert.match(await refused('tasks add', { command: 'logs', timeout: '0' }), /timeout: .*>=1/);
+  assert.match(
+    await refused('rollouts start', { software: '1.0.0', phases: '1,0' }),
+    /^--phases "0": expected a number/,
+  );
+  assert.match(await refused('rollouts start', { software: '1.0.0', failures: '101' }), /failures: .*<=100/);
+});
+
 test('a file that is not there, is a folder or is no model is refused by its name', async () => {
   mkdirSync(join(folder, 'sub'));
   assert.match(
