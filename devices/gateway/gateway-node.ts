@@ -142,7 +142,7 @@ export class GatewayNode {
   async start(kept: Kept, local: Local): Promise<void> {
     this.#settings.want(kept.desired?.settings);
     if (kept.desired) this.#software?.want(kept.desired.software, kept.desired.files);
-    await this.#converge.start(kept, local);
+    await this.#converge.start(kept, local, this.#options.launcher?.launched.isTrial);
     this.#findGpu().catch((error: Error) => this.#fail('the GPU could not be tried', error));
     this.#delivery.incoming.replay();
     this.#tasks.start();

@@ -57,7 +57,7 @@ export class SimConverge {
     return this.#trials.size > 0;
   }
 
-  start(desired: CheckedDesired | null): void {
+  start(desired: CheckedDesired | null, isOnTrial: boolean): void {
     const { blobs, proofs, hold } = this.#ports.disk;
     this.send({
       type: 'started',
@@ -67,6 +67,7 @@ export class SimConverge {
       local: { models: [], triggers: [] },
       proofs: new Map(JSON.parse(proofs)) as Proofs,
       hold,
+      isOnTrial,
     });
   }
 

@@ -61,7 +61,8 @@ export class SimLauncher {
   /** Before a version is fetched: those that nobody may start any more make room. */
   sweep(wanted: string): void {
     if (this.#installed.has(wanted)) return;
-    const kept = [launch.chosen(this.#state), this.#state.good];
+    // What the disk still says is good is started after a power cut.
+    const kept = [launch.chosen(this.#state), this.#state.good, this.#kept.good, launch.chosen(this.#kept)];
     for (const one of this.#installed) if (!kept.includes(one)) this.#installed.delete(one);
   }
 

@@ -127,7 +127,7 @@ export class SimNode implements Client {
     this.#tasks = new TaskRunner(this.#taskPorts(converge), kept);
     const desired = disk.desired === null ? null : this.#check(disk.desired);
     if (desired) this.#software.want(desired.software);
-    converge.start(desired);
+    converge.start(desired, this.#launcher.launched.isTrial);
     this.#tasks.start();
     if (!this.#alive) return;
     this.#later(this.#world.chance.between(0, 1_000), () => this.#connect());

@@ -63,8 +63,9 @@ export class Converge {
     this.#state = initialState(node);
   }
 
-  async start(kept: Kept, local: Pick<DesiredState, 'models' | 'triggers'>): Promise<void> {
-    this.#send({ type: 'started', ...kept, ...(await this.#ports.blobs.list()), local });
+  /** @param isOnTrial whether this version of the program is (software.ts) */
+  async start(kept: Kept, local: Pick<DesiredState, 'models' | 'triggers'>, isOnTrial = false): Promise<void> {
+    this.#send({ type: 'started', isOnTrial, ...kept, ...(await this.#ports.blobs.list()), local });
   }
 
   /** Nothing that runs is changed until it is called with null. On the disk when it returns. */

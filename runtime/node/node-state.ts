@@ -21,6 +21,8 @@ export type Event =
       local: Pick<DesiredState, 'models' | 'triggers'>;
       proofs: Proofs;
       hold: string | null;
+      /** The node's program is itself on trial: where it ends, that is not the fault of what it tried. */
+      isOnTrial?: boolean;
     }
   | { type: 'desired'; desired: CheckedDesired }
   /** Nothing that runs may be changed for the reason given, such as a vehicle in motion; null: it may again. */
@@ -101,6 +103,7 @@ export interface NodeState {
   name: string;
   desired: CheckedDesired | null;
   hold: string | null;
+  isOnTrial: boolean;
   proofs: Proofs;
   /** Blobs of the desired state before this one: kept, so that going back is quick. */
   previousBlobs: string[];
@@ -120,6 +123,7 @@ export function initialState(name: string): NodeState {
     name,
     desired: null,
     hold: null,
+    isOnTrial: false,
     proofs: new Map(),
     previousBlobs: [],
     local: { models: [], triggers: [] },

@@ -82,6 +82,7 @@ function apply(state: NodeState, event: Event, now: number, effects: Effect[]): 
       state.local = event.local;
       state.proofs = event.proofs;
       state.hold = event.hold;
+      state.isOnTrial = event.isOnTrial ?? false;
       for (const sha256 of event.present) state.blobs[sha256] = { state: 'present', attempts: 0, retryAt: 0 };
       for (const sha256 of event.partial) state.blobs[sha256] ??= { state: 'waiting', attempts: 0, retryAt: 0 };
       for (const [name, { chosen, trigger }] of choices(state)) {
@@ -241,7 +242,7 @@ function tryForms(state: NodeState, effects: Effect[]): void {
     if (!arrived(state, chosen.models)) continue;
     state.triggers.set(name, slot);
     slot.tried = chosen.key;
-    saveProof(state, name, begun(state.proofs.get(name) ?? {}, chosen.key), effects);
+    if (!state.isOnTrial) saveProof(state, name, begun(state.proofs.get(name) ?? {}, chosen.key), effects);
   }
 }
 
