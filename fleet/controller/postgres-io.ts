@@ -48,8 +48,9 @@ export async function openPostgres(url: string, me: Leader, onLost: () => void):
     // Times, counts and versions stay far below 2^53.
     types: { getTypeParser: (type, format) => (type === INT8 ? Number : pg.types.getTypeParser(type, format)) },
   });
-  // A connection in the pool may end at any time; who needs one is told then.
+  // A connection may end at any time, in the pool or in use: who needs it is told by what he asked of it.
   pool.on('error', () => {});
+  pool.on('connect', (client) => void client.on('error', () => {}));
   const leadership = new Leadership(pool, me, onLost);
   const membership = new Membership(pool, randomUUID(), me.url, onLost);
   try {

@@ -28,7 +28,12 @@ const onBoth = testWhere(
 
 if (hasPostgres) process.env.LLMASOS_TEST_POSTGRES = await startPostgres();
 
-test.after(killProcesses);
+/** What a test that fails half-way leaves behind in this process. */
+const endings: (() => void)[] = [];
+test.after(() => {
+  for (const end of endings) end();
+  killProcesses();
+});
 
 const NODES = 6;
 const UNITS = 20;
@@ -56,7 +61,13 @@ async function share(count: number): Promise<Sharing> {
       async () => (await service.nodes()).filter(({ online }) => online).length === NODES,
     );
   const client = new Client(database);
+  // It may be ended by a server that ends.
+  client.on('error', () => {});
   await client.connect();
+  endings.push(() => {
+    ending.abort();
+    void client.end();
+  });
   return {
     controllers,
     services,
@@ -158,7 +169,7 @@ onBoth('a controller that is frozen loses its tasks to another, changes nothing 
   const ended = once(frozen.child, 'close');
   frozen.child.kill('SIGCONT');
   assert.is((await ended)[0], 1);
-  assert.match(frozen.output(), /another controller took over from this one; ending/);
+  assert.match(frozen.output(), /another controller took over from this one; ending/, frozen.output());
   const acknowledged = [...meanwhile, ...(await adding)];
   await allDone(services[0] as ControllerClient, acknowledged);
   // Those that were committed without an answer, too.

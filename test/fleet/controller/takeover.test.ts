@@ -113,7 +113,7 @@ onBoth('a leader that was only asleep writes nothing any more and ends', async (
   const refusal = refusalOf(new ControllerClient(first.httpUrl).removeTrigger('nothing'));
   assert.is((await ended)[0], 1);
   assert.match(await refusal, /another controller leads this fleet now|connection|no controller/);
-  assert.match(first.output(), /another controller took over from this one; ending/);
+  assert.match(first.output(), /another controller took over from this one; ending/, first.output());
   assert.equal(await service.triggers(), []);
   await second.kill('SIGTERM');
   await broker.stop();
