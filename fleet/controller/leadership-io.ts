@@ -7,9 +7,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Pool } from 'pg';
 
-const LEASE_S = 6;
-const RENEW_MS = 1_500;
-const LOOK_MS = 1_000;
+/** Also of a controller's own lease (membership-io.ts). */
+export const LEASE_S = 6;
+export const RENEW_MS = 1_500;
+export const LOOK_MS = 1_000;
 
 export interface Leader {
   readonly holder: string;

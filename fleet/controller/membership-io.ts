@@ -5,10 +5,8 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Pool, PoolClient } from 'pg';
+import { LEASE_S, LOOK_MS, RENEW_MS } from './leadership-io.ts';
 
-const LEASE_S = 6;
-const RENEW_MS = 1_500;
-const LOOK_MS = 1_000;
 /** Fences that a controller takes at each look. */
 const FENCES = 65_536;
 

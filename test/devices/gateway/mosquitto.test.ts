@@ -146,9 +146,6 @@ testMosquitto('a broker that comes back from a copy older than the subscriptions
     await second.client.send('sensors/a/values', { id: 2, v: [1, 2, 3] });
     return second.client.heard.some(({ topic }) => topic === 'answers/a');
   });
-  // What is retained is sent again, too: that it is not answered twice is the matter of runtime/node/subscriptions.test.ts.
-  const ids = second.client.heard.flatMap(({ topic, json }) => (topic.startsWith('answers/') ? [json.id] : []));
-  assert.ok(ids.every((id) => id === 1 || id === 2));
   assert.is(await node.stop('SIGTERM'), 0);
   await second.stop();
 });
