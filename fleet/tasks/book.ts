@@ -136,7 +136,8 @@ export class TaskBook {
         if (type !== 'llmasos.tasks.refused') strays.push(fenceOf(told));
         continue;
       }
-      if (!current && type !== 'llmasos.tasks.refused') this.#settle(node, fenceOf(told));
+      if (!current && type !== 'llmasos.tasks.refused')
+        this.#settle(node, { unit: told.unit, fence: Math.max(told.fence, this.#endedUnder(told.unit)) });
       // It is at work in vain: told at once.
       if (!current && type === 'llmasos.tasks.held') this.#mailOf(node);
       if (!current) continue;
@@ -334,7 +335,10 @@ export class TaskBook {
     this.#changedTasks.add(id);
     if (task.state === 'active') return;
     this.#endedTasks.push(task);
-    this.#fences.noteEnded(id);
+    this.#fences.noteEnded(
+      id,
+      units.reduce((last, { fence }) => Math.max(last, fence), 0),
+    );
     this.#tasks.delete(id);
     this.#unitsOf.delete(id);
     for (const unit of ids) this.#entries.delete(unit);
@@ -378,8 +382,18 @@ export class TaskBook {
     return lowest;
   }
 
+  /**
+   * The last fence under which a unit was given that is not given again: a copy of that assignment may still be on its way, and would
+   * be begun by a node that has settled only an earlier one. 0 where others may have it.
+   */
+  #endedUnder(id: string): number {
+    const entry = this.#entries.get(id);
+    if (!entry) return this.#fences.endedUnder(taskOf(id)) ?? 0;
+    return hasEnded(entry.unit) ? entry.unit.fence : 0;
+  }
+
   #answersFor(unit: string): boolean {
     const task = taskOf(unit);
-    return !this.#fences.isShared || this.#tasks.has(task) || this.#fences.hasEnded(task);
+    return this.#tasks.has(task) || this.#fences.endedUnder(task) !== undefined;
   }
 }

@@ -12,11 +12,10 @@ import { selects } from '../controller/selector.ts';
 import { type Outgoing, TaskBook } from './book.ts';
 import type { NodeFacts } from './dispatch.ts';
 import type { Fences } from './fences.ts';
-import { activeOf, readActive, readTask, saveChanges } from './store.ts';
+import { endedOf, readActive, readTask, saveChanges } from './store.ts';
 import { Strays } from './strays.ts';
 import type { Task, TaskSpec } from './task.ts';
 import type { TaskTrace } from './task-trace.ts';
-import { taskOf } from './unit.ts';
 
 const TICK_MS = 1_000;
 const RETRY_MS = 1_000;
@@ -251,11 +250,7 @@ export class TaskDesk {
   async #settleStrays(): Promise<void> {
     const strays = this.#strays.take(this.#ports.now());
     if (strays.length === 0) return;
-    const active = await activeOf(
-      this.#ports.database,
-      strays.map(({ unit }) => taskOf(unit)),
-    );
-    const ended = strays.filter(({ unit }) => !active.has(taskOf(unit)));
+    const ended = await endedOf(this.#ports.database, strays);
     if (ended.length === 0) return;
     this.#tell((book) => {
       for (const stray of ended) book.settle(stray.node, stray);

@@ -15,7 +15,8 @@ export class Fences {
   given = 0;
   #until: number;
   #othersLowest: number;
-  readonly #ended = new Set<string>();
+  /** With the highest fence of their units. */
+  readonly #ended = new Map<string, number>();
 
   private constructor(isShared: boolean, last: number, until: number, othersLowest: number) {
     this.isShared = isShared;
@@ -50,14 +51,15 @@ export class Fences {
     return Math.max(0, Math.min(lowestOut, this.last + 1, this.#othersLowest) - 1);
   }
 
-  noteEnded(task: string): void {
+  noteEnded(task: string, fence: number): void {
     if (!this.isShared) return;
-    const [oldest] = this.#ended;
+    const [oldest] = this.#ended.keys();
     if (oldest !== undefined && this.#ended.size >= ENDED_MAX) this.#ended.delete(oldest);
-    this.#ended.add(task);
+    this.#ended.set(task, fence);
   }
 
-  hasEnded(task: string): boolean {
-    return this.#ended.has(task);
+  /** Of a task that is not active here: nothing of it was given under a later fence. Undefined where another book may have it. */
+  endedUnder(task: string): number | undefined {
+    return this.isShared ? this.#ended.get(task) : this.last;
   }
 }

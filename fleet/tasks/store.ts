@@ -1,13 +1,16 @@
 /** Tasks in the database, as functions over a database or a transaction. */
+import type { UnitFence } from '../../runtime/protocol/tasks.ts';
 import type { Database, Tables } from '../controller/database.ts';
 import type { Changes, Snapshot } from './book.ts';
 import type { Task, TaskState } from './task.ts';
-import type { Unit, UnitState } from './unit.ts';
+import { taskOf as taskOfUnit, type Unit, type UnitState, unitId } from './unit.ts';
 
 const FENCE = 'task fence';
 /** Rows in one statement: SQLite takes 32,766 parameters, and a unit has eleven. */
 const ROWS_MAX = 500;
 const LIST_MAX = 1_000;
+/** Of PostgreSQL's integer. */
+const INDEX_MAX = 2 ** 31 - 1;
 
 export type UnitCounts = Readonly<Partial<Record<UnitState, number>>>;
 
@@ -92,15 +95,28 @@ export async function readTask(database: Database, id: string): Promise<Task | u
   return row && taskOf(row);
 }
 
-/** Which of these tasks have not ended. */
-export async function activeOf(database: Database, ids: readonly string[]): Promise<ReadonlySet<string>> {
+/** Of these units: those whose task has ended, each with the last fence under which it was given, where it is still on record. */
+export async function endedOf<Told extends UnitFence>(database: Database, units: readonly Told[]): Promise<Told[]> {
+  const tasks = [...new Set(units.map(({ unit }) => taskOfUnit(unit)))];
+  // A node may say anything.
+  const places = new Set(units.map(({ unit }) => Number(unit.slice(unit.lastIndexOf('.') + 1))));
   const rows = await database
-    .selectFrom('tasks')
-    .select('id')
-    .where('id', 'in', ids)
-    .where('state', '=', 'active')
+    .selectFrom('task_units')
+    .innerJoin('tasks', 'tasks.id', 'task_units.task')
+    .select(['task', 'idx', 'fence', 'tasks.state as state'])
+    .where('task', 'in', tasks)
+    .where(
+      'idx',
+      'in',
+      [...places].filter((place) => Number.isInteger(place) && Math.abs(place) <= INDEX_MAX),
+    )
     .execute();
-  return new Set(rows.map(({ id }) => id));
+  const known = new Map(rows.map(({ task, idx, ...row }) => [unitId({ task, index: idx }), row]));
+  return units.flatMap((told) => {
+    const row = known.get(told.unit);
+    if (row?.state === 'active') return [];
+    return [{ ...told, fence: Math.max(told.fence, Number(row?.fence ?? 0)) }];
+  });
 }
 
 export async function countUnits(database: Database, task: string): Promise<UnitCounts> {

@@ -271,6 +271,27 @@ test('a book beside others gives fences of its own block only, and lets nodes fo
   );
 });
 
+/** An assignment under fence 2 may be on its way still, and would be begun by who has settled only fence 1. */
+test('a command that has ended is settled under the last fence that it had, whichever the node names, also by a later book', () => {
+  const { book, take, takeSettled, held, ended } = newBook();
+  book.add('t', logs(), ['a', 'b'], 0);
+  book.dispatch([facts('a'), facts('b')], 0);
+  assert.equal(take().told, ['assigned a t.0 1', 'assigned b t.1 2']);
+  held('a', 't.0', 1, 5);
+  held('b', 't.1', 2, LEASE_MS);
+  book.tick(5 + LEASE_MS + 1);
+  book.dispatch([facts('a')], 2 * LEASE_MS);
+  assert.equal(take().told, ['assigned a t.0 3']);
+  ended('a', 't.0', 1, done, 2 * LEASE_MS);
+  ended('a', 't.0', 1, done, 2 * LEASE_MS);
+  const { changes, told } = takeSettled();
+  assert.equal(told, ['settled a t.0 3', 'settled a t.0 3']);
+  assert.is(changes.units.find(({ index }) => index === 0)?.state, 'succeeded');
+  const later = new TaskBook({ tasks: [], units: [], fence: 3 }, 0);
+  later.receive('a', { type: 'llmasos.tasks.held', data: { floor: 0, units: [{ unit: 't.0', fence: 1 }] } }, 1);
+  assert.equal(later.takeChanges().messages[0]?.content.data.units, [{ unit: 't.0', fence: 3 }]);
+});
+
 test('a book beside others answers for its own tasks, those that ended too, and gives back the rest', () => {
   const fences = Fences.shared();
   const book = new TaskBook({ tasks: [], units: [], fence: 0 }, 0, fences);
