@@ -30,6 +30,7 @@ const runSchema = z.object({
         .array(
           z.object({
             ...{ fromUs: us, untilUs: us, cores: z.array(z.int()), batch: z.int() },
+            accelerator: z.string().optional(),
             preemptedBy: z.number().optional(),
           }),
         )

@@ -171,7 +171,8 @@ export class EngineModel implements Model {
       else {
         const { program, inputs } = step.value;
         const left = { ...timeLeft(options, nowMs() - startedMs), outputs: undefined, part: 'step' } as const;
-        const result = await dispatcher.run(residence.key, program, inputs, left);
+        const isContinued = accounts.length > 0;
+        const result = await dispatcher.run(residence.key, program, inputs, { ...left, isContinued });
         answer = result.outputs;
         accounts.push(...(result.accounts ?? []));
         queueMs += result.queueMs;

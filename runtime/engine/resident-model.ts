@@ -1,5 +1,4 @@
 /** A model that is in memory while the policy wants it there. */
-import type { RunAccount } from '../schedule/events.ts';
 import { WorkEstimate } from '../schedule/work-estimate.ts';
 import type { Clock } from './clock-io.ts';
 import type { MemoryLimitError } from './memory.ts';
@@ -43,7 +42,7 @@ export interface ResidenceDesk {
   readonly clock: Clock;
   hasInMemory(key: string): boolean;
   /** Resolves when the model is in memory, where it is held from then on; rejects as the run would. */
-  enter(model: ResidentModel, options: PartOptions): Promise<RunAccount>;
+  enter(model: ResidentModel, options: PartOptions): Promise<void>;
   letGo(key: string): void;
   /** Whether there may be room for what the model was refused, once others have made it. */
   mayFit(key: string, error: unknown): error is MemoryLimitError;
@@ -118,19 +117,16 @@ export class ResidentModel implements Model {
   async run(inputs: Readonly<Record<string, EngineValue>>, options: RunOptions = {}): Promise<RunResult> {
     const { clock } = this.#desk;
     const sinceMs = clock.nowMs();
-    const waits: RunAccount[] = [];
     let entry = this.#desk.hasInMemory(this.key) ? undefined : this.#enter(options, sinceMs);
     for (;;) {
-      if (entry) waits.push(await entry);
+      if (entry) await entry;
       const shorts = this.#shorts;
       try {
-        const waitedMs = waits.length > 0 ? clock.nowMs() - sinceMs : 0;
+        const waitedMs = entry ? clock.nowMs() - sinceMs : 0;
         const left = entry ? { ...timeLeft(options, waitedMs), sinceMs } : options;
         const result = await this.#begin(inputs, left, entry !== undefined);
         this.#learn(result);
-        if (waits.length === 0) return result;
-        const { queueMs, accounts = [] } = result;
-        return { ...result, queueMs: queueMs + waitedMs, accounts: [...waits, ...accounts] };
+        return { ...result, queueMs: result.queueMs + waitedMs };
       } catch (error) {
         if (error instanceof Displaced) entry = error.entry;
         else if (!this.#closed && this.#desk.mayFit(this.key, error)) {
@@ -157,7 +153,7 @@ export class ResidentModel implements Model {
     this.#desk.forget(this);
   }
 
-  #enter(options: RunOptions, sinceMs: number): Promise<RunAccount> {
+  #enter(options: RunOptions, sinceMs: number): Promise<void> {
     if (this.#closed) throw new Error(`model "${this.name}" is closed`);
     return this.#desk.enter(this, { ...options, sinceMs });
   }

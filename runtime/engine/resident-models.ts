@@ -3,7 +3,7 @@
  * its model (rule 8 of docs/scheduling.md); here that is carried out and told, with the bytes that were measured. A run whose model is not
  * there waits in the policy as an entry, which is done when the model is.
  */
-import type { Decision, RunAccount, RunRequest, SchedulerEvent, TenantSpec } from '../schedule/events.ts';
+import type { Decision, RunRequest, SchedulerEvent, TenantSpec } from '../schedule/events.ts';
 import type { Clock } from './clock-io.ts';
 import { MemoryLimitError } from './memory.ts';
 import type { Model } from './model.ts';
@@ -34,7 +34,7 @@ const MORE_SHARE = 1 / 16;
 /** Somebody who waits for a model to be in memory. */
 interface Entry {
   readonly request: RunRequest;
-  readonly answer: PromiseWithResolvers<RunAccount>;
+  readonly answer: PromiseWithResolvers<void>;
   /** Why it was cancelled. */
   readonly whose: { readonly reason?: unknown };
   /** Stops listening to whoever may cancel it. */
@@ -92,7 +92,7 @@ export class ResidentModels implements ResidenceDesk {
     return [...this.#models.values()].some(canGo) && this.#wanted(model, error) <= this.#ports.mostBytes(key);
   }
 
-  async enter(model: ResidentModel, options: PartOptions): Promise<RunAccount> {
+  async enter(model: ResidentModel, options: PartOptions): Promise<void> {
     const { clock, nextId, submitted, tell } = this.#ports;
     const { signal } = options;
     signal?.throwIfAborted();
@@ -108,7 +108,7 @@ export class ResidentModels implements ResidenceDesk {
     const entry = {
       request,
       whose,
-      answer: Promise.withResolvers<RunAccount>(),
+      answer: Promise.withResolvers<void>(),
       forget: () => signal?.removeEventListener('abort', abort),
     };
     this.#entries.set(request.id, entry);
@@ -120,7 +120,7 @@ export class ResidentModels implements ResidenceDesk {
   /** A run that has not begun waits on as an entry, as what it was to run goes with its model. */
   adopt(whose: Pick<Entry, 'request' | 'forget'> & Entry['whose']): Displaced {
     const { request, forget } = whose;
-    const answer = Promise.withResolvers<RunAccount>();
+    const answer = Promise.withResolvers<void>();
     // It may be cancelled before anybody has heard of it.
     answer.promise.catch(() => {});
     this.#entries.set(request.id, { request, whose, answer, forget });
@@ -190,8 +190,8 @@ export class ResidentModels implements ResidenceDesk {
   }
 
   #settle({ request, answer, whose }: Entry, end: Extract<Decision, { kind: 'end' }>): void {
-    const { outcome, account, reason } = end;
-    if (outcome === 'done') answer.resolve(account);
+    const { outcome, reason } = end;
+    if (outcome === 'done') answer.resolve();
     else if (outcome === 'cancelled') answer.reject(whose.reason);
     else if (outcome === 'failed')
       answer.reject(this.#models.get(request.model)?.failure ?? new MemoryLimitError(reason as string));

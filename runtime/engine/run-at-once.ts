@@ -21,7 +21,7 @@ export function runAtOnce(
     const us = halt.ms * 1000;
     if (goesOn) return { arena, pc: halt.result, startedMs: submittedMs, workUs: us };
     const outputs = outputsOf(request.model, program, arena, halt, given);
-    const account = accountAtOnce(submittedMs * 1000, us);
+    const account = accountAtOnce(request, submittedMs * 1000, us);
     served(us, account);
     program.work.note(us, account.endedUs);
     return { outputs, queueMs: 0, runMs: halt.ms, accounts: [account] };

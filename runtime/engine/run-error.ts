@@ -24,9 +24,9 @@ export class RunError extends Error {
 /** A run that has not begun, and whose model made room for a more urgent one: it begins anew when `entry` resolves. */
 export class Displaced extends Error {
   override readonly name = 'Displaced';
-  readonly entry: Promise<RunAccount>;
+  readonly entry: Promise<void>;
 
-  constructor(entry: Promise<RunAccount>) {
+  constructor(entry: Promise<void>) {
     super('the model makes room for a more urgent one');
     this.entry = entry;
   }

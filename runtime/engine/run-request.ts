@@ -23,13 +23,13 @@ interface Work {
 }
 
 /** Of a run, or of a part of one. */
-export interface PartOptions extends RunOptions, Pick<RunRequest, 'part'> {
+export interface PartOptions extends RunOptions, Pick<RunRequest, 'part' | 'isContinued'> {
   /** When the whole was submitted, on the engine's clock. */
   readonly sinceMs?: number;
 }
 
 export function requestOf(
-  { priority = NORMAL, tenant = DEFAULT_TENANT.name, deadlineMs, timeoutMs, sinceMs, part }: PartOptions,
+  { priority = NORMAL, tenant = DEFAULT_TENANT.name, deadlineMs, timeoutMs, sinceMs, isContinued, part }: PartOptions,
   { model, program: { work, sharing }, cores }: Work,
   id: number,
   { nowUs, epochMs }: { readonly nowUs: number; readonly epochMs: () => number },
@@ -44,7 +44,7 @@ export function requestOf(
     timeoutUs: timeoutMs === undefined ? undefined : timeoutMs * 1000,
     cores: sharing.isWanted ? cores : 1,
     sinceUs: sinceMs === undefined ? undefined : sinceMs * 1000,
-    part,
+    ...{ isContinued, part },
   };
 }
 
@@ -56,10 +56,11 @@ export function isAdmissible({ priority, deadlineUs, timeoutUs }: RunRequest, no
 }
 
 /** Of a run that was computed on the calling thread without asking anybody. */
-export function accountAtOnce(submittedUs: number, us: number): RunAccount {
-  const endedUs = submittedUs + us;
-  const slices = [{ fromUs: submittedUs, untilUs: endedUs, cores: [], batch: 1 }];
-  return { submittedUs, readyUs: submittedUs, endedUs, runUs: us, preemptions: 0, slices };
+export function accountAtOnce({ sinceUs, isContinued }: RunRequest, fromUs: number, us: number): RunAccount {
+  const endedUs = fromUs + us;
+  const submittedUs = isContinued ? fromUs : (sinceUs ?? fromUs);
+  const slices = [{ fromUs, untilUs: endedUs, cores: [], batch: 1 }];
+  return { submittedUs, readyUs: fromUs, endedUs, runUs: us, preemptions: 0, slices };
 }
 
 /** What is left of the run's time; next to nothing when it is over, so that what comes next ends it. */

@@ -58,8 +58,10 @@ export interface RunRequest {
   readonly cores?: number;
   /** What to run when a deadline forbids the model itself, best first. */
   readonly instead?: readonly Substitute[];
-  /** When the whole was submitted that this is a part of: its turn counts from then. Default: now. */
+  /** When the whole was submitted that this is a part of: its turn and its account count from then. Default: now. */
   readonly sinceUs?: number;
+  /** Others were computed for the whole before: the account is of this part only. */
+  readonly isContinued?: boolean;
   /**
    * An entry needs no core: it is done as soon as its model is in memory, which is held there from then on (as by `hold`). A step is part of
    * what holds its model, and so never waits for memory.
@@ -111,7 +113,7 @@ export type SchedulerEvent =
 /** Where the time of a run went. */
 export interface RunAccount {
   readonly submittedUs: number;
-  /** When its model was in memory; absent when that never was. */
+  /** When its model was in memory, with a program for its inputs; absent when that never was. */
   readonly readyUs?: number;
   readonly endedUs: number;
   /** Time on cores; a batch's is divided among its runs. */
@@ -126,6 +128,8 @@ export interface RunSlice {
   readonly fromUs: number;
   readonly untilUs: number;
   readonly cores: readonly number[];
+  /** Whose number stands for a core. */
+  readonly accelerator?: string;
   /** Runs that it shared the cores with, itself included. */
   readonly batch: number;
   /** The run for which it was set aside. */

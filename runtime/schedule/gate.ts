@@ -190,7 +190,7 @@ function newRun(
   workUs: number,
   nowUs: number,
 ): Run {
-  const { deadlineUs, timeoutUs, cores = 1, sinceUs = nowUs, part } = request;
+  const { deadlineUs, timeoutUs, cores = 1, sinceUs = nowUs, isContinued, part } = request;
   const runs: Run[] = [];
   const job: Job = {
     key: deadlineUs ?? sinceUs + (PRIORITIES[priority] as PriorityClass).targetUs,
@@ -218,7 +218,7 @@ function newRun(
     batching: undefined,
     degraded: undefined,
     job,
-    submittedUs: nowUs,
+    submittedUs: isContinued ? nowUs : sinceUs,
     readyUs: undefined,
     slices: [],
     usedUs: 0,

@@ -337,7 +337,8 @@ export class Scheduler {
     run.usedUs += ((this.#nowUs - startedUs) * cores.length) / batch;
     if (stoppedFor !== undefined) run.preemptions++;
     if (run.slices.length >= SLICES_MAX) run.slices.pop();
-    run.slices.push({ fromUs: startedUs, untilUs: this.#nowUs, cores, batch, preemptedBy: stoppedFor });
+    const slice = { fromUs: startedUs, untilUs: this.#nowUs, cores, batch, preemptedBy: stoppedFor };
+    run.slices.push(job.pool.name === undefined ? slice : { ...slice, accelerator: job.pool.name });
   }
 
   #poolOf(core: number): Pool {

@@ -1,7 +1,7 @@
 /** A timeline as a picture: a Gantt chart in SVG, for light and dark. Above what each core did, below what became of each run. */
 
 import { PRIORITIES } from './priorities.ts';
-import { className, explainRun, type TimelineRun } from './timeline.ts';
+import { className, explainRun, placesOf, type TimelineRun } from './timeline.ts';
 
 /** Runs that are shown; a taller picture is no clearer. */
 const RUNS_MAX = 60;
@@ -18,7 +18,7 @@ const DARK = ['#ff8a3d', '#f2c14e', '#56b4e9', '#9a9a9a'];
 const STYLE = `
   svg { background: #ffffff; font: 11px system-ui, sans-serif }
   text { fill: #1f2328 } .dim { fill: #656d76 } .title { font-size: 15px; font-weight: 600 }
-  .grid { stroke: #d8dee4 } .wait { stroke: #8c959f; stroke-width: 2 } .deadline { stroke: #1f2328; stroke-width: 2 }
+  .grid { stroke: #d8dee4 } .wait { stroke: #8c959f; stroke-width: 2 } .load { stroke-dasharray: 2 3 } .deadline { stroke: #1f2328; stroke-width: 2 }
   .in { fill: #ffffff; font-weight: 600; pointer-events: none } .in.c1 { fill: #1f2328 }
 ${COLOURS.map((colour, i) => `  .c${i}.bar { fill: ${colour} }`).join('\n')}
   @media (prefers-color-scheme: dark) {
@@ -26,6 +26,9 @@ ${COLOURS.map((colour, i) => `  .c${i}.bar { fill: ${colour} }`).join('\n')}
     .grid { stroke: #30363d } .wait { stroke: #6e7681 } .deadline { stroke: #e6edf3 } .in, .in.c1 { fill: #0d1117 }
 ${DARK.map((colour, i) => `    .c${i}.bar { fill: ${colour} }`).join('\n')}
   }`;
+
+/** Of a run, until its model was ready and on: as they stand in the picture. */
+type Ends = [from: string, ready: string, until: string];
 
 type Computed = TimelineRun & { readonly account: NonNullable<TimelineRun['account']> };
 
@@ -42,10 +45,8 @@ export function timelineChart(runs: readonly TimelineRun[], title: string): stri
   const x = (us: number): number => LEFT + (Math.min(Math.max(us, fromUs), untilUs) - fromUs) * scale;
   // The cores also work for runs that came later than those shown.
   const working = computed.filter(({ account }) => account.submittedUs < untilUs);
-  const cores = [...new Set(working.flatMap(({ account }) => account.slices.flatMap((slice) => slice.cores)))].sort(
-    (a, b) => a - b,
-  );
-  const runsTop = TOP + cores.length * CORE_ROW + 34;
+  const places = placesOf(working);
+  const runsTop = TOP + places.length * CORE_ROW + 34;
   const height = runsTop + shown.length * ROW + 20;
   const refused = runs.length - computed.length;
   const more = [
@@ -59,7 +60,7 @@ export function timelineChart(runs: readonly TimelineRun[], title: string): stri
     `<text class="dim" x="16" y="44">${more.join(', ')}</text>`,
     legend(),
     ...axis(fromUs, untilUs, x, height),
-    ...cores.flatMap((core, row) => coreRow(core, TOP + row * CORE_ROW, working, x)),
+    ...places.flatMap((place, row) => placeRow(place, TOP + row * CORE_ROW, working, x)),
     `<text class="dim" x="16" y="${runsTop - 12}">runs by submission</text>`,
     ...shown.flatMap((run, row) => runRow(run, runsTop + row * ROW, x)),
     '</svg>',
@@ -76,6 +77,7 @@ function legend(): string {
   };
   put((left) => `<line class="deadline" x1="${left + 6}" x2="${left + 6}" y1="15" y2="29"/>`, 'deadline');
   put((left) => `<line class="wait" x1="${left}" x2="${left + 12}" y1="22" y2="22"/>`, 'waits');
+  put((left) => `<line class="wait load" x1="${left}" x2="${left + 12}" y1="22" y2="22"/>`, 'for its model');
   for (const [priority, { name }] of [...PRIORITIES.entries()].reverse())
     put((left) => `<rect class="bar c${priority}" x="${left}" y="16" width="12" height="12" rx="2"/>`, name);
   return items.join('\n');
@@ -101,10 +103,15 @@ function niceStep(step: number): number {
   return ([1, 2, 5].find((factor) => factor * power >= step) ?? 10) * power;
 }
 
-function coreRow(core: number, y: number, runs: readonly Computed[], x: (us: number) => number): string[] {
+function placeRow(
+  { place, name }: { readonly place: number; readonly name: string },
+  y: number,
+  runs: readonly Computed[],
+  x: (us: number) => number,
+): string[] {
   const bars = runs.flatMap((run) =>
     run.account.slices
-      .filter(({ cores, fromUs }) => cores.includes(core) && x(fromUs) < WIDTH - RIGHT)
+      .filter(({ cores, fromUs }) => cores.includes(place) && x(fromUs) < WIDTH - RIGHT)
       .map(({ fromUs, untilUs }) => {
         const label = `${run.request.model} ${run.request.id}`;
         const [left, width] = [x(fromUs), Math.max(1, x(untilUs) - x(fromUs))];
@@ -115,7 +122,7 @@ function coreRow(core: number, y: number, runs: readonly Computed[], x: (us: num
         return bar(run, left, width, y, CORE_BAR) + inside;
       }),
   );
-  return [`<text x="16" y="${y + CORE_BAR - 7}">core ${core}</text>`, ...bars];
+  return [`<text x="16" y="${y + CORE_BAR - 7}">${escaped(name)}</text>`, ...bars];
 }
 
 function runRow(run: Computed, y: number, x: (us: number) => number): string[] {
@@ -124,10 +131,14 @@ function runRow(run: Computed, y: number, x: (us: number) => number): string[] {
   const name = `${request.id} ${request.model}${outcome === 'done' ? '' : `, ${outcome}`}`;
   const most = Math.floor((LEFT - 30) / LETTER);
   const label = name.length > most ? `${name.slice(0, most - 1)}…` : name;
-  const [from, until] = [x(account.submittedUs).toFixed(1), x(account.endedUs).toFixed(1)];
+  const { submittedUs, readyUs, endedUs } = account;
+  const [from, ready, until] = [submittedUs, readyUs ?? endedUs, endedUs].map((us) => x(us).toFixed(1)) as Ends;
   const parts = [
     `<text x="16" y="${y + BAR - 2}">${escaped(label)}</text>`,
-    `<line class="wait" x1="${from}" x2="${until}" y1="${middle}" y2="${middle}"/>`,
+    ...(readyUs !== submittedUs
+      ? [`<line class="wait load" x1="${from}" x2="${ready}" y1="${middle}" y2="${middle}"/>`]
+      : []),
+    `<line class="wait" x1="${ready}" x2="${until}" y1="${middle}" y2="${middle}"/>`,
     ...account.slices.map(({ fromUs, untilUs }) => bar(run, x(fromUs), Math.max(1, x(untilUs) - x(fromUs)), y, BAR)),
   ];
   const { deadlineUs } = request;

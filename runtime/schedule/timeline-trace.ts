@@ -1,7 +1,7 @@
 /** A timeline for Perfetto (ui.perfetto.dev) and chrome://tracing: a thread for each core, and one for each class's waiting runs. */
 import type { TraceEvent } from '../engine/profile-report.ts';
 import { PRIORITIES } from './priorities.ts';
-import { className, explainRun, type TimelineRun } from './timeline.ts';
+import { className, explainRun, placesOf, type TimelineRun } from './timeline.ts';
 
 const [CORES, WAITING] = [1, 2];
 
@@ -9,9 +9,6 @@ const [CORES, WAITING] = [1, 2];
 export function timelineTrace(runs: readonly TimelineRun[]): { displayTimeUnit: 'ms'; traceEvents: readonly object[] } {
   const computed = runs.flatMap((run) => (run.account ? [{ run, account: run.account }] : []));
   const originUs = Math.min(...computed.map(({ account }) => account.submittedUs));
-  const cores = [...new Set(computed.flatMap(({ account }) => account.slices.flatMap((slice) => slice.cores)))].sort(
-    (a, b) => a - b,
-  );
   const named = (name: TraceEvent['name'], pid: number, tid: number, text: string): TraceEvent => ({
     ...{ name, ph: 'M', pid, tid },
     args: { name: text },
@@ -50,7 +47,7 @@ export function timelineTrace(runs: readonly TimelineRun[]): { displayTimeUnit: 
     displayTimeUnit: 'ms',
     traceEvents: [
       named('process_name', CORES, 0, 'cores'),
-      ...cores.map((core) => named('thread_name', CORES, core, `core ${core}`)),
+      ...placesOf(computed).map(({ place, name }) => named('thread_name', CORES, place, name)),
       named('process_name', WAITING, 0, 'runs, from submission to end'),
       ...slices,
       ...waiting,

@@ -53,8 +53,10 @@ export class Timeline {
   #end(id: number, ending: Omit<TimelineRun, 'request' | 'degraded'>): void {
     const request = this.#open.get(id);
     if (!request) return;
-    this.#keep({ request, degraded: this.#degraded.get(id), ...ending });
     this.#open.delete(id);
+    // Its wait for memory stands in the account of the run that takes its place.
+    if (ending.outcome === 'done' && ending.account?.slices.length === 0) return;
+    this.#keep({ request, degraded: this.#degraded.get(id), ...ending });
     this.#degraded.delete(id);
   }
 
@@ -66,7 +68,7 @@ export class Timeline {
 
 /** Where the time of a run went: it adds up to the time from its submission to its end. */
 export interface WaitParts {
-  /** For its model to be in memory. */
+  /** For its model to be in memory, with a program for its inputs. */
   readonly memoryUs: number;
   /** For a core, before it first had one. */
   readonly coreUs: number;
@@ -95,12 +97,13 @@ export function explainRun({ request, outcome, reason, degraded, account }: Time
   const sentences: string[] = [];
   if (!account) return `${name}: refused: ${reason}`;
   const { memoryUs, coreUs, asideUs, computingUs } = waitParts(account);
+  const accelerator = account.slices[0]?.accelerator;
   sentences.push(
-    `${name}: ${milliseconds(account.endedUs - account.submittedUs)} from submission to end, ${milliseconds(computingUs)} of them on ${coresText(account)}`,
+    `${name}: ${milliseconds(account.endedUs - account.submittedUs)} from submission to end, ${account.slices.length === 0 ? 'none' : milliseconds(computingUs)} of them on ${placeText(account)}`,
   );
   const waits = [
-    memoryUs > 0 ? `${milliseconds(memoryUs)} for its model to be loaded` : '',
-    coreUs > 0 ? `${milliseconds(coreUs)} for a core` : '',
+    memoryUs > 0 ? `${milliseconds(memoryUs)} for its model to be ready` : '',
+    coreUs > 0 ? `${milliseconds(coreUs)} for ${accelerator ?? 'a core'}` : '',
     // One that was set aside may go on at once, with a core that came free in the same moment.
     asideUs > 0 || account.preemptions > 0 ? `${milliseconds(asideUs)} set aside${asideText(account)}` : '',
   ].filter(Boolean);
@@ -110,12 +113,23 @@ export function explainRun({ request, outcome, reason, degraded, account }: Time
   return `${sentences.join('; ')}.`;
 }
 
-function coresText({ slices }: RunAccount): string {
+function placeText({ slices }: RunAccount): string {
+  const accelerator = slices[0]?.accelerator;
+  if (accelerator !== undefined) return accelerator;
   const cores = [...new Set(slices.flatMap((slice) => slice.cores))].sort((a, b) => a - b);
-  if (cores.length === 0) return slices.length === 0 ? 'no core' : 'the calling thread';
+  if (cores.length === 0) return slices.length === 0 ? 'any core' : 'the calling thread';
   const batch = Math.max(...slices.map((slice) => slice.batch));
   const shared = batch > 1 ? ` in a batch of ${batch}` : '';
   return `core${cores.length > 1 ? 's' : ''} ${cores.join(', ')}${shared}`;
+}
+
+/** Cores, and accelerators by their names, as rows of a picture: all that the runs were computed on, in order of their numbers. */
+export function placesOf(runs: readonly { readonly account: RunAccount }[]): { place: number; name: string }[] {
+  const names = new Map<number, string>();
+  for (const { account } of runs)
+    for (const { cores, accelerator } of account.slices)
+      for (const core of cores) names.set(core, accelerator ?? `core ${core}`);
+  return [...names].map(([place, name]) => ({ place, name })).sort((a, b) => a.place - b.place);
 }
 
 function asideText({ preemptions, slices }: RunAccount): string {

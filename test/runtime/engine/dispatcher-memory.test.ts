@@ -10,6 +10,7 @@ import type { Model, RunResult } from '../../../runtime/engine/model.ts';
 import type { Residence } from '../../../runtime/engine/resident-model.ts';
 import { RunError } from '../../../runtime/engine/run-error.ts';
 import type { PartOptions } from '../../../runtime/engine/run-request.ts';
+import type { RunAccount } from '../../../runtime/schedule/events.ts';
 import { Random } from '../../random.ts';
 import { chain } from './chain.ts';
 import { type Course, processorsOf, VirtualCore, type VirtualMachine, VirtualTime } from './virtual-cores.ts';
@@ -81,6 +82,11 @@ class Workload {
     residents.carryOut = (decision) => {
       if (decision.kind === 'load') this.#choose(this.#files.find(({ name }) => name === decision.model) as File);
       return carryOut(decision);
+    };
+    const adopt = residents.adopt.bind(residents);
+    residents.adopt = (whose) => {
+      this.#note('displaced');
+      return adopt(whose);
     };
     this.#weights = new MemoryWeights(memory, 'm', 1 << 16);
     chain(this.#weights, memory, 2).free();
@@ -257,8 +263,8 @@ class Workload {
   #answered({ id }: Plan, { outputs, accounts = [] }: RunResult): void {
     assert.ok(this.#open.delete(id), `run ${id} ends twice`);
     this.#note('done');
-    if (accounts.length > 1) this.#note('waited for memory');
-    if (accounts.some(({ slices }, place) => slices.length === 0 && place > 0)) this.#note('displaced');
+    const [{ submittedUs, readyUs = 0 }] = accounts as [RunAccount];
+    if (readyUs > submittedUs) this.#note('waited for memory');
     assert.is((outputs.y as { data: Float32Array }).data[0], 2 * id, `run ${id} has another one's answer`);
   }
 

@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { SchedulerEvent } from '../../../runtime/schedule/events.ts';
 import { Scheduler } from '../../../runtime/schedule/scheduler.ts';
-import { explainRun, Timeline, waitParts } from '../../../runtime/schedule/timeline.ts';
+import { explainRun, Timeline, type TimelineRun, waitParts } from '../../../runtime/schedule/timeline.ts';
 import { timelineChart } from '../../../runtime/schedule/timeline-chart.ts';
 import { timelineTrace } from '../../../runtime/schedule/timeline-trace.ts';
 import { playNode } from './simulation/node-load.ts';
@@ -50,7 +50,7 @@ test('a run says what it waited for, and for whom it was set aside', () => {
   );
   assert.is(
     long,
-    'run 1 (model a<b, background, tenant plant): 45.0 ms from submission to end, 20.0 ms of them on core 0; it waited 5.0 ms for its model to be loaded, 20.0 ms set aside once for run 2; done 45.0 ms before its deadline.',
+    'run 1 (model a<b, background, tenant plant): 45.0 ms from submission to end, 20.0 ms of them on core 0; it waited 5.0 ms for its model to be ready, 20.0 ms set aside once for run 2; done 45.0 ms before its deadline.',
   );
 });
 
@@ -67,6 +67,56 @@ test('the parts of every run of a busy node add up to its time', () => {
     seen++;
   }
   assert.ok(seen > 300, `saw only ${seen} runs`);
+});
+
+test('what a run waited for its model as an entry is in its own account, drawn apart', () => {
+  const tenants = [{ name: 'plant', weight: 1, runsMax: 10 }];
+  const scheduler = new Scheduler({ cores: 1, memoryBytes: 100, instructionUs: 250, tenants, models: [] }, 0);
+  const timeline = new Timeline();
+  const step = (event: SchedulerEvent, nowUs: number): void => {
+    if (event.kind === 'submit') timeline.submitted(event.request);
+    timeline.note(scheduler.step(event, nowUs));
+  };
+  const request = { model: 'vad', tenant: 'plant', priority: 'normal', workUs: 5000, sinceUs: 1000 };
+  step({ kind: 'model-known', model: { name: 'vad', bytes: 0 } }, 0);
+  step({ kind: 'submit', request: { ...request, id: 1, part: 'entry' } }, 1000);
+  step({ kind: 'submit', request: { ...request, id: 2, part: 'entry', timeoutUs: 3000 } }, 1000);
+  step({ kind: 'tick' }, 4001);
+  step({ kind: 'loaded', model: 'vad', bytes: 10 }, 9000);
+  step({ kind: 'submit', request: { ...request, id: 3, part: 'step' } }, 9500);
+  step({ kind: 'stopped', core: 0, outcome: 'done' }, 14_500);
+  step({ kind: 'submit', request: { ...request, id: 4, part: 'step', isContinued: true } }, 15_000);
+  step({ kind: 'stopped', core: 0, outcome: 'done' }, 20_000);
+  assert.equal(timeline.runs.map(explainRun), [
+    'run 2 (model vad, normal, tenant plant): 3.0 ms from submission to end, none of them on any core; it waited 3.0 ms for its model to be ready; its time was out.',
+    'run 3 (model vad, normal, tenant plant): 13.5 ms from submission to end, 5.0 ms of them on core 0; it waited 8.5 ms for its model to be ready; done.',
+    'run 4 (model vad, normal, tenant plant): 5.0 ms from submission to end, 5.0 ms of them on core 0; it did not wait; done.',
+  ]);
+  assert.is(timelineChart(timeline.runs, 'a load').match(/<line class="wait load"/g)?.length, 1 + 2);
+});
+
+test('accelerators are called by their names', () => {
+  const tenants = [{ name: 'plant', weight: 1, runsMax: 10 }];
+  const models = [{ name: 'det', bytes: 1, pinned: true, onCores: false, accelerators: { gpu: 4000 } }];
+  const spec = { cores: 2, accelerators: ['gpu'], memoryBytes: 100, instructionUs: 250, tenants, models };
+  const scheduler = new Scheduler(spec, 0);
+  const timeline = new Timeline();
+  scheduler.step({ kind: 'loaded', model: 'det' }, 0);
+  for (const id of [1, 2]) {
+    const request = { id, model: 'det', tenant: 'plant', priority: 'normal', workUs: 9000 };
+    timeline.submitted(request);
+    scheduler.step({ kind: 'submit', request }, 0);
+  }
+  for (const nowUs of [4000, 8000]) timeline.note(scheduler.step({ kind: 'stopped', core: 2, outcome: 'done' }, nowUs));
+  assert.is(
+    explainRun(timeline.runs[1] as TimelineRun),
+    'run 2 (model det, normal, tenant plant): 8.0 ms from submission to end, 4.0 ms of them on gpu; it waited 4.0 ms for gpu; done.',
+  );
+  assert.match(timelineChart(timeline.runs, 'a GPU'), />gpu<\/text>/);
+  const names = (timelineTrace(timeline.runs).traceEvents as { name: string; args: { name: string } }[])
+    .filter(({ name }) => name === 'thread_name')
+    .map(({ args }) => args.name);
+  assert.equal(names, ['gpu']);
 });
 
 test('the chart has a bar for each slice, on its core and in its run, with the explanation', () => {
