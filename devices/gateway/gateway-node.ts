@@ -304,7 +304,6 @@ export class GatewayNode {
   #createSubscriptions(): Subscriptions {
     const broker = this.#broker;
     return createSubscriptions({
-      connected: () => broker.connected,
       subscribe: (filters) => broker.subscribe(filters),
       unsubscribe: (filters) => broker.unsubscribe(filters),
       load: () => (this.#state.get('subscriptions') as string[] | undefined) ?? [],
@@ -343,6 +342,7 @@ export class GatewayNode {
     const hint = short ? `; is another node named "${name}" connected?` : '';
     const details = { broker: withoutPassword(broker), retryMs: Math.round(retryMs) };
     this.#log.warn(details, `no connection to the broker: ${reason}${hint}`);
+    this.#subscriptions.disconnected();
     this.#delivery.outgoing.disconnected();
     this.#delivery.incoming.disconnected();
   };

@@ -15,7 +15,6 @@ const RETAINED_TOPICS_MAX = 10_000;
 export type Filters = Readonly<Record<string, 0 | 1>>;
 
 export interface SubscriptionPorts {
-  readonly connected: () => boolean;
   /** Resolves with the filters that were refused; rejects when the connection ends first. */
   subscribe(filters: Filters): Promise<string[]>;
   /** Rejects when the connection ends first. */
@@ -33,12 +32,18 @@ export interface SubscriptionPorts {
 export interface Subscriptions {
   /** `resumed`: the broker says that it still lists what was subscribed on the connection before. */
   connected(resumed: boolean): void;
+  disconnected(): void;
   want(filters: Filters): void;
   /** Whether this retained message was sent because we subscribed once more, and came before. */
   isRepeat(message: { readonly topic: string; readonly payload: Uint8Array }): boolean;
 }
 
 export function createSubscriptions(ports: SubscriptionPorts): Subscriptions {
+  /**
+   * From `connected` to `disconnected`, whatever the client says: mqtt.js counts as connected a moment before it says so, and what was asked
+   * for then would be asked for twice, and each retained message come twice.
+   */
+  let isUp = false;
   /** What was asked for on this connection. */
   let asked: Filters = {};
   const refused = new Set<string>();
@@ -51,7 +56,7 @@ export function createSubscriptions(ports: SubscriptionPorts): Subscriptions {
   let wanted: Filters = {};
 
   const synchronize = (): void => {
-    if (!ports.connected()) return;
+    if (!isUp) return;
     const added = Object.entries(wanted).filter(([filter, qos]) => asked[filter] !== qos);
     const gone = [...new Set([...possible, ...Object.keys(asked)])].filter((filter) => !(filter in wanted));
     if (added.length === 0 && gone.length === 0) return;
@@ -93,22 +98,26 @@ export function createSubscriptions(ports: SubscriptionPorts): Subscriptions {
 
   /** Whoever subscribes to these anew is to get their retained messages. */
   const handleAgain = (filters: readonly string[]): void => {
-    for (const { match } of filters.map(parseFilter))
-      for (const topic of due.keys()) if (match(topic)) due.delete(topic);
+    for (const topic of heardOn(due.keys(), filters)) due.delete(topic);
   };
   const forget = (filters: readonly string[]): void => {
-    handleAgain(filters);
-    for (const { match } of filters.map(parseFilter))
-      for (const topic of retained.keys()) if (match(topic)) retained.delete(topic);
+    for (const topic of heardOn(retained.keys(), filters)) {
+      retained.delete(topic);
+      due.delete(topic);
+    }
   };
 
   return {
     connected(resumed) {
+      isUp = true;
       if (!resumed) retained.clear();
       due = new Map(retained);
       handleAgain([...refused]);
       asked = {};
       synchronize();
+    },
+    disconnected() {
+      isUp = false;
     },
     want(filters) {
       const gone = Object.keys(wanted).filter((filter) => !(filter in filters));
@@ -126,4 +135,11 @@ export function createSubscriptions(ports: SubscriptionPorts): Subscriptions {
       return false;
     },
   };
+}
+
+/** Those of the topics that a filter matches. */
+function heardOn(topics: Iterable<string>, filters: readonly string[]): string[] {
+  if (filters.length === 0) return [];
+  const matches = filters.map((filter) => parseFilter(filter).match);
+  return [...topics].filter((topic) => matches.some((match) => match(topic)));
 }

@@ -123,32 +123,41 @@ testMosquitto(
   },
 );
 
-testMosquitto('a broker that comes back from a copy older than the subscriptions sends messages again', async () => {
-  const [port, folder] = [await freePort(), newFolder()];
-  const url = `mqtt://127.0.0.1:${port}`;
-  const settings = `persistence true\npersistence_location ${folder}/`;
-  const first = await startMosquitto(port, folder, settings);
-  await first.client.mqtt.publishAsync('sensors/kept/values', '{"id":1,"v":[1,2,3]}', { qos: 1, retain: true });
-  // The session that the copy remembers: the node's, as it was before it had subscribed to anything.
-  const earlier = await connectAsync(url, { protocolVersion: 4, clientId: 'm', clean: false });
-  await earlier.endAsync();
-  first.save();
-  await eventually('the copy is written', () => existsSync(join(folder, 'mosquitto.db')));
-  const node = spawnNode({ name: 'm', broker: url, data: newFolder(), ...localFiles() });
-  await node.said('"resumed":true');
-  await first.client.wait('the answer to the retained message', ({ topic }) => topic === 'answers/kept');
-  await first.stop('SIGKILL');
-  await node.said('no connection to the broker');
+testMosquitto(
+  'a broker from a copy older than the subscriptions sends again, and what is retained is not answered anew',
+  async () => {
+    const [port, folder] = [await freePort(), newFolder()];
+    const url = `mqtt://127.0.0.1:${port}`;
+    const settings = `persistence true\npersistence_location ${folder}/`;
+    const first = await startMosquitto(port, folder, settings);
+    await first.client.mqtt.publishAsync('sensors/kept/values', '{"id":1,"v":[1,2,3]}', { qos: 1, retain: true });
+    // The session that the copy remembers: the node's, as it was before it had subscribed to anything.
+    const earlier = await connectAsync(url, { protocolVersion: 4, clientId: 'm', clean: false });
+    await earlier.endAsync();
+    first.save();
+    await eventually('the copy is written', () => existsSync(join(folder, 'mosquitto.db')));
+    const node = spawnNode({ name: 'm', broker: url, data: newFolder(), ...localFiles() });
+    await node.said('"resumed":true');
+    const answer = await first.client.wait(
+      'the answer to the retained message',
+      ({ topic }) => topic === 'answers/kept',
+    );
+    await first.stop('SIGKILL');
+    await node.said('no connection to the broker');
 
-  const second = await startMosquitto(port, folder, settings);
-  await second.client.wait('presence', ({ topic, json }) => topic.endsWith('/presence') && json.online);
-  await eventually('the node answers', async () => {
-    await second.client.send('sensors/a/values', { id: 2, v: [1, 2, 3] });
-    return second.client.heard.some(({ topic }) => topic === 'answers/a');
-  });
-  assert.is(await node.stop('SIGTERM'), 0);
-  await second.stop();
-});
+    const second = await startMosquitto(port, folder, settings);
+    await second.client.wait('presence', ({ topic, json }) => topic.endsWith('/presence') && json.online);
+    await eventually('the node answers', async () => {
+      await second.client.send('sensors/a/values', { id: 2, v: [1, 2, 3] });
+      return second.client.heard.some(({ topic }) => topic === 'answers/a');
+    });
+    // The broker may have died before it confirmed the answer: then the same one comes again (QoS 1), but no other.
+    const others = second.client.heard.filter(({ topic, text }) => topic === 'answers/kept' && text !== answer.text);
+    assert.equal(others, []);
+    assert.is(await node.stop('SIGTERM'), 0);
+    await second.stop();
+  },
+);
 
 test.after(() => {
   killProcesses();

@@ -24,7 +24,6 @@ function world() {
     mend: () => (up = true),
     boot: () =>
       createSubscriptions({
-        connected: () => up,
         async subscribe(filters: Filters) {
           await settle();
           if (!up) throw new Error('the connection ended');
@@ -70,6 +69,22 @@ test('a session that is resumed from a copy older than the subscriptions has the
     ],
   );
   assert.equal(calls, ['+a', '+b', '+a', '+b']);
+});
+
+test('what is wanted just before a connection is told is asked for once, since each time brings the retained messages', async () => {
+  const { calls, boot } = world();
+  const subscriptions = boot();
+  // mqtt.js has a connection a moment before it says so: a trigger that starts in between could subscribe already.
+  subscriptions.want({ a: 1 });
+  subscriptions.connected(true);
+  subscriptions.want({ a: 1 });
+  await settle();
+  assert.equal(calls.splice(0), ['+a']);
+  subscriptions.disconnected();
+  subscriptions.want({ a: 1, b: 1 });
+  subscriptions.connected(true);
+  await settle();
+  assert.equal(calls, ['+a', '+b']);
 });
 
 const message = (topic: string, text: string) => ({ topic, payload: new TextEncoder().encode(text) });
