@@ -1,16 +1,14 @@
 /**
  * How fast we are, against whom: every contender in a process of its own, in turns, answers compared before anything is timed.
  *
- *   npm run bench [-- MODE… --rounds N --only WORD --contenders A,B --data DIR --minutes N --quick --json]
- *
- * Modes: models, operators, int8, cold, memory, blocking, scheduler, preemption, placement, dispatch, scale, threads, instructions, batches (all of them without one). A line `models vs onnxruntime-node: 1.2` says that the peer
- * takes 1.2 times as long. Each run adds a line of JSON to bench/results/, unless it was a quick one.
+ * A line `models vs onnxruntime-node: 1.2` says that the peer takes 1.2 times as long. Each run adds a line of JSON to bench/results/,
+ * unless it was a quick one.
  */
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { createStyle, wantsColour } from '../fleet/cli/style.ts';
+import { readFlags, refuseFlag } from '../fleet/cli/usage.ts';
 import { type ContenderName, contenderNames } from './contenders/contender.ts';
 import { modes } from './modes.ts';
 import { installPeers, peersInstalled } from './peers.ts';
@@ -18,7 +16,22 @@ import { machine } from './processes.ts';
 
 const ROUNDS = 7;
 
-const { values, positionals } = parseArgs({
+const USAGE = `How fast we are, against whom.
+
+  npm run bench -- MODE…
+
+Modes: ${Object.keys(modes).join(', ')} (all of them without one).
+
+  --rounds N         in turns (${ROUNDS})
+  --only WORD        cases whose name contains it
+  --contenders A,B   of ${contenderNames.join(', ')}
+  --data DIR         shared data, if not beside the checkout
+  --minutes N        of each load of preemption and scale (0.5)
+  --quick            one round without peers, not kept
+  --json             the results as JSON, too
+`;
+
+const { values, positionals } = readFlags(USAGE, {
   allowPositionals: true,
   options: {
     rounds: { type: 'string', default: String(ROUNDS) },
@@ -34,8 +47,7 @@ const { values, positionals } = parseArgs({
 function contendersWanted(): ContenderName[] {
   const wanted = values.contenders?.split(',') ?? contenderNames;
   const unknown = wanted.filter((name) => !(contenderNames as readonly string[]).includes(name));
-  if (unknown.length > 0)
-    throw new Error(`--contenders: "${unknown.join('", "')}" is none of ${contenderNames.join(', ')}`);
+  if (unknown.length > 0) refuseFlag(`--contenders: "${unknown.join('", "')}" is none of ${contenderNames.join(', ')}`);
   return contenderNames.filter((name) => wanted.includes(name));
 }
 
@@ -56,12 +68,12 @@ function record(result: object): void {
 
 const rounds = values.quick ? 1 : Number(values.rounds);
 if (!(Number.isInteger(rounds) && rounds >= 1 && rounds <= 1000))
-  throw new Error(`--rounds: expected a whole number from 1 to 1000, got "${values.rounds}"`);
+  refuseFlag(`--rounds: expected a whole number from 1 to 1000, got "${values.rounds}"`);
 const minutes = Number(values.minutes);
-if (!(minutes > 0 && minutes <= 60)) throw new Error(`--minutes: expected a number up to 60, got "${values.minutes}"`);
+if (!(minutes > 0 && minutes <= 60)) refuseFlag(`--minutes: expected a number up to 60, got "${values.minutes}"`);
 const names = positionals.length > 0 ? positionals : Object.keys(modes);
 for (const name of names)
-  if (!Object.hasOwn(modes, name)) throw new Error(`mode "${name}": expected ${Object.keys(modes).join(', ')}`);
+  if (!Object.hasOwn(modes, name)) refuseFlag(`mode "${name}": expected ${Object.keys(modes).join(', ')}`);
 
 if (!values.quick) installPeers();
 // The reference of the answers comes first.

@@ -1,11 +1,6 @@
-/**
- * Simulated fleets, one a seed (simulation.ts), on as many threads as there are cores, or as `--jobs` says.
- *   npm run sim -- --seeds 100 --from 1 --nodes 50
- *   npm run sim -- --seed 17 --trace          one of them again, and what happened
- *   npm run sim -- --offline-days 90 --nodes 1 --seeds 10     nodes that are cut off for so long (offline.ts)
- */
+/** Simulated fleets, one a seed (simulation.ts), on as many threads as there are cores. */
 import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
+import { readFlags, refuseFlag } from '../cli/usage.ts';
 import { simulateOffline } from './offline.ts';
 import { type SimulationResult, simulate } from './simulation.ts';
 import { simulateAll } from './threads-io.ts';
@@ -14,8 +9,24 @@ import { CRASH_POINTS } from './world.ts';
 /** How often it is said how far a long run is. */
 const PROGRESS_MS = 10_000;
 
+const USAGE = `Simulated fleets, one a seed: in its first half everything goes wrong, in its second nothing does.
+
+  --seeds N          how many fleets (100)
+  --from SEED        the first one (1)
+  --nodes N          of each fleet (50)
+  --minutes N        virtual ones of each half (10)
+  --jobs N           threads (as many as there are cores)
+  --seed SEED        one fleet again, in place of --seeds and --from
+  --trace            what happens in it, line by line
+  --offline-days N   instead: nodes that are cut off for so many virtual days, and restarted now and then
+
+  npm run sim -- --seeds 500
+  npm run sim -- --seed 17 --trace
+  npm run sim -- --offline-days 90 --nodes 1 --seeds 10
+`;
+
 const text = { type: 'string' } as const;
-const { values } = parseArgs({
+const { values } = readFlags(USAGE, {
   options: {
     ...{ seeds: { ...text, default: '100' }, from: { ...text, default: '1' }, nodes: { ...text, default: '50' } },
     ...{ seed: text, trace: { type: 'boolean' }, minutes: { ...text, default: '10' } },
@@ -29,7 +40,7 @@ function wholeNumber(
 ): number {
   const number = Number(values[flag]);
   if (!Number.isInteger(number) || number < least)
-    throw new Error(`--${flag}: expected a whole number of at least ${least}, got "${values[flag]}"`);
+    refuseFlag(`--${flag}: expected a whole number of at least ${least}, got "${values[flag]}"`);
   return number;
 }
 

@@ -2,8 +2,6 @@
  * Kills controller, nodes and broker at random moments, and cuts nodes off, under load, and checks afterwards that nothing
  * acknowledged is lost.
  *
- *   npm run kill -- --kills 50 [--nodes 2] [--broker mosquitto] [--pause-ms 5000] [--seed N]
- *
  * Unless a broker is named, half of the kills are on the embedded broker (it dies with its controller), half on mosquitto as a
  * process of its own. A supervisor starts again what died, later and later, as on a real machine; it may be killed while it starts.
  *
@@ -22,9 +20,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { ControllerClient } from '../../fleet/api/client.ts';
 import { createSupervisor } from '../../fleet/cli/supervisor.ts';
+import { readFlags, refuseFlag } from '../../fleet/cli/usage.ts';
 import type { ControllerService } from '../../fleet/controller/service.ts';
 import { triggerSchema } from '../../runtime/triggers/schema.ts';
 import { largestTrigger } from '../devices/gateway/bench.ts';
@@ -339,12 +337,23 @@ export function printReport({ figures, losses }: KillReport): boolean {
 function wholeNumber(flag: string, text: string, min: number): number {
   const number = Number(text);
   if (!Number.isSafeInteger(number) || number < min)
-    throw new Error(`${flag}: expected a whole number from ${min} on, got "${text}"`);
+    refuseFlag(`${flag}: expected a whole number from ${min} on, got "${text}"`);
   return number;
 }
 
+const USAGE = `Kills controller, nodes and broker at random moments under load, and says what was lost of what was acknowledged.
+
+  --kills N          kills and cut lines (50)
+  --nodes N          (2)
+  --broker KIND      embedded or mosquitto (half of the kills on each)
+  --pause-ms N       for which a process is left alone before its kill, at most (5000)
+  --seed N           whom it hits and when (another one each time; printed first)
+
+  npm run kill -- --kills 200 --nodes 10 --broker mosquitto --pause-ms 1500
+`;
+
 async function main(): Promise<void> {
-  const { values } = parseArgs({
+  const { values } = readFlags(USAGE, {
     options: {
       kills: { type: 'string', default: '50' },
       nodes: { type: 'string', default: '2' },
@@ -360,7 +369,7 @@ async function main(): Promise<void> {
   console.log(`seed ${seed}\n`);
   const all: BrokerKind[] = hasMosquitto ? ['embedded', 'mosquitto'] : ['embedded'];
   const kinds = all.filter((kind) => values.broker === undefined || kind === values.broker);
-  if (kinds.length === 0) throw new Error(`--broker: expected ${all.join(' or ')}, got "${values.broker}"`);
+  if (kinds.length === 0) refuseFlag(`--broker: expected ${all.join(' or ')}, got "${values.broker}"`);
   if (!hasMosquitto) console.log("mosquitto is missing (Debian's package of that name): the embedded broker only\n");
   for (const [index, broker] of kinds.entries()) {
     const share = Math.floor((kills + index) / kinds.length);
