@@ -12,6 +12,7 @@ export const CORES_MAX = 16;
 const BLOCK_BYTES = 1088;
 
 // Byte offsets; up to BELL those of assembly/sharing.ts.
+/** What the core is asked to do after its present instruction: 0 nothing, 1 to stop, or GIVE_WAY. */
 const FLAG = 0;
 const HELPER_COUNT = 4;
 const BASES = 16;
@@ -29,6 +30,9 @@ const TIMES = 1056;
 /** Runs, in memory of their own, note here where helpers stand; the lanes of helpers follow. */
 const LANES_HEAD_BYTES = 256;
 const LANE_BYTES_AT = 4;
+
+/** To take what is on offer, when its own run may be set aside for that; else to go on. */
+const GIVE_WAY = 2;
 
 /** An order is the number of the core whose run is to be computed, its own or another's, with a count above that tells orders apart. */
 const CORE_BITS = 8;
@@ -82,8 +86,23 @@ export class CoreBlock {
     Atomics.store(this.#words, FLAG >> 2, value);
   }
 
+  /** A core that was told to stop does so. */
+  askToGiveWay(): void {
+    Atomics.compareExchange(this.#words, FLAG >> 2, 0, GIVE_WAY);
+  }
+
+  /** By the thread that decides, and has not done it yet. */
   get isToldToStop(): boolean {
     return this.#get(FLAG) !== 0;
+  }
+
+  get isAskedToGiveWay(): boolean {
+    return this.#get(FLAG) === GIVE_WAY;
+  }
+
+  /** False when it was told to stop meanwhile. */
+  keepRun(): boolean {
+    return Atomics.compareExchange(this.#words, FLAG >> 2, GIVE_WAY, 0) === GIVE_WAY;
   }
 
   /** For the run that this core is to be given: where its lanes lie (0 for none), and who helps. */
@@ -105,14 +124,19 @@ export class CoreBlock {
     this.#set(PC, pc);
   }
 
-  /** The thread goes on with another run, alone. */
-  setNext({ words, pc, bases, lanes }: NextSegment): void {
+  /** The run of its own, when no other core helps. */
+  get alone(): NextSegment {
+    const [arena, weights, tables] = [0, 4, 8].map((offset) => this.#get(BASES + offset)) as [number, number, number];
+    return { ...this.segment, bases: [arena, weights, tables], lanes: this.#get(LANES) };
+  }
+
+  /** The thread goes on with this run, alone. */
+  set alone({ words, pc, bases, lanes }: NextSegment) {
     this.setSegment(words, pc);
     bases.forEach((base, i) => {
       this.#set(BASES + 4 * i, base);
     });
     this.setHelpers(lanes, []);
-    this.setFlag(0);
   }
 
   /** How the run stopped after which the thread went on, and when it did. No trap: after one it does not. */

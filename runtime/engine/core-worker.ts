@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { CoreBlock } from './core-block.ts';
 import { type CoreSetup, nowMs, READY, type Stop, WENT_ON } from './core-messages.ts';
 import { loadKernels, prepareV8 } from './kernels.ts';
-import { NextRun } from './next-run.ts';
+import { NextRun, type NextSegment } from './next-run.ts';
 import { renouncePreference } from './thread-priority-io.ts';
 
 const port = parentPort;
@@ -36,23 +36,37 @@ function run(): Stop {
 
 /** Computes the run that was ordered, and others in its place as long as there are. */
 function serve(): void {
-  let stop = run();
-  while (stop.trap === undefined && takeNext(stop)) {
-    // To tell wakes the thread that decides, which then may have this one's processor before the next run has begun: 0.2 ms. When that
-    // thread told this one to stop it looks by itself soon, and nobody waits for the run that was set aside.
-    const isSetAside = stop.result >= 0;
-    if (!isSetAside) port?.postMessage(WENT_ON);
-    stop = run();
-    if (isSetAside) port?.postMessage(WENT_ON);
+  for (let stop = run(); ; ) {
+    const isSetAside = stop.trap === undefined && stop.result >= 0;
+    const givesWay = isSetAside && block.isAskedToGiveWay;
+    const own = { ...block.alone, pc: stop.result };
+    if (stop.trap === undefined && takeNext(stop, givesWay)) {
+      // To tell wakes the thread that decides, which then may have this one's processor before the next run has begun: 0.2 ms. When that
+      // thread told this one to stop it looks by itself soon, and nobody waits for the run that was set aside.
+      if (!isSetAside) port?.postMessage(WENT_ON);
+      stop = run();
+      if (isSetAside) port?.postMessage(WENT_ON);
+    } else if (givesWay && keepRun(own)) stop = { ...run(), startedMs: stop.startedMs };
+    else {
+      port?.postMessage(stop);
+      return;
+    }
   }
-  port?.postMessage(stop);
 }
 
-function takeNext(stop: Stop): boolean {
-  return next.take(index, (segment) => {
-    block.setNext(segment);
+function takeNext(stop: Stop, givesWay: boolean): boolean {
+  const prepare = (segment: NextSegment): void => {
+    block.alone = segment;
+    block.setFlag(0);
     block.setLeft(stop, nowMs());
-  });
+  };
+  return next.take(index, prepare, givesWay);
+}
+
+/** Another core was faster, or nothing is on offer any more. */
+function keepRun(own: NextSegment): boolean {
+  block.alone = own;
+  return block.keepRun();
 }
 
 function help(owner: number, rings: number): void {

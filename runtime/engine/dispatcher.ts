@@ -183,6 +183,8 @@ export class Dispatcher {
     this.#offerNext();
     this.#isTelling = false;
     for (const act of this.#afterwards.splice(0)) act();
+    // Who was told to stop may be without a processor: the system has more to do than we.
+    if (this.#next.isOpen) for (const place of this.#scheduler.givingWay) this.#cores[place]?.block.askToGiveWay();
     this.#timer.set(this.#scheduler.wakeUs / 1000);
     if (isLooking) this.#timer.set(this.#clock.nowMs() + LOOK_MS);
     this.#further.start(this.#scheduler.waiting);
@@ -222,7 +224,7 @@ export class Dispatcher {
     } catch {
       // There may be memory when its turn has come; if not, it is told then.
     }
-    this.#next.open(this.#offered && segmentOf(this.#offered));
+    this.#next.open(this.#offered && segmentOf(this.#offered), this.#scheduler.givingWay);
   }
 
   /** What is on offer no longer is. Of runs that have not begun it alone has memory. */

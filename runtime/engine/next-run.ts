@@ -13,6 +13,8 @@ const OFFERS = 1;
 /** Then the word to begin at, the three bases, and the lanes. */
 const WORDS = 2;
 const SEGMENT_WORDS = 6;
+/** Which cores may be set aside for it: a bit each. */
+const GIVING_WAY = 8;
 
 const EMPTY = 0;
 /** It is being decided. */
@@ -50,30 +52,38 @@ export class NextRun {
     return (state & KIND_MASK) === TAKEN ? state >>> KIND_BITS : undefined;
   }
 
-  /** Offers a run, or says that there is none. */
-  open(segment?: NextSegment): void {
+  /** Offers a run, or says that there is none. @param givingWay cores whose own runs may be set aside for it, though they were not told to stop */
+  open(segment?: NextSegment, givingWay: readonly number[] = []): void {
     if (segment) {
       const offers = ((this.#words[OFFERS] as number) + 1) % OFFERS_MAX;
-      this.#words.set([offers, segment.words, segment.pc, ...segment.bases, segment.lanes], OFFERS);
+      const cores = givingWay.reduce((bits, core) => bits | (1 << core), 0);
+      this.#words.set([offers, segment.words, segment.pc, ...segment.bases, segment.lanes, cores], OFFERS);
       Atomics.store(this.#words, STATE, (offers << KIND_BITS) | OFFERED);
     } else Atomics.store(this.#words, STATE, EMPTY);
     Atomics.notify(this.#words, STATE);
   }
 
+  /** Of an offer: no core has taken it yet. */
+  get isOpen(): boolean {
+    return (Atomics.load(this.#words, STATE) & KIND_MASK) === OFFERED;
+  }
+
   /**
    * For a core that has stopped: true when it has the run on offer. `prepare` is given it before, more than once when it changes meanwhile;
    * what another thread may see of that counts only when this returns true.
+   * @param givesWay its own run goes on, unless this offer is one for which it may be set aside
    */
-  take(core: number, prepare: (segment: NextSegment) => void): boolean {
+  take(core: number, prepare: (segment: NextSegment) => void, givesWay = false): boolean {
     for (;;) {
       const state = Atomics.load(this.#words, STATE);
       const kind = state & KIND_MASK;
       if (kind === EMPTY || kind === TAKEN) return false;
       if (kind === OFFERED) {
+        if (givesWay && (((this.#words[GIVING_WAY] as number) >> core) & 1) === 0) return false;
         prepare(this.#segment());
         // The number of the offer tells whether all that was read belongs together.
         if (Atomics.compareExchange(this.#words, STATE, state, (core << KIND_BITS) | TAKEN) === state) return true;
-      } else if (!this.#awaitDecision()) return false;
+      } else if (givesWay || !this.#awaitDecision()) return false;
     }
   }
 

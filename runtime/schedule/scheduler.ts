@@ -3,13 +3,14 @@
  * told events and the time and answers with decisions; it does nothing itself and reads no clock. docs/scheduling.md
  * states its rules and guarantees.
  */
-import { type Batching, fillBatch, mayGrow } from './batch.ts';
+import { type Batching, fillBatch } from './batch.ts';
 import { speedOf } from './cores.ts';
 import type { Decision, EndOutcome, RunRequest, SchedulerEvent, SchedulerSpec, StopOutcome } from './events.ts';
 import { Gate } from './gate.ts';
 import { Heap } from './heap.ts';
 import { type Job, type Lane, type ResidentModel, type Run, remainingUs, type Slice } from './job.ts';
 import type { Measured, Meter } from './measure.ts';
+import { givingWay, nextJob } from './next.ts';
 import { Pool } from './pool.ts';
 import { suspendJobs } from './preemption.ts';
 import { rebalance } from './rebalance.ts';
@@ -109,14 +110,13 @@ export class Scheduler {
    * told. Undefined when nothing waits that can be given so.
    */
   get next(): number | undefined {
-    const { cores, ready } = this.#cores;
-    const job = cores.idle > 0 ? undefined : ready.first;
-    if (!job || mayGrow(job, this.#nowUs)) return undefined;
-    const level = this.level(job.priority);
-    // One that stops to go on with other cores comes first itself.
-    const isBehind = ({ stopping, job: other }: Slice): boolean =>
-      stopping && other.runs.length > 0 && this.level(other.priority) <= level;
-    return cores.slices.some(isBehind) ? undefined : (job.runs[0] as Run).request.id;
+    return nextJob(this.#cores, this.#nowUs)?.runs[0]?.request.id;
+  }
+
+  /** Cores that may stop for `next` although they were not told to: whichever stops first has it. None where no core is to stop for it. */
+  get givingWay(): readonly number[] {
+    const next = nextJob(this.#cores, this.#nowUs);
+    return next ? givingWay(next, this.#cores) : [];
   }
 
   /** Whether a run of the model would wait for a core only. */
@@ -161,7 +161,7 @@ export class Scheduler {
         break;
       }
       case 'stopped':
-        this.#stopped(event.core, event.outcome);
+        this.#stopped(event.core, event.outcome, event.next);
         if (event.next !== undefined) this.#begun(event.next, event.core);
         break;
       case 'loaded':
@@ -311,7 +311,7 @@ export class Scheduler {
     job.model.usedUs = this.#nowUs;
   }
 
-  #stopped(core: number, outcome: StopOutcome): void {
+  #stopped(core: number, outcome: StopOutcome, next: number | undefined): void {
     const pool = this.#poolOf(core);
     const slice = pool.cores.end(core);
     const { job } = slice;
@@ -319,8 +319,8 @@ export class Scheduler {
     const queue = pool.queue(job);
     queue.charge(job.share, usedUs * slice.cores.length - slice.chargedUs);
     job.usedUs += usedUs * speedOf(slice.cores.length);
-    // It may have come to its end before it was to stop.
-    if (outcome !== 'suspended') slice.stoppedFor = undefined;
+    // It may have come to its end before it was to stop, or have given way to a run for which another core was to.
+    slice.stoppedFor = outcome === 'suspended' ? (slice.stoppedFor ?? next) : undefined;
     for (let i = 0; i < job.runs.length; i++) this.#account(job.runs[i] as Run, slice);
     if (outcome === 'suspended' && job.runs.length > 0) {
       queue.add(job);
@@ -366,6 +366,8 @@ export class Scheduler {
     const job = this.#runs.get(next)?.job;
     if (!job || job.slot < 0) throw new Error(`assertion: core ${core} began run ${next}, expected one that waits`);
     job.pool.queue(job).remove(job);
+    // Whoever was to stop for it need not have; it does all the same, and goes on.
+    for (const slice of job.pool.cores.slices) if (slice.stoppedFor === next) slice.stoppedFor = undefined;
     this.#occupy(job, [job.pool.cores.takeLast(core)]);
   }
 

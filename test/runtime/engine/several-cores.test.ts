@@ -35,7 +35,7 @@ async function setup(count: number) {
     known = new Set(runs.flatMap(({ accounts }) => accounts?.[0]?.slices.flatMap((slice) => slice.cores) ?? [])).size;
   }
   const close = () => Promise.all(cores.map((core) => core.close()));
-  return { memory, dispatcher, close, program: (steps: number) => chain(weights, memory, steps) };
+  return { memory, cores, dispatcher, close, program: (steps: number) => chain(weights, memory, steps) };
 }
 
 test('two cores compute two runs at a time; an urgent one takes one of them, and the other goes on', async () => {
@@ -58,6 +58,47 @@ test('two cores compute two runs at a time; an urgent one takes one of them, and
   assert.is(aside?.preemptedBy, urgentId);
   const told = dispatcher.timeline.runs.filter(({ account }) => account?.preemptions === 1).map(explainRun);
   assert.match(told[0] as string, new RegExp(`\\(model long, background, .* set aside once for run ${urgentId}`));
+  await close();
+});
+
+/** As of a thread that the system gives no processor to. */
+function ignoreOrders({ block }: Core): () => void {
+  const { setFlag } = block;
+  block.setFlag = (value) => {
+    if (value === 0) setFlag.call(block, 0);
+  };
+  return () => {
+    block.setFlag = setFlag;
+  };
+}
+
+test('an urgent run begins although the core that is told to stop does not: another one gives way, and goes on to the same bits', async () => {
+  const { cores, dispatcher, close, program } = await setup(2);
+  // So long that nothing else is over first, whatever else the machine does.
+  const [long, short] = [program(4 * LONG), program(300)];
+  const alone = await dispatcher.run('long', long, { x }, {});
+  const undo = cores.map(ignoreOrders);
+  const finished: string[] = [];
+  const both = [1, 2].map(async () => {
+    const result = await dispatcher.run('long', long, { x }, { priority: 'background' });
+    finished.push('long');
+    return result;
+  });
+  await setTimeout(20);
+  assertClose(await dispatcher.run('urgent', short, { x }, { priority: 'safety' }), 300);
+  finished.push('urgent');
+  for (const each of undo) each();
+  const ends = (await Promise.all(both)).map(({ outputs, accounts }) => {
+    assert.equal(outputs, alone.outputs);
+    return accounts?.[0]?.preemptions;
+  });
+  assert.equal(
+    [finished, ends.toSorted()],
+    [
+      ['urgent', 'long', 'long'],
+      [0, 1],
+    ],
+  );
   await close();
 });
 

@@ -103,7 +103,7 @@ export class VirtualCore {
   handOvers = 0;
   readonly #machine: VirtualMachine;
   readonly #index: number;
-  #stop: (() => void) | undefined;
+  #stop: ((givesWay?: boolean) => void) | undefined;
   /** How the run before stopped, and the one that is computed in its place. */
   #left: Core['block']['left'] | undefined;
   #going: Promise<Stop> | undefined;
@@ -115,7 +115,9 @@ export class VirtualCore {
     this.#index = index;
     const bases = machine.memory.allocate(64, 'bases');
     this.next = new NextRun(machine.memory.memory, NEXT_RUN_AT + NEXT_RUN_BYTES);
-    const block = { index, bases, flag: 0, setHelpers() {}, setFlag: (value: 0 | 1) => this.#setFlag(value) };
+    const setFlag = (value: 0 | 1): void => this.#setFlag(value);
+    const askToGiveWay = (): void => this.#askToGiveWay();
+    const block = { index, bases, flag: 0, setHelpers() {}, setFlag, askToGiveWay };
     this.block = Object.defineProperties(block, {
       left: { get: () => this.#left },
       isToldToStop: { get: () => this.isStopping },
@@ -135,7 +137,14 @@ export class VirtualCore {
     this.isStopping = value === 1;
     if (value === 0 || !this.#stop) return;
     const { time, random, instructionMs } = this.#machine;
-    time.after(random.next() * instructionMs, this.#stop);
+    const stop = this.#stop;
+    time.after(random.next() * instructionMs, () => stop());
+  }
+
+  #askToGiveWay(): void {
+    const stop = this.#stop;
+    const { time, random, instructionMs } = this.#machine;
+    if (stop) time.after(random.next() * instructionMs, () => stop(true));
   }
 
   execute({ words, pc, bases }: Segment, helpers: readonly VirtualCore[] = []): Promise<Stop> {
@@ -148,24 +157,26 @@ export class VirtualCore {
   }
 
   /** What is told of it comes a little later, or after the next run where this one is set aside. */
-  #takeNext(ids: readonly number[], stop: Stop): boolean {
-    const { time, random, handOverShare } = this.#machine;
-    let begin = (): void => {};
-    const isTaken =
-      random.next() < handOverShare &&
-      this.next.take(this.#index, ({ words, pc, bases: [arena] }) => {
-        begin = () => {
-          this.#going = this.#begin(words, pc, arena, []);
-        };
-      });
-    if (!isTaken) return false;
+  #goOnWith(begin: () => Promise<Stop>, ids: readonly number[], stop: Stop): void {
+    const { time, random } = this.#machine;
     this.handOvers++;
     this.isStopping = false;
     this.#left = { stop, atMs: time.nowMs() };
-    begin();
+    this.#going = begin();
     this.untold = ids;
     if (stop.result < 0) time.after(random.next() * TELL_MS, () => this.#tellWentOn());
-    return true;
+  }
+
+  #takeNext(givesWay: boolean): (() => Promise<Stop>) | undefined {
+    let begin: (() => Promise<Stop>) | undefined;
+    const isTaken = this.next.take(
+      this.#index,
+      ({ words, pc, bases: [arena] }) => {
+        begin = () => this.#begin(words, pc, arena, []);
+      },
+      givesWay,
+    );
+    return isTaken ? begin : undefined;
   }
 
   #tellWentOn(): void {
@@ -185,7 +196,7 @@ export class VirtualCore {
   }
 
   #begin(words: number, pc: number, arena: number, helpers: readonly VirtualCore[]): Promise<Stop> {
-    const { time, memory, courseOf, arenas, batchRuns } = this.#machine;
+    const { time, memory, random, courseOf, arenas, batchRuns, handOverShare } = this.#machine;
     for (const core of [this, ...helpers]) {
       assert.ok(core.current === undefined && !core.helps, 'a core is given two runs');
       assert.ok(core.isReady, 'a core is given a run before it is ready');
@@ -208,8 +219,10 @@ export class VirtualCore {
     const speed = 1 + helpers.length * FURTHER_CORE;
     const startedMs = time.nowMs();
     const { promise, resolve, reject } = Promise.withResolvers<Stop>();
-    const stop = (): void => {
+    const stop = (givesWay = false): void => {
       if (this.#stop !== stop) return;
+      const given = givesWay ? this.#takeNext(true) : undefined;
+      if (givesWay && !given) return;
       this.#stop = this.current = undefined;
       for (const helper of helpers) helper.helps = false;
       const endedMs = time.nowMs();
@@ -226,11 +239,14 @@ export class VirtualCore {
       const halt = { result, faultWord: 0, startedMs, endedMs };
       // Messages of a thread come in order.
       this.#tellWentOn();
-      if (this.#takeNext(ids, halt)) this.#abandoned = reject;
-      else resolve(halt);
+      const next = given ?? (random.next() < handOverShare ? this.#takeNext(false) : undefined);
+      if (next) {
+        this.#goOnWith(next, ids, halt);
+        this.#abandoned = reject;
+      } else resolve(halt);
     };
     this.#stop = stop;
-    time.after((needMs - progress.doneMs) / speed, stop);
+    time.after((needMs - progress.doneMs) / speed, () => stop());
     return promise;
   }
 }

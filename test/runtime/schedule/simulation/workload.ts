@@ -119,6 +119,7 @@ export function playRandom(seed: number): Played {
   assert.is(world.ended + world.refused, runs.length, 'every run ends once');
   if (world.degraded > 0) outcomes.degraded = world.degraded;
   outcomes['handed over'] = world.handOvers;
+  outcomes['gave way'] = world.gaveWay;
   return { runs: runs.length, steps: world.steps, outcomes };
 }
 

@@ -95,6 +95,7 @@ export class World {
   degraded = 0;
   steps = 0;
   handOvers = 0;
+  gaveWay = 0;
   readonly #random: Random;
   readonly #options: WorldOptions;
   readonly #alarms = new Heap<Alarm>();
@@ -176,6 +177,7 @@ export class World {
     const decisions = this.scheduler.step(event, this.nowUs);
     this.#options.timeline?.note(decisions);
     for (const decision of decisions) this.#obey(decision);
+    this.#askToGiveWay();
     this.#options.watch?.(this);
   }
 
@@ -273,7 +275,24 @@ export class World {
     slice.alarm = this.#at(atUs, () => this.#stop(core, 'suspended'));
   }
 
-  #stop(core: number, outcome: 'suspended' | 'done' | 'failed'): void {
+  /** Whoever stops first, of those told to and those that may as well, has what comes next: the others go on. */
+  #askToGiveWay(): void {
+    const { handOverShare = 0 } = this.#options;
+    if (handOverShare === 0) return;
+    for (const core of this.scheduler.givingWay) {
+      const slice = this.slices.get(core) as WorldSlice;
+      if (this.#random.next() >= handOverShare) continue;
+      this.#at(this.nowUs + this.#random.next() * this.spec.instructionUs, () => {
+        const { next, givingWay } = this.scheduler;
+        if (next === undefined || this.slices.get(core) !== slice || !givingWay.includes(core)) return;
+        this.#alarms.remove(slice.alarm);
+        this.gaveWay++;
+        this.#stop(core, 'suspended', next);
+      });
+    }
+  }
+
+  #stop(core: number, outcome: 'suspended' | 'done' | 'failed', begun?: number): void {
     const slice = this.slices.get(core) as WorldSlice;
     this.slices.delete(core);
     for (const each of slice.cores) this.idle.add(each);
@@ -282,7 +301,8 @@ export class World {
       const run = this.live.get(id);
       if (run?.task === slice.task && outcome === 'suspended') run.state = 'suspended';
     }
-    const next = this.#handOver(core);
+    const next = begun ?? this.#handOver(core);
+    if (begun !== undefined) this.#start([core], this.#mates(begun));
     this.#step({ kind: 'stopped', core, outcome, next });
   }
 
