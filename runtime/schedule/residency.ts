@@ -156,7 +156,6 @@ export class Residency {
   gone(name: string, from: 'loading' | 'unloading'): ResidentModel {
     const model = this.#expect(name, from);
     model.state = 'absent';
-    model.short = false;
     this.#reservedBytes -= model.spec.bytes;
     return model;
   }
@@ -221,6 +220,8 @@ export class Residency {
       if (victim.started > 0) victim.draining = true;
       else {
         victim.state = 'unloading';
+        // It needs all of its room when it comes back.
+        victim.short = false;
         this.#hooks.unload(victim.spec.name);
       }
     }
@@ -247,10 +248,10 @@ function rank(model: ResidentModel): number {
   return model.started > 0 ? 2 : mostUrgent(model) ? 1 : 0;
 }
 
-/** Whether the model may go so that `job` gets its own. */
+/** Whether the model may go so that `job` gets its own. Safety runs keep theirs, but not where they cannot start: two such models would wait for each other. */
 function yields(model: ResidentModel, job: Job): boolean {
   const first = mostUrgent(model);
-  return !first || (first.priority !== SAFETY && isMoreUrgent(job, first));
+  return !first || ((first.priority !== SAFETY || model.short) && isMoreUrgent(job, first));
 }
 
 function isMoreUrgent(a: Job, b: Job): boolean {

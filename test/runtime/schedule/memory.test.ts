@@ -101,6 +101,40 @@ test('a loaded model that is short waits until others have made room', () => {
   assert.equal(submit('a'), ['start 4']);
 });
 
+test('a model that was short when it made room for another one is loaded again for the runs that wait', () => {
+  const { tell, know, enter } = setup();
+  know('a', 'b', 'c');
+  for (const model of ['a', 'b']) {
+    enter(model);
+    tell({ kind: 'loaded', model, bytes: 40 });
+    tell({ kind: 'let-go', model });
+  }
+  tell({ kind: 'hold', model: 'b' });
+  tell({ kind: 'short', model: 'a', bytes: 70 });
+  assert.equal(enter('a'), [], 'b is held');
+  assert.equal(enter('c', { priority: 'interactive' }), ['unload a']);
+  assert.equal(tell({ kind: 'let-go', model: 'b' }), []);
+  assert.equal(tell({ kind: 'model-removed', model: 'b' }), ['load c']);
+  assert.equal(tell({ kind: 'unloaded', model: 'a' }), ['load a']);
+  assert.equal(tell({ kind: 'loaded', model: 'a', bytes: 70 }), ['3 done']);
+});
+
+test('of two models that are both short of room the one whose run is more urgent gets it, also where safety runs wait for both', () => {
+  const { tell, know, enter } = setup();
+  know('a', 'b');
+  for (const model of ['a', 'b']) {
+    enter(model);
+    tell({ kind: 'loaded', model, bytes: 50 });
+  }
+  for (const model of ['a', 'b']) assert.equal(tell({ kind: 'short', model, bytes: 60 }), []);
+  for (const model of ['a', 'b']) assert.equal(enter(model, { priority: 'safety' }), []);
+  assert.equal(tell({ kind: 'let-go', model: 'a' }), []);
+  assert.equal(tell({ kind: 'let-go', model: 'b' }), ['unload b']);
+  assert.equal(tell({ kind: 'unloaded', model: 'b' }), ['3 done']);
+  assert.equal(tell({ kind: 'let-go', model: 'a' }), ['unload a']);
+  assert.equal(tell({ kind: 'unloaded', model: 'a' }), ['load b']);
+});
+
 test('what can never fit beside the pinned models is refused with the figures, also what waits when that shows', () => {
   const { tell, know, enter } = setup();
   know('a', 'pinned');

@@ -2,7 +2,8 @@
 import * as assert from 'uvu/assert';
 import { FLOOR_QUANTUM_US } from '../../../../runtime/schedule/floors.ts';
 import { PRIORITIES, type PriorityClass, SAFETY } from '../../../../runtime/schedule/priorities.ts';
-import type { Ended, LiveRun, World } from './world.ts';
+import type { Ended, LiveRun } from './run.ts';
+import type { World } from './world.ts';
 
 export class Laws {
   readonly #lagUs = PRIORITIES.map(() => 0);
@@ -52,7 +53,7 @@ function checkIdle(world: World, ready: readonly LiveRun[]): void {
     const isIdle = isOneKind
       ? places.some((core) => world.idle.has(core))
       : places.every((core) => world.idle.has(core));
-    if (isIdle) assert.unreachable(`${world.nowUs} µs: core ${first} is idle while run ${run.plan.request.id} waits`);
+    if (isIdle) assert.unreachable(`${world.nowUs} µs: core ${first} is idle while run ${run.request.id} waits`);
   }
 }
 
@@ -70,7 +71,9 @@ function checkInversion(world: World, ready: readonly LiveRun[]): void {
     if (slice.stopping) assert.ok(slice.alarm.key - world.nowUs <= instructionUs, 'a core stops after one instruction');
 }
 
-function checkMemory({ spec, models }: World): void {
+/** Of what is known. An engine, which learns sizes, sees to what is really there itself (engine-models.ts). */
+function checkMemory({ spec, models, engine }: World): void {
+  if (engine) return;
   let bytes = 0;
   for (const model of spec.models) if (models.get(model.name) !== 'absent') bytes += model.bytes;
   assert.ok(bytes <= spec.memoryBytes, `models take ${bytes} bytes of ${spec.memoryBytes}`);
@@ -82,37 +85,84 @@ function checkMemory({ spec, models }: World): void {
  */
 function checkParked(world: World): void {
   const { spec, models } = world;
-  const waiting = [...world.live.values()].filter(({ state }) => state === 'waiting');
-  const parked = waiting.filter(({ model }) => models.get(model) === 'absent').sort(byUrgency);
-  const [first] = parked;
+  const waiting = firstWaiting(world);
+  const [first] = parkedFirst(world, waiting);
   if (!first || [...models.values()].includes('unloading')) return;
+  const own = world.model(first.model);
   let free = spec.memoryBytes;
-  for (const { name, bytes, pinned } of spec.models) {
-    const isHeld =
-      [...world.live.values()].some(({ model, state }) => model === name && state === 'suspended') ||
-      [...world.slices.values()].some(({ model }) => model === name);
-    const wanted = waiting.filter(({ model }) => model === name).sort(byUrgency)[0];
-    const yields = !wanted || (wanted.priority !== SAFETY && byUrgency(first, wanted) < 0);
-    const isGivenUp = models.get(name) === 'loaded' && !isHeld && yields;
-    if (pinned || (models.get(name) !== 'absent' && !isGivenUp)) free -= bytes;
+  for (const model of spec.models) {
+    const { name, pinned } = model;
+    if (model === own || (pinned && own.pinned && models.get(name) === 'absent')) continue;
+    const wanted = waiting.get(name);
+    const isBound = wanted?.priority === SAFETY && !world.engine?.fileOf(name).isShort;
+    const yields = !wanted || (!isBound && byUrgency(first, wanted) < 0);
+    const isGivenUp = models.get(name) === 'loaded' && !isInUse(world, name) && yields;
+    if (pinned || (models.get(name) !== 'absent' && !isGivenUp)) free -= knownBytes(world, name);
   }
-  const { bytes } = world.model(first.model);
-  assert.ok(
-    free < bytes,
-    `${world.nowUs} µs: run ${first.plan.request.id} waits for ${bytes} bytes, ${free} are to be had`,
+  const bytes = knownBytes(world, first.model);
+  assert.ok(free < bytes, `${world.nowUs} µs: run ${first.request.id} waits for ${bytes} bytes, ${free} are to be had`);
+}
+
+function isInUse({ live, slices, engine }: World, name: string): boolean {
+  return (
+    [...live.values()].some(({ model, state }) => model === name && state === 'suspended') ||
+    [...slices.values()].some(({ model }) => model === name) ||
+    (engine?.fileOf(name).holds ?? 0) > 0
   );
+}
+
+function knownBytes(world: World, name: string): number {
+  return world.engine?.fileOf(name).toldBytes ?? world.model(name).bytes;
+}
+
+/** Of each model the most urgent run that has not begun. */
+function firstWaiting({ live }: World): Map<string, LiveRun> {
+  const first = new Map<string, LiveRun>();
+  for (const run of live.values()) {
+    const other = first.get(run.model);
+    if (run.state === 'waiting' && run.request.part !== 'step' && (!other || byUrgency(run, other) < 0))
+      first.set(run.model, run);
+  }
+  return first;
+}
+
+/** Those of models that have to be loaded, or to get more room, the most urgent first. */
+function parkedFirst({ models, engine }: World, waiting: ReadonlyMap<string, LiveRun>): LiveRun[] {
+  const isParked = ({ model }: LiveRun): boolean =>
+    models.get(model) === 'absent' || (models.get(model) === 'loaded' && engine?.fileOf(model).isShort === true);
+  return [...waiting.values()].filter(isParked).sort(byUrgency);
+}
+
+/**
+ * Models whose runs that have not begun may do so. Others are not in memory, or have to make room for a run that comes before all that wait for them,
+ * or have too little room themselves.
+ */
+function openModels(world: World): Set<string> {
+  const { models, engine, spec } = world;
+  const waiting = firstWaiting(world);
+  const open = new Set<string>();
+  for (const { name, pinned } of spec.models) {
+    const first = waiting.get(name);
+    if (!first || models.get(name) !== 'loaded') continue;
+    const ahead = parkedFirst(world, waiting).some((run) => run.model !== name && byUrgency(run, first) < 0);
+    const file = engine?.fileOf(name);
+    if (file?.isShort && (ahead || engine?.isOver(name))) continue;
+    if (file?.isShort) engine?.letIn(name);
+    if (pinned || first.priority === SAFETY || !ahead) open.add(name);
+  }
+  return open;
 }
 
 /** Whoever gets a core is the most urgent, and the first of its tenant in its class. */
 export function checkOrder(world: World, lead: LiveRun, cores: readonly number[]): void {
   if ((cores[0] as number) >= world.spec.cores) return;
-  const { id, tenant } = lead.plan.request;
+  const { id, tenant } = lead.request;
   const level = world.scheduler.level(lead.priority);
   for (const other of readyJobs(world)) {
     if (other === lead || placesOf(world, other).some((core) => core >= world.spec.cores)) continue;
-    const what = `${world.nowUs} µs: run ${id} starts before ${other.plan.request.id}`;
+    const what = `${world.nowUs} µs: run ${id} starts before ${other.request.id}`;
     assert.ok(level <= world.scheduler.level(other.priority), `${what}, which is more urgent`);
-    if (other.priority !== lead.priority || other.plan.request.tenant !== tenant) continue;
+    if (other.priority !== lead.priority || other.request.tenant !== tenant) continue;
     // The job of a batch keeps its deadline when the run that had it is cancelled.
     if (lead.task || other.task) continue;
     assert.ok(dueUs(lead) <= dueUs(other), `${what}, which is due earlier`);
@@ -120,19 +170,20 @@ export function checkOrder(world: World, lead: LiveRun, cores: readonly number[]
 }
 
 /** The account of a run adds up: its slices are in order, apart, and make its time. */
-export function checkAccount({ plan, outcome, account }: Ended): void {
+export function checkAccount({ plan, request, outcome, account }: Ended): void {
   const { slices, submittedUs, readyUs, endedUs, runUs, preemptions } = account;
   let fromUs = readyUs ?? endedUs;
   let us = 0;
-  assert.ok(fromUs >= submittedUs && submittedUs === plan.arrivalUs);
+  assert.ok(fromUs >= submittedUs);
+  if (!request.isContinued) assert.is(submittedUs, plan.arrivalUs);
   for (const slice of slices) {
-    assert.ok(slice.fromUs >= fromUs && slice.untilUs >= slice.fromUs, `run ${plan.request.id}: slices overlap`);
+    assert.ok(slice.fromUs >= fromUs && slice.untilUs >= slice.fromUs, `run ${request.id}: slices overlap`);
     fromUs = slice.untilUs;
     us += ((slice.untilUs - slice.fromUs) * slice.cores.length) / slice.batch;
   }
   assert.ok(fromUs <= endedUs);
   if (slices.length < 64) {
-    assert.ok(Math.abs(us - runUs) < 1e-3, `run ${plan.request.id}: slices of ${us} µs, ${runUs} accounted for`);
+    assert.ok(Math.abs(us - runUs) < 1e-3, `run ${request.id}: slices of ${us} µs, ${runUs} accounted for`);
     assert.is(preemptions, slices.filter(({ preemptedBy }) => preemptedBy !== undefined).length);
   }
   if (outcome === 'done') assert.is(slices.at(-1)?.untilUs, endedUs);
@@ -159,16 +210,19 @@ function byUrgency(a: LiveRun, b: LiveRun): number {
   return a.priority - b.priority || dueUs(a) - dueUs(b);
 }
 
-/** One run of every job that could start now. While a model waits for memory, another may be held back to drain. */
-function readyJobs({ live, models }: World): LiveRun[] {
+/** One run of every job that could start now. */
+function readyJobs(world: World): LiveRun[] {
   const suspended = new Map<unknown, LiveRun>();
   const waiting: LiveRun[] = [];
-  let parked = false;
-  for (const run of live.values()) {
+  const open = openModels(world);
+  for (const run of world.live.values()) {
     if (run.state === 'suspended') suspended.set(run.task, run);
     if (run.state !== 'waiting') continue;
-    if (models.get(run.model) === 'loaded') waiting.push(run);
-    else parked = true;
+    if (run.request.part === 'step') waiting.push(run);
+    else if (open.has(run.model)) {
+      assert.not(run.isEntry, `${world.nowUs} µs: entry ${run.request.id} waits although ${run.model} is there`);
+      waiting.push(run);
+    }
   }
-  return [...suspended.values(), ...(parked ? [] : waiting)];
+  return [...suspended.values(), ...waiting];
 }

@@ -5,8 +5,9 @@ import type { EndOutcome, RefusalCause, RunRequest, SchedulerSpec } from '../../
 import { PRIORITIES } from '../../../../runtime/schedule/priorities.ts';
 import type { Timeline } from '../../../../runtime/schedule/timeline.ts';
 import { Random } from '../../../random.ts';
+import type { PlannedRun } from './run.ts';
 import { exponential } from './steady.ts';
-import { type PlannedRun, World } from './world.ts';
+import { World } from './world.ts';
 
 export interface NodeLoad {
   readonly minutes: number;

@@ -31,6 +31,9 @@ test('random workloads break no law', () => {
     'degraded',
     'handed over',
     'in a batch',
+    'timed-out',
+    'entries',
+    'displaced',
   ];
   for (const outcome of kinds) assert.ok((seen[outcome] ?? 0) > 50, `saw only ${seen[outcome]} ${outcome}`);
 });

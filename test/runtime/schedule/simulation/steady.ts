@@ -1,7 +1,8 @@
 /** Poisson streams through the real scheduler: how long runs wait, to be set beside the formulas. */
 import type { Stream } from '../../../../runtime/schedule/queueing.ts';
 import { Random } from '../../../random.ts';
-import { type PlannedRun, World } from './world.ts';
+import type { PlannedRun } from './run.ts';
+import { World } from './world.ts';
 
 export interface SteadyStream extends Stream {
   readonly priority: number;

@@ -1,12 +1,16 @@
 /** Random nodes and workloads, with everything in them that a node meets: overload, bad requests, faults, second thoughts. */
 import * as assert from 'uvu/assert';
+import { LOADING } from '../../../../runtime/engine/resident-models.ts';
 import type { Batching } from '../../../../runtime/schedule/batch.ts';
 import type { ModelSpec, SchedulerSpec, TenantSpec } from '../../../../runtime/schedule/events.ts';
 import { Random } from '../../../random.ts';
 import { checkAccount, checkOrder, Laws } from './laws.ts';
-import { type Ended, type PlannedRun, World } from './world.ts';
+import type { Ended, PlannedRun } from './run.ts';
+import { World } from './world.ts';
 
 const MEGABYTE = 1_000_000;
+/** Most runs are one program that is there. */
+const USES = ['run', 'run', 'run', 'making', 'steps'] as const;
 
 /** Where a model runs: on cores, on accelerators, or on both. */
 function drawPlaces(random: Random, accelerators: readonly string[]): Pick<ModelSpec, 'accelerators' | 'onCores'> {
@@ -14,12 +18,19 @@ function drawPlaces(random: Random, accelerators: readonly string[]): Pick<Model
   return { accelerators: Object.fromEntries(times), onCores: times.length === 0 || random.next() < 0.7 };
 }
 
-function draw(random: Random): { spec: SchedulerSpec; runs: PlannedRun[] } {
-  const accelerators = random.next() < 0.3 ? ['gpu', 'npu'].slice(0, 1 + random.below(2)) : [];
+interface Drawn {
+  readonly spec: SchedulerSpec;
+  readonly isEngine: boolean;
+  readonly runs: readonly PlannedRun[];
+}
+
+function draw(random: Random): Drawn {
+  const isEngine = random.next() < 0.5;
+  const accelerators = !isEngine && random.next() < 0.3 ? ['gpu', 'npu'].slice(0, 1 + random.below(2)) : [];
   const models: ModelSpec[] = Array.from({ length: 2 + random.below(5) }, (_, i) => ({
     name: `model-${i}`,
     bytes: (1 + random.below(i === 0 ? 20 : 60)) * MEGABYTE,
-    pinned: i === 0,
+    pinned: i === 0 || (isEngine && random.next() < 0.1),
     loadUs: random.below(200_000),
     ...(i > 0 && accelerators.length > 0 ? drawPlaces(random, accelerators) : {}),
   }));
@@ -31,15 +42,22 @@ function draw(random: Random): { spec: SchedulerSpec; runs: PlannedRun[] } {
   const spec = {
     cores: 1 + random.below(4),
     accelerators,
-    memoryBytes: (60 + random.below(100)) * MEGABYTE,
+    memoryBytes: ((isEngine ? 40 : 60) + random.below(100)) * MEGABYTE,
     instructionUs: 50 + random.below(1000),
-    tenants,
+    tenants: isEngine ? [...tenants, LOADING] : tenants,
     models,
   };
-  return { spec, runs: drawRuns(random, spec) };
+  const runs = drawRuns(random, { ...spec, tenants }, isEngine);
+  return { spec, isEngine, runs: isEngine ? [...models.map(firstLoad), ...runs] : runs };
 }
 
-function drawRuns(random: Random, { models, tenants, cores }: SchedulerSpec): PlannedRun[] {
+/** Each model is loaded when it becomes known, one after the other. */
+function firstLoad({ name: model }: ModelSpec, place: number): PlannedRun {
+  const request = { id: -1 - place, model, tenant: LOADING.name, priority: 'normal', workUs: 0 };
+  return { request, arrivalUs: 40_000 * place, actualUs: 0, use: 'load' };
+}
+
+function drawRuns(random: Random, { models, tenants, cores }: SchedulerSpec, isEngine: boolean): PlannedRun[] {
   const count = 20 + random.below(80);
   const meanUs = 1000 + random.below(40_000);
   const utilisation = 0.2 + random.next() * 2;
@@ -59,8 +77,9 @@ function drawRuns(random: Random, { models, tenants, cores }: SchedulerSpec): Pl
       workUs,
       deadlineUs:
         random.next() < (priority === 0 ? 0.9 : 0.4) ? arrivalUs - 1000 + random.next() * 20 * meanUs : undefined,
+      timeoutUs: random.next() < 0.05 ? 1 + random.next() * 20 * meanUs : undefined,
       cores: 1 + (random.next() < 0.3 ? random.below(4) : 0),
-      instead: random.next() < 0.2 ? [{ model: random.pick(models).name, workUs: workUs / 4 }] : undefined,
+      instead: !isEngine && random.next() < 0.2 ? [{ model: random.pick(models).name, workUs: workUs / 4 }] : undefined,
     };
     return {
       request,
@@ -70,6 +89,7 @@ function drawRuns(random: Random, { models, tenants, cores }: SchedulerSpec): Pl
       actualUs: workUs * (priority === 0 ? random.next() : 0.3 + 1.7 * random.next()),
       cancelUs: random.next() < 0.1 ? arrivalUs + random.next() * 10 * meanUs : undefined,
       fails: random.next() < 0.03,
+      use: random.pick(USES),
     };
   });
 }
@@ -92,13 +112,14 @@ export interface Played {
 /** Draws a workload, plays it and holds it to the laws. Throws when one is broken. */
 export function playRandom(seed: number): Played {
   const random = new Random(seed);
-  const { spec, runs } = draw(random);
+  const { spec, isEngine, runs } = draw(random);
   const laws = new Laws();
   const outcomes: Record<string, number> = {};
   const count = (what: string): void => {
     outcomes[what] = (outcomes[what] ?? 0) + 1;
   };
   const world = new World(spec, random, {
+    isEngine,
     handOverShare: random.next() < 0.7 ? random.next() : 0,
     watch: (each) => laws.check(each),
     onStart: checkOrder,
@@ -120,6 +141,7 @@ export function playRandom(seed: number): Played {
   if (world.degraded > 0) outcomes.degraded = world.degraded;
   outcomes['handed over'] = world.handOvers;
   outcomes['gave way'] = world.gaveWay;
+  if (world.entries > 0) Object.assign(outcomes, { entries: world.entries, displaced: world.displaced });
   return { runs: runs.length, steps: world.steps, outcomes };
 }
 

@@ -1,44 +1,14 @@
 /** A node in virtual time: cores that take as long as they are told, memory, arrivals. It carries out what the real scheduler decides. */
 import * as assert from 'uvu/assert';
 import type { Batching } from '../../../../runtime/schedule/batch.ts';
-import type {
-  Decision,
-  EndOutcome,
-  RunAccount,
-  RunRequest,
-  SchedulerSpec,
-} from '../../../../runtime/schedule/events.ts';
+import type { Decision, RunRequest, SchedulerEvent, SchedulerSpec } from '../../../../runtime/schedule/events.ts';
 import { Heap, type HeapItem } from '../../../../runtime/schedule/heap.ts';
 import { priorityOf } from '../../../../runtime/schedule/priorities.ts';
 import { Scheduler } from '../../../../runtime/schedule/scheduler.ts';
 import type { Timeline } from '../../../../runtime/schedule/timeline.ts';
 import type { Random } from '../../../random.ts';
-
-/** A run as it will turn out. */
-export interface PlannedRun {
-  readonly request: RunRequest;
-  readonly batching?: Batching;
-  readonly arrivalUs: number;
-  /** What it really takes on one core. */
-  readonly actualUs: number;
-  readonly cancelUs?: number;
-  readonly fails?: boolean;
-}
-
-/** What a core works off: the work of one run, or of a batch. */
-export interface Task {
-  readonly needUs: number;
-  doneUs: number;
-}
-
-export interface LiveRun {
-  readonly plan: PlannedRun;
-  readonly priority: number;
-  /** The one asked for, or the smaller one that was admitted. */
-  model: string;
-  state: 'waiting' | 'running' | 'suspended';
-  task?: Task;
-}
+import { EngineModels } from './engine-models.ts';
+import type { Ended, LiveRun, PlannedRun, Task } from './run.ts';
 
 export interface WorldSlice {
   readonly cores: readonly number[];
@@ -56,12 +26,6 @@ interface Alarm extends HeapItem {
   readonly act: () => void;
 }
 
-export interface Ended {
-  readonly plan: PlannedRun;
-  readonly outcome: EndOutcome;
-  readonly account: RunAccount;
-}
-
 export interface WorldOptions {
   /** Called after every step, with the time and whatever the world shows. */
   readonly watch?: (world: World) => void;
@@ -75,6 +39,8 @@ export interface WorldOptions {
   readonly timeline?: Timeline;
   /** How often a core that stops goes on with `Scheduler.next` before anybody is told. */
   readonly handOverShare?: number;
+  /** Models come and go as in an engine: see EngineModels. Else their sizes are stated, and runs wait as what they are. */
+  readonly isEngine?: boolean;
 }
 
 export type Refusal = Extract<Decision, { kind: 'refuse' }>;
@@ -96,27 +62,34 @@ export class World {
   steps = 0;
   handOvers = 0;
   gaveWay = 0;
-  readonly #random: Random;
+  entries = 0;
+  displaced = 0;
+  readonly random: Random;
+  readonly engine: EngineModels | undefined;
   readonly #options: WorldOptions;
   readonly #alarms = new Heap<Alarm>();
   #sequence = 0;
+  /** What the policy has yet to hear, and what is to be noted then. */
+  readonly #events: { readonly event: SchedulerEvent; readonly before?: () => void }[] = [];
+  #isStepping = false;
 
   constructor(spec: SchedulerSpec, random: Random, options: WorldOptions = {}) {
     this.spec = spec;
-    this.#random = random;
+    this.random = random;
     this.#options = options;
     const accelerators = spec.accelerators?.length ?? 0;
     this.idle = new Set(Array.from({ length: spec.cores + accelerators }, (_, i) => i));
     for (const { name } of spec.models) this.models.set(name, 'absent');
-    this.scheduler = new Scheduler(spec, 0);
-    this.#step({ kind: 'tick' });
+    this.scheduler = new Scheduler(options.isEngine ? { ...spec, models: [] } : spec, 0);
+    if (options.isEngine) this.engine = new EngineModels(this);
+    this.tell({ kind: 'tick' });
   }
 
   /** Runs arrive one after the other; ends when all have ended. */
   play(runs: Iterator<PlannedRun>): void {
     const arrive = (): void => {
       const { value, done } = runs.next();
-      if (!done) this.#at(value.arrivalUs, () => this.submit(value, arrive));
+      if (!done) this.at(value.arrivalUs, () => this.submit(value, arrive));
     };
     arrive();
     while (this.turn());
@@ -142,12 +115,12 @@ export class World {
       alarm.act();
     } else {
       this.nowUs = Math.max(this.nowUs, wakeUs);
-      this.#step({ kind: 'tick' });
+      this.tell({ kind: 'tick' });
     }
     return true;
   }
 
-  #at(us: number, act: () => void): Alarm {
+  at(us: number, act: () => void): Alarm {
     const alarm = { key: Math.max(us, this.nowUs), sequence: this.#sequence++, slot: -1, act };
     this.#alarms.add(alarm);
     return alarm;
@@ -157,23 +130,51 @@ export class World {
   submit(plan: PlannedRun, next: () => void = () => {}): void {
     this.nowUs = Math.max(this.nowUs, plan.arrivalUs);
     const { request, batching, cancelUs } = plan;
-    const { id } = request;
-    assert.not(this.live.has(id));
-    const priority = priorityOf(request.priority) ?? -1;
-    this.live.set(id, { plan, priority, model: request.model, state: 'waiting' });
+    const { engine } = this;
     next();
-    this.#options.timeline?.submitted(request);
-    this.#step({ kind: 'submit', request, batching });
-    if (cancelUs !== undefined && this.live.has(id)) this.#at(cancelUs, () => this.#step({ kind: 'cancel', run: id }));
+    if (engine) engine.submit(plan);
+    else this.ask(plan, request, batching);
+    if (cancelUs === undefined) return;
+    this.at(cancelUs, () => (engine ? engine.cancel(plan) : this.tell({ kind: 'cancel', run: request.id })));
+  }
+
+  /** Submits what a plan asks for, or a part of it. */
+  ask(plan: PlannedRun, request: RunRequest, batching?: Batching): void {
+    const { id, model, part } = request;
+    const priority = priorityOf(request.priority) ?? -1;
+    this.tell({ kind: 'submit', request, batching }, () => {
+      assert.not(this.live.has(id));
+      this.live.set(id, { plan, request, priority, model, isEntry: part === 'entry', state: 'waiting' });
+      this.#options.timeline?.submitted(request);
+    });
   }
 
   cancel(run: number, nowUs: number): void {
     this.nowUs = Math.max(this.nowUs, nowUs);
-    this.#step({ kind: 'cancel', run });
+    this.tell({ kind: 'cancel', run });
   }
 
-  #step(event: Parameters<Scheduler['step']>[0]): void {
+  /** A plan is over of which the policy knows nothing at present. */
+  over(plan: PlannedRun): void {
+    assert.not([...this.live.values()].some((run) => run.plan === plan));
+    this.ended++;
+  }
+
+  /** One after the other: what an engine tells while it carries out decisions is heard afterwards. */
+  tell(event: SchedulerEvent, before?: () => void): void {
+    this.#events.push({ event, before });
+    if (this.#isStepping) return;
+    this.#isStepping = true;
+    for (let next = this.#events.shift(); next; next = this.#events.shift()) {
+      next.before?.();
+      this.#step(next.event);
+    }
+    this.#isStepping = false;
+  }
+
+  #step(event: SchedulerEvent): void {
     this.steps++;
+    this.engine?.note(event);
     const decisions = this.scheduler.step(event, this.nowUs);
     this.#options.timeline?.note(decisions);
     for (const decision of decisions) this.#obey(decision);
@@ -203,6 +204,7 @@ export class World {
         const run = this.live.get(decision.run) as LiveRun;
         assert.is(run.state, 'waiting');
         this.live.delete(decision.run);
+        this.engine?.goesOn(run, 'refused');
         this.refused++;
         this.#options.onRefuse?.(run.plan, decision);
         break;
@@ -210,11 +212,14 @@ export class World {
       case 'end': {
         const run = this.live.get(decision.run) as LiveRun;
         assert.ok(run, `run ${decision.run} ended twice`);
+        const { plan, request, isEntry, task } = run;
+        const { outcome, account } = decision;
         this.live.delete(decision.run);
+        if (outcome === 'done' && !isEntry)
+          assert.ok(task && task.doneUs >= task.needUs - 1e-3, `run ${decision.run} is not done`);
+        if (this.engine?.goesOn(run, outcome)) break;
         this.ended++;
-        if (decision.outcome === 'done')
-          assert.ok(run.task && run.task.doneUs >= run.task.needUs - 1e-3, `run ${decision.run} is not done`);
-        this.#options.onEnd?.({ plan: run.plan, outcome: decision.outcome, account: decision.account });
+        this.#options.onEnd?.({ plan, request, outcome, account });
       }
     }
   }
@@ -227,9 +232,11 @@ export class World {
     const { name } = this.model(lead.model);
     assert.is(this.models.get(name), 'loaded', `model ${name} is not in memory`);
     const needUs = (): number => (runs.length === 1 ? this.#needUs(lead, cores[0] as number) : batchUs(runs));
+    if (!lead.task && lead.request.part !== 'step') this.engine?.letIn(name);
     const task = lead.task ?? { needUs: needUs(), doneUs: 0 };
     for (const run of runs) {
-      assert.is.not(run.state, 'running', `run ${run.plan.request.id} is on two cores`);
+      assert.is.not(run.state, 'running', `run ${run.request.id} is on two cores`);
+      assert.not(run.isEntry, `run ${run.request.id} starts, although it only waits for memory`);
       assert.is(run.task, lead.task);
       run.state = 'running';
     }
@@ -237,9 +244,7 @@ export class World {
     const core = cores[0] as number;
     const fails = runs.some(({ plan }) => plan.fails);
     const leftUs = (task.needUs - task.doneUs) * (fails ? 0.5 : 1);
-    const alarm = this.#at(this.nowUs + leftUs / speed(cores.length), () =>
-      this.#stop(core, fails ? 'failed' : 'done'),
-    );
+    const alarm = this.at(this.nowUs + leftUs / speed(cores.length), () => this.#stop(core, fails ? 'failed' : 'done'));
     const { priority } = lead;
     this.slices.set(core, {
       cores,
@@ -269,10 +274,10 @@ export class World {
     const slice = this.slices.get(core) as WorldSlice;
     assert.not(slice.stopping, `core ${core} is told to stop twice`);
     slice.stopping = true;
-    const atUs = this.nowUs + this.#random.next() * this.spec.instructionUs;
+    const atUs = this.nowUs + this.random.next() * this.spec.instructionUs;
     if (atUs >= slice.alarm.key || this.#options.isDeaf) return;
     this.#alarms.remove(slice.alarm);
-    slice.alarm = this.#at(atUs, () => this.#stop(core, 'suspended'));
+    slice.alarm = this.at(atUs, () => this.#stop(core, 'suspended'));
   }
 
   /** Whoever stops first, of those told to and those that may as well, has what comes next: the others go on. */
@@ -281,8 +286,8 @@ export class World {
     if (handOverShare === 0) return;
     for (const core of this.scheduler.givingWay) {
       const slice = this.slices.get(core) as WorldSlice;
-      if (this.#random.next() >= handOverShare) continue;
-      this.#at(this.nowUs + this.#random.next() * this.spec.instructionUs, () => {
+      if (this.random.next() >= handOverShare) continue;
+      this.at(this.nowUs + this.random.next() * this.spec.instructionUs, () => {
         const { next, givingWay } = this.scheduler;
         if (next === undefined || this.slices.get(core) !== slice || !givingWay.includes(core)) return;
         this.#alarms.remove(slice.alarm);
@@ -303,12 +308,12 @@ export class World {
     }
     const next = begun ?? this.#handOver(core);
     if (begun !== undefined) this.#start([core], this.#mates(begun));
-    this.#step({ kind: 'stopped', core, outcome, next });
+    this.tell({ kind: 'stopped', core, outcome, next });
   }
 
   #handOver(core: number): number | undefined {
     const { handOverShare = 0 } = this.#options;
-    if (core >= this.spec.cores || handOverShare === 0 || this.#random.next() >= handOverShare) return undefined;
+    if (core >= this.spec.cores || handOverShare === 0 || this.random.next() >= handOverShare) return undefined;
     const { next } = this.scheduler;
     if (next === undefined) return undefined;
     this.handOvers++;
@@ -326,19 +331,28 @@ export class World {
   #load(model: string): void {
     assert.is(this.models.get(model), 'absent');
     this.models.set(model, 'loading');
-    this.#at(this.nowUs + (this.model(model).loadUs ?? 0), () => {
-      const fails = !this.model(model).pinned && this.#random.next() < 0.05;
+    if (this.engine) {
+      this.engine.load(model);
+      return;
+    }
+    this.at(this.nowUs + (this.model(model).loadUs ?? 0), () => {
+      const fails = !this.model(model).pinned && this.random.next() < 0.05;
       this.models.set(model, fails ? 'absent' : 'loaded');
-      this.#step(fails ? { kind: 'load-failed', model, reason: 'drawn by lot' } : { kind: 'loaded', model });
+      this.tell(fails ? { kind: 'load-failed', model, reason: 'drawn by lot' } : { kind: 'loaded', model });
     });
   }
 
   #unload(model: string): void {
     assert.is(this.models.get(model), 'loaded');
     this.models.set(model, 'unloading');
-    this.#at(this.nowUs + 1000, () => {
+    if (this.engine) {
+      this.engine.unload(model);
+      return;
+    }
+    assert.not(this.model(model).pinned, `${model}, which is pinned, is unloaded`);
+    this.at(this.nowUs + 1000, () => {
       this.models.set(model, 'absent');
-      this.#step({ kind: 'unloaded', model });
+      this.tell({ kind: 'unloaded', model });
     });
   }
 

@@ -1,0 +1,40 @@
+/** Runs of a simulated node: what is planned for each, what it is at present, what became of it. */
+import type { Batching } from '../../../../runtime/schedule/batch.ts';
+import type { EndOutcome, RunAccount, RunRequest } from '../../../../runtime/schedule/events.ts';
+
+/** A run as it will turn out. */
+export interface PlannedRun {
+  readonly request: RunRequest;
+  readonly batching?: Batching;
+  readonly arrivalUs: number;
+  /** What it really takes on one core. */
+  readonly actualUs: number;
+  readonly cancelUs?: number;
+  readonly fails?: boolean;
+  /** In an engine: one run, one for which a program is made first, several one after the other, or nothing but that the model is loaded. */
+  readonly use?: 'run' | 'making' | 'steps' | 'load';
+}
+
+/** What a core works off: the work of one run, or of a batch. */
+export interface Task {
+  readonly needUs: number;
+  doneUs: number;
+}
+
+export interface LiveRun {
+  readonly plan: PlannedRun;
+  /** The plan's, or of a part of it. */
+  readonly request: RunRequest;
+  /** Waits for its model to be in memory, and for nothing else. */
+  isEntry: boolean;
+  readonly priority: number;
+  /** The one asked for, or the smaller one that was admitted. */
+  model: string;
+  state: 'waiting' | 'running' | 'suspended';
+  task?: Task;
+}
+
+export interface Ended extends Pick<LiveRun, 'plan' | 'request'> {
+  readonly outcome: EndOutcome;
+  readonly account: RunAccount;
+}
