@@ -26,6 +26,23 @@ export function batchAxes(
   return isOne ? Object.fromEntries(axes) : undefined;
 }
 
+/**
+ * What programs for several runs are to be made for: undefined where they may not pay, or were asked for before. `isForThread`: whether another
+ * thread would make them.
+ */
+export function batchesToMake(
+  single: LoadedProgram,
+  descriptions: readonly ValueDescription[],
+  inputs: Inputs,
+  isForThread: () => boolean,
+  nowUs: number,
+): Batches | undefined {
+  const axes = single.batches?.axes ?? batchAxes(descriptions, inputs);
+  if (!axes || !isForThread()) return undefined;
+  single.batches ??= new Batches(single, axes, inputs);
+  return single.batches.want(nowUs) ? single.batches : undefined;
+}
+
 export class Batches implements Batching {
   /** By name; inputs that have none are the same for all runs. */
   readonly axes: Readonly<Record<string, number>>;

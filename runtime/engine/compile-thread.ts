@@ -59,6 +59,7 @@ export class CompileThread {
   #current: Current | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #idle: NodeJS.Timeout | undefined;
+  #models = 0;
   #isServing = false;
   #isReady = false;
   #closed = false;
@@ -72,6 +73,11 @@ export class CompileThread {
     if (!this.#isServing || this.#closed) return false;
     this.#thread();
     return this.#isReady || fileBytes > SMALL_BYTES_MAX;
+  }
+
+  /** By which orders tell a model apart. */
+  newModel(): number {
+    return ++this.#models;
   }
 
   noteRun(): void {

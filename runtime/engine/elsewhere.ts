@@ -25,11 +25,9 @@ export interface ElsewhereSetup {
   readonly traits: KernelTraits;
 }
 
-let models = 0;
-
 export class Elsewhere {
   readonly #setup: ElsewhereSetup;
-  readonly #model = ++models;
+  readonly #model: number;
   /** By key of the program. */
   readonly #asked = new Map<string, Promise<void>>();
   #busy: Promise<void> | undefined;
@@ -39,6 +37,7 @@ export class Elsewhere {
 
   constructor(setup: ElsewhereSetup) {
     this.#setup = setup;
+    this.#model = setup.thread.newModel();
   }
 
   /** Whether it is for the thread to make what is missing: only what it can read. */
@@ -130,7 +129,7 @@ export class Elsewhere {
 }
 
 /** With its contents where shapes may follow from them. */
-function given({ type, dims, data }: Tensor): InputGiven {
+export function given({ type, dims, data }: Tensor): InputGiven {
   const count = elementCount(dims);
   return count <= SPECIALISED_ELEMENTS_MAX && data.length === count
     ? { type, dims, data: data.slice() }

@@ -6,7 +6,7 @@ import type { KernelTraits } from '../compile/traits.ts';
 import type { OnnxModel } from '../onnx/graph.ts';
 import { isControlFlow, isHostNode } from '../ops/host/node-kinds.ts';
 import type { RunAccount } from '../schedule/events.ts';
-import { BATCH_SIZES, Batches, batchAxes } from './batches.ts';
+import { BATCH_SIZES, type Batches, batchesToMake } from './batches.ts';
 import { checkInputs } from './check-inputs.ts';
 import type { CompileThread } from './compile-thread.ts';
 import { nowMs } from './core-messages.ts';
@@ -210,11 +210,9 @@ export class EngineModel implements Model {
 
   /** More runs wait for a program than there are cores: several could be computed together. */
   #wantBatches(program: LoadedProgram, inputs: Readonly<Record<string, Tensor>>): void {
-    const axes = program.batches?.axes ?? batchAxes(this.inputs, inputs);
-    if (!axes || !this.#isForThread) return;
-    program.batches ??= new Batches(program, axes, inputs);
+    const batches = batchesToMake(program, this.inputs, inputs, () => this.#isForThread, nowMs() * 1000);
     // Without them each run is computed alone, as before.
-    if (program.batches.want(nowMs() * 1000)) void this.#makeBatches(program.batches, inputs).catch(() => undefined);
+    if (batches) void this.#makeBatches(batches, inputs).catch(() => undefined);
   }
 
   /** Rejects as the compiler throws: for one, where the results of a run would depend on others. */

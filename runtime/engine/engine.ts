@@ -138,17 +138,13 @@ async function chooseKernels(
 }
 
 /** Throws a MemoryLimitError when there is no room. */
-function recallModel(
-  programs: KeptPrograms,
-  file: ByteSource,
-  name: string,
-  home: KeptModelHome & { traits: KernelTraits },
-) {
+function recallModel(programs: KeptPrograms, home: KeptModelHome): KeptModel | undefined {
+  const { file, name } = home.source;
   const weights = new MemoryWeights(home.memory, name, 0);
   let model: KeptModel | undefined;
   try {
     const kept = programs.recall(file, home.traits, (byteLength) => weights.restore(byteLength));
-    if (kept) model = new KeptModel(kept, weights, name, home);
+    if (kept) model = new KeptModel(kept, weights, home);
     return model;
   } finally {
     if (!model) weights.free();
@@ -249,8 +245,8 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
         }
       };
       const openKept = async (residence: Residence): Promise<Model> => {
-        const home = { ...base, residence, open: () => open(residence) };
-        const kept = programs && recallModel(programs, file, name, home);
+        const home = { ...base, residence, source: { name, folder, file }, open: () => open(residence) };
+        const kept = programs && recallModel(programs, home);
         return kept ?? open(residence, programs && ((whole) => void programs.keep(file, traits, whole)));
       };
       return residents.load({ name, pinned, memory: modelMemory, open: openKept });

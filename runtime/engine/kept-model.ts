@@ -4,9 +4,10 @@
  */
 import { sameDims } from '../compile/strides.ts';
 import { checkInputs } from './check-inputs.ts';
-import type { CompileThread } from './compile-thread.ts';
+import { nowMs } from './core-messages.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { checkNames } from './given-outputs.ts';
+import { KeptBatches, type KeptBatchesSetup } from './kept-batches.ts';
 import type { WholeProgram } from './kept-programs-io.ts';
 import { LoadedProgram } from './loaded-program.ts';
 import type { MemoryWeights } from './memory-weights.ts';
@@ -17,10 +18,9 @@ import type { PartOptions } from './run-request.ts';
 import type { Tensor } from './tensor.ts';
 import type { EngineValue } from './value.ts';
 
-export interface KeptModelHome {
+export interface KeptModelHome extends KeptBatchesSetup {
   readonly memory: ModelMemory;
   readonly dispatcher: Dispatcher;
-  readonly compiler: CompileThread;
   readonly residence: Residence;
   /** Reads and compiles the file. */
   open(): Promise<Model>;
@@ -34,19 +34,17 @@ export class KeptModel implements Model {
   readonly #home: KeptModelHome;
   readonly #shapes: WholeProgram['shapes'];
   readonly #program: LoadedProgram;
-  #isFreed = false;
+  readonly #batches: KeptBatches;
+  /** Once nobody needs the program any more. */
+  #freeing: Promise<void> | undefined;
   /** Read and compiled; then the kept program is used no more, so that the weights are there once. */
   #whole: Model | undefined;
   #opening: Promise<Model> | undefined;
   #closed = false;
 
   /** `weights` hold those of the program. Throws a MemoryLimitError when there is no room. */
-  constructor(
-    { program, inputs, outputs, shapes }: WholeProgram,
-    weights: MemoryWeights,
-    name: string,
-    home: KeptModelHome,
-  ) {
+  constructor({ program, inputs, outputs, shapes }: WholeProgram, weights: MemoryWeights, home: KeptModelHome) {
+    const { name } = home.source;
     this.name = name;
     this.inputs = inputs;
     this.outputs = outputs;
@@ -55,6 +53,7 @@ export class KeptModel implements Model {
     const { memory } = home;
     memory.expectRun(program.arenaBytes, `a run of model "${name}"`);
     this.#program = new LoadedProgram(program, weights, memory, name);
+    this.#batches = new KeptBatches(home);
   }
 
   async run(inputs: Readonly<Record<string, EngineValue>>, options: PartOptions = {}): Promise<RunResult> {
@@ -73,6 +72,7 @@ export class KeptModel implements Model {
       }
     }
     const tensors = inputs as Readonly<Record<string, Tensor>>;
+    if (this.#program.users > dispatcher.cores) this.#batches.want(this.#program, this.inputs, tensors, nowMs() * 1000);
     try {
       const { outputs, ...times } = await dispatcher.run(residence.key, this.#program, tensors, options);
       const ordered = this.outputs.map(({ name }) => [name, outputs[name] as Tensor] as const);
@@ -86,7 +86,7 @@ export class KeptModel implements Model {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    if (!this.#isFreed)
+    if (!this.#freeing)
       await this.#home.dispatcher.cancelAll(
         this.#home.residence.key,
         [this.#program],
@@ -95,6 +95,7 @@ export class KeptModel implements Model {
     const whole = await this.#opening?.catch(() => undefined);
     await whole?.close();
     this.#sweep();
+    await this.#freeing;
   }
 
   #fits(inputs: Readonly<Record<string, EngineValue>>): boolean {
@@ -119,9 +120,9 @@ export class KeptModel implements Model {
 
   /** Gives the program and its weights back when no run will use them any more. */
   #sweep(): void {
-    if (this.#isFreed || this.#program.users > 0 || !(this.#closed || this.#whole)) return;
-    this.#isFreed = true;
+    if (this.#freeing || this.#program.users > 0 || !(this.#closed || this.#whole)) return;
     this.#program.free();
     this.#program.weights.free();
+    this.#freeing = this.#batches.close();
   }
 }
