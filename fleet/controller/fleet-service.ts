@@ -26,7 +26,7 @@ import { FactBook } from './node-facts.ts';
 import { Placements } from './placements.ts';
 import { createPublisher, type Publisher, refreshDesired } from './publisher.ts';
 import { Refusals } from './refusals.ts';
-import { foldMessages, type Live, type StateMessage } from './registry.ts';
+import { connectedOf, foldMessages, type Live, type StateMessage } from './registry.ts';
 import type {
   ControllerService,
   InferRequest,
@@ -301,17 +301,19 @@ export class Fleet implements ControllerService {
     this.measures.committed('nodes', performance.now() - beganMs);
     this.measures.counted(batch, this.#live);
     const { publications, live, save } = taken;
-    const came = [...live].some(([node, { online }]) => online !== this.#isOnline(node));
+    const connected = connectedOf(batch);
+    const cameOrWent = [...live].some(([node, { online }]) => online !== this.#isOnline(node));
     for (const [node, state] of live) this.#live.set(node, state);
     const others = save.filter((node) => this.#facts.note(node)).length > 0;
-    if (came || others) this.tasks.desk.nodesChanged();
+    if (cameOrWent || others || connected.length > 0) this.tasks.desk.nodesChanged(connected);
     this.#publisher.publish(publications);
   }
 
   /** So that nodes can be shown, asked and given units without asking the controller that leads. */
   #follow(batch: readonly StateMessage[], now: number): void {
     const accepted = batch.filter(({ node }) => this.#facts.has(node) || this.#facts.size < NODES_MAX);
-    let others = false;
+    const connected = connectedOf(accepted);
+    let others = connected.length > 0;
     for (const [node, state] of foldMessages(new Map(), this.#live, accepted, now).live) {
       others ||= state.online !== this.#isOnline(node);
       this.#live.set(node, state);
@@ -323,7 +325,7 @@ export class Fleet implements ControllerService {
       const isNews = reported !== null || !this.#facts.has(node);
       if (isNews && this.#facts.note({ name: node, reported, lastSeenAt: now })) others = true;
     }
-    if (others) this.tasks.desk.nodesChanged();
+    if (others) this.tasks.desk.nodesChanged(connected);
   }
 
   /** The broker is there (again), and may have forgotten everything. */

@@ -1,7 +1,7 @@
 /**
  * Which of several controllers on one database are there, and whose tasks are whose. Each has a row with a lease, by the database's clock; a task
  * belongs to the controller that took it. Whoever finds a lease that has ended deletes its row and takes what belonged to it, in
- * one transaction; each transaction over tasks holds its controller's row, so that one which was only asleep changes nothing any more.
+ * one transaction; each transaction of a controller holds its row, so that one which was only asleep changes nothing any more.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Pool, PoolClient } from 'pg';
@@ -40,6 +40,8 @@ export class Membership {
   readonly #url: string;
   readonly #onLost: () => void;
   #renewing: NodeJS.Timeout | undefined;
+  /** Transactions hold its row from then on. */
+  hasJoined = false;
 
   /** `onLost` runs once, when this controller was taken for dead. @param url where it answers the others */
   constructor(pool: Pool, id: string, url: string, onLost: () => void) {
@@ -55,6 +57,7 @@ export class Membership {
       `insert into controllers (id, url, until, lowest_fence) values ($1, $2, clock_timestamp() + make_interval(secs => $3), 0)`,
       [this.id, this.#url, LEASE_S],
     );
+    this.hasJoined = true;
     this.#renewing = setInterval(() => {
       // A database that is away: nothing can be written meanwhile, here or elsewhere.
       this.#renew().catch(() => {});

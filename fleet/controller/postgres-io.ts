@@ -66,7 +66,10 @@ export async function openPostgres(url: string, me: Leader, onLost: () => void):
       },
     );
   }
-  const database = await openDatabase(new GuardedDialect(pool, inTurns(leadership)), 'the database');
+  const database = await openDatabase(
+    new GuardedDialect(pool, inTurns(leadership, asMember(membership))),
+    'the database',
+  );
   const tasksDatabase = new Kysely<Tables>({ dialect: new GuardedDialect(pool, asMember(membership)) });
   return { database, tasksDatabase, leadership, membership };
 }
@@ -116,22 +119,31 @@ function withoutNul(value: unknown): unknown {
 /** Runs at the beginning of each transaction; rejects where there must be none. */
 type Guard = (connection: DatabaseConnection) => Promise<void>;
 
-/** One at a time over all controllers, and only while this one leads, once it does. */
-function inTurns(leadership: Leadership): Guard {
+/**
+ * One at a time over all controllers, and only while this one leads, once it does. A task may be committed with what else belongs to it,
+ * such as the version that an update brings: so what holds for tasks holds here, too.
+ */
+function inTurns(leadership: Leadership, asMember: Guard): Guard {
   return async (connection) => {
     await connection.executeQuery(CompiledQuery.raw('select pg_advisory_xact_lock($1)', [TURN]));
     const { epoch } = leadership;
-    if (epoch === undefined) return;
-    const query = CompiledQuery.raw(`select 1 from leadership where name = 'fleet' and epoch = $1`, [epoch]);
-    const { rows } = await connection.executeQuery(query);
-    if (rows.length === 0) throw new Error('another controller leads this fleet now');
+    if (epoch !== undefined) {
+      const query = CompiledQuery.raw(`select 1 from leadership where name = 'fleet' and epoch = $1`, [epoch]);
+      const { rows } = await connection.executeQuery(query);
+      if (rows.length === 0) throw new Error('another controller leads this fleet now');
+    }
+    await asMember(connection);
   };
 }
 
-/** Beside those of other controllers, and only while this one was not taken for dead: until the end of the transaction it cannot be. */
-function asMember({ id }: Membership): Guard {
+/**
+ * Beside those of other controllers, and only while this one was not taken for dead: until the end of the transaction it cannot be. Before
+ * it has joined it has no tasks.
+ */
+function asMember(membership: Membership): Guard {
   return async (connection) => {
-    const query = CompiledQuery.raw('select 1 from controllers where id = $1 for key share', [id]);
+    if (!membership.hasJoined) return;
+    const query = CompiledQuery.raw('select 1 from controllers where id = $1 for key share', [membership.id]);
     const { rows } = await connection.executeQuery(query);
     if (rows.length === 0) throw new Error('this controller was taken for dead, and its tasks are with others');
   };

@@ -47,6 +47,11 @@ export function readNodeMessage(topic: string, payload: Uint8Array): NodeMessage
   }
 }
 
+/** Nodes that say that they have connected. */
+export function connectedOf(messages: readonly StateMessage[]): string[] {
+  return messages.flatMap((message) => (message.kind === 'presence' && message.presence.online ? message.node : []));
+}
+
 /** The durable part of a node. */
 export interface NodeRecord {
   readonly name: string;

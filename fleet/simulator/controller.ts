@@ -8,7 +8,7 @@ import type { NodeChannel } from '../../runtime/protocol/topics.ts';
 import { nodeTopic } from '../../runtime/protocol/topics.ts';
 import { nextDesired } from '../controller/desired.ts';
 import { FactBook } from '../controller/node-facts.ts';
-import { foldMessages, type Live, readNodeMessage, type StateMessage } from '../controller/registry.ts';
+import { connectedOf, foldMessages, type Live, readNodeMessage, type StateMessage } from '../controller/registry.ts';
 import { selects } from '../controller/selector.ts';
 import type { StoredNode } from '../controller/store.ts';
 import { isActive, type Step } from '../rollouts/rollout.ts';
@@ -213,7 +213,11 @@ export class SimController implements Client {
     for (const [name, live] of changes.live) this.#live.set(name, live);
     const others = changes.save.filter((record) => this.#facts.note(record)).length > 0;
     this.#refresh(changes.reconsider);
-    if (others) this.#work(() => {});
+    const connected = connectedOf([message]);
+    const tell = (book: TaskBook): void => {
+      for (const name of connected) book.nodeCame(name, this.#world.now);
+    };
+    if (others || connected.length > 0) this.#work(tell);
   }
 
   #refresh(names: readonly string[]): void {

@@ -4,10 +4,10 @@
  * only: a controller that starts, or that had no broker, gives everybody a whole lease to be heard again. So it is never its
  * own absence that counts against a node.
  */
-import type { Assignment, Content, Outcome, TaskEvent, TaskMessage, UnitFence } from '../../runtime/protocol/tasks.ts';
+import type { Content, Outcome, TaskEvent, UnitFence } from '../../runtime/protocol/tasks.ts';
 import { type Dispatchable, dispatch, type NodeFacts } from './dispatch.ts';
 import { Fences } from './fences.ts';
-import { fenceOf, inMessages } from './mail.ts';
+import { fenceOf, Mail, type Outgoing } from './mail.ts';
 import { moreUrgent, newTask, type Task, type TaskSpec, withProgress, workOf } from './task.ts';
 import {
   assigned,
@@ -25,10 +25,11 @@ import {
 } from './unit.ts';
 
 export const LEASE_MS = 30_000;
-/** How often a node that does not answer is told again to take a unit, or to give it up. */
-const REPEAT_MS = 5_000;
-/** Outcomes of a node that may wait to be confirmed: it has room for 256 units, and these take some of it. */
-const SETTLED_MAX = 64;
+/**
+ * How long until a node that does not answer is told again to take a unit, or to give it up: doubling, also beyond a lease that ended
+ * unheard, since where the broker is far behind each repetition is one more message before the answer.
+ */
+const REPEAT_MS = { first: 5_000, max: 60_000 };
 const LIMITS = { tasks: 10_000, units: 200_000 };
 
 export interface Snapshot {
@@ -47,16 +48,13 @@ export interface Changes {
   readonly fence: number | undefined;
 }
 
-export interface Outgoing {
-  readonly node: string;
-  readonly content: Content<TaskMessage>;
-}
-
 interface Entry {
   unit: Unit;
   leaseUntil: number;
   /** When the node is told again what it has not answered. */
   repeatAt: number;
+  /** From then until the time after that. */
+  repeatMs: number;
 }
 
 export class TaskBook {
@@ -73,9 +71,7 @@ export class TaskBook {
   #endedTasks: Task[] = [];
   #results: Changes['results'][number][] = [];
   #fenceChanged = false;
-  readonly #mail = new Map<string, { assigned: Assignment[]; withdrawn: UnitFence[] }>();
-  /** By node: told with the next mail, or by the tick after the next. Nobody waits for it, and others wait for the broker. */
-  readonly #settled = new Map<string, { units: UnitFence[]; isDue: boolean }>();
+  readonly #mail = new Mail();
 
   constructor({ tasks, units, fence }: Snapshot, now: number, fences = Fences.alone(fence)) {
     this.#fences = fences;
@@ -137,11 +133,12 @@ export class TaskBook {
         continue;
       }
       if (!current && type !== 'llmasos.tasks.refused')
-        this.#settle(node, { unit: told.unit, fence: Math.max(told.fence, this.#endedUnder(told.unit)) });
+        this.#mail.settle(node, { unit: told.unit, fence: Math.max(told.fence, this.#endedUnder(told.unit)) });
       // It is at work in vain: told at once.
-      if (!current && type === 'llmasos.tasks.held') this.#mailOf(node);
+      if (!current && type === 'llmasos.tasks.held') this.#mail.hurry(node);
       if (!current) continue;
       entry.leaseUntil = now + LEASE_MS;
+      repeatBy(entry, now + REPEAT_MS.first);
       if (type === 'llmasos.tasks.held') this.#update(entry, held(entry.unit, told.fence), now);
       if ('outcome' in told) this.#end(entry, told.outcome, now);
       if ('reason' in told && told.fence === entry.unit.fence)
@@ -152,8 +149,8 @@ export class TaskBook {
 
   /** Nobody has the unit any more: the node may forget it, or stop. */
   settle(node: string, unit: UnitFence): void {
-    this.#settle(node, fenceOf(unit));
-    this.#mailOf(node);
+    this.#mail.settle(node, fenceOf(unit));
+    this.#mail.hurry(node);
   }
 
   /** Below it nothing is out, and nothing will be given. */
@@ -161,6 +158,11 @@ export class TaskBook {
     let lowest = this.#fences.last + 1;
     for (const node of this.#out.keys()) lowest = Math.min(lowest, this.#lowestOut(node));
     return lowest;
+  }
+
+  /** A node has connected: what was on its way may be lost, and it is told at once. */
+  nodeCame(node: string, now: number): void {
+    for (const id of this.#out.get(node) ?? []) repeatBy(this.#entries.get(id) as Entry, now);
   }
 
   /** Everybody gets a whole lease to be heard again. */
@@ -176,10 +178,7 @@ export class TaskBook {
       if (now > entry.leaseUntil) this.#update(entry, leaseEnded(unit, this.#attemptsMax(unit), now), now);
       else if (unit.state === 'withdrawing' && now >= entry.repeatAt) this.#withdraw(entry, now);
     }
-    for (const [node, settled] of this.#settled) {
-      if (settled.isDue) this.#mailOf(node);
-      settled.isDue = true;
-    }
+    this.#mail.tick();
   }
 
   /** Whether `dispatch` could have something to give: who asks need not look at ten thousand nodes otherwise. */
@@ -229,7 +228,7 @@ export class TaskBook {
       results: this.#results,
       fence: this.#fenceChanged && !this.#fences.isShared ? this.#fences.last : undefined,
     };
-    const messages = this.#takeMail();
+    const messages = this.#mail.take((node) => this.#fences.floor(this.#lowestOut(node)));
     this.#changedTasks = new Set();
     this.#changedUnits = new Map();
     this.#endedTasks = [];
@@ -240,7 +239,7 @@ export class TaskBook {
 
   #enter(unit: Unit, now: number): void {
     const id = unitId(unit);
-    this.#entries.set(id, { unit, leaseUntil: now + LEASE_MS, repeatAt: now });
+    this.#entries.set(id, { unit, leaseUntil: now + LEASE_MS, repeatAt: now, repeatMs: REPEAT_MS.first });
     const siblings = this.#unitsOf.get(unit.task) ?? [];
     siblings.push(id);
     this.#unitsOf.set(unit.task, siblings);
@@ -267,7 +266,7 @@ export class TaskBook {
 
   #end(entry: Entry, outcome: Outcome, now: number): void {
     const { unit } = entry;
-    this.#settle(unit.node as string, { unit: unitId(unit), fence: unit.fence });
+    this.#mail.settle(unit.node as string, { unit: unitId(unit), fence: unit.fence });
     if (outcome.state === 'succeeded')
       this.#results.push({ task: unit.task, index: unit.index, results: outcome.results });
     this.#update(entry, ended(unit, outcome, this.#attemptsMax(unit), now), now);
@@ -278,34 +277,28 @@ export class TaskBook {
       const entry = this.#entries.get(unit);
       if (!entry || hasEnded(entry.unit) || entry.unit.stopping !== null) continue;
       this.#update(entry, stop(entry.unit, how), now);
+      repeatBy(entry, now);
       if (entry.unit.state === 'withdrawing') this.#withdraw(entry, now);
     }
   }
 
   #assign(entry: Entry, task: Task, now: number): void {
     const { unit } = entry;
-    entry.repeatAt = now + REPEAT_MS;
-    const told = {
+    told(entry, now);
+    const assignment = {
       unit: unitId(unit),
       fence: unit.fence,
       priority: task.spec.priority,
       deadlineAt: task.deadlineAt,
       acceptedAt: task.addedAt,
     };
-    this.#mailOf(unit.node as string).assigned.push({ ...told, work: workOf(task, unit.index) });
+    this.#mail.assign(unit.node as string, { ...assignment, work: workOf(task, unit.index) });
   }
 
   #withdraw(entry: Entry, now: number): void {
     const { unit } = entry;
-    entry.repeatAt = now + REPEAT_MS;
-    this.#mailOf(unit.node as string).withdrawn.push({ unit: unitId(unit), fence: unit.fence });
-  }
-
-  #settle(node: string, unit: UnitFence): void {
-    const settled = this.#settled.get(node) ?? { units: [], isDue: false };
-    this.#settled.set(node, settled);
-    settled.units.push(unit);
-    if (settled.units.length >= SETTLED_MAX) this.#mailOf(node);
+    told(entry, now);
+    this.#mail.withdraw(unit.node as string, { unit: unitId(unit), fence: unit.fence });
   }
 
   #update(entry: Entry, next: Unit, now: number): void {
@@ -355,27 +348,6 @@ export class TaskBook {
     return set;
   }
 
-  #mailOf(node: string) {
-    const mail = this.#mail.get(node) ?? { assigned: [], withdrawn: [] };
-    this.#mail.set(node, mail);
-    return mail;
-  }
-
-  #takeMail(): Outgoing[] {
-    const messages: Outgoing[] = [];
-    for (const [node, { assigned, withdrawn }] of this.#mail) {
-      const settled = this.#settled.get(node)?.units ?? [];
-      this.#settled.delete(node);
-      const floor = this.#fences.floor(this.#lowestOut(node));
-      const add = (content: Content<TaskMessage>) => messages.push({ node, content });
-      for (const units of inMessages(withdrawn)) add({ type: 'llmasos.tasks.withdrawn', data: { floor, units } });
-      for (const units of inMessages(settled)) add({ type: 'llmasos.tasks.settled', data: { floor, units } });
-      for (const units of inMessages(assigned)) add({ type: 'llmasos.tasks.assigned', data: { floor, units } });
-    }
-    this.#mail.clear();
-    return messages;
-  }
-
   #lowestOut(node: string): number {
     let lowest = Number.POSITIVE_INFINITY;
     for (const id of this.#out.get(node) ?? []) lowest = Math.min(lowest, (this.#entries.get(id) as Entry).unit.fence);
@@ -396,4 +368,15 @@ export class TaskBook {
     const task = taskOf(unit);
     return this.#tasks.has(task) || this.#fences.endedUnder(task) !== undefined;
   }
+}
+
+function told(entry: Entry, now: number): void {
+  entry.repeatAt = now + entry.repeatMs;
+  entry.repeatMs = Math.min(REPEAT_MS.max, entry.repeatMs * 2);
+}
+
+/** What was said until now does not count. */
+function repeatBy(entry: Entry, at: number): void {
+  entry.repeatAt = Math.min(entry.repeatAt, at);
+  entry.repeatMs = REPEAT_MS.first;
 }

@@ -9,9 +9,10 @@ import { type Content, envelopeOf, type TaskEvent, type TaskMessage } from '../.
 import { nodeTopic } from '../../runtime/protocol/topics.ts';
 import type { Database } from '../controller/database.ts';
 import { selects } from '../controller/selector.ts';
-import { type Outgoing, TaskBook } from './book.ts';
+import { TaskBook } from './book.ts';
 import type { NodeFacts } from './dispatch.ts';
 import type { Fences } from './fences.ts';
+import type { Outgoing } from './mail.ts';
 import { endedOf, readActive, readTask, saveChanges } from './store.ts';
 import { Strays } from './strays.ts';
 import type { Task, TaskSpec } from './task.ts';
@@ -123,9 +124,11 @@ export class TaskDesk {
     });
   }
 
-  /** Nodes came, went, or have other models ready. */
-  nodesChanged(): void {
-    this.#tell(() => {});
+  /** Nodes came, went, or have other models ready. @param connected those that have just connected */
+  nodesChanged(connected: readonly string[] = []): void {
+    this.#tell((book, now) => {
+      for (const node of connected) book.nodeCame(node, now);
+    });
   }
 
   linkUp(): void {

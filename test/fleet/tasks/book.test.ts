@@ -84,8 +84,9 @@ test('an assignment that was lost is given to its node again, under its fence, u
   assert.equal(repeated('b', 20_000), [], 'its node is away');
   assert.equal(repeated('a', 21_000), ['assigned a t.0 1'], 'its node is back');
   assert.equal(repeated('a', 22_000), []);
-  assert.equal(repeated('a', 26_000), ['assigned a t.0 1']);
-  held('a', 't.0', 1, 27_000);
+  assert.equal(repeated('a', 26_000), []);
+  assert.equal(repeated('a', 31_000), ['assigned a t.0 1']);
+  held('a', 't.0', 1, 32_000);
   assert.equal(repeated('a', 40_000), []);
   const unheard = newBook();
   unheard.book.add('t', spec(), [], 0);
@@ -95,6 +96,44 @@ test('an assignment that was lost is given to its node again, under its fence, u
   unheard.take();
   unheard.book.dispatch([facts('b')], LEASE_MS + 1);
   assert.equal(unheard.take().told, ['assigned b t.0 2'], 'telling it again does not prolong the lease');
+});
+
+/** Over so many seconds: how often `repeat` and leases that end have a silent node told. */
+function timesTold(seconds: number, each: (book: TaskBook, now: number) => void = () => {}): number[] {
+  const { book, take } = newBook();
+  book.add('t', spec(), [], 0);
+  const times: number[] = [];
+  for (let now = 0; now <= seconds * 1_000; now += 1_000) {
+    each(book, now);
+    book.tick(now);
+    book.repeat([facts('a')], now);
+    book.dispatch([facts('a')], now);
+    if (take().told.length > 0) times.push(now / 1_000);
+  }
+  return times;
+}
+
+test('a node that does not answer is told less and less often, and at once when it has connected', () => {
+  // A lease ends after thirty seconds: then it is given anew.
+  assert.equal(timesTold(125), [0, 5, 15, 31, 62, 93, 124]);
+  const reconnected = timesTold(80, (book, now) => now === 70_000 && book.nodeCame('a', now));
+  assert.equal(reconnected, [0, 5, 15, 31, 62, 70, 75]);
+});
+
+test('what is withdrawn is told again soon while its node is heard, and less and less often while it is not', () => {
+  const { book, take, held } = newBook();
+  book.add('t', spec(), [], 0);
+  book.dispatch([facts('a')], 0);
+  held('a', 't.0', 1, 1_000);
+  take();
+  const times: number[] = [];
+  for (let now = 2_000; now <= 60_000; now += 1_000) {
+    if (now === 2_000) book.cancel('t', now);
+    if (now === 25_000) held('a', 't.0', 1, now);
+    book.tick(now);
+    if (take().told.length > 0) times.push(now / 1_000);
+  }
+  assert.equal(times, [2, 7, 17, 30, 35, 45], 'then its lease ends');
 });
 
 test('an assignment that nobody confirmed is no attempt; one that was begun and never ended is', () => {
