@@ -85,8 +85,18 @@ export function itemsOf(state: NodeState): Items {
   return {
     ready: [...new Set(names), ...running.map(([name]) => `trigger ${name}`)],
     wanted: [...models.map(({ name }) => `model ${name}`), ...triggers.map(({ name }) => `trigger ${name}`)],
-    isSettled: isSettled({ models, triggers }) && !models.some(({ retrying }) => retrying),
+    isSettled: isSettled({ models, triggers }) && !models.some(({ retrying }) => retrying) && !isStarting(state),
   };
+}
+
+/** Forms that serve in place of one that failed are on their way, as after each start: what is described is the form that failed. */
+function isStarting(state: NodeState): boolean {
+  const blobs = blobsOf(modelsToLoad(state).values()).map(({ sha256 }) => state.blobs[sha256]);
+  return (
+    blobs.some((blob) => blob?.state === 'downloading') ||
+    Object.values(state.models).some((slot) => slot.state === 'loading') ||
+    [...state.triggers.values()].some(({ starting }) => starting !== undefined)
+  );
 }
 
 /**

@@ -2,8 +2,9 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { describe, itemsOf } from '../../../runtime/node/describe.ts';
 import { type Effect, type Event, initialState } from '../../../runtime/node/node-state.ts';
+import type { Form, Proofs } from '../../../runtime/node/proof.ts';
 import { nextWake, reachedVersion, step } from '../../../runtime/node/reconcile.ts';
-import { modelId } from '../../../runtime/node/wanted.ts';
+import { modelId, wantedForm } from '../../../runtime/node/wanted.ts';
 import { desired, fresh, model, sha, trigger } from './desired-parts.ts';
 
 /** A node whose effects are answered by hand. */
@@ -47,6 +48,40 @@ test('a model and a trigger serve as long as any form of them does: what does no
   assert.equal(describe(state()).triggers[0]?.state, 'failed');
   const items = ['model m', 'trigger t'];
   assert.equal(itemsOf(state()), { ready: items, wanted: items, isSettled: true });
+});
+
+test('a node is not settled while forms from before start, in place of rejected ones: nothing would have to serve again after a switch', () => {
+  const [old, next, t] = [model('m'), model('m', 2), trigger('t', 'm')];
+  const form = (one: typeof old) => wantedForm({ ...t }, new Map([['m', one]])) as Form;
+  const proofs: Proofs = new Map([
+    ['t', { good: form(old), rejected: { key: form(next).key, error: 'it ends the process' } }],
+  ]);
+  const { send, state } = node();
+  const local = { models: [], triggers: [] };
+  const present = [old.sha256, next.sha256];
+  const again: Event = {
+    type: 'started',
+    desired: desired(2, [next], [t]),
+    present,
+    partial: [],
+    local,
+    proofs,
+    hold: null,
+  };
+  assert.equal(
+    send(again).map(({ type }) => type),
+    ['holdTrigger', 'load'],
+  );
+  assert.equal(describe(state()).triggers[0]?.state, 'failed');
+  assert.is(itemsOf(state()).isSettled, false, 'the model is being loaded');
+  const effects = send({ type: 'loaded', id: modelId(old), engine: 'llmasos' });
+  assert.is(itemsOf(state()).isSettled, false, 'the trigger is being started');
+  send(started(effects));
+  assert.equal(itemsOf(state()), {
+    ready: ['model m', 'trigger t'],
+    wanted: ['model m', 'trigger t'],
+    isSettled: true,
+  });
 });
 
 test('a desired state is saved, its models fetched and loaded, then its triggers started', () => {
