@@ -18,6 +18,10 @@ prepareV8();
 /** Some tenths of a second of products. */
 const LONG = 40_000;
 
+/** The time of day stands still, so that what is left until a deadline is the same however late a busy machine gets to submit the run. */
+const EPOCH_MS = 1_000_000;
+const clock = { ...machineClock, epochMs: () => EPOCH_MS };
+
 async function setup(count: number) {
   const memory = new EngineMemory(64 << 20);
   const kernels = loadKernels(memory.memory, { build: 'plain' });
@@ -26,7 +30,7 @@ async function setup(count: number) {
   const shared = { memory: memory.memory, build: kernels.build, module: kernels.module, blocks };
   const cores = Array.from({ length: count }, (_, index) => new Core({ ...shared, index }));
   const tenants = [{ name: 'guest', weight: 1, runsMax: 1 }];
-  const dispatcher = new Dispatcher({ first: cores[0] as Core, cores }, { tenants });
+  const dispatcher = new Dispatcher({ first: cores[0] as Core, cores }, { tenants, clock });
   const weights = new MemoryWeights(memory, 'm', 1 << 16);
   // All threads are there once several runs have been waiting for them.
   const warm = chain(weights, memory, 2000);
@@ -40,7 +44,8 @@ async function setup(count: number) {
 
 test('two cores compute two runs at a time; an urgent one takes one of them, and the other goes on', async () => {
   const { dispatcher, close, program } = await setup(2);
-  const [long, short] = [program(LONG), program(300)];
+  // So long that it is not over first, whatever else the machine does.
+  const [long, short] = [program(4 * LONG), program(300)];
   const alone = await dispatcher.run('long', long, { x }, {});
   const both = [1, 2].map(() => dispatcher.run('long', long, { x }, { priority: 'background' }));
   await setTimeout(20);
@@ -120,7 +125,7 @@ test('a run is ended at its deadline and when its time is out, while it computes
   const long = program(LONG);
   const before = memory.usedBytes;
   const startedMs = machineClock.nowMs();
-  const computing = dispatcher.run('m', long, { x }, { deadlineMs: Date.now() + 60 }).catch((error) => error);
+  const computing = dispatcher.run('m', long, { x }, { deadlineMs: EPOCH_MS + 60 }).catch((error) => error);
   const waiting = dispatcher.run('m', long, { x }, { timeoutMs: 30, priority: 3 }).catch((error) => error);
   const out: RunError = await waiting;
   assert.is(out.outcome, 'timed-out');
@@ -140,7 +145,7 @@ test('a run is ended at its deadline and when its time is out, while it computes
 test('what cannot be in time, or asks for what there is not, is refused at once with the reason', async () => {
   const { dispatcher, close, program } = await setup(1);
   const [long, short] = [program(LONG), program(3)];
-  const deadline = (ms: number) => ({ deadlineMs: Date.now() + ms });
+  const deadline = (ms: number) => ({ deadlineMs: EPOCH_MS + ms });
   const refusal = async (run: Promise<unknown>, message: RegExp, cause: string): Promise<void> => {
     const error = (await run.catch((reason) => reason)) as RunError;
     assert.instance(error, RunError);
@@ -190,12 +195,14 @@ test('in a class the one that is due first goes first', async () => {
   const { dispatcher, close, program } = await setup(1);
   const [long, short] = [program(LONG / 4), program(30)];
   const order: string[] = [];
+  // Who says nothing is due after a minute there: deadlines before that which no machine misses.
+  const last = { priority: 'background' };
   const run = (name: string, ms: number | undefined) =>
     dispatcher
-      .run(name, short, { x }, { deadlineMs: ms === undefined ? undefined : Date.now() + ms })
+      .run(name, short, { x }, { ...last, deadlineMs: ms === undefined ? undefined : EPOCH_MS + ms })
       .then(() => order.push(name));
-  const before = dispatcher.run('long', long, { x }, {});
-  await Promise.all([run('whenever', undefined), run('soon', 2000), run('sooner', 1000), before]);
+  const before = dispatcher.run('long', long, { x }, last);
+  await Promise.all([run('whenever', undefined), run('soon', 40_000), run('sooner', 20_000), before]);
   assert.equal(order, ['sooner', 'soon', 'whenever']);
   await close();
 });
