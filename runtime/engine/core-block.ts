@@ -12,7 +12,7 @@ export const CORES_MAX = 16;
 const BLOCK_BYTES = 1088;
 
 // Byte offsets; up to BELL those of assembly/sharing.ts.
-/** What the core is asked to do after its present instruction: 0 nothing, 1 to stop, or GIVE_WAY. */
+/** What the core is asked to do after its present instruction: 0 nothing, else what (`Asked`), and above it a count that tells askings apart. */
 const FLAG = 0;
 const HELPER_COUNT = 4;
 const BASES = 16;
@@ -24,6 +24,7 @@ const WORDS = 1036;
 const PC = 1040;
 const RESULT = 1044;
 const FAULT_WORD = 1048;
+const ASKED_FOR = 1052;
 /** Three times, in milliseconds. */
 const TIMES = 1056;
 
@@ -31,18 +32,25 @@ const TIMES = 1056;
 const LANES_HEAD_BYTES = 256;
 const LANE_BYTES_AT = 4;
 
-/** To take what is on offer, when its own run may be set aside for that; else to go on. */
-const GIVE_WAY = 2;
+const ASKED_BITS = 2;
 
 /** An order is the number of the core whose run is to be computed, its own or another's, with a count above that tells orders apart. */
 const CORE_BITS = 8;
 const COUNT_MAX = 2 ** 22;
+
+/**
+ * To stop. To make way for a run: to stop too, but to go on when another core has that run first. To give way: to go on, unless the core's own run
+ * may be set aside for what is on offer.
+ */
+const ASKED = ['nothing', 'stop', 'give way', 'make way'] as const;
+type Asked = (typeof ASKED)[number];
 
 export class CoreBlock {
   readonly index: number;
   readonly #first: number;
   readonly #words: Int32Array;
   readonly #times: Float64Array;
+  #askings = 0;
 
   /** `first`: where the block of core 0 lies. */
   constructor(memory: WebAssembly.Memory, first: number, index: number) {
@@ -86,23 +94,38 @@ export class CoreBlock {
     Atomics.store(this.#words, FLAG >> 2, value);
   }
 
-  /** A core that was told to stop does so. */
-  askToGiveWay(): void {
-    Atomics.compareExchange(this.#words, FLAG >> 2, 0, GIVE_WAY);
+  /** @param run the run for which it is to make way */
+  ask(asked: Exclude<Asked, 'nothing'>, run = 0): void {
+    if (asked === 'make way') this.#set(ASKED_FOR, run);
+    const value = ((++this.#askings % COUNT_MAX) << ASKED_BITS) | ASKED.indexOf(asked);
+    // Who is to stop need not be told that another one might.
+    if (asked === 'give way') Atomics.compareExchange(this.#words, FLAG >> 2, 0, value);
+    else Atomics.store(this.#words, FLAG >> 2, value);
   }
 
-  /** By the thread that decides, and has not done it yet. */
-  get isToldToStop(): boolean {
-    return this.#get(FLAG) !== 0;
+  /** Another core has the run for which this one was to make way. */
+  letGoOn(): void {
+    const { asking } = this;
+    if (this.asked(asking) === 'make way') this.answered(asking);
   }
 
-  get isAskedToGiveWay(): boolean {
-    return this.#get(FLAG) === GIVE_WAY;
+  /** What it is asked at present. */
+  get asking(): number {
+    return this.#get(FLAG);
   }
 
-  /** False when it was told to stop meanwhile. */
-  keepRun(): boolean {
-    return Atomics.compareExchange(this.#words, FLAG >> 2, GIVE_WAY, 0) === GIVE_WAY;
+  /** With `make way`. */
+  get askedFor(): number {
+    return Atomics.load(this.#words, ASKED_FOR >> 2);
+  }
+
+  asked(asking: number): Asked {
+    return ASKED[asking & (2 ** ASKED_BITS - 1)] as Asked;
+  }
+
+  /** False when it was asked for something else meanwhile. */
+  answered(asking: number): boolean {
+    return Atomics.compareExchange(this.#words, FLAG >> 2, asking | 0, 0) >>> 0 === asking;
   }
 
   /** For the run that this core is to be given: where its lanes lie (0 for none), and who helps. */

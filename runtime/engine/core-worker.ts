@@ -38,15 +38,15 @@ function run(): Stop {
 function serve(): void {
   for (let stop = run(); ; ) {
     const isSetAside = stop.trap === undefined && stop.result >= 0;
-    const givesWay = isSetAside && block.isAskedToGiveWay;
     const own = { ...block.alone, pc: stop.result };
-    if (stop.trap === undefined && takeNext(stop, givesWay)) {
+    const goesOn = stop.trap === undefined && goOn(stop, own);
+    if (goesOn === 'next') {
       // To tell wakes the thread that decides, which then may have this one's processor before the next run has begun: 0.2 ms. When that
       // thread told this one to stop it looks by itself soon, and nobody waits for the run that was set aside.
       if (!isSetAside) port?.postMessage(WENT_ON);
       stop = run();
       if (isSetAside) port?.postMessage(WENT_ON);
-    } else if (givesWay && keepRun(own)) stop = { ...run(), startedMs: stop.startedMs };
+    } else if (goesOn === 'own') stop = { ...run(), startedMs: stop.startedMs };
     else {
       port?.postMessage(stop);
       return;
@@ -54,19 +54,30 @@ function serve(): void {
   }
 }
 
-function takeNext(stop: Stop, givesWay: boolean): boolean {
+/** With which run, after one has stopped: what is on offer, its own because another core was first, or none by itself. */
+function goOn(stop: Stop, own: NextSegment): 'next' | 'own' | false {
+  const isOver = stop.result < 0;
+  let { asking } = block;
   const prepare = (segment: NextSegment): void => {
     block.alone = segment;
-    block.setFlag(0);
     block.setLeft(stop, nowMs());
   };
-  return next.take(index, prepare, givesWay);
-}
-
-/** Another core was faster, or nothing is on offer any more. */
-function keepRun(own: NextSegment): boolean {
+  const may = (givesWay: boolean): boolean => {
+    ({ asking } = block);
+    const asked = block.asked(asking);
+    return isOver || asked === 'stop' || asked === 'make way' || (asked === 'give way' && givesWay);
+  };
+  const taken = next.take(index, prepare, may);
+  if (taken === 'own') {
+    // What it is asked from now on is about the next run.
+    block.answered(asking);
+    return 'next';
+  }
+  const asked = block.asked(asking);
+  const isFree = asked === 'make way' ? taken === 'others' && next.run === block.askedFor : asked !== 'stop';
+  if (isOver || !isFree || !block.answered(asking)) return false;
   block.alone = own;
-  return block.keepRun();
+  return 'own';
 }
 
 function help(owner: number, rings: number): void {

@@ -14,7 +14,6 @@ import type { Stop } from './core-messages.ts';
 import {
   type AskedRun,
   type Computation,
-  closeWork,
   type EngineRun,
   finishRun,
   helpersOf,
@@ -22,13 +21,12 @@ import {
   leaveWork,
   newRun,
   openWork,
-  segmentOf,
   workOf,
 } from './engine-run.ts';
 import { FurtherCores } from './further-cores.ts';
 import type { LoadedProgram } from './loaded-program.ts';
 import type { RunOptions } from './model.ts';
-import type { NextRun } from './next-run.ts';
+import { Offer } from './offer.ts';
 import { OffloadedRuns } from './offloaded-runs.ts';
 import { type PolicyOptions, policySpec } from './policy-spec.ts';
 import { isDone, type ProgramResult } from './program-result.ts';
@@ -64,16 +62,16 @@ export class Dispatcher {
   readonly residents: ResidentModels;
   readonly #first: Processors['first'];
   readonly #cores: readonly Core[];
-  readonly #next: NextRun;
+  /** What the core that stops first goes on with. */
+  readonly #offer: Offer;
   readonly #short: ShortRuns | undefined;
   readonly #clock: Clock;
   readonly #scheduler: Scheduler;
   readonly #further: FurtherCores;
   readonly #timer: WakeTimer;
   readonly #runs = new Map<number, EngineRun>();
-  /** What each core works on, as far as is known; and what the one that stops first goes on with. */
+  /** What each core works on, as far as is known. */
   readonly #current: (Computation | undefined)[] = [];
-  #offered: Computation | undefined;
   /** Names of the models that the policy knows. */
   readonly #models = new Set<string>();
   readonly #events: SchedulerEvent[] = [];
@@ -86,7 +84,7 @@ export class Dispatcher {
     const { short, clock = machineClock, memoryBytes = Infinity } = options;
     this.#first = first;
     this.#cores = cores;
-    this.#next = (cores[0] as Core).next;
+    this.#offer = new Offer((cores[0] as Core).next);
     this.#short = short;
     this.#clock = clock;
     this.#scheduler = new Scheduler(policySpec(cores.length, options), this.#nowUs());
@@ -179,12 +177,11 @@ export class Dispatcher {
     this.#isTelling = true;
     this.#noteTaken();
     for (let next = this.#events.shift(); next; next = this.#events.shift()) this.#step(next, this.#nowUs());
-    const isLooking = this.#cores.some(({ block }, place) => this.#current[place] && block.isToldToStop);
+    const isLooking = this.#cores.some(({ block }, place) => this.#current[place] && block.asking !== 0);
     this.#offerNext();
     this.#isTelling = false;
     for (const act of this.#afterwards.splice(0)) act();
-    // Who was told to stop may be without a processor: the system has more to do than we.
-    if (this.#next.isOpen) for (const place of this.#scheduler.givingWay) this.#cores[place]?.block.askToGiveWay();
+    if (this.#offer.isOpen) this.#askToGiveWay(this.#scheduler.givingWay);
     this.#timer.set(this.#scheduler.wakeUs / 1000);
     if (isLooking) this.#timer.set(this.#clock.nowMs() + LOOK_MS);
     this.#further.start(this.#scheduler.waiting);
@@ -198,42 +195,34 @@ export class Dispatcher {
 
   /** Until the next offer no core goes on by itself. Of one that has, the policy hears first, with the time when that was. */
   #noteTaken(): void {
-    const place = this.#next.close();
-    const next = this.#offered;
-    if (place === undefined || !next) return;
-    this.#offered = undefined;
+    const taken = this.#offer.close();
+    if (!taken) return;
+    const { place, work } = taken;
     const core = this.#cores[place] as Core;
     const { stop, atMs } = core.block.left;
     const outcome = this.#leave(this.#current[place] as Computation, stop);
-    this.#occupy(next, place, core.goOn(), 0);
-    const [run] = [...next.runs] as [EngineRun];
+    this.#occupy(work, place, core.goOn(), 0);
+    const [run] = [...work.runs] as [EngineRun];
     this.#step({ kind: 'stopped', core: place, outcome, next: run.request.id }, atMs * 1000);
   }
 
-  /** While a core stops for the run, its input is copied already. */
   #offerNext(): void {
-    const id = this.#first.hasThread ? this.#scheduler.next : undefined;
-    const work = id === undefined ? undefined : this.#runs.get(id)?.work;
-    if (this.#offered !== work) this.#withdraw();
-    try {
-      if (work && !this.#offered) {
-        openWork(work);
-        work.program.weights.hold();
-        this.#offered = work;
-      }
-    } catch {
-      // There may be memory when its turn has come; if not, it is told then.
-    }
-    this.#next.open(this.#offered && segmentOf(this.#offered), this.#scheduler.givingWay);
+    const run = this.#first.hasThread ? this.#scheduler.next : undefined;
+    const work = run === undefined ? undefined : this.#runs.get(run)?.work;
+    const { givingWay } = this.#scheduler;
+    // One of those that might have it stops meanwhile as well: the one that is told to may be without a processor.
+    if (work && this.#offer.work !== work) this.#askToGiveWay(givingWay.slice(0, 1));
+    this.#offer.open(work, run, givingWay);
   }
 
-  /** What is on offer no longer is. Of runs that have not begun it alone has memory. */
-  #withdraw(): void {
-    const work = this.#offered;
-    if (!work) return;
-    this.#offered = undefined;
-    work.program.weights.release();
-    if (work.startedMs === undefined) closeWork(work);
+  #askToGiveWay(places: readonly number[]): void {
+    for (const place of places) this.#cores[place]?.block.ask('give way');
+  }
+
+  /** Who has helpers does not go on without them by itself. */
+  #askToStop(place: number, run: number | undefined): void {
+    const isAlone = this.#current[place]?.helpers === 0;
+    (this.#cores[place] as Core).block.ask(run !== undefined && isAlone ? 'make way' : 'stop', run);
   }
 
   #carryOut(decision: Decision): void {
@@ -246,7 +235,10 @@ export class Dispatcher {
         );
         break;
       case 'suspend':
-        (this.#cores[decision.core] as Core).block.setFlag(1);
+        this.#askToStop(decision.core, decision.for);
+        break;
+      case 'go-on':
+        (this.#cores[decision.core] as Core).block.letGoOn();
         break;
       case 'refuse': {
         if (this.offloaded.carryOut(decision)) break;
@@ -283,7 +275,7 @@ export class Dispatcher {
     const [place = 0] = cores;
     const core = this.#cores[place] as Core;
     const { block } = core;
-    if (runs.length > 1 && runs.some(({ work }) => work === this.#offered)) this.#withdraw();
+    if (runs.length > 1 && runs.some(({ work }) => work === this.#offer.work)) this.#offer.withdraw();
     const work = workOf(runs);
     const { program } = work;
     try {
@@ -305,14 +297,11 @@ export class Dispatcher {
 
   /** Its arena. What waits or is to be copied yet gives up its own when there is no room. */
   #open(work: Computation): number {
-    if (this.#offered === work) {
-      this.#offered = undefined;
-      work.program.weights.release();
-    }
+    this.#offer.claim(work);
     try {
       return openWork(work);
     } catch {
-      this.#withdraw();
+      this.#offer.withdraw();
       for (const act of this.#afterwards.splice(0)) act();
       return openWork(work);
     }
@@ -389,7 +378,7 @@ export class Dispatcher {
 
   /** The programs of a model go: its runs, of which none has begun, wait until it is back. */
   #displace(model: string): void {
-    if (this.#offered?.model === model) this.#withdraw();
+    if (this.#offer.work?.model === model) this.#offer.withdraw();
     for (const run of [...this.#runs.values()]) {
       if (run.request.model !== model || run.isOver) continue;
       this.#forget(run);

@@ -13,8 +13,9 @@ const OFFERS = 1;
 /** Then the word to begin at, the three bases, and the lanes. */
 const WORDS = 2;
 const SEGMENT_WORDS = 6;
-/** Which cores may be set aside for it: a bit each. */
-const GIVING_WAY = 8;
+/** The number of the run, and which cores may be set aside for it: a bit each. */
+const RUN = 8;
+const GIVING_WAY = 9;
 
 const EMPTY = 0;
 /** It is being decided. */
@@ -53,14 +54,20 @@ export class NextRun {
   }
 
   /** Offers a run, or says that there is none. @param givingWay cores whose own runs may be set aside for it, though they were not told to stop */
-  open(segment?: NextSegment, givingWay: readonly number[] = []): void {
-    if (segment) {
+  open(offer?: { readonly run: number; readonly segment: NextSegment; readonly givingWay: readonly number[] }): void {
+    if (offer) {
+      const { run, segment, givingWay } = offer;
       const offers = ((this.#words[OFFERS] as number) + 1) % OFFERS_MAX;
       const cores = givingWay.reduce((bits, core) => bits | (1 << core), 0);
-      this.#words.set([offers, segment.words, segment.pc, ...segment.bases, segment.lanes, cores], OFFERS);
+      this.#words.set([offers, segment.words, segment.pc, ...segment.bases, segment.lanes, run, cores], OFFERS);
       Atomics.store(this.#words, STATE, (offers << KIND_BITS) | OFFERED);
     } else Atomics.store(this.#words, STATE, EMPTY);
     Atomics.notify(this.#words, STATE);
+  }
+
+  /** Which run is on offer, or was taken last. */
+  get run(): number {
+    return this.#words[RUN] as number;
   }
 
   /** Of an offer: no core has taken it yet. */
@@ -69,21 +76,26 @@ export class NextRun {
   }
 
   /**
-   * For a core that has stopped: true when it has the run on offer. `prepare` is given it before, more than once when it changes meanwhile;
-   * what another thread may see of that counts only when this returns true.
-   * @param givesWay its own run goes on, unless this offer is one for which it may be set aside
+   * For a core that has stopped: whether it has the run on offer, another core has what was on offer, or there is nothing. `prepare` is given the
+   * run before, more than once when it changes meanwhile; what another thread may see of that counts only when the core has it.
+   * @param may whether the core may have what is on offer now; `givesWay`: its own run may be set aside for that. Where not, it is others'
    */
-  take(core: number, prepare: (segment: NextSegment) => void, givesWay = false): boolean {
+  take(
+    core: number,
+    prepare: (segment: NextSegment) => void,
+    may = (_givesWay: boolean) => true,
+  ): 'own' | 'others' | 'none' {
     for (;;) {
       const state = Atomics.load(this.#words, STATE);
       const kind = state & KIND_MASK;
-      if (kind === EMPTY || kind === TAKEN) return false;
+      if (kind === EMPTY) return 'none';
+      if (kind === TAKEN) return 'others';
       if (kind === OFFERED) {
-        if (givesWay && (((this.#words[GIVING_WAY] as number) >> core) & 1) === 0) return false;
+        if (!may((((this.#words[GIVING_WAY] as number) >> core) & 1) === 1)) return 'others';
         prepare(this.#segment());
         // The number of the offer tells whether all that was read belongs together.
-        if (Atomics.compareExchange(this.#words, STATE, state, (core << KIND_BITS) | TAKEN) === state) return true;
-      } else if (givesWay || !this.#awaitDecision()) return false;
+        if (Atomics.compareExchange(this.#words, STATE, state, (core << KIND_BITS) | TAKEN) === state) return 'own';
+      } else if (!this.#awaitDecision()) return 'none';
     }
   }
 

@@ -147,8 +147,13 @@ export type Decision =
   | { readonly kind: 'degrade'; readonly run: number; readonly model: string; readonly reason: string }
   /** Start, or resume, runs of one model: more than one is a batch, more than one core computes it together. */
   | { readonly kind: 'start'; readonly cores: readonly number[]; readonly runs: readonly number[] }
-  /** Tell the core, the first one of a decision to start, to stop after its present instruction. Never an accelerator. */
-  | { readonly kind: 'suspend'; readonly core: number }
+  /**
+   * Tell the core, the first one of a decision to start, to stop after its present instruction. Never an accelerator. `for`: the run that waits
+   * for it; where another core has it first, this one may go on at once.
+   */
+  | { readonly kind: 'suspend'; readonly core: number; readonly for?: number }
+  /** It need not stop: the run for which it was to has another core. It may have stopped already. */
+  | { readonly kind: 'go-on'; readonly core: number }
   | { readonly kind: 'load'; readonly model: string }
   | { readonly kind: 'unload'; readonly model: string }
   | {

@@ -102,3 +102,15 @@ export interface Slice {
 export function remainingUs(job: Job): number {
   return Math.max(0, job.workUs - job.usedUs);
 }
+
+/** Of a run that is set aside more often, the account leaves out what came between. */
+const SLICES_MAX = 64;
+
+/** What a slice gave to a run that ends with it, or leaves it. */
+export function takeDown(run: Run, { job, cores, startedUs, stoppedFor }: Slice, nowUs: number): void {
+  const batch = job.runs.length || 1;
+  run.usedUs += ((nowUs - startedUs) * cores.length) / batch;
+  if (stoppedFor !== undefined) run.preemptions++;
+  if (run.slices.length >= SLICES_MAX) run.slices.pop();
+  run.slices.push({ fromUs: startedUs, untilUs: nowUs, cores, batch, preemptedBy: stoppedFor });
+}

@@ -35,3 +35,15 @@ export function suspendJobs(
     coming = Math.max(0, coming - waiting);
   }
 }
+
+/** A run of the job has a core: who was to stop for it need not any more. */
+export function letGoOn({ pool, runs }: Job): readonly Slice[] {
+  const isFor = ({ stoppedFor }: Slice): boolean =>
+    stoppedFor !== undefined && runs.some(({ request }) => request.id === stoppedFor);
+  const slices = pool.cores.slices.filter(isFor);
+  for (const slice of slices) {
+    slice.stopping = false;
+    slice.stoppedFor = undefined;
+  }
+  return slices;
+}

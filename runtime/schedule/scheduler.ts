@@ -8,16 +8,13 @@ import { speedOf } from './cores.ts';
 import type { Decision, EndOutcome, RunRequest, SchedulerEvent, SchedulerSpec, StopOutcome } from './events.ts';
 import { Gate } from './gate.ts';
 import { Heap } from './heap.ts';
-import { type Job, type Lane, type ResidentModel, type Run, remainingUs, type Slice } from './job.ts';
+import { type Job, type Lane, type ResidentModel, type Run, remainingUs, type Slice, takeDown } from './job.ts';
 import type { Measured, Meter } from './measure.ts';
 import { givingWay, nextJob } from './next.ts';
 import { Pool } from './pool.ts';
-import { suspendJobs } from './preemption.ts';
+import { letGoOn, suspendJobs } from './preemption.ts';
 import { rebalance } from './rebalance.ts';
 import { Residency } from './residency.ts';
-
-/** Of a run that is set aside more often, the account leaves out what came between. */
-const SLICES_MAX = 64;
 
 export class Scheduler {
   readonly #cores: Pool;
@@ -287,13 +284,13 @@ export class Scheduler {
     job.pool.queue(job).remove(job);
     job.runs = job.runs.filter((other) => other !== run);
     const slice = job.slice;
-    if (slice) this.#account(run, slice);
+    if (slice) takeDown(run, slice, this.#nowUs);
     this.#end(run, outcome, reason);
     if (job.runs.length > 0) {
       // The rest of a batch goes on.
       if (waits) job.pool.queue(job).add(job);
     } else if (!slice) this.#forget(job);
-    else if (job.pool.isPreemptible) this.#suspend(slice);
+    else if (job.pool.isPreemptible) this.#stop(slice);
   }
 
   #end(run: Run, outcome: EndOutcome, reason?: string): void {
@@ -321,7 +318,7 @@ export class Scheduler {
     job.usedUs += usedUs * speedOf(slice.cores.length);
     // It may have come to its end before it was to stop, or have given way to a run for which another core was to.
     slice.stoppedFor = outcome === 'suspended' ? (slice.stoppedFor ?? next) : undefined;
-    for (let i = 0; i < job.runs.length; i++) this.#account(job.runs[i] as Run, slice);
+    for (let i = 0; i < job.runs.length; i++) takeDown(job.runs[i] as Run, slice, this.#nowUs);
     if (outcome === 'suspended' && job.runs.length > 0) {
       queue.add(job);
       return;
@@ -329,16 +326,6 @@ export class Scheduler {
     if (outcome === 'done') (pool.meters[job.priority] as Meter).served(this.#nowUs, job.usedUs);
     this.#forget(job);
     for (let i = 0; i < job.runs.length; i++) this.#end(job.runs[i] as Run, outcome === 'done' ? 'done' : 'failed');
-  }
-
-  /** Takes down what a slice gave to a run that ends with it, or leaves it. */
-  #account(run: Run, { job, cores, startedUs, stoppedFor }: Slice): void {
-    const batch = job.runs.length || 1;
-    run.usedUs += ((this.#nowUs - startedUs) * cores.length) / batch;
-    if (stoppedFor !== undefined) run.preemptions++;
-    if (run.slices.length >= SLICES_MAX) run.slices.pop();
-    const slice = { fromUs: startedUs, untilUs: this.#nowUs, cores, batch, preemptedBy: stoppedFor };
-    run.slices.push(job.pool.name === undefined ? slice : { ...slice, accelerator: job.pool.name });
   }
 
   #poolOf(core: number): Pool {
@@ -366,9 +353,8 @@ export class Scheduler {
     const job = this.#runs.get(next)?.job;
     if (!job || job.slot < 0) throw new Error(`assertion: core ${core} began run ${next}, expected one that waits`);
     job.pool.queue(job).remove(job);
-    // Whoever was to stop for it need not have; it does all the same, and goes on.
-    for (const slice of job.pool.cores.slices) if (slice.stoppedFor === next) slice.stoppedFor = undefined;
     this.#occupy(job, [job.pool.cores.takeLast(core)]);
+    this.#letGoOn(job);
   }
 
   #begin(job: Job, cores: readonly number[]): void {
@@ -376,6 +362,7 @@ export class Scheduler {
     const { runs } = job;
     const ids = runs.length === 1 ? [(runs[0] as Run).request.id] : runs.map(({ request }) => request.id);
     this.#decisions.push({ kind: 'start', cores, runs: ids });
+    this.#letGoOn(job);
   }
 
   #occupy(job: Job, cores: readonly number[]): void {
@@ -388,9 +375,23 @@ export class Scheduler {
     pool.cores.begin({ job, cores, startedUs: this.#nowUs, chargedUs, stopping: false, stoppedFor: undefined });
   }
 
+  /** Whoever was to stop for a run of the job need not. */
+  #letGoOn(job: Job): void {
+    for (const { cores } of letGoOn(job)) this.#decisions.push({ kind: 'go-on', core: cores[0] as number });
+  }
+
+  /** What it works on is over, whoever waits. */
+  #stop(slice: Slice): void {
+    slice.stopping &&= slice.stoppedFor === undefined;
+    slice.stoppedFor = undefined;
+    this.#suspend(slice);
+  }
+
   #suspend(slice: Slice): void {
     if (slice.stopping) return;
     slice.stopping = true;
-    this.#decisions.push({ kind: 'suspend', core: slice.cores[0] as number });
+    const { stoppedFor } = slice;
+    const waiting = stoppedFor === undefined ? {} : { for: stoppedFor };
+    this.#decisions.push({ kind: 'suspend', core: slice.cores[0] as number, ...waiting });
   }
 }

@@ -68,12 +68,12 @@ test('two cores compute two runs at a time; an urgent one takes one of them, and
 
 /** As of a thread that the system gives no processor to. */
 function ignoreOrders({ block }: Core): () => void {
-  const { setFlag } = block;
-  block.setFlag = (value) => {
-    if (value === 0) setFlag.call(block, 0);
+  const { ask } = block;
+  block.ask = (asked, run) => {
+    if (asked === 'give way') ask.call(block, asked, run);
   };
   return () => {
-    block.setFlag = setFlag;
+    block.ask = ask;
   };
 }
 

@@ -103,7 +103,10 @@ export class VirtualCore {
   handOvers = 0;
   readonly #machine: VirtualMachine;
   readonly #index: number;
-  #stop: ((givesWay?: boolean) => void) | undefined;
+  #asked: { readonly asked: Parameters<Core['block']['ask']>[0]; readonly run: number | undefined } | undefined;
+  /** Ends the stretch that it computes; looks whether it is to. */
+  #stop: ((given?: () => Promise<Stop>) => void) | undefined;
+  #look: (() => void) | undefined;
   /** How the run before stopped, and the one that is computed in its place. */
   #left: Core['block']['left'] | undefined;
   #going: Promise<Stop> | undefined;
@@ -115,12 +118,15 @@ export class VirtualCore {
     this.#index = index;
     const bases = machine.memory.allocate(64, 'bases');
     this.next = new NextRun(machine.memory.memory, NEXT_RUN_AT + NEXT_RUN_BYTES);
-    const setFlag = (value: 0 | 1): void => this.#setFlag(value);
-    const askToGiveWay = (): void => this.#askToGiveWay();
-    const block = { index, bases, flag: 0, setHelpers() {}, setFlag, askToGiveWay };
+    const setFlag = (): void => this.#answer();
+    const ask: Core['block']['ask'] = (asked, run) => this.#ask(asked, run);
+    const letGoOn = (): void => {
+      if (this.#asked?.asked === 'make way') this.#answer();
+    };
+    const block = { index, bases, flag: 0, setHelpers() {}, setFlag, ask, letGoOn };
     this.block = Object.defineProperties(block, {
       left: { get: () => this.#left },
-      isToldToStop: { get: () => this.isStopping },
+      asking: { get: () => (this.#asked ? 1 : 0) },
     }) as never;
   }
 
@@ -133,18 +139,19 @@ export class VirtualCore {
     });
   }
 
-  #setFlag(value: 0 | 1): void {
-    this.isStopping = value === 1;
-    if (value === 0 || !this.#stop) return;
-    const { time, random, instructionMs } = this.#machine;
-    const stop = this.#stop;
-    time.after(random.next() * instructionMs, () => stop());
+  #answer(): void {
+    this.#asked = undefined;
+    this.isStopping = false;
   }
 
-  #askToGiveWay(): void {
-    const stop = this.#stop;
+  /** After the present instruction it looks at what it is asked then. */
+  #ask(asked: Parameters<Core['block']['ask']>[0], run: number | undefined): void {
+    if (asked === 'give way' && this.#asked) return;
+    this.#asked = { asked, run };
+    this.isStopping = asked !== 'give way';
+    const look = this.#look;
     const { time, random, instructionMs } = this.#machine;
-    if (stop) time.after(random.next() * instructionMs, () => stop(true));
+    if (look) time.after(random.next() * instructionMs, look);
   }
 
   execute({ words, pc, bases }: Segment, helpers: readonly VirtualCore[] = []): Promise<Stop> {
@@ -160,23 +167,23 @@ export class VirtualCore {
   #goOnWith(begin: () => Promise<Stop>, ids: readonly number[], stop: Stop): void {
     const { time, random } = this.#machine;
     this.handOvers++;
-    this.isStopping = false;
+    this.#answer();
     this.#left = { stop, atMs: time.nowMs() };
     this.#going = begin();
     this.untold = ids;
     if (stop.result < 0) time.after(random.next() * TELL_MS, () => this.#tellWentOn());
   }
 
-  #takeNext(givesWay: boolean): (() => Promise<Stop>) | undefined {
+  #takeNext(may?: (givesWay: boolean) => boolean): (() => Promise<Stop>) | 'others' | 'none' {
     let begin: (() => Promise<Stop>) | undefined;
-    const isTaken = this.next.take(
+    const taken = this.next.take(
       this.#index,
       ({ words, pc, bases: [arena] }) => {
         begin = () => this.#begin(words, pc, arena, []);
       },
-      givesWay,
+      may,
     );
-    return isTaken ? begin : undefined;
+    return taken === 'own' ? (begin as () => Promise<Stop>) : taken;
   }
 
   #tellWentOn(): void {
@@ -219,11 +226,9 @@ export class VirtualCore {
     const speed = 1 + helpers.length * FURTHER_CORE;
     const startedMs = time.nowMs();
     const { promise, resolve, reject } = Promise.withResolvers<Stop>();
-    const stop = (givesWay = false): void => {
+    const stop = (given?: () => Promise<Stop>): void => {
       if (this.#stop !== stop) return;
-      const given = givesWay ? this.#takeNext(true) : undefined;
-      if (givesWay && !given) return;
-      this.#stop = this.current = undefined;
+      this.#stop = this.#look = this.current = undefined;
       for (const helper of helpers) helper.helps = false;
       const endedMs = time.nowMs();
       progress.doneMs += (endedMs - startedMs) * speed;
@@ -239,13 +244,26 @@ export class VirtualCore {
       const halt = { result, faultWord: 0, startedMs, endedMs };
       // Messages of a thread come in order.
       this.#tellWentOn();
-      const next = given ?? (random.next() < handOverShare ? this.#takeNext(false) : undefined);
-      if (next) {
+      const next = given ?? (random.next() < handOverShare ? this.#takeNext() : 'none');
+      if (typeof next === 'function') {
         this.#goOnWith(next, ids, halt);
         this.#abandoned = reject;
       } else resolve(halt);
     };
+    /** As core-worker.ts does it. */
+    const look = (): void => {
+      if (this.#look !== look || !this.#asked) return;
+      const { asked, run } = this.#asked;
+      if (asked === 'stop') stop();
+      else {
+        const next = this.#takeNext((givesWay) => asked === 'make way' || givesWay);
+        if (typeof next === 'function') stop(next);
+        else if (asked === 'make way' && (next === 'none' || this.next.run !== run)) stop();
+        else this.#answer();
+      }
+    };
     this.#stop = stop;
+    this.#look = look;
     time.after((needMs - progress.doneMs) / speed, () => stop());
     return promise;
   }

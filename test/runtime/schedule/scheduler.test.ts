@@ -74,7 +74,7 @@ test('a spec that contradicts itself is refused', () => {
 test('a more urgent run takes the core after one instruction, and the other goes on afterwards', () => {
   const scheduler = ready();
   assert.equal(submit(scheduler, { id: 1 }, 0), [{ kind: 'start', cores: [0], runs: [1] }]);
-  assert.equal(submit(scheduler, { id: 2, priority: 'interactive' }, 100), [{ kind: 'suspend', core: 0 }]);
+  assert.equal(submit(scheduler, { id: 2, priority: 'interactive' }, 100), [{ kind: 'suspend', core: 0, for: 2 }]);
   const stop = { kind: 'stopped', core: 0 } as const;
   assert.equal(scheduler.step({ ...stop, outcome: 'suspended' }, 200), [{ kind: 'start', cores: [0], runs: [2] }]);
   const [end, resume] = scheduler.step({ ...stop, outcome: 'done' }, 1200);
@@ -216,7 +216,7 @@ test('a model makes room for another once its runs are done, and runs of others 
     { kind: 'start', cores: [0], runs: [4] },
   ]);
   assert.equal(scheduler.step({ kind: 'unloaded', model: 'a' }, 1020), [{ kind: 'load', model: 'b' }]);
-  assert.equal(scheduler.step({ kind: 'loaded', model: 'b' }, 1030), [{ kind: 'suspend', core: 0 }]);
+  assert.equal(scheduler.step({ kind: 'loaded', model: 'b' }, 1030), [{ kind: 'suspend', core: 0, for: 2 }]);
 });
 
 test('a cancelled run ends at once and its core is told to stop', () => {
@@ -234,7 +234,7 @@ test('an urgent run gets several cores, and gives them back when another comes',
   const [start] = submit(scheduler, { id: 1, cores: 4 }, 0);
   assert.equal(start?.kind === 'start' && start.cores.length, 2);
   const [first] = start?.kind === 'start' ? start.cores : [];
-  assert.equal(submit(scheduler, { id: 2 }, 100), [{ kind: 'suspend', core: first }]);
+  assert.equal(submit(scheduler, { id: 2 }, 100), [{ kind: 'suspend', core: first, for: 2 }]);
   const both = scheduler.step({ kind: 'stopped', core: first as number, outcome: 'suspended' }, 200);
   assert.equal(
     both.map((each) => each.kind === 'start' && each.runs),

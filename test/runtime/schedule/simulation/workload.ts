@@ -141,6 +141,7 @@ export function playRandom(seed: number): Played {
   if (world.degraded > 0) outcomes.degraded = world.degraded;
   outcomes['handed over'] = world.handOvers;
   outcomes['gave way'] = world.gaveWay;
+  outcomes['went on'] = world.wentOn;
   if (world.entries > 0) Object.assign(outcomes, { entries: world.entries, displaced: world.displaced });
   return { runs: runs.length, steps: world.steps, outcomes };
 }

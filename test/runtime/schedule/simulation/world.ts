@@ -2,29 +2,13 @@
 import * as assert from 'uvu/assert';
 import type { Batching } from '../../../../runtime/schedule/batch.ts';
 import type { Decision, RunRequest, SchedulerEvent, SchedulerSpec } from '../../../../runtime/schedule/events.ts';
-import { Heap, type HeapItem } from '../../../../runtime/schedule/heap.ts';
+import { Heap } from '../../../../runtime/schedule/heap.ts';
 import { priorityOf } from '../../../../runtime/schedule/priorities.ts';
 import { Scheduler } from '../../../../runtime/schedule/scheduler.ts';
 import type { Timeline } from '../../../../runtime/schedule/timeline.ts';
 import type { Random } from '../../../random.ts';
 import { EngineModels } from './engine-models.ts';
-import type { Ended, LiveRun, PlannedRun, Task } from './run.ts';
-
-export interface WorldSlice {
-  readonly cores: readonly number[];
-  readonly runs: readonly number[];
-  readonly model: string;
-  readonly priority: number;
-  readonly task: Task;
-  readonly startedUs: number;
-  readonly fails: boolean;
-  stopping: boolean;
-  alarm: Alarm;
-}
-
-interface Alarm extends HeapItem {
-  readonly act: () => void;
-}
+import { type Alarm, batchUs, type Ended, type LiveRun, type PlannedRun, type WorldSlice } from './run.ts';
 
 export interface WorldOptions {
   /** Called after every step, with the time and whatever the world shows. */
@@ -62,6 +46,7 @@ export class World {
   steps = 0;
   handOvers = 0;
   gaveWay = 0;
+  wentOn = 0;
   entries = 0;
   displaced = 0;
   readonly random: Random;
@@ -188,7 +173,10 @@ export class World {
         this.#start(decision.cores, decision.runs);
         break;
       case 'suspend':
-        this.#suspend(decision.core);
+        this.#suspend(decision.core, decision.for);
+        break;
+      case 'go-on':
+        this.#goOn(decision.core);
         break;
       case 'load':
         this.#load(decision.model);
@@ -269,15 +257,39 @@ export class World {
     return workUs === 0 ? actualUs : (hereUs as number) * (actualUs / workUs);
   }
 
-  #suspend(core: number): void {
+  #suspend(core: number, run: number | undefined): void {
     assert.ok(core < this.spec.cores, `accelerator ${core} is told to stop`);
     const slice = this.slices.get(core) as WorldSlice;
-    assert.not(slice.stopping, `core ${core} is told to stop twice`);
+    const isWorthLess = slice.stopping && slice.stoppingFor !== undefined && run === undefined;
+    assert.ok(!slice.stopping || isWorthLess, `core ${core} is told to stop twice`);
+    assert.ok(
+      run === undefined || this.live.get(run)?.state !== 'running',
+      `core ${core} is to stop for ${run}, which runs`,
+    );
+    slice.stoppingFor = run;
+    if (slice.stopping) return;
     slice.stopping = true;
     const atUs = this.nowUs + this.random.next() * this.spec.instructionUs;
     if (atUs >= slice.alarm.key || this.#options.isDeaf) return;
     this.#alarms.remove(slice.alarm);
+    slice.ends = slice.alarm;
     slice.alarm = this.at(atUs, () => this.#stop(core, 'suspended'));
+  }
+
+  #goOn(core: number): void {
+    const slice = this.slices.get(core) as WorldSlice;
+    const run = this.live.get(slice.stoppingFor as number);
+    assert.ok(
+      slice.stopping && run?.state === 'running',
+      `core ${core} need not stop, although nobody else has what waits`,
+    );
+    slice.stopping = false;
+    slice.stoppingFor = undefined;
+    if (!slice.ends) return;
+    this.#alarms.remove(slice.alarm);
+    slice.alarm = this.at(slice.ends.key, slice.ends.act);
+    slice.ends = undefined;
+    this.wentOn++;
   }
 
   /** Whoever stops first, of those told to and those that may as well, has what comes next: the others go on. */
@@ -359,19 +371,6 @@ export class World {
   model(name: string): SchedulerSpec['models'][number] {
     return this.spec.models.find((model) => model.name === name) as SchedulerSpec['models'][number];
   }
-}
-
-/** What they have in common tells. */
-function batchUs(runs: readonly LiveRun[]): number {
-  const [first, ...others] = runs.map(({ plan }) => plan) as [PlannedRun, ...PlannedRun[]];
-  for (const { batching, request } of others) {
-    assert.is(batching, first.batching);
-    assert.is(request.priority, first.request.priority);
-    assert.is(request.tenant, first.request.tenant);
-  }
-  const size = first.batching?.sizesAt(0).find((each) => each.runs === runs.length);
-  assert.ok(size, `${runs.length} runs start together, which no program can`);
-  return size.us;
 }
 
 function speed(cores: number): number {
