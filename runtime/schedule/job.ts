@@ -112,5 +112,6 @@ export function takeDown(run: Run, { job, cores, startedUs, stoppedFor }: Slice,
   run.usedUs += ((nowUs - startedUs) * cores.length) / batch;
   if (stoppedFor !== undefined) run.preemptions++;
   if (run.slices.length >= SLICES_MAX) run.slices.pop();
-  run.slices.push({ fromUs: startedUs, untilUs: nowUs, cores, batch, preemptedBy: stoppedFor });
+  const slice = { fromUs: startedUs, untilUs: nowUs, cores, batch, preemptedBy: stoppedFor };
+  run.slices.push(job.pool.name === undefined ? slice : { ...slice, accelerator: job.pool.name });
 }
