@@ -93,7 +93,9 @@ export function record(load: Load): Recording {
   const finishes = new Heap<Finish>();
   const running = new Map<number, { finish: Finish; runs: readonly number[]; sinceUs: number }>();
   let sequence = 0;
+  const stopping = new Set<number>();
   const step = (event: SchedulerEvent, nowUs: number): void => {
+    if (event.kind === 'stopped') stopping.delete(event.core);
     events.push(event);
     timesUs.push(nowUs);
     const follow: SchedulerEvent[] = [];
@@ -106,7 +108,9 @@ export function record(load: Load): Recording {
         const finish = { key: nowUs + needUs, sequence: sequence++, slot: -1, core };
         finishes.add(finish);
         running.set(core, { finish, runs: decision.runs, sinceUs: nowUs });
-      } else if (decision.kind === 'suspend') {
+      } else if (decision.kind === 'suspend' && !stopping.has(decision.core)) {
+        // Also where it need not after all: it has stopped already.
+        stopping.add(decision.core);
         const { finish, runs, sinceUs } = running.get(decision.core) as {
           finish: Finish;
           runs: readonly number[];
