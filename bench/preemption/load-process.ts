@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { RunError } from '../../runtime/engine/run-error.ts';
 import { preferThisThread } from '../../runtime/engine/thread-priority-io.ts';
 import type { Arrangement, LoadReply, LoadRequest, Served, Stream } from './protocol.ts';
 import { openStation, type Station } from './station.ts';
@@ -90,7 +91,7 @@ async function serve({ run }: Station, seconds: number, streams: readonly Stream
     streams.map(async ({ job, priority, perSecond, deadlineMs }): Promise<Served> => {
       const refused: Record<string, number> = {};
       const responsesMs: number[] = [];
-      let [submitted, late] = [0, 0];
+      let [submitted, late, endedLate] = [0, 0, 0];
       const answers: Promise<void>[] = [];
       const answer = async (atMs: number): Promise<void> => {
         submitted++;
@@ -101,6 +102,7 @@ async function serve({ run }: Station, seconds: number, streams: readonly Stream
           responsesMs.push(responseMs);
           if (deadlineMs !== undefined && responseMs > deadlineMs) late++;
         } catch (error) {
+          if (error instanceof RunError && error.outcome === 'late') endedLate++;
           // Figures differ from run to run; what is said about them does not.
           const reason = (error as Error).message.replace(/\d+(\.\d+)?/g, 'N').slice(0, 160);
           refused[reason] = (refused[reason] ?? 0) + 1;
@@ -108,7 +110,7 @@ async function serve({ run }: Station, seconds: number, streams: readonly Stream
       };
       await arrivals(perSecond, seconds, (atMs) => answers.push(answer(atMs)));
       await Promise.all(answers);
-      return { submitted, responsesMs, late, refused };
+      return { submitted, responsesMs, late, endedLate, refused };
     }),
   );
   const elapsedMs = nowMs() - startedMs;

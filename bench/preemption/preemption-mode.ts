@@ -348,24 +348,24 @@ function servedPart(
   streams: readonly Stream[],
   { streams: served, busyShare, seconds }: Extract<LoadReply, { kind: 'served' }>,
 ): Part {
-  const rows = served.map(({ submitted, responsesMs, late, refused }, place) => {
+  const rows = served.map(({ submitted, responsesMs, late, endedLate, refused }, place) => {
     const { job, priority, deadlineMs } = streams[place] as Stream;
-    const refusals = Object.values(refused).reduce((sum, count) => sum + count, 0);
-    const lost = submitted - responsesMs.length - refusals;
-    const counts = [submitted, responsesMs.length, refusals, late, lost].map(String);
+    const refusals = Object.values(refused).reduce((sum, count) => sum + count, -endedLate);
+    const lost = submitted - responsesMs.length - refusals - endedLate;
+    const counts = [submitted, responsesMs.length, refusals, late, endedLate, lost].map(String);
     return [`${classes[priority]}: ${job}`, `${deadlineMs ?? ''}`, ...counts, ...both(responsesMs)];
   });
-  const header = [title, 'deadline', 'submitted', 'done', 'refused', 'done late', 'lost', 'p50 ms', 'p99 ms'];
+  const header = [title, 'deadline', 'submitted', 'done', 'refused', 'done late', 'ended late', 'lost', 'p50 ms', 'p99 ms'];
   const safety = served.filter((_, place) => streams[place]?.priority === 0);
-  const missed = safety.reduce((sum, { late }) => sum + late, 0);
-  const done = safety.reduce((sum, { responsesMs }) => sum + responsesMs.length, 0);
+  const missed = safety.reduce((sum, { late, endedLate }) => sum + late + endedLate, 0);
+  const admitted = safety.reduce((sum, { responsesMs, endedLate }) => sum + responsesMs.length + endedLate, 0);
   return {
     tables: [{ header, rows }],
     notes: served.flatMap(({ refused }: Served, place) =>
       Object.entries(refused).map(([reason, count]) => `${streams[place]?.job}: ${count} × ${reason}`),
     ),
     lines: [
-      `${title}, ${seconds.toFixed(0)} s, process ${(busyShare * 100).toFixed(0)}% of the cores: ${missed} deadline misses of ${done} admitted safety runs`,
+      `${title}, ${seconds.toFixed(0)} s, process ${(busyShare * 100).toFixed(0)}% of the cores: ${missed} deadline misses of ${admitted} admitted safety runs`,
     ],
     record: {
       [title]: served.map(({ responsesMs, ...rest }) => ({

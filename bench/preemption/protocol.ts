@@ -45,6 +45,8 @@ export interface Served {
   readonly responsesMs: readonly number[];
   /** Done, but after the deadline. */
   readonly late: number;
+  /** Admitted, and ended at the deadline. */
+  readonly endedLate: number;
   /** First sentence of each kind of error, and how many there were. */
   readonly refused: Readonly<Record<string, number>>;
 }
