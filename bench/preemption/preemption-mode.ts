@@ -355,7 +355,18 @@ function servedPart(
     const counts = [submitted, responsesMs.length, refusals, late, endedLate, lost].map(String);
     return [`${classes[priority]}: ${job}`, `${deadlineMs ?? ''}`, ...counts, ...both(responsesMs)];
   });
-  const header = [title, 'deadline', 'submitted', 'done', 'refused', 'done late', 'ended late', 'lost', 'p50 ms', 'p99 ms'];
+  const header = [
+    title,
+    'deadline',
+    'submitted',
+    'done',
+    'refused',
+    'done late',
+    'ended late',
+    'lost',
+    'p50 ms',
+    'p99 ms',
+  ];
   const safety = served.filter((_, place) => streams[place]?.priority === 0);
   const missed = safety.reduce((sum, { late, endedLate }) => sum + late + endedLate, 0);
   const admitted = safety.reduce((sum, { responsesMs, endedLate }) => sum + responsesMs.length + endedLate, 0);
