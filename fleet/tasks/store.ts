@@ -98,18 +98,15 @@ export async function readTask(database: Database, id: string): Promise<Task | u
 /** Of these units: those whose task has ended, each with the last fence under which it was given, where it is still on record. */
 export async function endedOf<Told extends UnitFence>(database: Database, units: readonly Told[]): Promise<Told[]> {
   const tasks = [...new Set(units.map(({ unit }) => taskOfUnit(unit)))];
-  // A node may say anything.
-  const places = new Set(units.map(({ unit }) => Number(unit.slice(unit.lastIndexOf('.') + 1))));
+  // A node may say anything; and PostgreSQL takes no empty list.
+  const named = units.map(({ unit }) => Number(unit.slice(unit.lastIndexOf('.') + 1)));
+  const places = new Set([0, ...named.filter((place) => Number.isInteger(place) && Math.abs(place) <= INDEX_MAX)]);
   const rows = await database
     .selectFrom('task_units')
     .innerJoin('tasks', 'tasks.id', 'task_units.task')
     .select(['task', 'idx', 'fence', 'tasks.state as state'])
     .where('task', 'in', tasks)
-    .where(
-      'idx',
-      'in',
-      [...places].filter((place) => Number.isInteger(place) && Math.abs(place) <= INDEX_MAX),
-    )
+    .where('idx', 'in', [...places])
     .execute();
   const known = new Map(rows.map(({ task, idx, ...row }) => [unitId({ task, index: idx }), row]));
   return units.flatMap((told) => {

@@ -38,8 +38,7 @@ function run(): Stop {
 function serve(): void {
   for (let stop = run(); ; ) {
     const isSetAside = stop.trap === undefined && stop.result >= 0;
-    const own = { ...block.alone, pc: stop.result };
-    const goesOn = stop.trap === undefined && goOn(stop, own);
+    const goesOn = stop.trap === undefined && goOn(stop);
     if (goesOn === 'next') {
       // To tell wakes the thread that decides, which then may have this one's processor before the next run has begun: 0.2 ms. When that
       // thread told this one to stop it looks by itself soon, and nobody waits for the run that was set aside.
@@ -55,8 +54,9 @@ function serve(): void {
 }
 
 /** With which run, after one has stopped: what is on offer, its own because another core was first, or none by itself. */
-function goOn(stop: Stop, own: NextSegment): 'next' | 'own' | false {
+function goOn(stop: Stop): 'next' | 'own' | false {
   const isOver = stop.result < 0;
+  const own = isOver ? undefined : { ...block.alone, pc: stop.result };
   let { asking } = block;
   const prepare = (segment: NextSegment): void => {
     block.alone = segment;
@@ -75,7 +75,7 @@ function goOn(stop: Stop, own: NextSegment): 'next' | 'own' | false {
   }
   const asked = block.asked(asking);
   const isFree = asked === 'make way' ? taken === 'others' && next.run === block.askedFor : asked !== 'stop';
-  if (isOver || !isFree || !block.answered(asking)) return false;
+  if (!own || !isFree || !block.answered(asking)) return false;
   block.alone = own;
   return 'own';
 }
