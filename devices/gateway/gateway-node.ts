@@ -209,6 +209,7 @@ export class GatewayNode {
   #createSoftware(launcher: LauncherPort): SoftwareUpdates {
     const ports = {
       ...{ launcher, now: Date.now, reportChanged: this.#reportSoon },
+      proved: () => this.#converge.programProved(),
       items: () => this.#converge.items(),
       openStore: () => openSoftwareStore(join(this.#options.data, 'software')),
       held: () => this.#converge.held,

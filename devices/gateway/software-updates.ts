@@ -39,6 +39,7 @@ export interface UpdatePorts {
   /** What was ready before the switch; on the disk when it returns. */
   saveReady(ready: Ready): void;
   reportChanged(): void;
+  proved(): void;
   log(message: string, error?: Error): void;
 }
 
@@ -94,6 +95,7 @@ export class SoftwareUpdates {
       case 'proved':
         this.#ports.log('this version of the program has proved itself');
         launcher.proved();
+        this.#ports.proved();
         break;
       case 'notYet':
         launcher.notYet(effect.reason);

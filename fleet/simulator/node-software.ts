@@ -28,6 +28,7 @@ export interface SoftwarePorts {
   held(): string | null;
   connected(): boolean;
   report(): void;
+  proved(): void;
   /** Ends this process; the launcher has noted what it starts next. */
   end(): void;
 }
@@ -76,7 +77,9 @@ export class SimSoftware {
         }
         return;
       case 'proved':
-        if (!stopsAt('node: before it says that it is proved')) launcher.proved();
+        if (stopsAt('node: before it says that it is proved')) return;
+        launcher.proved();
+        this.#ports.proved();
         return;
       case 'report':
         report();

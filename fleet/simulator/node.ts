@@ -287,6 +287,7 @@ export class SimNode implements Client {
       items: () => itemsOf(converge.state),
       held: () => converge.state.hold,
       connected: () => this.#connected,
+      proved: () => converge.send({ type: 'programProved' }),
       end: () => this.#end(this.#world.chance.between(100, 3_000)),
     };
   }

@@ -44,8 +44,9 @@ export function simulateOffline(options: {
     version++;
     controller.change(({ models, triggers }) => {
       models.set('detect', simModel('detect', version));
+      // All of them at first: a node that has been given nothing has nothing to serve.
       for (const name of TRIGGERS)
-        if (world.chance.happens(0.7))
+        if (version === 1 || world.chance.happens(0.7))
           triggers.set(name, { trigger: simTrigger(name, 'detect', version), selector: {} });
     });
   };

@@ -68,6 +68,11 @@ export class Converge {
     this.#send({ type: 'started', isOnTrial, ...kept, ...(await this.#ports.blobs.list()), local });
   }
 
+  /** This version of the program was on trial, and has proved itself. */
+  programProved(): void {
+    this.#send({ type: 'programProved' });
+  }
+
   /** Nothing that runs is changed until it is called with null. On the disk when it returns. */
   hold(reason: string | null): void {
     this.#send({ type: 'hold', reason });

@@ -82,9 +82,11 @@ export function itemsOf(state: NodeState): Items {
   const loaded = Object.values(state.models).filter((slot) => slot.state === 'ready');
   const running = [...state.triggers].filter(([, slot]) => slot.running);
   const names = loaded.map(({ model }) => `model ${model.name}`);
+  const all = choices(state);
+  const chosen = [...all].flatMap(([name, choice]) => (choice.chosen ? `trigger ${name}` : []));
   return {
     ready: [...new Set(names), ...running.map(([name]) => `trigger ${name}`)],
-    wanted: [...models.map(({ name }) => `model ${name}`), ...triggers.map(({ name }) => `trigger ${name}`)],
+    wanted: [...[...modelsToLoad(state, all).values()].map(({ name }) => `model ${name}`), ...chosen],
     isSettled: isSettled({ models, triggers }) && !models.some(({ retrying }) => retrying) && !isStarting(state),
   };
 }

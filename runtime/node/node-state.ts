@@ -21,9 +21,10 @@ export type Event =
       local: Pick<DesiredState, 'models' | 'triggers'>;
       proofs: Proofs;
       hold: string | null;
-      /** The node's program is itself on trial: where it ends, that is not the fault of what it tried. */
+      /** The node's program is itself on trial: until it is proved nothing new is tried. */
       isOnTrial?: boolean;
     }
+  | { type: 'programProved' }
   | { type: 'desired'; desired: CheckedDesired }
   /** Nothing that runs may be changed for the reason given, such as a vehicle in motion; null: it may again. */
   | { type: 'hold'; reason: string | null }

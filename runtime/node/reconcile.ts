@@ -90,6 +90,9 @@ function apply(state: NodeState, event: Event, now: number, effects: Effect[]): 
         effects.push({ type: 'holdTrigger', trigger: chosen?.trigger ?? trigger });
       }
       return true;
+    case 'programProved':
+      state.isOnTrial = false;
+      return true;
     case 'desired':
       if (state.desired && !isNewer(event.desired, state.desired)) return false;
       state.previousBlobs = blobsOf(state.desired?.models ?? []).map(({ sha256 }) => sha256);
@@ -242,7 +245,7 @@ function tryForms(state: NodeState, effects: Effect[]): void {
     if (!arrived(state, chosen.models)) continue;
     state.triggers.set(name, slot);
     slot.tried = chosen.key;
-    if (!state.isOnTrial) saveProof(state, name, begun(state.proofs.get(name) ?? {}, chosen.key), effects);
+    saveProof(state, name, begun(state.proofs.get(name) ?? {}, chosen.key), effects);
   }
 }
 

@@ -53,7 +53,10 @@ export interface Choice {
   readonly trigger: Trigger;
   /** Undefined where a model is missing, or where nothing is wanted any more. */
   readonly wanted: Form | undefined;
-  /** What is to run now: the wanted form; the good one, if any, where that failed; what runs, or did, while the node is held. */
+  /**
+   * What is to run now: the wanted form; the good one, if any, where that failed; what runs, or did, while the node is held. While the node's
+   * program is on trial only what has served before: what takes the process down would be held against the program.
+   */
   readonly chosen: Form | undefined;
   /** What may run until the chosen one is ready. */
   readonly good: Form | undefined;
@@ -74,8 +77,9 @@ export function choices(state: NodeState): Map<string, Choice> {
     const refusal = wanted && problemOf(state, name, wanted.key);
     const isGivenUp = wanted && state.proofs.get(name)?.rejected?.key === wanted.key;
     const next = refusal === undefined ? wanted : (good ?? (isGivenUp ? undefined : wanted));
-    const held = state.hold === null || isLocal ? undefined : (state.triggers.get(name)?.running ?? good);
-    result.set(name, { trigger, wanted, chosen: held ?? next, good, isLocal });
+    const served = isLocal ? undefined : (state.triggers.get(name)?.running ?? good);
+    const chosen = state.isOnTrial && !isLocal ? served : state.hold === null ? next : (served ?? next);
+    result.set(name, { trigger, wanted, chosen, good, isLocal });
   }
   for (const [name, { good }] of state.proofs)
     if (good && !triggers.has(name) && (state.hold !== null || refused.has(name)))
@@ -117,6 +121,7 @@ export function modelsToLoad(state: NodeState, all = choices(state)): Map<string
 /** By trigger: the new forms that are to run beside those that serve. One at a time; none where it would be the same. */
 export function trialForms(state: NodeState): Map<string, { id: string; key: string; form: Form }> {
   const result = new Map<string, { id: string; key: string; form: Form }>();
+  if (state.isOnTrial) return result;
   for (const { id, models: tried, triggers } of state.desired?.trials ?? []) {
     const models = new Map([...wantedModels(state), ...tried.map((model) => [model.name, model] as const)]);
     const instead = new Map(triggers.map((trigger) => [trigger.name, trigger]));

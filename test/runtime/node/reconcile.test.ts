@@ -50,6 +50,44 @@ test('a model and a trigger serve as long as any form of them does: what does no
   assert.equal(itemsOf(state()), { ready: items, wanted: items, isSettled: true });
 });
 
+test('while the program of the node is on trial only what has served before is run, so that a form that ends the process does not count against it', () => {
+  const [before, next, unused] = [model('m'), model('m', 2), model('other')];
+  const wanted = desired(2, [next, unused], [trigger('t', 'm'), trigger('new', 'other')]);
+  const key = JSON.stringify([trigger('t', 'm'), [modelId(before)]]);
+  const proofs = new Map([['t', { good: { key, trigger: trigger('t', 'm'), models: [before] } }]]);
+  let state = initialState('n1');
+  const send = (event: Event): Effect[] => {
+    const result = step(state, event, 0);
+    state = result.state;
+    return result.effects.filter(({ type }) => type !== 'report');
+  };
+  const present = [before, next, unused].map(({ sha256 }) => sha256);
+  const local = { models: [], triggers: [] };
+  const effects = send({
+    type: 'started',
+    desired: wanted,
+    present,
+    partial: [],
+    local,
+    proofs,
+    hold: null,
+    isOnTrial: true,
+  });
+  assert.equal(
+    effects.map((effect) => (effect.type === 'load' ? effect.id : effect.type)),
+    ['holdTrigger', 'holdTrigger', modelId(before)],
+  );
+  send(started(send({ type: 'loaded', id: modelId(before), engine: 'llmasos' })));
+  assert.equal(itemsOf(state).ready, ['model m', 'trigger t']);
+  assert.equal(itemsOf(state).wanted, ['model m', 'trigger t']);
+  const proved = send({ type: 'programProved' });
+  assert.equal(
+    proved.map((effect) => (effect.type === 'load' ? effect.id : effect.type)),
+    ['saveProofs', 'saveProofs', modelId(next), modelId(unused)],
+    'that they are tried is written first',
+  );
+});
+
 test('a node is not settled while forms from before start, in place of rejected ones: nothing would have to serve again after a switch', () => {
   const [old, next, t] = [model('m'), model('m', 2), trigger('t', 'm')];
   const form = (one: typeof old) => wantedForm({ ...t }, new Map([['m', one]])) as Form;
