@@ -6,7 +6,7 @@ import { type Address, SPACE_ARENA, SPACE_WEIGHTS } from '../compile/instruction
 import type { Program, ProgramValue } from '../compile/program.ts';
 import { WorkEstimate } from '../schedule/work-estimate.ts';
 import type { Batches } from './batches.ts';
-import { copyBytes } from './copy-bytes.ts';
+import { copyBytes, copyInto } from './copy-bytes.ts';
 import { clearLanes, lanesBytes } from './core-block.ts';
 import { arrayFor, arrayOfName, type GivenOutputs } from './given-outputs.ts';
 import type { Blocks } from './memory.ts';
@@ -139,8 +139,7 @@ export class LoadedProgram {
     const outputs: Record<string, Tensor> = {};
     for (const { name, type, dims, address } of this.program.outputs) {
       const data = arrayOfName(name, given) ?? newArray(type, elementCount(dims));
-      const copy = bytesOf(data);
-      copyBytes(copy, this.#memory.bytes(this.#place(address, arena), copy.length));
+      copyInto(data, this.#memory.bytes(this.#place(address, arena), data.byteLength));
       outputs[name] = { type, dims, data };
     }
     return outputs;
@@ -152,14 +151,13 @@ export class LoadedProgram {
     for (const [place, whole] of this.program.outputs.entries()) {
       const { name, type, dims } = this.outputs[place] as ProgramValue;
       const data = arrayOfName(name, given) ?? newArray(type, elementCount(dims));
-      const copy = bytesOf(data);
       let from = 0;
-      for (const { offset, length } of this.#parts(whole, slot, copy.length)) {
+      for (const { offset, length } of this.#parts(whole, slot, data.byteLength)) {
         const at = this.#place(whole.address, arena) + offset;
         for (let done = 0; done < length; done += PIECE_BYTES) {
           if (from > 0) yield;
           const bytes = Math.min(PIECE_BYTES, length - done);
-          copyBytes(copy.subarray(from), this.#memory.bytes(at + done, bytes));
+          copyInto(data, this.#memory.bytes(at + done, bytes), from);
           from += bytes;
         }
       }

@@ -5,6 +5,8 @@
  * results are collected in time, which spares the pages: the next one lies where an earlier one was.
  */
 import v8 from 'node:v8';
+import { HEAP_BYTES_MAX } from './copy-bytes.ts';
+import type { Tensor } from './tensor.ts';
 import { type EngineValue, isHostValue } from './value.ts';
 
 /** Handed out between two collections of young objects, each of which takes half a millisecond. */
@@ -34,10 +36,15 @@ export function resultBuffer(byteLength: number): ArrayBuffer {
   return buffer;
 }
 
+/** Whether its memory may be from here. Asking smaller arrays for their buffers would give them some. */
+export function isRecyclable(value: EngineValue): value is Tensor {
+  return !isHostValue(value) && value.data.byteLength > HEAP_BYTES_MAX;
+}
+
 /** Nobody looks at these values any more, nor at parts of them: those that lie in memory from here give it back. */
 export function recycle(values: Iterable<EngineValue>): void {
   for (const value of values) {
-    if (isHostValue(value)) continue;
+    if (!isRecyclable(value)) continue;
     const { buffer } = value.data;
     // What was transferred to another thread has no memory here.
     if (!lent.delete(buffer) || buffer.byteLength === 0) continue;

@@ -1,5 +1,6 @@
 /** One stage of a trigger at work: inputs prepared, the model run, its outputs read. */
 import type { Model, RunOptions, RunResult } from '../engine/model.ts';
+import { isRecyclable } from '../engine/result-memory.ts';
 import { isLate } from '../engine/run-error.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { type EngineValue, isHostValue } from '../engine/value.ts';
@@ -113,8 +114,8 @@ function remembered(outputs: Readonly<Record<string, EngineValue>>, name: string
 
 /** All but what the stream's next run begins with: a model may give one tensor under two names. */
 function spentOf(values: readonly EngineValue[], recurrent: Readonly<Record<string, Tensor>>): Tensor[] {
-  const kept = new Set(Object.values(recurrent).map(({ data }) => data.buffer));
-  return values.filter((value): value is Tensor => !isHostValue(value) && !kept.has(value.data.buffer));
+  const kept = new Set(Object.values(recurrent).flatMap((tensor) => (isRecyclable(tensor) ? tensor.data.buffer : [])));
+  return values.filter(isRecyclable).filter(({ data }) => !kept.has(data.buffer));
 }
 
 /** The stage's post-processing step with its options filled in. */
