@@ -5,7 +5,7 @@
  * when as many wait as the journal holds.
  */
 
-import type { Histogram } from '@opentelemetry/api';
+import type { Counter, Histogram } from '@opentelemetry/api';
 import type { NodeLoad, TriggerMetrics } from '../protocol/messages.ts';
 import { traceMessage } from '../telemetry/message-trace.ts';
 import { noTelemetry, SECONDS_BUCKETS, type Telemetry } from '../telemetry/telemetry.ts';
@@ -43,6 +43,8 @@ export interface DispatchPorts {
 interface RoutePorts extends DispatchPorts {
   readonly telemetry: Telemetry;
   readonly duration: Histogram;
+  readonly wait: Histogram;
+  readonly preemptions: Counter;
 }
 
 export class Dispatch {
@@ -52,11 +54,23 @@ export class Dispatch {
   #closed = false;
 
   constructor(ports: DispatchPorts, telemetry: Telemetry = noTelemetry) {
-    const duration = telemetry.meter.createHistogram('message_duration_seconds', {
-      description: 'From the arrival of a message until its results are with the broker, or on the disk',
-      advice: { explicitBucketBoundaries: SECONDS_BUCKETS },
-    });
-    this.#ports = { ...ports, telemetry, duration };
+    const { meter } = telemetry;
+    const seconds = (name: string, description: string): Histogram =>
+      meter.createHistogram(name, { description, advice: { explicitBucketBoundaries: SECONDS_BUCKETS } });
+    this.#ports = {
+      ...{ ...ports, telemetry },
+      duration: seconds(
+        'message_duration_seconds',
+        'From the arrival of a message until its results are with the broker, or on the disk',
+      ),
+      wait: seconds(
+        'message_wait_seconds',
+        'For the message before it, for models and cores, and set aside for more urgent runs',
+      ),
+      preemptions: meter.createCounter('run_preemptions', {
+        description: 'How often runs of messages were set aside for more urgent ones',
+      }),
+    };
   }
 
   /** Keeps messages for a trigger that is not ready yet; `set` answers them. */
@@ -217,9 +231,13 @@ class Route {
     const trace = traceMessage(this.#ports.telemetry, this.#name, message, arrivedMs);
     try {
       const { traceparent } = trace ?? {};
-      const { results, dropped, waitMs } = await pipeline.handle({ topic, payload, receivedAt, traceparent });
+      const outcome = await pipeline.handle({ topic, payload, receivedAt, traceparent });
+      const { results, dropped } = outcome;
       const doneMs = performance.now();
-      this.counter.computed(doneMs, begunMs - arrivedMs + waitMs, doneMs - begunMs - waitMs);
+      const waitMs = begunMs - arrivedMs + outcome.waitMs;
+      this.counter.computed(doneMs, waitMs, doneMs - arrivedMs - waitMs);
+      this.#ports.wait.record(waitMs / 1000, { trigger: this.#name });
+      this.#ports.preemptions.add(outcome.preemptions, { trigger: this.#name });
       trace?.step('wait', arrivedMs, begunMs);
       trace?.step('answer', begunMs, doneMs);
       for (const result of results) checkResult(result);

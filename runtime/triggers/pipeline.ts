@@ -32,6 +32,8 @@ export interface Outcome {
   readonly dropped?: string;
   /** How long all runs for the message waited, before they began or set aside, in milliseconds. */
   readonly waitMs: number;
+  /** How often they were set aside for more urgent ones. */
+  readonly preemptions: number;
 }
 
 export interface Pipeline {
@@ -107,7 +109,7 @@ export function createPipeline(trigger: Trigger, context: PipelineContext): Pipe
     let state: ChainState = continued?.chain ?? {};
     let sentAt = before?.sentAt ?? [];
     let dropped: string | undefined;
-    let waitMs = 0;
+    let [waitMs, preemptions] = [0, 0];
     const results: Result[] = [];
     for (const source of sources) {
       const scope = { topic: levels, message, ...(source.window && { window: source.window }) };
@@ -118,7 +120,8 @@ export function createPipeline(trigger: Trigger, context: PipelineContext): Pipe
         continue;
       }
       state = run.state;
-      waitMs += run.queueMs + run.fates.reduce((sum, { setAsideMs }) => sum + setAsideMs, 0);
+      waitMs += run.fates.reduce((sum, { setAsideMs }) => sum + setAsideMs, run.queueMs);
+      preemptions += run.fates.reduce((sum, fate) => sum + fate.preemptions, 0);
       const meta = {
         trigger: trigger.name,
         node: context.node,
@@ -143,7 +146,7 @@ export function createPipeline(trigger: Trigger, context: PipelineContext): Pipe
     }
     return [
       { window, chain: state, sentAt, lastAt: receivedAt },
-      { results, dropped, waitMs },
+      { results, dropped, waitMs, preemptions },
     ];
   }
 }

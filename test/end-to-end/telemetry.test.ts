@@ -102,7 +102,9 @@ test('a message, a request and a task are each one trace over both processes, an
     assert.equal(samples.get('llmasos_trigger_messages_total'), [{ labels: '{trigger="largest"}', value: 2 }]);
     assert.equal(samples.get('llmasos_trigger_failures_total'), [{ labels: '{trigger="largest"}', value: 1 }]);
   }
-  assert.equal(ofNode.get('llmasos_message_duration_seconds_count'), [{ labels: '{trigger="largest"}', value: 1 }]);
+  for (const name of ['duration', 'wait'])
+    assert.equal(ofNode.get(`llmasos_message_${name}_seconds_count`), [{ labels: '{trigger="largest"}', value: 1 }]);
+  assert.equal(ofNode.get('llmasos_run_preemptions_total'), [{ labels: '{trigger="largest"}', value: 0 }]);
   assert.ok(
     ofController.get('llmasos_nodes')?.some(({ labels, value }) => labels === '{state="online"}' && value === 1),
   );

@@ -64,7 +64,7 @@ test('the new form sees what the trigger sees, and its results go nowhere else',
     priority: 2,
     handle: async () => {
       const made = handled({ label });
-      return { results: 'results' in made ? made.results : [], waitMs: 0 };
+      return { results: 'results' in made ? made.results : [], waitMs: 0, preemptions: 0 };
     },
   });
   const followed = shadows.follow('t', answering('old'));

@@ -27,7 +27,9 @@ function held(prefix = '') {
     priority: 2,
     handle: ({ payload }: Message) =>
       new Promise<Outcome>((resolve) => {
-        waiting.push(() => resolve({ results: [result(prefix + new TextDecoder().decode(payload))], waitMs: 1 }));
+        waiting.push(() =>
+          resolve({ results: [result(prefix + new TextDecoder().decode(payload))], waitMs: 1, preemptions: 0 }),
+        );
       }),
   };
   return { pipeline, waiting };
@@ -171,7 +173,7 @@ test('a result that no broker takes is refused with the reason, instead of endin
   const results = bad.map(([topic, payload]) => ({ ...result('x'), topic, payload }));
   dispatch.set('a', () => true, {
     priority: 2,
-    handle: async () => ({ results: [result('first'), results.shift() ?? result('y')], waitMs: 0 }),
+    handle: async () => ({ results: [result('first'), results.shift() ?? result('y')], waitMs: 0, preemptions: 0 }),
   });
   let answered = 0;
   for (let count = 0; count <= bad.length; count++) dispatch.deliver(input('1', 1), () => answered++);

@@ -80,7 +80,7 @@ test('a result tells how its runs fared when its trigger asks for it', async () 
     run: async (...asked: Parameters<typeof plain.run>) => ({ ...(await plain.run(...asked)), accounts: [account] }),
   };
   const outcome = await send(pipelineOf({ output: { ...base.output, account: true } }, model), { v: 1, id: 1 });
-  assert.is(outcome.waitMs, 2.25);
+  assert.equal([outcome.waitMs, outcome.preemptions], [2.25, 1]);
   const [body] = bodies(outcome) as { meta: { runs: object } }[];
   assert.equal(body?.meta.runs, [
     {
